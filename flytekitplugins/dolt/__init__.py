@@ -1,0 +1,76 @@
+"""
+.. currentmodule:: flytekitplugins.dolt
+
+Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit, and comes back.
+
+.. autosummary::
+   :template: custom.rst
+   :toctree: generated/
+
+   DoltConfig
+   DoltTable
+   NewBranch
+   SerialBranch
+   Commit
+   write
+   read
+   create_repository
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from .errors import DoltError
+from .schema import Branch, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .binary import create_repository
+    from .frames import read, write
+
+__all__ = [
+    "Branch",
+    "Commit",
+    "DoltConfig",
+    "DoltError",
+    "DoltTable",
+    "NewBranch",
+    "SerialBranch",
+    "create_repository",
+    "read",
+    "write",
+]
+
+# Loaded at first use: `import flytekit` imports this package, and must not pay for pandas, Arrow and a driver.
+_LAZY = {"create_repository": "binary", "read": "frames", "write": "frames"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _fetch(table: DoltTable) -> pd.DataFrame:
+    from .frames import fetch
+
+    return fetch(table)
+
+
+def _wire() -> None:
+    from .doctor import conflicting_distribution
+    from .transformer import register
+
+    DoltTable.fetch = staticmethod(_fetch)
+    register()
+    conflict = conflicting_distribution()
+    if conflict is not None:
+        warnings.warn(conflict, stacklevel=2)
+
+
+_wire()

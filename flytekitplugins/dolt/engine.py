@@ -1,0 +1,328 @@
+"""Connections to the Dolt server of a repository: statements, frames in bulk, and nothing about what they mean.
+
+The only file that imports a MySQL driver. PyMySQL carries the verbs; rows in bulk come through connectorx (Arrow in,
+no Python object per value) and go out as a file that the server loads, or as INSERT statements where it cannot read our
+files. Connections are kept warm between uses and belong to no thread; each use opens with ``USE`` of exactly one
+revision, and a writable one is checked byte for byte, because Dolt finds branches without regard to case.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+from urllib.parse import quote as url_quote
+
+import pyarrow as pa
+import pymysql
+from pymysql.constants import FIELD_TYPE, FLAG
+
+from . import server
+from .codec import BINARY_CHARSET, Field, quote
+from .errors import BranchNotFound, ConnectionLost, DoltError, QueryFailed, ServerFailed, close_names, from_server
+
+CONNECT_TIMEOUT_S = 10
+_KEPT_WARM = 8
+_OLDEST = (1, 83)
+_GONE = {2002, 2003, 2006, 2013, 2055}  # codes of PyMySQL and MySQL for "there is nobody at the other end"
+_WIRE_NAMES = {
+    code: name for name, code in vars(FIELD_TYPE).items() if isinstance(code, int) and name not in ("CHAR", "INTERVAL")
+}
+
+
+class Connection:
+    """One session with the server, positioned on one revision of one database.
+
+    Every method takes ``attempt``, which completes the sentence "Cannot ..." when the server refuses.
+    """
+
+    def __init__(self, raw: pymysql.connections.Connection[Any], address: server.Address, database: str) -> None:
+        self._raw = raw
+        self._address = address
+        self.database = database
+        self.revision: str | None = None
+
+    def rows(self, sql: str, *parameters: object, attempt: str) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows; ``%s`` marks bound parameters."""
+        with self._translated(attempt), self._raw.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return list(cursor.fetchall())
+
+    def run(self, sql: str, *parameters: object, attempt: str) -> int:
+        """Run one statement and return the number of rows it affected."""
+        with self._translated(attempt), self._raw.cursor() as cursor:
+            return cursor.execute(sql, parameters or None)
+
+    def use(self, revision: str, *, attempt: str) -> None:
+        """Go to a commit (read-only) or a branch (writable) without a checkout.
+
+        Raises:
+            BranchNotFound: there is no branch of exactly this name; the server may have found one in another case.
+            RevisionNotFound: there is nothing of this name.
+        """
+        self.run(f"USE {quote(f'{self.database}/{revision}')}", attempt=attempt)
+        self.revision = revision
+        branch = self.rows("SELECT active_branch()", attempt=attempt)[0][0]
+        if branch is not None and branch != revision:
+            raise BranchNotFound(
+                f"Cannot {attempt}: there is no branch {revision!r}.{close_names(revision, [branch])} "
+                "Branch names are case-sensitive.",
+                branch=revision,
+            )
+
+    def use_default(self, *, attempt: str) -> None:
+        """Go to the branch that the repository has checked out, which is where every connection starts."""
+        self.run(f"USE {quote(self.database)}", attempt=attempt)
+        self.revision = None
+
+    def default_branch(self, *, attempt: str) -> str:
+        """Return the name of the branch that the repository has checked out, and go there."""
+        if self.revision is not None:
+            self.use_default(attempt=attempt)
+        branch: str = self.rows("SELECT active_branch()", attempt=attempt)[0][0]
+        return branch
+
+    def describe(self, sql: str, *, attempt: str) -> list[Field]:
+        """Return names and types of the columns that a statement gives; the statement is run, so let it be cheap."""
+        with self._translated(attempt), self._raw.cursor() as cursor:
+            cursor.execute(sql)
+            result = cursor._result  # the flags and charset are not in the public description
+            return [_field(column) for column in result.fields] if result is not None and result.description else []
+
+    def arrow(self, sql: str, *, attempt: str) -> pa.Table:
+        """Return all rows of a query as an Arrow table, through a session of its own at the same revision.
+
+        Only types that the transport carries exactly may be selected; `codec.select_list` casts the others.
+        """
+        import connectorx
+
+        database = self.database if self.revision is None else f"{self.database}/{self.revision}"
+        place = f"{self._address.host}:{self._address.port}/{url_quote(database, safe='')}"
+        url = f"mysql://{self._address.user}:{url_quote(self._address.password, safe='')}@{place}?ssl-mode=disabled"
+        try:
+            return connectorx.read_sql(url, sql, return_type="arrow", protocol="binary")
+        except RuntimeError as error:
+            raise _from_connectorx(str(error), attempt) from error
+
+    def text_rows(self, sql: str, *, attempt: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
+        """Return columns and rows of a statement as the server printed them; slow, for what `arrow` cannot run."""
+        with self._translated(attempt), self._raw.cursor() as cursor:
+            decoders, self._raw.decoders = self._raw.decoders, {}
+            encoding, self._raw.use_unicode = self._raw.use_unicode, False
+            try:
+                cursor.execute(sql)
+                result = cursor._result
+                fields = [_field(column) for column in result.fields] if result is not None else []
+                return fields, list(cursor.fetchall())
+            finally:
+                self._raw.decoders, self._raw.use_unicode = decoders, encoding
+
+    def shared_folder(self) -> Path | None:
+        """Return the folder from which this server loads files and into which we may write, or None."""
+        folder = self.rows("SELECT @@secure_file_priv", attempt="ask for the server's file folder")[0][0]
+        if not folder or not os.access(folder, os.W_OK | os.X_OK) or not Path(folder).is_dir():
+            return None
+        ours = Path(folder).stat()
+        return Path(folder) if ours.st_uid == os.getuid() and not ours.st_mode & 0o077 else None
+
+    def load(self, table: str, columns: str, lines: Iterable[pa.Buffer], *, folder: Path, attempt: str) -> int:
+        """Append tab-separated ``lines`` to ``table`` by a file in ``folder``; strict, all or nothing.
+
+        ``columns`` is the column list with its ``SET`` clause, as `codec.load_clause` gives it. Returns the number of
+        rows.
+        """
+        with NamedTemporaryFile(dir=folder, suffix=".tsv") as file:
+            for buffer in lines:
+                file.write(buffer)
+            file.flush()
+            # Not LOCAL: that means IGNORE to the server, and values would be changed in silence.
+            return self.run(f"LOAD DATA INFILE %s INTO TABLE {quote(table)} {columns}", file.name, attempt=attempt)
+
+    def close(self) -> None:
+        """Close the session."""
+        with contextlib.suppress(pymysql.err.Error):
+            self._raw.close()
+
+    @contextmanager
+    def _translated(self, attempt: str) -> Iterator[None]:
+        try:
+            yield
+        except pymysql.err.MySQLError as error:
+            raise _from_pymysql(error, attempt) from error
+
+
+def _field(column: Any) -> Field:
+    return Field(
+        name=column.name,
+        wire=_WIRE_NAMES.get(column.type_code, str(column.type_code)),
+        unsigned=bool(column.flags & FLAG.UNSIGNED),
+        binary=column.charsetnr == BINARY_CHARSET,
+        length=column.length,
+        scale=column.scale,
+    )
+
+
+def _from_pymysql(error: pymysql.err.MySQLError, attempt: str) -> DoltError:
+    code, *text = error.args or (0,)
+    if not isinstance(code, int) or code in _GONE or isinstance(error, pymysql.err.InterfaceError):
+        said = ": ".join(map(str, error.args)) or "connection closed"
+        return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
+    return from_server(code, " ".join(map(str, text)), attempt=attempt)
+
+
+def _from_connectorx(said: str, attempt: str) -> DoltError:
+    _, found, rest = said.partition("MySqlError { ERROR ")
+    code, _, text = rest.partition(" ")
+    if found and code.isdigit():
+        return from_server(int(code), text.partition("): ")[2].removesuffix(" }"), attempt=attempt)
+    if "DriverError" in said or "IoError" in said or "onnection" in said:
+        return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
+    return QueryFailed(f"Cannot {attempt}: the transport says {said!r}.", server_message=said, code=0)
+
+
+class _Pool:
+    """Warm connections to one server; given out one by one, to any thread."""
+
+    def __init__(self, repository: Path, address: server.Address) -> None:
+        self.address = address
+        self._repository = repository
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+        self._database: str | None = None
+
+    def take(self) -> Connection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._open()
+
+    def give_back(self, connection: Connection) -> None:
+        with self._lock:
+            if len(self._idle) < _KEPT_WARM:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _open(self) -> Connection:
+        attempt = f"connect to the dolt sql-server of {str(self._repository)!r}"
+        try:
+            raw = pymysql.connect(
+                host=self.address.host,
+                port=self.address.port,
+                user=self.address.user,
+                password=self.address.password,
+                charset="utf8mb4",
+                connect_timeout=CONNECT_TIMEOUT_S,
+                ssl_disabled=True,  # on loopback; asking for it costs 60 ms a connection
+                # PyMySQL takes Dolt's greeting for "autocommit is off" and never says so; the server's own setting is
+                # on, and transactions are opened in words where they are wanted.
+                autocommit=None,
+            )
+        except pymysql.err.OperationalError as error:
+            raise _from_pymysql(error, attempt) from error
+        connection = Connection(raw, self.address, "")
+        if self._database is None:
+            self._database = self._check(connection, attempt)
+        connection.database = self._database
+        return connection
+
+    def _check(self, connection: Connection, attempt: str) -> str:
+        """Refuse a server that is too old, and find the name under which it serves the repository."""
+        version = str(connection.rows("SELECT dolt_version()", attempt=attempt)[0][0])
+        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
+            raise ServerFailed(f"Cannot {attempt}: it runs Dolt {version}, and 1.83 or newer is needed. Upgrade it.")
+        served = [name for (name,) in connection.rows("SHOW DATABASES", attempt=attempt)]
+        own = [name for name in served if name not in ("information_schema", "mysql")]
+        folder = self._repository.name
+        for name in (folder, folder.replace("-", "_")):
+            if name in own:
+                return name
+        if len(own) == 1:
+            return str(own[0])
+        raise ServerFailed(
+            f"Cannot {attempt}: it serves the databases {', '.join(map(repr, own)) or 'none'}, and none of them is "
+            f"{folder!r}. Start it in the repository's own folder."
+        )
+
+
+_pools: dict[Path, _Pool] = {}
+_pools_lock = threading.Lock()
+
+
+@contextmanager
+def connect(repository: Path) -> Iterator[Connection]:
+    """Give a connection to the server of ``repository`` (a resolved folder), starting the server if none runs.
+
+    The connection is on the checked-out branch; `Connection.use` goes elsewhere. It goes back to the warm ones when the
+    block ends well, and is closed when it does not.
+
+    Raises:
+        ConnectionLost: the server went away twice in a row.
+    """
+    with server.using(repository) as address:
+        try:
+            connection = _checked_out(repository, address)
+        except ConnectionLost:
+            server.release(repository)  # it was killed, or its owner is gone: start over once
+            connection = None
+        if connection is not None:
+            with _returned(repository, address, connection):
+                yield connection
+            return
+    with server.using(repository) as address:
+        connection = _checked_out(repository, address)
+        with _returned(repository, address, connection):
+            yield connection
+
+
+def _checked_out(repository: Path, address: server.Address) -> Connection:
+    connection = _pool(repository, address).take()
+    try:
+        connection.use_default(attempt="reach the dolt sql-server")  # shows whether anybody is there, too
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def _returned(repository: Path, address: server.Address, connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()  # the server drops its transaction and its locks
+        raise
+    _pool(repository, address).give_back(connection)
+
+
+def _pool(repository: Path, address: server.Address) -> _Pool:
+    with _pools_lock:
+        pool = _pools.get(repository)
+        if pool is None or pool.address != address:
+            pool = _pools[repository] = _Pool(repository, address)
+            server.on_release(repository, pool.close)
+        return pool
+
+
+def _forget() -> None:
+    """In a forked child: the sockets are the parent's; they are dropped without a word on them."""
+    global _pools_lock
+    _pools_lock = threading.Lock()
+    for pool in _pools.values():
+        for connection in pool._idle:
+            connection._raw._force_close()
+    _pools.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,219 @@
+"""The error tree, and the one table that turns what a Dolt server says into it.
+
+Every error of this package is a `DoltError`. Its message is one finished sentence group in ``args[0]`` (flytekit
+rewrites ``args`` and keeps only that): what was attempted, what was found, what to do. Facts for programs are
+attributes. Known failure and unknown outcome are different classes, because only the first may be retried.
+
+    DoltError
+    ├── BinaryNotFound        no usable ``dolt`` on this machine            (also FileNotFoundError)
+    ├── BinaryUnsupported     a ``dolt`` was found, its version cannot do   (also RuntimeError)
+    ├── BuildFailed           ``install`` could not build ``dolt``          (also RuntimeError)
+    ├── CommandFailed         a ``dolt`` command line call failed           (also RuntimeError)
+    ├── RepositoryNotFound    the path is not a Dolt repository             (also LookupError)
+    ├── RepositoryReadOnly    the repository cannot be opened for writing   (also PermissionError)
+    ├── RepositoryBusy        somebody else holds a lock, waited in vain    (also TimeoutError)
+    ├── RepositoryDamaged     Dolt says the stored data is not whole        (also RuntimeError)
+    ├── UncommittedChanges    the user's own work is in the way             (also RuntimeError)
+    ├── HeadMoved             other writers won every race                  (also RuntimeError)
+    ├── InvalidConfig         a DoltConfig or branch policy makes no sense  (also ValueError)
+    ├── InvalidName           a branch or table name Dolt cannot hold       (also ValueError)
+    ├── BranchNotFound        no such branch                                (also LookupError)
+    ├── RevisionNotFound      no such commit, tag or other revision         (also LookupError)
+    ├── TableNotFound         no such table at that revision                (also LookupError)
+    ├── UnsupportedFrame      the frame cannot be stored exactly            (also ValueError)
+    ├── SchemaMismatch        the frame does not fit the existing table     (also ValueError)
+    ├── ConstraintViolated    a row breaks a key or constraint of the table (also ValueError)
+    ├── QueryFailed           the server refused a statement                (also ValueError)
+    ├── ServerFailed          the server could not start, or said no        (also RuntimeError)
+    ├── ConnectionLost        the server went away, nothing was published   (also ConnectionError)
+    ├── OutcomeUnknown        the server went away while publishing         (also ConnectionError)
+    └── NotInTask             Flyte asked to commit outside a task          (also RuntimeError)
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+__all__ = [
+    "BinaryNotFound",
+    "BinaryUnsupported",
+    "BranchNotFound",
+    "BuildFailed",
+    "CommandFailed",
+    "ConnectionLost",
+    "ConstraintViolated",
+    "DoltError",
+    "HeadMoved",
+    "InvalidConfig",
+    "InvalidName",
+    "NotInTask",
+    "OutcomeUnknown",
+    "QueryFailed",
+    "RepositoryBusy",
+    "RepositoryDamaged",
+    "RepositoryNotFound",
+    "RepositoryReadOnly",
+    "RevisionNotFound",
+    "SchemaMismatch",
+    "ServerFailed",
+    "TableNotFound",
+    "UncommittedChanges",
+    "UnsupportedFrame",
+]
+
+
+class DoltError(Exception):
+    """Base of every error this package raises. ``args[0]`` is the whole message, facts are attributes."""
+
+    def __init__(self, message: str, /, **facts: object) -> None:
+        super().__init__(message)
+        self.__dict__.update(facts)
+
+
+class BinaryNotFound(DoltError, FileNotFoundError):
+    """No usable ``dolt`` binary; the message names every way to get one."""
+
+
+class BinaryUnsupported(DoltError, RuntimeError):
+    """The ``dolt`` binary that was found has a version this package cannot use. Facts: ``path``, ``version``."""
+
+
+class BuildFailed(DoltError, RuntimeError):
+    """``python -m flytekitplugins.dolt install`` could not build ``dolt``; the message ends with the tail of the log."""
+
+
+class CommandFailed(DoltError, RuntimeError):
+    """A ``dolt`` command line call failed. Facts: ``argv``, ``returncode``, ``stderr``."""
+
+
+class RepositoryNotFound(DoltError, LookupError):
+    """The path is not itself a Dolt repository. Fact: ``path``."""
+
+
+class RepositoryReadOnly(DoltError, PermissionError):
+    """The repository's folder or file system cannot be written to. Fact: ``path``."""
+
+
+class RepositoryBusy(DoltError, TimeoutError):
+    """A lock on the repository or a branch was not free in time. Facts: ``path``, ``waited_s``."""
+
+
+class RepositoryDamaged(DoltError, RuntimeError):
+    """Dolt reports that stored data is not whole."""
+
+
+class UncommittedChanges(DoltError, RuntimeError):
+    """The user's uncommitted or staged work would be lost or swept in. Facts: ``branch``, ``tables``."""
+
+
+class HeadMoved(DoltError, RuntimeError):
+    """The branch moved under every attempt to publish. Facts: ``branch``, ``attempts``."""
+
+
+class InvalidConfig(DoltError, ValueError):
+    """A `DoltConfig`, a branch policy or an argument contradicts itself or asks for what is not offered."""
+
+
+class InvalidName(DoltError, ValueError):
+    """A branch or table name that Dolt cannot hold, or that is refused to keep it safe. Fact: ``name``."""
+
+
+class BranchNotFound(DoltError, LookupError):
+    """No branch of exactly that name (names are case-sensitive). Facts: ``branch``, ``close``."""
+
+
+class RevisionNotFound(DoltError, LookupError):
+    """No commit, tag, branch or ancestor of that name. Fact: ``revision``."""
+
+
+class TableNotFound(DoltError, LookupError):
+    """No table of that name at that revision. Facts: ``table``, ``close``."""
+
+
+class UnsupportedFrame(DoltError, ValueError):
+    """The frame holds something that cannot be stored and read back exactly. Fact: ``columns``."""
+
+
+class SchemaMismatch(DoltError, ValueError):
+    """The frame does not fit the table that exists. Facts: ``table``, ``problems`` (one sentence per column)."""
+
+
+class ConstraintViolated(DoltError, ValueError):
+    """A row breaks a primary key, a NOT NULL, CHECK, UNIQUE or foreign key constraint; nothing was written."""
+
+
+class QueryFailed(DoltError, ValueError):
+    """The server refused a statement. Facts: ``code``, ``server_message``."""
+
+
+class ServerFailed(DoltError, RuntimeError):
+    """The ``dolt sql-server`` could not be started or did not behave; the message ends with the tail of its log."""
+
+
+class ConnectionLost(DoltError, ConnectionError):
+    """The connection to the server broke and the target branch was not touched."""
+
+
+class OutcomeUnknown(DoltError, ConnectionError):
+    """The connection broke while a commit was being published: it may or may not be there. Fact: ``commit``."""
+
+
+class NotInTask(DoltError, RuntimeError):
+    """Flyte asked to store a `DoltTable` with data while nothing was running (compiling, registering)."""
+
+
+def close_names(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'a' or 'b'?" for the known names closest to ``name``, or "" when none is close."""
+    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
+
+
+class _Fault:
+    """One row of the table below: what the server says, what it is to us, what the user can do."""
+
+    def __init__(self, code: int | None, text: str, error: type[DoltError], advice: str) -> None:
+        self.code, self.text, self.error, self.advice = code, re.compile(text, re.IGNORECASE), error, advice
+
+    def matches(self, code: int, message: str) -> bool:
+        return (self.code is None or self.code == code) and self.text.search(message) is not None
+
+
+# What Dolt 1.83 says, in the order in which it is tried. Nearly everything is code 1105 with only a text, so the texts
+# are matched here and nowhere else; tests/test_errors.py provokes each row on the real server.
+_FAULTS = (
+    _Fault(1049, r"database not found", RevisionNotFound, "Check the branch, tag or commit."),
+    _Fault(1146, r"table not found", TableNotFound, "Check the name (case matters) and the branch or revision."),
+    _Fault(None, r"branch not found|target commit not found|invalid ancestor spec|invalid ref spec|"
+           r"not a valid branch or hash", RevisionNotFound, "Check the branch, tag or commit."),
+    _Fault(None, r"is an invalid branch name", InvalidName, "Use letters, digits and - _ . / in branch names."),
+    _Fault(None, r"local changes would be stomped|uncommitted changes", UncommittedChanges,
+           "Commit or discard that work, or write to another branch with NewBranch(...)."),
+    _Fault(None, r"not possible to fast-forward|dataset head is not ancestor|"
+           r"cannot fast forward from", HeadMoved, "Another writer was faster."),
+    _Fault(1213, r"serialization failure", HeadMoved, "Another writer was faster."),
+    _Fault(None, r"database is read only|read-only file system", RepositoryReadOnly,
+           "Make the repository's folder writable for this user, or close the program that holds it."),
+    _Fault(None, r"duplicate (primary|unique) key|duplicate entry", ConstraintViolated,
+           "Remove the duplicates, or choose another primary_key."),
+    _Fault(1048, r"non-nullable", ConstraintViolated, "Fill in the missing values."),
+    _Fault(None, r"foreign key violation|check constraint .* violated", ConstraintViolated, "Mend the rows."),
+    _Fault(None, r"is too large for column|out of range|is not a valid value for|incorrect .* value", SchemaMismatch,
+           "Give the frame the table's types, or write to another table."),
+    _Fault(None, r"checksum error|corrupted journal|data loss detected", RepositoryDamaged,
+           "Stop writing to it and run `dolt fsck` there."),
+)
+
+
+def from_server(code: int, message: str, *, attempt: str) -> DoltError:
+    """Return the error for what the server said (``code``, ``message``) when ``attempt`` was made.
+
+    ``attempt`` completes "Cannot ..."; the caller raises the result ``from`` the driver's exception.
+    """
+    for fault in _FAULTS:
+        if fault.matches(code, message):
+            return fault.error(
+                f"Cannot {attempt}: {message.rstrip('.')}. {fault.advice}", code=code, server_message=message
+            )
+    return QueryFailed(f"Cannot {attempt}: Dolt says {message!r} (code {code}).", code=code, server_message=message)

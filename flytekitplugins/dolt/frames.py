@@ -1,0 +1,106 @@
+"""Frames in and out of a repository, as a `DoltConfig` says: the doors for notebooks and scripts, and for Flyte.
+
+This is where a config is taken apart (which repository, which table, which branch policy); nothing below knows of
+configs. `transformer` uses the same functions, so a task and a script store and read in exactly the same way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import codec, repository, tables
+from .errors import InvalidConfig
+from .schema import DoltConfig, DoltTable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
+"""First line of a commit made outside Flyte, unless the caller gives a message."""
+
+
+def write(config: DoltConfig, frame: pd.DataFrame, *, message: str = SCRIPT_MESSAGE) -> DoltTable:
+    """Commit ``frame`` as the whole content of the table that ``config`` names, and return the reference to it.
+
+    Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
+
+    Raises:
+        InvalidConfig: the config names a query, or contradicts itself.
+        UnsupportedFrame, SchemaMismatch, ConstraintViolated: the frame does not fit; nothing was changed.
+        UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
+        DoltError: one of the others, see `flytekitplugins.dolt.errors`.
+    """
+    return store(DoltTable(config=config, data=frame), message=message)
+
+
+def read(config: DoltConfig) -> pd.DataFrame:
+    """Return the rows of the table or query that ``config`` names, as its branch has them now.
+
+    Raises:
+        BranchNotFound, TableNotFound, QueryFailed: there is nothing to read there.
+        DoltError: one of the others, see `flytekitplugins.dolt.errors`.
+    """
+    return fetch(resolve(DoltTable(config=config)))
+
+
+def store(table: DoltTable, *, message: str) -> DoltTable:
+    """Commit the table's data and note the commit on it; the same table is returned."""
+    config, frame = table.config, table.data
+    config.check()
+    if config.tablename is None:
+        raise InvalidConfig(
+            f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
+        )
+    name, key = config.tablename, config.key()
+    written = repository.write(
+        repository.locate(config.db_path),
+        table=name,
+        policy=config.branch_conf,
+        message=message,
+        work=lambda connection: tables.write(connection, name, frame, key=key),
+    )
+    table.written(written.commit)
+    return table
+
+
+def resolve(table: DoltTable) -> DoltTable:
+    """Return the table as a reference to the commit that its branch points to now; one that has a commit, as it is."""
+    if table.commit is not None:
+        return table
+    table.config.check()
+    with repository.connect(repository.locate(table.config.db_path)) as connection:
+        return table.at(repository.resolve(connection, table.config.branch_conf))
+
+
+def fetch(table: DoltTable) -> pd.DataFrame:
+    """Return the rows of a table or query at its commit."""
+    return codec.frame(_arrow(table))
+
+
+def is_changed(table: DoltTable) -> bool:
+    """Whether the rows in memory are not those of the table's commit any more; another order of them is no change."""
+    if not table.is_loaded or table.commit is None:
+        return False
+    frame, name = table.data, table.config.tablename
+    if fetch(table).equals(frame):
+        return False
+    if name is None:
+        return True
+    return repository.differs(
+        repository.locate(table.config.db_path),
+        table.commit,
+        work=lambda connection: tables.write(connection, name, frame, key=None),
+    )
+
+
+def _arrow(table: DoltTable) -> pa.Table:
+    config, commit = table.config, table.commit
+    config.check()
+    if commit is None:
+        raise InvalidConfig(f"Cannot fetch {table!r}: it is not resolved to a commit. Use read(config).")
+    with repository.at(repository.locate(config.db_path), commit) as connection:
+        if config.tablename is not None:
+            return tables.read(connection, config.tablename)
+        assert config.sql is not None  # noqa: S101  # for the type checker: config.check() saw to it
+        return tables.query(connection, config.sql)

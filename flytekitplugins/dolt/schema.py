@@ -1,0 +1,436 @@
+"""What users write and read: configurations, branch policies, tables and commits. Values only, no I/O.
+
+A `DoltConfig` says where and what, a branch policy says on which branch, a `DoltTable` joins a config with a frame or,
+once written or resolved, with the `Commit` that holds its rows. All of them travel through Flyte by themselves, inside
+containers and inside dataclasses of the user's own. Rows are fetched through `DoltTable.fetch`, which the package plugs
+in when it is imported, so this module needs neither pandas nor a server.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from mashumaro.types import SerializableType
+
+from .errors import InvalidConfig, InvalidName
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Branch", "Commit", "DoltConfig", "DoltTable", "NewBranch", "SerialBranch"]
+
+SCRATCH_PREFIX = "flyte-tmp/"
+"""Branches under this name are this package's own, short-lived, and never a user's."""
+
+_V = TypeVar("_V", bound="_Portable")
+
+_RESERVED_BRANCHES = {"HEAD", "WORKING", "STAGED", "@"}
+_BRANCH_TRAPS = (
+    (re.compile(r"[^\x21-\x7e]"), "only printable ASCII without spaces is possible"),
+    (re.compile(r"[~^:?*\[\\]"), "the characters ~ ^ : ? * [ \\ are not possible"),
+    (re.compile(r"\.\.|@\{|//"), "'..', '@{' and '//' are not possible"),
+    (re.compile(r"^[-/.]|[/.]$"), "it may not start with - / . or end with / ."),
+    (re.compile(r"/\.|\.lock(/|$)"), "no part of it may start with '.' or end with '.lock'"),
+    (re.compile(r"^[0-9a-v]{32}$"), "32 characters of 0-9a-v would read as a commit hash"),
+)
+_TABLE_NAME = re.compile(r"^[\w$](?:[\w$.-]*[\w$-])?$")
+
+
+def check_branch_name(name: object) -> str:
+    """Return ``name`` if Dolt can hold a branch of that name and it means nothing else.
+
+    Raises:
+        InvalidName: it cannot; the message gives the rule that it breaks.
+
+    Source: the refusals of ``dolt_branch`` in Dolt 1.83.2, each tried; ``WORKING``, ``STAGED`` and a leading dash are
+    taken by Dolt but would be read as something else later.
+    """
+    found: str | None = None
+    if not isinstance(name, str) or not name:
+        found = "a branch name is a non-empty string"
+    elif name in _RESERVED_BRANCHES:
+        found = "that word has a meaning of its own"
+    elif name.startswith(SCRATCH_PREFIX):
+        found = f"names under {SCRATCH_PREFIX!r} are for this package's own scratch branches"
+    else:
+        found = next((rule for trap, rule in _BRANCH_TRAPS if trap.search(name)), None)
+    if found is None and isinstance(name, str):
+        return name
+    raise InvalidName(
+        f"Cannot use {name!r} as a branch name: {found}. Use letters, digits and - _ . / instead, "
+        "for example 'run/2024-05-07T12.38'.",
+        name=name,
+    )
+
+
+def check_table_name(name: object) -> str:
+    """Return ``name`` if it can name a table in this package.
+
+    Raises:
+        InvalidName: it is empty, over 64 characters, starts with ``-`` or ``.``, or has a space, quote, backtick or
+            other sign in it. (Such a table of somebody else's can still be read with ``sql=``.)
+    """
+    if isinstance(name, str) and len(name) <= 64 and _TABLE_NAME.match(name):
+        return name
+    raise InvalidName(
+        f"Cannot use {name!r} as a table name: use 1 to 64 letters, digits, _ $ - or . and no - or . at the start. "
+        'An existing table of another name can be read with sql="select * from `...`".',
+        name=name,
+    )
+
+
+class _Portable(SerializableType):
+    """What a value needs to travel: a plain dictionary both ways, also inside a user's own dataclass."""
+
+    def to_dict(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON text with sorted keys."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_json(cls: type[_V], text: str) -> _V:
+        """Return the value whose `to_json` is ``text``."""
+        return cls.from_dict(json.loads(text))
+
+    def _serialize(self) -> dict[str, Any]:
+        return self.to_dict()
+
+    @classmethod
+    def _deserialize(cls: type[_V], value: Any) -> _V:
+        return cls.from_dict(value)
+
+
+class Branch(_Portable):
+    """Base of the branch policies; a field annotated with it takes and gives back any of them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the policy's fields and its class name under ``_type``, so that the right class comes back."""
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {"_type": type(self).__name__} | {k: v for k, v in given.items() if v is not None}
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the policy that ``d`` describes.
+
+        Raises:
+            InvalidConfig: ``_type`` names no policy, or one that is not a ``cls``.
+        """
+        policies = {policy.__name__: policy for policy in Branch.__subclasses__()}
+        kind = d.get("_type", cls.__name__)
+        policy = policies.get(kind)
+        if policy is None or not issubclass(policy, cls):
+            raise InvalidConfig(
+                f"Cannot read {dict(d)!r} as a {cls.__name__}: its '_type' is {kind!r}. "
+                f"Known branch policies are {', '.join(sorted(policies))}."
+            )
+        return _from_fields(policy, {k: v for k, v in d.items() if k != "_type"})
+
+
+@dataclass(frozen=True)
+class SerialBranch(Branch):
+    """Work on one existing branch, one commit after the other.
+
+    >>> SerialBranch("main").branch
+    'main'
+    """
+
+    branch: str | None = None
+    """The branch; None (the default) is the one that the repository has checked out, or a server's default branch."""
+
+    def __post_init__(self) -> None:
+        if self.branch is not None:
+            check_branch_name(self.branch)
+
+
+@dataclass(frozen=True)
+class NewBranch(Branch):
+    """Write on a branch of this name, which is created by the first write; a read never creates it.
+
+    >>> NewBranch("run/a_is_2").branch
+    'run/a_is_2'
+    """
+
+    branch: str
+    """The branch to create, or to continue on when it exists."""
+
+    base: str | None = field(default=None, kw_only=True)
+    """The branch whose head a created branch starts from; None (the default) is the checked-out branch."""
+
+    def __post_init__(self) -> None:
+        check_branch_name(self.branch)
+        if self.base is not None:
+            check_branch_name(self.base)
+
+
+@dataclass
+class DoltConfig(_Portable):
+    """Which repository, which table or query, on which branch.
+
+    A plain mutable dataclass: it is checked when it is used, not when it is built. `tablename` and `sql` exclude each
+    other, and one of them is needed.
+
+    >>> DoltConfig(db_path="foo", tablename="rabbits", branch_conf=NewBranch("run/1")).to_dict()["branch_conf"]
+    {'_type': 'NewBranch', 'branch': 'run/1'}
+    """
+
+    db_path: str
+    """Folder of the Dolt repository (the one that holds ``.dolt``)."""
+
+    tablename: str | None = None
+    """Table to write or to read whole."""
+
+    sql: str | None = None
+    """One read-only SQL statement whose rows are the data (``AS OF`` included)."""
+
+    io_args: dict[str, Any] | None = None
+    """Further options as a dictionary; ``primary_key`` (a list of column names) is the one that is known."""
+
+    branch_conf: Branch | None = None
+    """Branch policy; None is ``SerialBranch()``, the checked-out branch."""
+
+    meta_conf: Any = None
+    """Not offered yet: anything but None is refused when the config is used."""
+
+    remote_conf: Any = None
+    """Not offered yet: anything but None is refused when the config is used."""
+
+    primary_key: list[str] | None = field(default=None, kw_only=True)
+    """Columns that make the key of a table created by this config; None (the default) makes a table without a key."""
+
+    def check(self) -> None:
+        """Raise unless the fields make sense together.
+
+        Raises:
+            InvalidConfig: the fields contradict each other, or ask for what is not offered.
+            InvalidName: `tablename` cannot name a table.
+        """
+        if not isinstance(self.db_path, (str, os.PathLike)) or not os.fspath(self.db_path):
+            raise InvalidConfig(f"Cannot use {self!r}: db_path must be the path of a Dolt repository's folder.")
+        if (self.tablename is None) == (self.sql is None):
+            found = "neither is given" if self.sql is None else "both are given"
+            raise InvalidConfig(
+                f"Cannot use {self!r}: it needs a tablename or an sql query, and {found}. Keep exactly one of them."
+            )
+        if self.tablename is not None:
+            check_table_name(self.tablename)
+        for name in ("meta_conf", "remote_conf"):
+            if getattr(self, name) is not None:
+                raise InvalidConfig(f"Cannot use {self!r}: {name} is not offered by this version. Leave it out.")
+        if self.branch_conf is not None and not isinstance(self.branch_conf, Branch):
+            raise InvalidConfig(
+                f"Cannot use {self!r}: branch_conf is a {type(self.branch_conf).__name__}, "
+                "and must be NewBranch(...) or SerialBranch(...) of flytekitplugins.dolt."
+            )
+        self.key()
+
+    def key(self) -> list[str] | None:
+        """Return the key columns asked for by `primary_key` or ``io_args["primary_key"]``, or None.
+
+        Raises:
+            InvalidConfig: both are given and differ, a value is not a list of names, or `io_args` has an unknown entry.
+        """
+        args = dict(self.io_args or {})
+        from_args = _as_names(self, "io_args['primary_key']", args.pop("primary_key", None))
+        if args:
+            raise InvalidConfig(
+                f"Cannot use {self!r}: io_args has {', '.join(map(repr, args))}. The entry known there is 'primary_key'."
+            )
+        own = _as_names(self, "primary_key", self.primary_key)
+        if own is not None and from_args is not None and own != from_args:
+            raise InvalidConfig(f"Cannot use {self!r}: primary_key and io_args['primary_key'] differ. Keep one of them.")
+        return own if own is not None else from_args
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are set as plain values, ready for JSON."""
+        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        given["db_path"] = os.fspath(self.db_path)
+        if isinstance(self.branch_conf, Branch):
+            given["branch_conf"] = self.branch_conf.to_dict()
+        return {k: v for k, v in given.items() if v is not None}
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the config that ``d`` describes.
+
+        Raises:
+            InvalidConfig: an entry is unknown, missing or of the wrong kind.
+        """
+        given = {k: v for k, v in d.items() if v is not None}
+        if isinstance(given.get("branch_conf"), Mapping):
+            given["branch_conf"] = Branch.from_dict(given["branch_conf"])
+        return _from_fields(cls, given)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One state of a whole repository, named by its hash.
+
+    What is only known to the repository (author, date, message, parents) is filled in by `log`, and empty on a commit
+    that was just named by a table.
+    """
+
+    hash: str
+    """The 32 characters that name the commit everywhere and for ever."""
+
+    branch: str | None = None
+    """The branch on which it was published or found."""
+
+    parents: tuple[str, ...] = ()
+    """Hashes of the commits it was made from."""
+
+    author: str | None = None
+    """``Name <email>``."""
+
+    date: str | None = None
+    """When it was made, ISO 8601 in UTC with microseconds."""
+
+    message: str | None = None
+    """The whole message, trailers included."""
+
+    def __str__(self) -> str:
+        return self.hash[:8]
+
+
+@dataclass(repr=False, eq=False)
+class DoltTable(_Portable):
+    """A table or a query result as a value of a workflow.
+
+    With data, it is written when a task returns it. Without, it is a query (or a whole table) that is resolved to a
+    commit when a task takes it as input. Once `commit` is set the table is a reference to that very commit: its rows
+    are fetched when `data` is first touched, and passing it on writes nothing unless the rows were changed.
+
+    >>> DoltTable(config=DoltConfig(db_path="foo", tablename="rabbits"))
+    DoltTable('rabbits' in 'foo', no data)
+    """
+
+    config: DoltConfig
+    data: pd.DataFrame | None = None
+
+    fetch: ClassVar[Callable[[DoltTable], pd.DataFrame]]
+    """Reads the rows of a table that has a commit; plugged in by the package."""
+
+    _frame: ClassVar[pd.DataFrame | None]
+    _commit: ClassVar[Commit | None]
+    _assigned: ClassVar[bool]
+
+    @property
+    def commit(self) -> Commit | None:
+        """The commit that holds the rows: set by the write, or when a task took the table as input; else None."""
+        return self._commit
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether `data` holds a frame in memory already."""
+        return self._frame is not None
+
+    @property
+    def is_assigned(self) -> bool:
+        """Whether `data` was given by the user and is not written yet."""
+        return self._assigned
+
+    def at(self, commit: Commit) -> DoltTable:
+        """Return a reference to the same table or query at ``commit``, with nothing fetched yet."""
+        table = DoltTable(config=self.config)
+        table._commit = commit
+        return table
+
+    def written(self, commit: Commit) -> None:
+        """Note that `data` is now stored in ``commit``; for the code that stored it."""
+        self._commit, self._assigned = commit, False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return config and commit as plain values; never the rows.
+
+        Raises:
+            InvalidConfig: the table has data that no commit holds, which would be lost.
+        """
+        if self._assigned:
+            raise InvalidConfig(
+                f"Cannot turn {self!r} into a reference: its data is in no commit yet. Return the table itself from "
+                "the task (not inside another value), or store it first with flytekitplugins.dolt.write(config, frame)."
+            )
+        reference = {"config": self.config.to_dict()}
+        if self._commit is not None:
+            reference["commit"] = {"hash": self._commit.hash}
+            if self._commit.branch is not None:
+                reference["commit"]["branch"] = self._commit.branch
+        return reference
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the table that ``d`` refers to, with nothing fetched yet.
+
+        Raises:
+            InvalidConfig: ``d`` is no reference to a table.
+        """
+        if not isinstance(d, Mapping) or not isinstance(d.get("config"), Mapping):
+            raise InvalidConfig(f"Cannot read {d!r} as a DoltTable: it has no 'config'. Pass what to_dict() returned.")
+        table = DoltTable(config=DoltConfig.from_dict(d["config"]))
+        if d.get("commit"):
+            table._commit = _from_fields(Commit, d["commit"])
+        return table  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        what = repr(self.config.tablename) if self.config.sql is None else f"query {self.config.sql!r}"
+        state = f"at {self._commit}" if self._commit else "no data" if self._frame is None else "not written yet"
+        return f"DoltTable({what} in {str(self.config.db_path)!r}, {state})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DoltTable):
+            return NotImplemented
+        if (self.config, self._commit, self._assigned) != (other.config, other._commit, other._assigned):
+            return False
+        return not self._assigned or self._frame is other._frame or self._frame.equals(other._frame)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, as a dataclass with eq is
+
+
+def _get_data(self: DoltTable) -> pd.DataFrame | None:
+    if self._frame is None and self._commit is not None:
+        self._frame = DoltTable.fetch(self)
+    return self._frame
+
+
+def _set_data(self: DoltTable, frame: pd.DataFrame | None) -> None:
+    self._frame, self._commit, self._assigned = frame, None, frame is not None
+
+
+# A property under the name of a dataclass field: the field keeps its place and default in the signature, and rows are
+# fetched only when somebody looks at them.
+DoltTable.data = property(_get_data, _set_data, doc="The rows as a frame; fetched when first touched.")  # type: ignore[assignment]
+
+
+def _as_names(config: DoltConfig, what: str, names: Any) -> list[str] | None:
+    if names is None:
+        return None
+    if isinstance(names, str):
+        names = [names]
+    names = list(names)
+    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise InvalidConfig(f"Cannot use {config!r}: {what} must be a list of different column names.")
+    return names
+
+
+def _from_fields(cls: type[Any], given: Mapping[str, Any]) -> Any:
+    known = [f.name for f in dataclasses.fields(cls) if f.init]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise InvalidConfig(
+            f"Cannot build a {cls.__name__}: it has no {', '.join(map(repr, unknown))}. Known are {', '.join(known)}."
+        )
+    try:
+        return cls(**given)
+    except TypeError as error:
+        raise InvalidConfig(f"Cannot build a {cls.__name__} from {dict(given)!r}: {error}.") from error

@@ -1,0 +1,404 @@
+"""The life of a local ``dolt sql-server``: attach to the one that runs, or start a private one, and let go in time.
+
+A repository folder can be opened by one Dolt process only, so all processes of this package on a machine share one
+server for it. Each holds a shared lock on the ``.dolt`` folder while it uses the server (no file is made for that); the
+private server's supervisor ends it when nobody does. A process lets go at its exit, and after `IDLE_S` seconds without
+use, so that the user's own ``dolt checkout`` works in the next terminal. A server that somebody else runs in that
+folder is used and left alone. Nothing here speaks SQL; `engine` does, and it is the only caller.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import binary
+from .errors import RepositoryBusy, RepositoryReadOnly, ServerFailed
+
+IDLE_S = float(os.environ.get("FLYTE_DOLT_IDLE_S", "5"))
+"""Seconds without use after which this process lets go of a server."""
+
+START_TIMEOUT_S = 30.0
+"""Seconds a start may take in all, waiting for another process to let go of the repository included."""
+
+_FOLDER_PREFIX = f"flyte-dolt-{os.getuid()}-"
+_LOCKED = "locked by another dolt process"
+_PORT_TAKEN = "already in use"
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+# Statistics would be collected into a folder inside the user's repository; files may be read and written by SQL in our
+# own folder only; collecting garbage under a writer is the user's decision.
+_CONFIG = """\
+log_level: warning
+behavior:
+  autocommit: true
+  auto_gc_behavior:
+    enable: false
+listener:
+  host: 127.0.0.1
+  port: {port}
+  max_connections: 1000
+data_dir: {repository}
+cfg_dir: {folder}/cfg
+privilege_file: {folder}/privileges.db
+branch_control_file: {folder}/branch_control.db
+system_variables:
+  secure_file_priv: {folder}/data
+  dolt_stats_enabled: 0
+  dolt_stats_memory_only: 1
+"""
+_NO_METRICS = '{"metrics.disabled": "true", "versioncheck.disabled": "true"}'
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server of this machine listens and how to log in (the password is for this user's eyes only)."""
+
+    pid: int
+    port: int
+    password: str
+
+    user = "__dolt_local_user__"
+    host = "127.0.0.1"
+
+    def __repr__(self) -> str:
+        return f"Address({self.host}:{self.port}, pid {self.pid})"
+
+
+class _Use:
+    """This process's hold on the server of one repository folder."""
+
+    def __init__(self, repository: Path) -> None:
+        self.repository = repository
+        self.lock = threading.RLock()
+        self.address: Address | None = None
+        self.on_release: list[Callable[[], None]] = []
+        self._held: int | None = None
+        self._identity: tuple[int, int] | None = None
+        self._users = 0
+        self._used_at = 0.0
+        self._timer: threading.Timer | None = None
+
+    def enter(self, timeout_s: float) -> Address:
+        with self.lock:
+            if self.address is not None and self._identity != _identity(self.repository):
+                self.release()  # the folder was removed and made anew: what we hold serves a ghost
+            if self.address is None:
+                self._attach(timeout_s)
+            assert self.address is not None  # noqa: S101  # for the type checker: _attach raises otherwise
+            self._users += 1
+            return self.address
+
+    def leave(self) -> None:
+        with self.lock:
+            self._users -= 1
+            self._used_at = time.monotonic()
+            if self._timer is None and self.address is not None:
+                self._wait_until_idle(IDLE_S)
+
+    def _wait_until_idle(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._release_if_idle)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _release_if_idle(self) -> None:
+        with self.lock:
+            self._timer = None
+            if self.address is None:
+                return
+            remaining = IDLE_S if self._users else self._used_at + IDLE_S - time.monotonic()
+            if remaining > 0:
+                self._wait_until_idle(remaining)
+            else:
+                self.release()
+
+    def release(self) -> None:
+        """Close what is open and let go of the lock; the supervisor does the rest."""
+        with self.lock:
+            for close in self.on_release:
+                close()
+            self.on_release.clear()
+            if self._held is not None:
+                os.close(self._held)
+            self._held = self._identity = self.address = None
+
+    def _attach(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        self._held = _lock(self.repository / ".dolt", fcntl.LOCK_SH, deadline, self.repository)
+        try:
+            self._identity = _identity(self.repository)
+            self.address = running(self.repository)
+            if self.address is None:
+                self.address = _start(self.repository, deadline)
+        except BaseException:
+            self.release()
+            raise
+
+
+_uses: dict[Path, _Use] = {}
+_uses_lock = threading.Lock()
+
+
+def _use_of(repository: Path) -> _Use:
+    with _uses_lock:
+        return _uses.setdefault(repository, _Use(repository))
+
+
+@contextmanager
+def using(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[Address]:
+    """Give the address of ``repository``'s server, starting one if none runs, and keep it alive inside the block.
+
+    ``repository`` is the resolved folder that holds ``.dolt``. The first use in a process costs about 0.2 s, later
+    ones microseconds.
+
+    Raises:
+        RepositoryBusy: a lock was not free within ``timeout_s`` seconds.
+        RepositoryReadOnly: the folder cannot be opened.
+        ServerFailed: the server could not be started.
+        BinaryNotFound, BinaryUnsupported: there is no ``dolt`` to start.
+    """
+    use = _use_of(repository)
+    address = use.enter(timeout_s)
+    try:
+        yield address
+    finally:
+        use.leave()
+
+
+def on_release(repository: Path, close: Callable[[], None]) -> None:
+    """Call ``close`` once, just before this process lets go of the server of ``repository``."""
+    _use_of(repository).on_release.append(close)
+
+
+def release(repository: Path) -> None:
+    """Let go of the server of ``repository`` now: it is gone, or about to be needed by somebody else."""
+    _use_of(repository).release()
+
+
+def running(repository: Path) -> Address | None:
+    """Return the address of the server that runs in exactly this folder, or None.
+
+    Only the folder's own notice is read, never that of a folder above it; a notice left by a killed server is seen by
+    its port being closed.
+    """
+    try:
+        pid, port, password = (repository / ".dolt" / "sql-server.info").read_text().split(":", 2)
+        address = Address(int(pid), int(port), password.strip())
+    except (OSError, ValueError):
+        return None
+    return address if _answers(address) else None
+
+
+def _answers(address: Address) -> bool:
+    try:
+        os.kill(address.pid, 0)
+        with socket.create_connection((address.host, address.port), timeout=5) as connection:
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
+def _start(repository: Path, deadline: float) -> Address:
+    starting = _lock(repository / ".dolt" / "noms", fcntl.LOCK_EX, deadline, repository)
+    try:
+        address = running(repository)  # somebody may have been faster
+        while address is None:
+            address = _try_start(repository, binary.find(), deadline)
+        return address
+    finally:
+        os.close(starting)
+
+
+def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
+    """Start a server and wait for it; None means "try again", because a port or the repository was taken."""
+    _sweep()
+    folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))  # mode 0700
+    try:
+        port = _free_port()
+        _configure(folder, repository, port)
+        with _supervise(dolt, repository, folder) as process:
+            address = _await(process, repository, port, deadline)
+            if address is not None:
+                return address
+        log = _tail(folder / "server.log")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    if _PORT_TAKEN in log and time.monotonic() < deadline:
+        return None
+    if _LOCKED in log:
+        if time.monotonic() < deadline:
+            time.sleep(0.05)
+            return None
+        raise RepositoryBusy(
+            f"Cannot open the repository {str(repository)!r}: another dolt process holds it, and did not let go in "
+            "time. Wait for it, or stop it; a `dolt sql-server` of yours must be started in that very folder.",
+            path=repository,
+        )
+    if "read-only file system" in log or "permission denied" in log:
+        raise RepositoryReadOnly(
+            f"Cannot open the repository {str(repository)!r}: its folder cannot be written to, which Dolt needs even "
+            "for reading. Copy it to a writable folder, or mend its permissions.",
+            path=repository,
+        )
+    raise ServerFailed(
+        f"Cannot start a dolt sql-server for {str(repository)!r} with {str(dolt)!r}. The end of its log: {log or '(empty)'}",
+        path=repository,
+    )
+
+
+def _configure(folder: Path, repository: Path, port: int) -> None:
+    (folder / ".dolt").mkdir()
+    (folder / ".dolt" / "config_global.json").write_text(_NO_METRICS)
+    (folder / "data").mkdir(mode=0o700)
+    config = _CONFIG.format(port=port, repository=_yaml(repository), folder=folder)
+    (folder / "config.yaml").write_text(config)
+
+
+def _yaml(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+@contextmanager
+def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DOLT_")}
+    process = subprocess.Popen(  # noqa: S603  # our own script, arguments are paths
+        [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
+        env=kept | {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "DOLT_DISABLE_EVENT_FLUSH": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in one user's terminal is not for a server that others share
+        cwd="/",
+    )
+    with process:
+        yield process
+
+
+def _await(process: subprocess.Popen[bytes], repository: Path, port: int, deadline: float) -> Address | None:
+    assert process.stdout is not None  # noqa: S101  # for the type checker: a pipe was asked for
+    while time.monotonic() < deadline:
+        address = running(repository)
+        if address is not None and address.port == port:
+            return address
+        if select.select([process.stdout], [], [], 0.005)[0]:
+            return None  # "exited", or the supervisor itself is gone
+    return None
+
+
+def _sweep() -> None:
+    """Remove private folders whose supervisor was killed; a living one holds a lock on its folder."""
+    for folder in Path(tempfile.gettempdir()).glob(_FOLDER_PREFIX + "*"):
+        with suppress(OSError):
+            if folder.stat().st_uid != os.getuid() or time.time() - folder.stat().st_mtime < 60:
+                continue
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(fd)
+
+
+def _lock(folder: Path, kind: int, deadline: float, repository: Path) -> int:
+    """Open ``folder`` and lock it, waiting until ``deadline``; folders can be locked without making a file."""
+    began = time.monotonic()
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RepositoryReadOnly(
+            f"Cannot open the repository {str(repository)!r}: {error.strerror}. Mend its permissions.", path=repository
+        ) from error
+    while True:
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.005)
+                continue
+            os.close(fd)
+            waited = time.monotonic() - began
+            raise RepositoryBusy(
+                f"Cannot open the repository {str(repository)!r}: another process is starting or stopping its server "
+                f"since {waited:.0f} s. Try again; `python -m flytekitplugins.dolt doctor` says more.",
+                path=repository,
+                waited_s=waited,
+            ) from None
+        except OSError as error:
+            os.close(fd)
+            raise ServerFailed(
+                f"Cannot lock {str(folder)!r}: {error.strerror}. The file system must support flock on folders; "
+                "network file systems often do not: use a server there.",
+                path=repository,
+            ) from error
+
+
+def _identity(repository: Path) -> tuple[int, int] | None:
+    try:
+        found = (repository / ".dolt").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _tail(log: Path, lines: int = 10) -> str:
+    try:
+        return " | ".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+def _at_exit() -> None:
+    """Let go of every server, and give those that nobody else uses a moment to be gone when the shell prompts again."""
+    waiting = []
+    for use in list(_uses.values()):
+        if use.address is not None:
+            waiting.append((use.repository / ".dolt" / "sql-server.info", use.address.pid))
+            use.release()
+    deadline = time.monotonic() + 0.5
+    for notice, pid in waiting:
+        while time.monotonic() < deadline and _names(notice, pid):
+            time.sleep(0.005)
+
+
+def _names(notice: Path, pid: int) -> bool:
+    try:
+        return notice.read_text().startswith(f"{pid}:")
+    except OSError:
+        return False
+
+
+def _forget() -> None:
+    """In a forked child: drop what belongs to the parent. Closing a copied descriptor does not unlock the parent's."""
+    global _uses_lock
+    _uses_lock = threading.Lock()
+    for use in _uses.values():
+        if use._held is not None:
+            os.close(use._held)
+    _uses.clear()
+
+
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,131 @@
+"""The small process that owns one local ``dolt sql-server`` and ends it with its last user.
+
+It is run as a script (``python -I supervisor.py DOLT REPOSITORY FOLDER``) and imported by nobody, so it uses the
+standard library only. Every process that uses the server holds a shared lock on the repository's ``.dolt`` folder; the
+supervisor waits for the exclusive one. It gets it when the last user has let go or died, however it died, and then
+stops the server, removes the private folder and exits. Nothing is polled and no signal from a parent is needed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+STOP_TIMEOUT_S = 10.0
+"""How long the server may take to stop by itself before it is killed."""
+
+LOG_KEPT_S = 10.0
+"""How long the log of a server that died by itself stays readable while it still has users."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+class _Stop(Exception):
+    """Raised by a signal handler to leave the wait for the lock."""
+
+
+class _Server:
+    """The one child of this process."""
+
+    def __init__(self, dolt: str, repository: Path, folder: Path) -> None:
+        self.returncode: int | None = None
+        self._info = repository / ".dolt" / "sql-server.info"
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become_server(dolt, repository, folder)
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the server runs."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def stop(self) -> None:
+        """Ask the server to stop, insist after a while, and remove the notice that a killed server leaves."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            while self.poll() is None:
+                if time.monotonic() > deadline:
+                    os.kill(self.pid, signal.SIGKILL)
+                time.sleep(0.002)
+        with suppress(OSError):
+            if self._info.read_text().split(":")[0] == str(self.pid):
+                self._info.unlink()
+
+
+def _become_server(dolt: str, repository: Path, folder: Path) -> NoReturn:
+    try:
+        if sys.platform == "linux":  # elsewhere a killed supervisor leaves its server to the next user
+            # Survives exec; a supervisor killed in between has changed our parent, which is looked at afterwards.
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() == 1:
+                os._exit(1)
+        log = os.open(folder / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.chdir(repository)
+        argv = [dolt, "sql-server", "--config", str(folder / "config.yaml"), "--skip-root-user-initialization"]
+        os.execv(dolt, argv)  # noqa: S606  # no shell is wanted
+    except BaseException as error:
+        os.write(2, f"cannot run {dolt}: {error}\n".encode())
+    os._exit(127)
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _Stop
+
+
+def main(dolt: str, repository: Path, folder: Path) -> None:
+    """Detach from the caller, run the server, and end it when nobody uses it."""
+    if os.fork():
+        os._exit(0)  # the caller reaps this one at once and has no child to care for
+    users = os.open(repository / ".dolt", os.O_RDONLY | os.O_DIRECTORY)
+    alive = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(alive, fcntl.LOCK_EX)  # says to later starts that this folder is in use
+    signal.signal(signal.SIGTERM, _stop)
+    server = _Server(dolt, repository, folder)
+
+    def notice_death(_signal: int, _frame: FrameType | None) -> None:
+        if server.poll() is not None:
+            raise _Stop
+
+    try:
+        signal.signal(signal.SIGCHLD, notice_death)
+        notice_death(0, None)  # it may have died before the handler was there
+        fcntl.flock(users, fcntl.LOCK_EX)
+    except _Stop:
+        pass
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if server.poll() is not None:
+        _keep_log(users, folder)
+    server.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_log(users: int, folder: Path) -> None:
+    """Tell the starting process, and leave the log to be read until nobody can want it or its reader removed it."""
+    with suppress(OSError):
+        os.write(1, b"exited\n")
+    deadline = time.monotonic() + LOG_KEPT_S
+    while time.monotonic() < deadline and folder.exists():
+        with suppress(BlockingIOError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,264 @@
+"""The border to Flyte: tables, configs and branch policies as literals, and execution ids as commit messages.
+
+A `DoltTable` that a task returns is committed here; one that a task takes is resolved to a commit here, once, when the
+task starts. What travels is a small canonical msgpack value (config and commit, never rows, paths of ours or times), so
+it can serve as a cache key. The only file that imports flytekit; it must stay cheap to import, because
+``import flytekit`` does so.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgpack
+from flytekit.core.context_manager import ExecutionState, FlyteContext
+from flytekit.extend import TypeEngine, TypeTransformer
+from flytekit.models.literals import Binary, Literal, Scalar
+from flytekit.models.types import LiteralType, SimpleType
+from google.protobuf.json_format import MessageToDict
+
+from .errors import DoltError, InvalidConfig, NotInTask
+from .schema import Branch, DoltConfig, DoltTable, NewBranch, SerialBranch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MSGPACK = "msgpack"
+_TAG = "flytekitplugins.dolt"
+_T = TypeVar("_T", DoltTable, DoltConfig, Branch)
+
+_ON_A_CLUSTER = {
+    ExecutionState.Mode.TASK_EXECUTION,
+    ExecutionState.Mode.DYNAMIC_TASK_EXECUTION,
+    ExecutionState.Mode.EAGER_EXECUTION,
+}
+
+
+class _ValueTransformer(TypeTransformer[_T]):
+    """A value with ``to_dict`` and ``from_dict`` as a STRUCT literal that holds msgpack."""
+
+    def __init__(self, t: type[_T]) -> None:
+        super().__init__(name=t.__name__, t=t)
+
+    def get_literal_type(self, t: type[_T]) -> LiteralType:
+        """Return STRUCT, tagged so that `guess_python_type` knows it again."""
+        return LiteralType(simple=SimpleType.STRUCT, metadata={_TAG: self.python_type.__name__})
+
+    def guess_python_type(self, literal_type: LiteralType) -> type[_T]:
+        """Return the type that `get_literal_type` tagged.
+
+        Raises:
+            ValueError: it is no type of ours, which tells flytekit to ask the next transformer.
+        """
+        if literal_type.simple == SimpleType.STRUCT and (literal_type.metadata or {}).get(_TAG) == self.name:
+            return self.python_type
+        raise ValueError(f"{literal_type} is not a {self.name}")
+
+    def to_literal(
+        self, ctx: FlyteContext, python_val: _T, python_type: type[_T], expected: LiteralType
+    ) -> Literal:
+        """Return the value as a literal with sorted keys, so that equal values are equal bytes."""
+        packed = msgpack.packb(_sorted(python_val.to_dict()))
+        return Literal(scalar=Scalar(binary=Binary(value=packed, tag=_MSGPACK)))
+
+    def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[_T]) -> _T:
+        """Return the value that a literal holds; literals of the earlier plugin (a JSON struct) are read too."""
+        return self.python_type.from_dict(_payload(lv, self.name))
+
+    def from_binary_idl(self, binary_idl_object: Binary, expected_python_type: type[_T]) -> _T:
+        """Return the value that flytekit took out of a larger one (an attribute of a dataclass)."""
+        return self.python_type.from_dict(msgpack.unpackb(binary_idl_object.value))
+
+
+class DoltConfigTransformer(_ValueTransformer[DoltConfig]):
+    """A `DoltConfig`; a table without data counts as one, and so does its literal."""
+
+    def __init__(self) -> None:
+        super().__init__(DoltConfig)
+
+    def assert_type(self, t: type[DoltConfig], v: Any) -> None:
+        """Accept a `DoltTable` where a config is declared, if it has no data: it is a query, which is all config."""
+        if not (isinstance(v, DoltTable) and not v.is_assigned):
+            super().assert_type(t, v)
+
+    def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltConfig]) -> DoltConfig:
+        """Return the config, also out of the literal of a table."""
+        payload = _payload(lv, self.name)
+        return DoltConfig.from_dict(payload["config"] if "config" in payload else payload)
+
+
+class DoltTableTransformer(_ValueTransformer[DoltTable]):
+    """A `DoltTable`: its data is committed on the way out, its commit is fixed on the way in."""
+
+    def __init__(self) -> None:
+        super().__init__(DoltTable)
+
+    def to_literal(
+        self, ctx: FlyteContext, python_val: DoltTable, python_type: type[DoltTable], expected: LiteralType
+    ) -> Literal:
+        """Commit the table's data if no commit holds it yet, and return the reference to the commit.
+
+        Raises:
+            NotInTask: there is data to store, and no task is running.
+            DoltError: it could not be stored; nothing was changed.
+        """
+        if _has_news(python_val):
+            _refuse_unless_executing(ctx, python_val)
+            from . import frames
+
+            frames.store(python_val, message=_message(ctx, python_val))
+        return super().to_literal(ctx, python_val, python_type, expected)
+
+    def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltTable]) -> DoltTable:
+        """Return the table at the commit its literal names; a query without one is resolved now, once.
+
+        Raises:
+            DoltError: the repository, the branch or the config is not as it should be.
+        """
+        payload = _payload(lv, self.name)
+        table = DoltTable.from_dict(payload if "config" in payload else {"config": payload})
+        if _is_executing(ctx):
+            from . import frames
+
+            table = frames.resolve(table)
+        return table
+
+
+def _has_news(table: DoltTable) -> bool:
+    if table.is_assigned:
+        return True
+    if not table.is_loaded:
+        return False
+    from . import frames
+
+    return frames.is_changed(table)
+
+
+def _is_executing(ctx: FlyteContext) -> bool:
+    """Whether something runs: while it compiles or registers, flytekit has no execution mode."""
+    return ctx.execution_state is not None and ctx.execution_state.mode is not None
+
+
+def _refuse_unless_executing(ctx: FlyteContext, table: DoltTable) -> None:
+    if not _is_executing(ctx):
+        raise NotInTask(
+            f"Cannot store {table!r}: no task is running (Flyte is compiling or registering), and data is committed "
+            "while tasks run only. Return it from a task, or store it with flytekitplugins.dolt.write(config, frame) "
+            "and pass on what that returns."
+        )
+
+
+def _payload(lv: Literal, name: str) -> Mapping[str, Any]:
+    scalar = lv.scalar if lv is not None else None
+    payload: Any = None
+    if scalar is not None and scalar.binary is not None and scalar.binary.tag == _MSGPACK:
+        payload = msgpack.unpackb(scalar.binary.value)
+    elif scalar is not None and scalar.generic is not None:
+        payload = MessageToDict(scalar.generic)
+    if not isinstance(payload, dict):
+        raise InvalidConfig(f"Cannot read {lv} as a {name}: it is neither a msgpack nor a struct literal.")
+    return payload
+
+
+def _sorted(value: Any) -> Any:
+    return {k: _sorted(value[k]) for k in sorted(value)} if isinstance(value, dict) else value
+
+
+# ---------------------------------------------------------------------------------- who and what makes a commit
+
+
+class _Execution:
+    """One run of one task in this process: gives its writes their ordinals, and locally its identity."""
+
+    def __init__(self) -> None:
+        self.id = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        self._writes: dict[str, int] = {}
+
+    def ordinal(self, target: str) -> int:
+        """Return how many writes to ``target`` there were before this one."""
+        with self._lock:
+            number = self._writes.get(target, 0)
+            self._writes[target] = number + 1
+            return number
+
+
+# flytekit hands the same parameters object to every conversion of one task execution, and another to the next.
+_executions: weakref.WeakKeyDictionary[Any, _Execution] = weakref.WeakKeyDictionary()
+_executions_lock = threading.Lock()
+
+
+def _execution(ctx: FlyteContext) -> _Execution:
+    with _executions_lock:
+        return _executions.setdefault(ctx.user_space_params, _Execution())
+
+
+def _message(ctx: FlyteContext, table: DoltTable) -> str:
+    """Return the commit message: one line for people, then Git-style trailers with all that is known for sure."""
+    parameters = ctx.user_space_params
+    execution = parameters.execution_id if parameters is not None else None
+    name = f"ex:{execution.project}:{execution.domain}:{execution.name}" if execution is not None else "ex:::"
+    trailers = {
+        "Flyte-Execution": name,
+        "Flyte-Task": _task_name(ctx),
+        "Flyte-Node": _node(ctx),
+        "Flyte-Attempt": _attempt(ctx),
+        "Flyte-Write-Key": _write_key(ctx, name, table),
+    }
+    lines = [f"{key}: {value}" for key, value in trailers.items() if value]
+    return "\n".join([f"Generated by Flyte execution id: {name}", "", *lines])
+
+
+def _is_local(ctx: FlyteContext) -> bool:
+    return ctx.execution_state is None or ctx.execution_state.mode not in _ON_A_CLUSTER
+
+
+def _task_name(ctx: FlyteContext) -> str | None:
+    """Return the task's name on a cluster; locally flytekit gives every task the same made-up one."""
+    task = ctx.user_space_params.task_id if not _is_local(ctx) else None
+    return task.name if task is not None else None
+
+
+def _output_prefix(ctx: FlyteContext) -> tuple[str, str]:
+    """Return where the outputs of this node (and map index) go, and the attempt; both empty where it is not known.
+
+    Flyte writes the outputs of a node to ``.../<execution>/<node>/data/<attempt>``, those of one index of a map task
+    to ``.../<node>/data/<attempt>/<index>/<attempt>``.
+    """
+    prefix = getattr(ctx.user_space_params, "output_metadata_prefix", None)
+    if _is_local(ctx) or not prefix:
+        return "", ""
+    place, _, attempt = str(prefix).rstrip("/").rpartition("/")
+    return place, attempt
+
+
+def _node(ctx: FlyteContext) -> str | None:
+    before, data, _ = (_output_prefix(ctx)[0] + "/").rpartition("/data/")
+    return before.rpartition("/")[2] if data else None
+
+
+def _attempt(ctx: FlyteContext) -> str | None:
+    attempt = _output_prefix(ctx)[1]
+    return attempt if attempt.isdigit() else None
+
+
+def _write_key(ctx: FlyteContext, execution: str, table: DoltTable) -> str:
+    """Return what is the same for every attempt of this very write, and different for every other write."""
+    branch = table.config.branch_conf.to_dict() if table.config.branch_conf is not None else ""
+    target = f"{table.config.tablename}@{branch}@{os.fspath(table.config.db_path)}"
+    running = _execution(ctx)
+    node_and_index = _output_prefix(ctx)[0]
+    place = f"{execution} {node_and_index}" if node_and_index else running.id
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"{place} {target} {running.ordinal(target)}").hex
+
+
+def register() -> None:
+    """Make the types known to flytekit; the second call changes nothing."""
+    transformers: list[TypeTransformer[Any]] = [DoltTableTransformer(), DoltConfigTransformer()]
+    transformers += [_ValueTransformer(policy) for policy in (Branch, SerialBranch, NewBranch)]
+    for transformer in transformers:
+        TypeEngine.register_additional_type(transformer, transformer.python_type, override=True)

@@ -1,0 +1,58 @@
+"""Fixtures on real parts: a Dolt repository in a fresh folder, the `dolt` command line, and nothing left running."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from flytekitplugins.dolt import DoltConfig, binary, create_repository, server
+
+Dolt = Callable[..., str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the session a home of its own, so that no test reads or changes the developer's Dolt settings."""
+    home = tmp_path_factory.mktemp("home")
+    dolt = binary.find()
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(home))
+        patch.setenv("XDG_CACHE_HOME", cache)
+        patch.setenv("DOLT_BIN", str(dolt))
+        patch.setenv("NO_COLOR", "1")
+        yield
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Iterator[Path]:
+    """Give a new repository with an identity; the server that a test started on it is let go afterwards."""
+    path = create_repository(tmp_path / "foo", name="Bojack Horseman", email="bojack@horseman.com")
+    yield path
+    server.release(path)
+
+
+@pytest.fixture
+def dolt(repo: Path) -> Dolt:
+    """Give a function that runs the user's ``dolt`` in the repository and returns what it prints."""
+
+    def run(*args: str, cwd: Path = repo, ok: bool = True) -> str:
+        done = subprocess.run([str(binary.find()), *args], cwd=cwd, capture_output=True, text=True, timeout=60)
+        assert not ok or done.returncode == 0, f"dolt {' '.join(args)}: {done.stdout}{done.stderr}"
+        return done.stdout + (done.stderr if not ok else "")
+
+    return run
+
+
+@pytest.fixture
+def config(repo: Path) -> Callable[..., DoltConfig]:
+    """Give a function that makes a config for the repository: ``config("users", branch_conf=...)``."""
+
+    def make(tablename: str | None = None, **options: object) -> DoltConfig:
+        return DoltConfig(db_path=str(repo), tablename=tablename, **options)  # type: ignore[arg-type]
+
+    return make
