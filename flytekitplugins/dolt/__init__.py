@@ -20,10 +20,12 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
 from __future__ import annotations
 
 import warnings
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from .errors import DoltError
 from .schema import Branch, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
+from .transformer import register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,15 +64,19 @@ def _fetch(table: DoltTable) -> pd.DataFrame:
     return fetch(table)
 
 
-def _wire() -> None:
+def _warn_of_conflict() -> None:
+    """Say so if the earlier plugin, whose files have the same names, is installed as well."""
+    try:
+        metadata.distribution("flytekitplugins-dolt")
+    except metadata.PackageNotFoundError:
+        return
     from .doctor import conflicting_distribution
-    from .transformer import register
 
-    DoltTable.fetch = staticmethod(_fetch)
-    register()
     conflict = conflicting_distribution()
     if conflict is not None:
-        warnings.warn(conflict, stacklevel=2)
+        warnings.warn(conflict, stacklevel=3)
 
 
-_wire()
+DoltTable.fetch = staticmethod(_fetch)
+register()
+_warn_of_conflict()

@@ -640,11 +640,9 @@ def frame(table: pa.Table) -> pd.DataFrame:
         kind: getattr(pd, f"{'U' if pa.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}Dtype")()
         for kind in _INTEGERS
     } | {pa.bool_(): pd.BooleanDtype()}
-    columns = {}
-    for name in table.column_names:
-        column = table.column(name)
-        mapper = nullable.get if column.null_count and column.type in nullable else None
-        columns[name] = column.to_pandas(types_mapper=mapper)
-    if not table.num_columns:
-        return pd.DataFrame()
-    return pd.DataFrame(columns, copy=False)
+    # All at once, because columns converted one by one would be read-only views of Arrow's memory.
+    converted: pd.DataFrame = table.to_pandas()
+    for position, column in enumerate(table.columns):
+        if column.null_count and column.type in nullable:
+            converted.isetitem(position, column.to_pandas(types_mapper=nullable.get))
+    return converted

@@ -23,6 +23,10 @@ from .errors import InvalidConfig, InvalidName
 if TYPE_CHECKING:
     import pandas as pd
 
+    Frame = pd.DataFrame
+else:
+    Frame = Any  # flytekit looks at the hints of a dataclass at run time, and pandas is not loaded for that
+
 __all__ = ["Branch", "Commit", "DoltConfig", "DoltTable", "NewBranch", "SerialBranch"]
 
 SCRATCH_PREFIX = "flyte-tmp/"
@@ -303,8 +307,18 @@ class Commit:
         return self.hash[:8]
 
 
+class _Rows(_Portable):
+    """What a table knows beyond its fields. Not hints of the dataclass: flytekit visits each of those by name."""
+
+    if TYPE_CHECKING:
+        _frame: Frame | None
+        _commit: Commit | None
+        _assigned: bool
+        fetch: ClassVar[Callable[[DoltTable], Frame]]  # reads the rows at the commit; plugged in by the package
+
+
 @dataclass(repr=False, eq=False)
-class DoltTable(_Portable):
+class DoltTable(_Rows):
     """A table or a query result as a value of a workflow.
 
     With data, it is written when a task returns it. Without, it is a query (or a whole table) that is resolved to a
@@ -316,14 +330,7 @@ class DoltTable(_Portable):
     """
 
     config: DoltConfig
-    data: pd.DataFrame | None = None
-
-    fetch: ClassVar[Callable[[DoltTable], pd.DataFrame]]
-    """Reads the rows of a table that has a commit; plugged in by the package."""
-
-    _frame: ClassVar[pd.DataFrame | None]
-    _commit: ClassVar[Commit | None]
-    _assigned: ClassVar[bool]
+    data: Frame | None = None
 
     @property
     def commit(self) -> Commit | None:
@@ -397,18 +404,20 @@ class DoltTable(_Portable):
     __hash__ = None  # type: ignore[assignment]  # mutable, as a dataclass with eq is
 
 
-def _get_data(self: DoltTable) -> pd.DataFrame | None:
+def _get_data(self: DoltTable) -> Frame | None:
     if self._frame is None and self._commit is not None:
         self._frame = DoltTable.fetch(self)
     return self._frame
 
 
-def _set_data(self: DoltTable, frame: pd.DataFrame | None) -> None:
-    self._frame, self._commit, self._assigned = frame, None, frame is not None
+def _set_data(self: DoltTable, frame: Frame | None) -> None:
+    if frame is None or frame is not self.__dict__.get("_frame"):
+        self._frame, self._commit, self._assigned = frame, None, frame is not None
 
 
 # A property under the name of a dataclass field: the field keeps its place and default in the signature, and rows are
-# fetched only when somebody looks at them.
+# fetched only when somebody looks at them. Without the hint, because flytekit looks at everything that has one.
+del DoltTable.__annotations__["data"]
 DoltTable.data = property(_get_data, _set_data, doc="The rows as a frame; fetched when first touched.")  # type: ignore[assignment]
 
 

@@ -36,7 +36,7 @@ def read(connection: Connection, table: str) -> pa.Table:
             table=table,
             close=known,
         )
-    fields = connection.describe(f"SELECT * FROM {codec.quote(table)} LIMIT 0", attempt=attempt)
+    fields = connection.describe(f"SELECT * FROM {codec.quote(table)} WHERE FALSE", attempt=attempt)
     wanted = codec.wanted(fields, columns)
     selected = ", ".join(want.select for want in wanted)
     arrived = connection.arrow(f"SELECT {selected} FROM {codec.quote(table)}", attempt=attempt)
@@ -52,11 +52,12 @@ def query(connection: Connection, sql: str) -> pa.Table:
     attempt = f"run the query {sql!r}"
     statement = sql.strip().rstrip(";").rstrip()
     try:
-        # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis.
-        fields = connection.describe(f"SELECT * FROM (\n{statement}\n) AS q LIMIT 0", attempt=attempt)
+        # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis; and not
+        # LIMIT 0, for which Dolt answers a subquery without any columns.
+        fields = connection.describe(f"SELECT * FROM (\n{statement}\n) AS q WHERE FALSE", attempt=attempt)
         names = [field.name for field in fields]
         wanted = codec.wanted(fields)
-        if all(want.select == codec.quote(name) for want, name in zip(wanted, names, strict=True)):
+        if fields and all(want.select == codec.quote(name) for want, name in zip(wanted, names, strict=True)):
             return codec.restored(connection.arrow(statement, attempt=attempt), wanted, names)
     except DoltError:
         pass  # SHOW, DESCRIBE and doubled column names cannot stand in a subquery; a wrong statement fails again

@@ -61,9 +61,19 @@ class _ValueTransformer(TypeTransformer[_T]):
     def to_literal(
         self, ctx: FlyteContext, python_val: _T, python_type: type[_T], expected: LiteralType
     ) -> Literal:
-        """Return the value as a literal with sorted keys, so that equal values are equal bytes."""
+        """Return the value as a literal with sorted keys, so that equal values are equal bytes.
+
+        Raises:
+            TypeError: it is a value of another type, which tells a Union to try its next variant.
+        """
+        if not self.takes(python_val, expected):
+            raise TypeError(f"{python_val!r} is not a {self.name}")
         packed = msgpack.packb(_sorted(python_val.to_dict()))
         return Literal(scalar=Scalar(binary=Binary(value=packed, tag=_MSGPACK)))
+
+    def takes(self, value: object, expected: LiteralType) -> bool:
+        """Whether ``value`` can be written as this type."""
+        return isinstance(value, self.python_type)
 
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[_T]) -> _T:
         """Return the value that a literal holds; literals of the earlier plugin (a JSON struct) are read too."""
@@ -82,8 +92,12 @@ class DoltConfigTransformer(_ValueTransformer[DoltConfig]):
 
     def assert_type(self, t: type[DoltConfig], v: Any) -> None:
         """Accept a `DoltTable` where a config is declared, if it has no data: it is a query, which is all config."""
-        if not (isinstance(v, DoltTable) and not v.is_assigned):
+        if not _is_query(v):
             super().assert_type(t, v)
+
+    def takes(self, value: object, expected: LiteralType) -> bool:
+        """Whether ``value`` is a config; in a Union (whose variants have a tag) a query is left to `DoltTable`."""
+        return super().takes(value, expected) or (_is_query(value) and expected.structure is None)
 
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltConfig]) -> DoltConfig:
         """Return the config, also out of the literal of a table."""
@@ -106,7 +120,7 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
             NotInTask: there is data to store, and no task is running.
             DoltError: it could not be stored; nothing was changed.
         """
-        if _has_news(python_val):
+        if self.takes(python_val, expected) and _has_news(python_val):
             _refuse_unless_executing(ctx, python_val)
             from . import frames
 
@@ -126,6 +140,10 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
 
             table = frames.resolve(table)
         return table
+
+
+def _is_query(value: object) -> bool:
+    return isinstance(value, DoltTable) and not value.is_assigned
 
 
 def _has_news(table: DoltTable) -> bool:
