@@ -28,6 +28,8 @@ from .schema import Branch, Commit, DoltConfig, DoltTable, NewBranch, SerialBran
 from .transformer import register
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import pandas as pd
 
     from .binary import create_repository
@@ -64,6 +66,12 @@ def _fetch(table: DoltTable) -> pd.DataFrame:
     return fetch(table)
 
 
+def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+    from .frames import scan
+
+    return scan(table, batch_rows=batch_rows, columns=columns)
+
+
 def _warn_of_conflict() -> None:
     """Say so if the earlier plugin, whose files have the same names, is installed as well."""
     try:
@@ -78,5 +86,6 @@ def _warn_of_conflict() -> None:
 
 
 DoltTable.fetch = staticmethod(_fetch)
+DoltTable.scan = staticmethod(_scan)
 register()
 _warn_of_conflict()

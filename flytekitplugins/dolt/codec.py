@@ -1,26 +1,28 @@
-"""Frames to SQL columns and rows, and back. Pure: no connection, no Flyte, nothing is read from anywhere.
+"""Frames to Arrow columns with SQL types, and back. Pure: no connection, no Flyte, nothing is read from anywhere.
 
-A frame becomes a `Plan`: Arrow columns, each with the SQL type that holds all its values exactly, as a CREATE TABLE
-statement, as tab-separated lines for LOAD DATA, or as VALUES text. `plan` either fits a frame to the columns of an
-existing table or refuses it whole. On the way back `select_list` says how to ask for each column so that the transport
-changes nothing, and `frame` makes pandas columns from what arrived.
+`encode` gives each column of a frame in an Arrow type whose values an SQL type holds exactly, and notes what SQL types
+cannot carry (the pandas dtype, category levels, time zone, index). `decode` turns Arrow columns and those notes into an
+equal frame; without notes, columns come back as their SQL types say. What has no exact SQL value is refused.
 
-The rules: NaN and None are both NULL, and NULL comes back as pandas has it for the column's type (an integer or boolean
-column with NULLs comes back as ``Int64`` or ``boolean``); infinity has no SQL value and is refused; row numbers (an
-unnamed integer index) are not stored, any other index is refused.
+The rules: NaN, NaT, NA and None are all NULL, and NULL comes back as the missing value of the column's dtype; infinity
+has no SQL value; an index of plain row numbers (0, 1, 2, ...) is not stored, a named one is stored as columns and
+restored, any other is refused.
 """
 
 from __future__ import annotations
 
+import base64
+import datetime
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .errors import SchemaMismatch, UnsupportedFrame
+from .errors import UnsupportedFrame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,16 +30,27 @@ if TYPE_CHECKING:
 BINARY_CHARSET = 63
 """The character set number by which MySQL marks bytes."""
 
-_CHUNK_ROWS = 64 * 1024
+ROW_COLUMN = "_flyte_row"
+"""Name of the column that keeps the frame's own row order, where that is asked for."""
+
+NOTES_MARK = "flytekitplugins.dolt "
+"""What our part of a table's comment starts with; the rest of it is JSON."""
+
 _MAX_NAME = 64
 _MAX_VARCHAR = 4096
 _VARCHAR_BUDGET = 16_000  # characters in all text columns of a row together: MySQL allows 65,535 bytes, 4 a character
+_MAX_NOTES = 60_000  # bytes; Dolt was seen to keep a table comment of that size
 _OLDEST_YEAR, _NEWEST_YEAR = 1000, 9999  # what DATE and DATETIME hold
 
 
 def quote(name: str) -> str:
     """Return ``name`` as an SQL identifier, whatever is in it."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def literal(text: str) -> str:
+    """Return ``text`` as an SQL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 @dataclass(frozen=True)
@@ -51,16 +64,6 @@ class Field:
     binary: bool
     length: int
     scale: int
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of an existing table, as ``SHOW COLUMNS`` gives it."""
-
-    name: str
-    sql_type: str
-    nullable: bool
-    key: bool
 
 
 @dataclass(frozen=True)
@@ -79,8 +82,410 @@ class SqlType:
         if match is None:
             return cls(text)
         base, size, scale = match.groups()
-        return cls(base, size and int(size), scale and int(scale), " unsigned" in text.lower())
+        return cls(base, int(size) if size else None, int(scale) if scale else None, " unsigned" in text.lower())
 
+
+@dataclass(frozen=True)
+class Notes:
+    """What SQL types cannot carry, kept in the table's comment, so that it is versioned, merged and cloned with it."""
+
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Per column what differs from the rule: ``dtype``, ``arrow`` (a type), ``levels`` and ``ordered``, or ``json``."""
+    index: tuple[str, ...] = ()
+    """Columns that are the frame's index."""
+    order: tuple[str, ...] = ()
+    """The frame's order of columns, where it is not the table's."""
+    rows: bool = False
+    """Whether `ROW_COLUMN` keeps the order of rows."""
+
+    def to_comment(self, own: str = "") -> str:
+        """Return a table comment: the user's ``own`` text, and behind it what there is to note."""
+        given = {k: v for k, v in vars(self).items() if v}
+        text = NOTES_MARK + json.dumps(given, separators=(",", ":"), ensure_ascii=False, sort_keys=True) if given else ""
+        return "\n".join(part for part in (own, text) if part)
+
+    @classmethod
+    def from_comment(cls, comment: str) -> tuple[Notes, str]:
+        """Return what a table comment notes, and the user's own text in front of it."""
+        own, mark, text = comment.rpartition(NOTES_MARK)
+        try:
+            given = json.loads(text) if mark else {}
+        except ValueError:
+            return cls(), comment
+        if not mark or not isinstance(given, dict):
+            return cls(), comment
+        columns = given.get("columns", {})
+        return (
+            cls(columns, tuple(given.get("index", ())), tuple(given.get("order", ())), bool(given.get("rows"))),
+            own.removesuffix("\n"),
+        )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A frame as Arrow columns in storable types, and what has to be noted about it."""
+
+    arrow: pa.Table
+    notes: Notes
+
+
+def merged(before: Notes, added: Notes, existing: Sequence[str]) -> Notes:
+    """Return the notes of a table with columns ``existing`` to which rows with the notes ``added`` are added.
+
+    The table's own notes hold; columns that are new bring theirs, and categories grow by the levels that they lack.
+    """
+    columns = {name: dict(note) for name, note in before.columns.items()}
+    for name, note in added.columns.items():
+        if name not in existing:
+            columns[name] = dict(note)
+        elif "levels" in note and "levels" in columns.get(name, {}):
+            levels = columns[name]["levels"]
+            columns[name]["levels"] = levels + [level for level in note["levels"] if level not in levels]
+    return Notes(columns, before.index, before.order, before.rows)
+
+
+# ------------------------------------------------------------------------------------------------ frame to Arrow
+
+
+def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = False) -> Encoded:
+    """Return ``frame`` in storable Arrow columns. Zero rows are data too: the columns are there.
+
+    Args:
+        frame: the frame; column names are non-empty strings of at most 64 characters that differ in more than case.
+        index: ``"refuse"`` an unnamed index that is not 0, 1, 2, ..., or ``"drop"`` it.
+        keep_order: whether to add `ROW_COLUMN` with the position of each row.
+
+    Raises:
+        UnsupportedFrame: a name, dtype, value or index cannot be stored exactly.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise UnsupportedFrame(
+            f"Cannot store a {type(frame).__name__}: DoltTable data is a pandas DataFrame. Convert it first."
+        )
+    levels = _index_names(frame, index)
+    if levels:
+        frame = _with_index_as_columns(frame, levels)
+    _check_names(list(frame.columns))
+    arrays, noted = {}, {}
+    for position, name in enumerate(frame.columns):
+        arrays[name], note = _encode_column(name, frame.iloc[:, position])
+        if note:
+            noted[name] = note
+    if keep_order:
+        arrays[ROW_COLUMN] = pa.chunked_array([pa.array(range(len(frame)), pa.int64())])
+    notes = Notes(columns=noted, index=tuple(levels), rows=keep_order)
+    if len(notes.to_comment().encode()) > _MAX_NOTES:
+        raise UnsupportedFrame(
+            f"Cannot store the frame: what has to be noted about its columns takes more than {_MAX_NOTES} bytes, mostly "
+            "the levels of categories. Store large categories as text, with .astype(str)."
+        )
+    return Encoded(pa.table(arrays), notes)
+
+
+def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
+    import pandas as pd
+
+    names = list(frame.index.names)
+    if all(isinstance(name, str) and name for name in names):
+        return names
+    if isinstance(frame.index, pd.MultiIndex) or names != [None]:
+        raise UnsupportedFrame(
+            f"Cannot store the frame: the names of its index are {names!r}, and each has to be a non-empty string. "
+            "Name them with .rename_axis(...), or call .reset_index()."
+        )
+    if unnamed == "drop" or len(frame) == 0 or frame.index.equals(pd.RangeIndex(len(frame))):
+        return []
+    raise UnsupportedFrame(
+        f"Cannot store the frame: its index has no name and is not 0, 1, 2, ... (it starts {list(frame.index[:3])!r}), "
+        "so it may be data. Call .reset_index(drop=True) to leave it out, name it with .rename_axis(...) to keep it, or "
+        "say io_args={'index': 'drop'} in the config."
+    )
+
+
+def _with_index_as_columns(frame: pd.DataFrame, levels: Sequence[str]) -> pd.DataFrame:
+    both = [name for name in levels if name in frame.columns]
+    if both or len(set(levels)) < len(levels):
+        raise UnsupportedFrame(
+            f"Cannot store the frame: the index names {list(levels)!r} are not all different from each other and from "
+            "the columns. Rename the index with .rename_axis(...).",
+            columns=both,
+        )
+    return frame.reset_index()
+
+
+def _check_names(names: Sequence[Any]) -> None:
+    problems = []
+    if not names:
+        problems.append("it has no columns")
+    for name in names:
+        if not isinstance(name, str):
+            problems.append(f"the name {name!r} is a {type(name).__name__}, not a string")
+        elif not name.strip() or len(name) > _MAX_NAME or name != name.rstrip() or re.search(r"[\0\ud800-\udfff]", name):
+            problems.append(f"the name {name!r} is empty, over 64 characters, ends with a space or is no valid text")
+        elif name == ROW_COLUMN:
+            problems.append(f"the name {name!r} is taken for the order of rows")
+    texts = [name for name in names if isinstance(name, str)]
+    folded: dict[str, str] = {}
+    for name in texts:
+        other = folded.setdefault(name.lower(), name)
+        if texts.count(name) > 1:
+            problems.append(f"the name {name!r} is there {texts.count(name)} times")
+        elif other != name:
+            problems.append(f"the names {other!r} and {name!r} differ only in case, which SQL does not tell apart")
+    if problems:
+        unique = list(dict.fromkeys(problems))
+        raise UnsupportedFrame(f"Cannot store the frame: {'; '.join(unique)}. Rename the columns.", columns=unique)
+
+
+Note = dict[str, Any]
+
+
+def _encode_column(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
+    import pandas as pd
+
+    dtype = column.dtype
+    if isinstance(dtype, (pd.IntervalDtype, pd.PeriodDtype, pd.SparseDtype)) or dtype.kind == "c":
+        raise _unsupported(name, dtype, "there is no SQL type for it", "Convert it to numbers, text or dates")
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _encode_category(name, column)
+    if dtype == object:
+        return _encode_objects(name, column)
+    if isinstance(dtype, pd.ArrowDtype):
+        array, _ = _storable(name, _chunked(name, column), dtype)
+        return array, {"arrow": _type_to_text(dtype.pyarrow_dtype)}
+    array, note = _storable(name, _chunked(name, column), dtype)
+    return array, note or _dtype_note(dtype, array)
+
+
+def _dtype_note(dtype: Any, stored: pa.ChunkedArray) -> Note:
+    """Note the dtype if the stored column alone would come back in another one."""
+    import pandas as pd
+
+    if isinstance(dtype, pd.StringDtype):
+        return {"dtype": f"string[{dtype.storage}]"} if dtype.na_value is pd.NA else {}
+    return {} if str(dtype) == _default_dtype(stored.type) else {"dtype": str(dtype)}
+
+
+def _default_text_dtype() -> Any:
+    import pandas as pd
+
+    return pa.array(["x"]).to_pandas().dtype if pd.__version__ >= "3" else None
+
+
+def _default_dtype(kind: pa.DataType) -> str:
+    """Return the dtype in which a column without NULLs and without a note comes back."""
+    if pa.types.is_boolean(kind):
+        return "bool"
+    if pa.types.is_timestamp(kind):
+        return "datetime64[us]"
+    return {pa.float64(): "float64", pa.float32(): "float32"}.get(kind, str(kind))
+
+
+def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
+    try:
+        array = pa.Array.from_pandas(column)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
+        raise _unsupported(name, column.dtype, str(error).rstrip("."), "Give the column one type, as .astype(...) does") from error
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
+    """Return the column in an Arrow type that an SQL type holds exactly, and a note where pandas would not know it."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _storable(name, column.cast(kind.value_type), dtype)
+    if pa.types.is_floating(kind):
+        return _finite(name, column.cast(pa.float64())), {}
+    if pa.types.is_timestamp(kind):
+        naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
+        return _dated(name, _in_microseconds(name, naive)), {"dtype": str(dtype)} if kind.tz is not None else {}
+    if pa.types.is_date(kind):
+        return _dated(name, column.cast(pa.date32())), {}
+    if pa.types.is_time(kind):
+        return _in_microseconds(name, column), {}
+    if pa.types.is_duration(kind):
+        return column.cast(pa.int64()), {"dtype": f"timedelta64[{kind.unit}]"}
+    if _is_text(kind) or pa.types.is_null(kind):
+        return _clean_text(name, column.cast(pa.string())), {}
+    if kind in _INTEGERS or pa.types.is_boolean(kind):
+        return column, {}
+    if pa.types.is_decimal(kind):
+        return _decimals(name, column, dtype), {}
+    if _is_bytes(kind):
+        return column.cast(pa.binary()), {}
+    if pa.types.is_nested(kind):
+        return _as_json(name, column.to_pylist()), {"json": True}
+    raise _unsupported(name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates")
+
+
+def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
+    categories = column.cat.categories
+    levels = categories.tolist()
+    if categories.dtype.kind not in "iufb" and not all(isinstance(level, str) for level in levels):
+        raise _unsupported(
+            name, column.dtype, f"its levels are {categories.dtype}", "Levels can be text, numbers or booleans"
+        )
+    kind = None if categories.dtype.kind not in "iufb" else pa.from_numpy_dtype(categories.to_numpy().dtype)
+    try:
+        array = pa.chunked_array([pa.array(column.astype(object).tolist(), kind or pa.string(), from_pandas=True)])
+    except ValueError as error:
+        raise _unsupported(name, column.dtype, str(error), "Mend the text") from error
+    stored, _ = _storable(name, array, column.dtype)
+    note: Note = {"levels": levels, "ordered": bool(column.cat.ordered)}
+    if categories.dtype != _default_text_dtype():
+        note["of"] = str(categories.dtype)
+    return stored, note
+
+
+def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
+    import pandas as pd
+
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind == "mixed" and _all_are(column, (list, dict)):
+        values = [value if isinstance(value, (list, dict)) else None for value in column]
+        return _as_json(name, values), {"json": True}
+    if kind in ("mixed", "mixed-integer", "mixed-integer-float", "complex", "interval", "period", "unknown-array"):
+        raise _mixed(name, column)
+    array = _chunked(name, column)
+    if pa.types.is_nested(array.type):
+        raise _mixed(name, column)
+    stored, _ = _storable(name, array, column.dtype)
+    if kind in ("date", "time", "decimal", "bytes"):
+        return stored, {}  # they come back as these objects anyway
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        return stored, {"dtype": "object", "zone": array.type.tz}
+    if pa.types.is_duration(array.type):
+        return stored, {"dtype": "object", "unit": array.type.unit}
+    return stored, {"dtype": "object"}
+
+
+def _all_are(column: Iterable[Any], kinds: tuple[type, ...]) -> bool:
+    found = False
+    for value in column:
+        if isinstance(value, kinds):
+            found = True
+        elif not _is_missing(value):
+            return False
+    return found
+
+
+def _is_missing(value: Any) -> bool:
+    import pandas as pd
+
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+
+
+def _mixed(name: str, column: pd.Series[Any]) -> UnsupportedFrame:
+    kinds = sorted({type(value).__name__ for value in column if not _is_missing(value)})
+    return _unsupported(
+        name, column.dtype, f"its values are of the types {', '.join(kinds)}", "Give the column one type, as .astype(...) does"
+    )
+
+
+def _unsupported(name: str, dtype: Any, found: str, advice: str) -> UnsupportedFrame:
+    return UnsupportedFrame(f"Cannot store column {name!r} of dtype {dtype}: {found}. {advice}.", columns=[name])
+
+
+def _finite(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    row = first(pc.is_inf(column))
+    if row is not None:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: row {row} is {column[row].as_py()}, and SQL has no infinity. Replace it, "
+            "for example with None.",
+            columns=[name],
+        )
+    missing = pc.is_nan(column)
+    return pc.if_else(missing, pa.scalar(None, pa.float64()), column) if pc.any(missing).as_py() else column
+
+
+def _in_microseconds(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    wanted = pa.timestamp("us") if pa.types.is_timestamp(column.type) else pa.time64("us")
+    try:
+        return column.cast(wanted)
+    except pa.ArrowInvalid as error:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: {str(error).rstrip('.')}, and SQL times end at microseconds. Round it with "
+            '.dt.floor("us"), or store it as an integer.',
+            columns=[name],
+        ) from error
+
+
+def _dated(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    years = pc.year(column)
+    row = first(pc.or_(pc.less(years, _OLDEST_YEAR), pc.greater(years, _NEWEST_YEAR)))
+    if row is not None:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: row {row} is in the year {years[row].as_py()}, and SQL dates go from 1000 "
+            "to 9999.",
+            columns=[name],
+        )
+    return column
+
+
+def _clean_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    row = first(pc.match_substring(column, "\0"))
+    if row is not None:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: the text in row {row} has a NUL character in it. Remove it, or store bytes.",
+            columns=[name],
+        )
+    return column
+
+
+def _decimals(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray:
+    """Return decimals in the widest type of their scale, so that the column's type does not hang on today's values."""
+    kind = column.type
+    if kind.scale < 0:
+        kind = pa.decimal256(min(76, kind.precision - kind.scale), 0)
+    if kind.scale > 30 or kind.precision > 65 or kind.precision - kind.scale > 65:
+        raise _unsupported(name, dtype, f"it needs {kind}", "SQL decimals have 65 digits, 30 of them behind the point")
+    if dtype == object:
+        kind = pa.decimal256(65, kind.scale)
+    return column.cast(kind)
+
+
+def _as_json(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
+    """Return lists and dictionaries as JSON text from which exactly the same values come back."""
+    texts: list[str | None] = []
+    for row, value in enumerate(values):
+        if value is None:
+            texts.append(None)
+            continue
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError) as error:
+            raise _no_json(name, row, value, str(error)) from error
+        if json.loads(text) != value:
+            raise _no_json(name, row, value, "it would come back as something else")
+        texts.append(text)
+    return _clean_text(name, pa.chunked_array([pa.array(texts, pa.string())]))
+
+
+def _no_json(name: str, row: int, value: Any, found: str) -> UnsupportedFrame:
+    return UnsupportedFrame(
+        f"Cannot store column {name!r}: {str(value)[:60]!r} in row {row} has no exact JSON form ({found}). Use lists and "
+        "dictionaries of text, finite numbers, booleans and None, with text as keys.",
+        columns=[name],
+    )
+
+
+def first(mask: pa.ChunkedArray) -> int | None:
+    """Return the position of the first true value, or None."""
+    found: int = pc.index(mask, True).as_py()
+    return found if found >= 0 else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+
+# -------------------------------------------------------------------------------------------- Arrow to SQL types
 
 _INTEGERS = {
     pa.int8(): "tinyint",
@@ -92,467 +497,175 @@ _INTEGERS = {
     pa.uint32(): "int unsigned",
     pa.uint64(): "bigint unsigned",
 }
-_INTEGER_OF = {("mediumint", False): pa.int32(), ("mediumint", True): pa.uint32()} | {
-    (SqlType.parse(text).base, SqlType.parse(text).unsigned): arrow for arrow, text in _INTEGERS.items()
-}
-_MEDIUM_LIMITS = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
-_TEXT_BYTES = {"tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
-_BLOB_BYTES = {"tinyblob": 2**8 - 1, "blob": 2**16 - 1, "mediumblob": 2**24 - 1, "longblob": 2**32 - 1}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A frame ready to be stored: Arrow columns under their names, and the SQL type of each."""
-
-    arrow: pa.Table
-    sql_types: tuple[str, ...]
-    key: tuple[str, ...]
-
-    def create(self, table: str) -> str:
-        """Return the CREATE TABLE statement."""
-        lines = [
-            f"{quote(name)} {sql_type}{' NOT NULL' if name in self.key else ''}"
-            for name, sql_type in zip(self.arrow.column_names, self.sql_types, strict=True)
-        ]
-        if self.key:
-            lines.append(f"PRIMARY KEY ({', '.join(map(quote, self.key))})")
-        return f"CREATE TABLE {quote(table)} ({', '.join(lines)})"
-
-    def load_clause(self) -> str:
-        """Return what follows ``INTO TABLE t`` in the LOAD DATA statement for `lines`."""
-        names, sets = [], []
-        for number, name in enumerate(self.arrow.column_names):
-            if _needs_marks(self.arrow.column(name)):
-                names.append(f"@c{number}")
-                sets.append(f"{quote(name)} = {_unmarked(f'@c{number}', self.arrow.column(name).type)}")
-            else:
-                names.append(quote(name))
-        clause = f"CHARACTER SET utf8mb4 ({', '.join(names)})"
-        return f"{clause} SET {', '.join(sets)}" if sets else clause
-
-    def lines(self) -> Iterator[pa.Buffer]:
-        """Give the rows as tab-separated lines, some 64 thousand to a buffer, NULL as ``\\N``."""
-        marked = [_needs_marks(column) for column in self.arrow.columns]
-        for batch in self.arrow.to_batches(max_chunksize=_CHUNK_ROWS):
-            fields = [
-                _marked_field(column) if marks else _field(column)
-                for column, marks in zip(batch.columns, marked, strict=True)
-            ]
-            yield from _joined(fields, "\t", "\n")
-
-    def values(self) -> Iterator[str]:
-        """Give each row as ``('a','b',NULL)``: every value is a string literal, which the server converts exactly."""
-        for batch in self.arrow.to_batches(max_chunksize=_CHUNK_ROWS):
-            literals = [_literal(column) for column in batch.columns]
-            for row in zip(*(column.to_pylist() for column in literals), strict=True):
-                yield f"({','.join(row)})"
-
-
-def plan(frame: pd.DataFrame, *, key: Sequence[str] | None, existing: Sequence[Column] | None, table: str) -> Plan:
-    """Say how ``frame`` is stored in ``table``: anew when ``existing`` is None, else fitted to those columns.
-
-    The plan's columns are in the frame's order. Zero rows are data too: the table exists and has its columns.
+def sql_types(arrow: pa.Table, key: Sequence[str]) -> dict[str, str]:
+    """Return the SQL type for each column of a new table; it hangs on values only where they are very long.
 
     Raises:
-        UnsupportedFrame: a name, dtype, value or index cannot be stored exactly.
-        SchemaMismatch: the frame does not fit the existing columns; every misfit is listed.
+        UnsupportedFrame: a key column is too long for a key.
     """
-    arrow = _to_arrow(frame)
-    _check_key(arrow, key, existing, table)
-    if existing is not None:
-        return Plan(_fitted(arrow, existing, table), tuple(_types_of(arrow, existing)), ())
-    texts = sum(_is_text(column.type) for column in arrow.columns)
-    sql_types = tuple(_sql_type(name, arrow.column(name), texts) for name in arrow.column_names)
-    return Plan(arrow, sql_types, tuple(key or ()))
+    texts = sum(_is_text(column.type) or pa.types.is_binary(column.type) for column in arrow.columns)
+    width = min(_MAX_VARCHAR, _VARCHAR_BUDGET // max(texts, 1))
+    return {name: _sql_type(name, arrow.column(name), width, name in key) for name in arrow.column_names}
 
 
-# ---------------------------------------------------------------------------------------------- frame to Arrow
-
-
-def _to_arrow(frame: Any) -> pa.Table:
-    import pandas as pd
-
-    if not isinstance(frame, pd.DataFrame):
-        raise UnsupportedFrame(
-            f"Cannot store a {type(frame).__name__}: DoltTable data is a pandas DataFrame. Convert it first."
-        )
-    _check_names(list(frame.columns))
-    _check_index(frame)
-    arrays = [_column_to_arrow(str(name), frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
-    return pa.Table.from_arrays(arrays, names=[str(name) for name in frame.columns])
-
-
-def _check_names(names: Sequence[Any]) -> None:
-    problems = []
-    if not names:
-        problems.append("it has no columns")
-    for name in names:
-        if not isinstance(name, str):
-            problems.append(f"the name {name!r} is a {type(name).__name__}, not a string")
-        elif not name or len(name) > _MAX_NAME or name != name.rstrip() or "\0" in name:
-            problems.append(f"the name {name!r} is empty, over 64 characters, or ends with a space")
-    folded: dict[str, str] = {}
-    for name in (name for name in names if isinstance(name, str)):
-        other = folded.setdefault(name.casefold(), name)
-        if names.count(name) > 1:
-            problems.append(f"the name {name!r} is there {names.count(name)} times")
-        elif other != name:
-            problems.append(f"the names {other!r} and {name!r} differ only in case, which SQL does not tell apart")
-    if problems:
-        unique = list(dict.fromkeys(problems))
-        raise UnsupportedFrame(f"Cannot store the frame: {'; '.join(unique)}. Rename the columns.", columns=unique)
-
-
-def _check_index(frame: pd.DataFrame) -> None:
-    import pandas as pd
-
-    index = frame.index
-    if isinstance(index, pd.MultiIndex) or index.name is not None or not _is_row_number(index):
-        named = ", ".join(repr(name) for name in index.names if name is not None)
-        raise UnsupportedFrame(
-            f"Cannot store the frame: its index ({named or type(index).__name__}) holds data, and an SQL table has "
-            "columns only. Call .reset_index() to keep it as columns, or .reset_index(drop=True) to leave it out."
-        )
-
-
-def _is_row_number(index: pd.Index[Any]) -> bool:
-    import pandas as pd
-
-    return isinstance(index, pd.RangeIndex) or pd.api.types.is_integer_dtype(index.dtype) or len(index) == 0
-
-
-def _column_to_arrow(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
-    try:
-        array = pa.Array.from_pandas(column)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        raise UnsupportedFrame(
-            f"Cannot store column {name!r} of dtype {column.dtype}: {str(error).rstrip('.')}. Give the column one "
-            "type, for example with .astype(...).",
-            columns=[name],
-        ) from error
-    chunked = array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
-    return _storable(name, chunked, str(column.dtype))
-
-
-def _storable(name: str, column: pa.ChunkedArray, dtype: str) -> pa.ChunkedArray:
-    """Return the column in one of the Arrow types that have an SQL type, with the same values."""
-    kind = column.type
-    if pa.types.is_dictionary(kind):
-        return _storable(name, column.cast(kind.value_type), dtype)
-    if pa.types.is_floating(kind):
-        return _finite(name, column.cast(pa.float64()))
-    if pa.types.is_timestamp(kind) and kind.tz is None:
-        return _dated(name, _in_microseconds(name, column))
-    if pa.types.is_date(kind):
-        return _dated(name, column.cast(pa.date32()))
-    if _is_text(kind) or pa.types.is_null(kind):
-        return _without_nul(name, column.cast(pa.string()))
-    if kind in _INTEGERS or pa.types.is_boolean(kind) or pa.types.is_decimal(kind):
-        return column
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        return column.cast(pa.binary())
-    raise UnsupportedFrame(
-        f"Cannot store column {name!r} of dtype {dtype} (Arrow {kind}): it has no exact SQL type here. Convert it to "
-        "numbers, text, dates or naive datetimes.",
-        columns=[name],
-    )
-
-
-def _finite(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    row = _first(pc.is_inf(column))
-    if row is not None:
-        raise UnsupportedFrame(
-            f"Cannot store column {name!r}: row {row} is {column[row].as_py()}, and SQL has no infinity. Replace it, "
-            "for example with None.",
-            columns=[name],
-        )
-    return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-
-
-def _in_microseconds(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    try:
-        return column.cast(pa.timestamp("us"))
-    except pa.ArrowInvalid as error:
-        raise UnsupportedFrame(
-            f"Cannot store column {name!r}: {str(error).rstrip('.')}, and DATETIME ends at microseconds. Round it with "
-            '.dt.floor("us") or store it as an integer.',
-            columns=[name],
-        ) from error
-
-
-def _dated(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    years = pc.year(column)
-    row = _first(pc.or_(pc.less(years, _OLDEST_YEAR), pc.greater(years, _NEWEST_YEAR)))
-    if row is not None:
-        raise UnsupportedFrame(
-            f"Cannot store column {name!r}: row {row} is in the year {years[row].as_py()}, and SQL dates go from 1000 "
-            "to 9999.",
-            columns=[name],
-        )
-    return column
-
-
-def _without_nul(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    row = _first(pc.match_substring(column, "\0"))
-    if row is not None:
-        raise UnsupportedFrame(
-            f"Cannot store column {name!r}: the text in row {row} has a NUL character in it. Remove it, or store bytes.",
-            columns=[name],
-        )
-    return column
-
-
-def _first(mask: pa.ChunkedArray) -> int | None:
-    """Return the position of the first true value, or None."""
-    found: int = pc.index(mask, True).as_py()
-    return found if found >= 0 else None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-
-
-# ------------------------------------------------------------------------------------------- Arrow to SQL types
-
-
-def _sql_type(name: str, column: pa.ChunkedArray, texts: int) -> str:
-    """Return the SQL type for a new column; it depends on the dtype, and on values only where they are very long."""
+def _sql_type(name: str, column: pa.ChunkedArray, width: int, key: bool) -> str:
     kind = column.type
     if kind in _INTEGERS:
         return _INTEGERS[kind]
     if pa.types.is_boolean(kind):
         return "tinyint(1)"
-    if pa.types.is_floating(kind):
-        return "double"
-    if pa.types.is_timestamp(kind):
-        return "datetime(6)"
-    if pa.types.is_date(kind):
-        return "date"
-    if pa.types.is_decimal(kind) and kind.precision <= 65 and 0 <= kind.scale <= 30:
+    if pa.types.is_decimal(kind):
         return f"decimal({kind.precision},{kind.scale})"
-    if _is_text(kind):
-        width = min(_MAX_VARCHAR, _VARCHAR_BUDGET // texts)
-        return f"varchar({width})" if _longest(column, pc.utf8_length) <= width else "longtext"
-    if pa.types.is_binary(kind):
-        return "longblob"
-    raise UnsupportedFrame(f"Cannot store column {name!r}: SQL has no type for Arrow {kind}.", columns=[name])
-
-
-def _longest(column: pa.ChunkedArray, measure: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> int:
-    return pc.max(measure(column)).as_py() or 0
-
-
-def _arrow_type(sql_type: str) -> pa.DataType | None:
-    """Return the Arrow type whose values an existing column holds exactly, or None where that is not known here."""
-    parsed = SqlType.parse(sql_type)
-    if parsed.base == "tinyint" and parsed.size == 1:
-        return pa.bool_()
-    if (parsed.base, parsed.unsigned) in _INTEGER_OF:
-        return _INTEGER_OF[parsed.base, parsed.unsigned]
-    if parsed.base == "decimal":
-        return pa.decimal256(parsed.size or 10, parsed.scale or 0)
-    return {
-        "double": pa.float64(),
-        "float": pa.float32(),
-        "date": pa.date32(),
-        "datetime": pa.timestamp("us"),
-        "timestamp": pa.timestamp("us"),
-        **dict.fromkeys(("char", "varchar", *_TEXT_BYTES), pa.string()),
-        **dict.fromkeys(("binary", "varbinary", *_BLOB_BYTES), pa.binary()),
-    }.get(parsed.base)
-
-
-# ------------------------------------------------------------------------------------ fitting an existing table
-
-
-def _check_key(arrow: pa.Table, key: Sequence[str] | None, existing: Sequence[Column] | None, table: str) -> None:
-    absent = [name for name in key or () if name not in arrow.column_names]
-    if absent:
+    if not _is_text(kind) and not pa.types.is_binary(kind):
+        return {pa.float64(): "double", pa.timestamp("us"): "datetime(6)", pa.date32(): "date", pa.time64("us"): "time(6)"}[kind]
+    longest = pc.max(pc.utf8_length(column) if _is_text(kind) else pc.binary_length(column)).as_py() or 0
+    if longest <= width:
+        return f"varchar({width})" if _is_text(kind) else f"varbinary({width})"
+    if key:
         raise UnsupportedFrame(
-            f"Cannot store the frame in {table!r}: the primary_key names {', '.join(map(repr, absent))}, and the frame "
-            f"has the columns {', '.join(map(repr, arrow.column_names))}.",
-            columns=absent,
+            f"Cannot use column {name!r} in the primary key: it has a value of {longest} characters, and {width} fit "
+            "into this table's key. Use another key.",
+            columns=[name],
         )
-    for name in key or ():
-        row = _first(pc.is_null(arrow.column(name)))
-        if row is not None:
-            raise UnsupportedFrame(
-                f"Cannot store the frame in {table!r}: the key column {name!r} has no value in row {row}.", columns=[name]
-            )
-    if key is not None and existing is not None and {c.name for c in existing if c.key} != set(key):
-        has = ", ".join(repr(c.name) for c in existing if c.key) or "no key"
-        raise SchemaMismatch(
-            f"Cannot store the frame in {table!r}: the table's primary key is {has}, and {list(key)!r} is asked for. "
-            "Leave primary_key out to keep the table's own.",
-            table=table,
-            problems=[f"primary key is {has}"],
-        )
+    return "longtext" if _is_text(kind) else "longblob"
 
 
-def _types_of(arrow: pa.Table, existing: Sequence[Column]) -> Iterator[str]:
-    by_name = {column.name: column.sql_type for column in existing}
-    return (by_name[name] for name in arrow.column_names)
+# ------------------------------------------------------------------------------------------------ Arrow to frame
 
 
-def _fitted(arrow: pa.Table, existing: Sequence[Column], table: str) -> pa.Table:
-    """Return the columns in the types of the existing table, having listed every reason why that may not be exact."""
-    problems: list[str] = []
-    by_name = {column.name: column for column in existing}
-    problems += [f"column {c.name!r} ({c.sql_type}) is missing" for c in existing if c.name not in arrow.column_names]
-    problems += [f"column {n!r} is not in the table" for n in arrow.column_names if n not in by_name]
-    columns = []
-    for name in arrow.column_names:
-        if name in by_name:
-            column, found = _fit(arrow.column(name), by_name[name])
-            columns.append(column)
-            problems += [f"column {name!r} {text}" for text in found]
-    if problems:
-        raise SchemaMismatch(
-            f"Cannot store the frame in {table!r}, nothing was written: {'; '.join(problems)}. Give the frame the "
-            "table's columns and types, or write to another table.",
-            table=table,
-            problems=problems,
-        )
-    return pa.Table.from_arrays(columns, names=arrow.column_names)
+def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
+    """Return Arrow columns as a frame, with all that was noted about them restored.
+
+    A note that does not fit the column any more (the table was changed by others) is passed over.
+    """
+    if notes.order and set(notes.order) == set(table.column_names):
+        table = table.select(list(notes.order))
+    # All at once, because columns converted one by one would be read-only views of Arrow's memory.
+    frame: pd.DataFrame = _plain(table, notes).to_pandas(date_as_object=True)
+    for position, name in enumerate(table.column_names):
+        restored = _restored(table.column(position), notes.columns.get(name, {}))
+        if restored is not None:
+            frame.isetitem(position, restored)
+    if notes.index and set(notes.index) <= set(frame.columns):
+        frame = frame.set_index(list(notes.index))
+    return frame
 
 
-def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[str]]:
-    """Return the column as ``into`` holds it, and what stands against that."""
-    row = _first(pc.is_null(column))
-    if row is not None and not into.nullable:
-        return column, [f"has no value in row {row}, and is NOT NULL"]
-    wanted = _arrow_type(into.sql_type)
-    if column.null_count == len(column):
-        return column, []
-    if wanted is None or _family(column.type) != _family(wanted):
-        return column, [f"is {column.type} in the frame and {into.sql_type} in the table"]
-    try:
-        fitted = column.cast(wanted)
-    except pa.ArrowInvalid as error:
-        return column, [f"does not fit {into.sql_type}: {str(error).rstrip('.')}"]
-    return fitted, _losses(column, fitted, SqlType.parse(into.sql_type))
+def _plain(table: pa.Table, notes: Notes) -> pa.Table:
+    """Return the table with those columns made trivial that `_restored` replaces anyway, to convert them only once."""
+    empty = pa.nulls(table.num_rows, pa.int8()).fill_null(0)
+    for position, name in enumerate(table.column_names):
+        column = table.column(position)
+        if notes.columns.get(name) or (column.null_count and _nullable_dtype(column.type) is not None):
+            table = table.set_column(position, name, empty)
+    return table
 
 
-def _family(kind: pa.DataType) -> str:
-    families: tuple[tuple[str, Callable[[pa.DataType], bool]], ...] = (
-        ("boolean", pa.types.is_boolean),
-        ("integer", pa.types.is_integer),
-        ("float", pa.types.is_floating),
-        ("decimal", pa.types.is_decimal),
-        ("timestamp", pa.types.is_timestamp),
-        ("date", pa.types.is_date),
-        ("text", _is_text),
-        ("bytes", pa.types.is_binary),
-    )
-    return next((name for name, belongs in families if belongs(kind)), str(kind))
+def _nullable_dtype(kind: pa.DataType) -> Any:
+    import pandas as pd
 
-
-def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: SqlType) -> list[str]:
-    """Say which value an existing column could not hold although its Arrow type could."""
-    row = None
-    if into.base == "mediumint":
-        low, high = _MEDIUM_LIMITS[into.unsigned]
-        row = _first(pc.or_(pc.less(fitted, low), pc.greater(fitted, high)))
-    elif into.base == "float":
-        row = _first(pc.not_equal(fitted.cast(pa.float64()), column))
-    elif into.base in ("datetime", "timestamp"):
-        step = 10 ** (6 - (into.size or 0))
-        micros = fitted.cast(pa.int64())
-        row = _first(pc.not_equal(pc.multiply(pc.floor(pc.divide(pc.cast(micros, pa.float64()), step)), step), micros))
-    elif into.base in ("char", "varchar"):
-        row = _first(pc.greater(pc.utf8_length(fitted), into.size or 1))
-    elif into.base in ("binary", "varbinary"):
-        row = _first(pc.greater(pc.binary_length(fitted), into.size or 1))
-    elif into.base in _TEXT_BYTES or into.base in _BLOB_BYTES:
-        row = _first(pc.greater(pc.binary_length(fitted), (_TEXT_BYTES | _BLOB_BYTES)[into.base]))
-    return [f"has a value in row {row} that {into.base}({into.size or ''}) cannot hold"] if row is not None else []
-
-
-# ---------------------------------------------------------------------------------------------- rows as text
-
-
-def _text(column: pa.Array) -> pa.Array:
-    """Return each value as the text from which the server makes exactly that value; bytes as hexadecimal digits."""
-    kind = column.type
     if pa.types.is_boolean(kind):
-        return column.cast(pa.int8()).cast(pa.string())
-    if pa.types.is_binary(kind):
-        digits = [None if value is None else value.hex() for value in column.to_pylist()]
-        return pa.array(digits, pa.string())
-    return column.cast(pa.string())
+        return pd.BooleanDtype()
+    if not pa.types.is_integer(kind):
+        return None
+    return getattr(pd, f"{'U' if pa.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}Dtype")()
 
 
-def _field(column: pa.Array) -> pa.Array:
-    text = _text(column)
-    return pc.fill_null(_escaped(text) if _is_text(column.type) else text, "\\N")
+def _restored(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
+    """Return the column as pandas has it where the plain conversion is not right, else None."""
+    if note:
+        try:
+            return _noted(column, note)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, ValueError, KeyError):
+            pass  # the column is of another type by now; it comes back as that says
+    nullable = _nullable_dtype(column.type)
+    if column.null_count and nullable is not None:
+        return _as_dtype(column, nullable)
+    return column.to_pandas().copy() if note else None
 
 
-def _marked_field(column: pa.Array) -> pa.Array:
-    text = _text(column)
-    marked = pc.binary_join_element_wise("=", _escaped(text), "")
-    return pc.fill_null(marked, "!")
+def _noted(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
+    import pandas as pd
+
+    if "arrow" in note:
+        kind = _type_from_text(note["arrow"])
+        return pd.array(_as_arrow(column, kind, note), dtype=pd.ArrowDtype(kind))
+    if "levels" in note:
+        return _as_category(column, note)
+    if "json" in note:
+        return pd.Series([None if text is None else json.loads(text) for text in column.to_pylist()], dtype=object)
+    dtype = note["dtype"]
+    if dtype == "object":
+        return _as_objects(column, note)
+    if dtype.startswith("timedelta64["):
+        return column.cast(pa.duration(dtype[12:-1])).to_pandas().astype(dtype)
+    if dtype.startswith("datetime64["):
+        return _as_datetimes(column, dtype)
+    return _as_dtype(column, pd.api.types.pandas_dtype(dtype))
 
 
-def _needs_marks(column: pa.ChunkedArray) -> bool:
-    """Whether LOAD DATA needs help: it reads the very text ``NULL`` as no value, and bytes go as digits."""
-    if pa.types.is_binary(column.type):
-        return True
-    return _is_text(column.type) and bool(pc.any(pc.equal(column, "NULL")).as_py())
+def _as_dtype(column: pa.ChunkedArray, dtype: Any) -> Any:
+    import pandas as pd
+
+    if isinstance(dtype, pd.api.extensions.ExtensionDtype) and hasattr(dtype, "__from_arrow__"):
+        wanted = getattr(dtype, "numpy_dtype", None)
+        storable = column if wanted is None or wanted == "object" else column.cast(pa.from_numpy_dtype(wanted))
+        return dtype.__from_arrow__(storable)
+    return column.to_pandas().astype(dtype)
 
 
-def _unmarked(variable: str, kind: pa.DataType) -> str:
-    value = f"SUBSTRING({variable}, 2)"
-    return f"IF({variable} = '!', NULL, {f'UNHEX({value})' if pa.types.is_binary(kind) else value})"
+def _as_arrow(column: pa.ChunkedArray, kind: pa.DataType, note: Mapping[str, Any]) -> pa.ChunkedArray:
+    if pa.types.is_nested(kind):
+        values = [None if text is None else json.loads(text) for text in column.to_pylist()]
+        return pa.chunked_array([pa.array(values, kind)])
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pc.assume_timezone(column, "UTC").cast(kind)
+    if pa.types.is_dictionary(kind):
+        return column.cast(kind.value_type).dictionary_encode().cast(kind)
+    return column.cast(kind)
 
 
-_ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"))
+def _as_category(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
+    import pandas as pd
+
+    levels = pd.Index(note["levels"], dtype=note.get("of") or _default_text_dtype() or object)
+    values = pd.Series(column.to_pylist(), dtype=object)
+    known = set(levels.tolist())
+    if any(value not in known for value in values if value is not None):
+        raise ValueError("a value is no level: somebody else added it")
+    return pd.Categorical(values, categories=levels, ordered=note["ordered"])
 
 
-def _escaped(text: pa.Array) -> pa.Array:
-    for character, escape in _ESCAPES:
-        if pc.any(pc.match_substring(text, character)).as_py():
-            text = pc.replace_substring(text, character, escape)
-    return text
+def _as_objects(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
+    import pandas as pd
+
+    if "zone" in note:
+        column = pc.assume_timezone(column, "UTC").cast(pa.timestamp("us", note["zone"]))
+    if "unit" in note:
+        column = column.cast(pa.duration(note["unit"]))
+    return pd.Series(column.to_pylist(), dtype=object)
 
 
-def _joined(fields: list[pa.Array], separator: str, end: str) -> Iterator[pa.Buffer]:
-    lines = pc.binary_join_element_wise(*fields, separator) if len(fields) > 1 else fields[0]
-    lines = pc.binary_join_element_wise(lines, "", end)
-    for chunk in lines.chunks if isinstance(lines, pa.ChunkedArray) else [lines]:
-        # The lines stand one behind the other in the data buffer already: no copy into one text.
-        offsets = pa.Array.from_buffers(pa.int32(), len(chunk) + 1, [None, chunk.buffers()[1]], offset=chunk.offset)
-        start, stop = offsets[0].as_py(), offsets[len(chunk)].as_py()
-        if stop > start:
-            yield chunk.buffers()[2].slice(start, stop - start)
+def _as_datetimes(column: pa.ChunkedArray, dtype: str) -> Any:
+    import pandas as pd
+
+    wanted = pd.api.types.pandas_dtype(dtype)
+    if isinstance(wanted, pd.DatetimeTZDtype):
+        return column.to_pandas().dt.tz_localize("UTC").dt.tz_convert(wanted.tz).astype(wanted)
+    return column.to_pandas().astype(wanted)
 
 
-def _literal(column: pa.Array) -> pa.Array:
-    text = _text(column)
-    if pa.types.is_binary(column.type):
-        literal = pc.binary_join_element_wise("UNHEX('", text, "')", "")
-    else:
-        if _is_text(column.type):
-            text = pc.replace_substring(pc.replace_substring(text, "\\", "\\\\"), "'", "\\'")
-        literal = pc.binary_join_element_wise("'", text, "'", "")
-    return pc.fill_null(literal, "NULL")
+def _type_to_text(kind: pa.DataType) -> str:
+    return base64.b64encode(pa.schema([("", kind)]).serialize().to_pybytes()).decode()
 
 
-def insert_statements(table: str, columns: Sequence[str], values: Iterator[str], *, size: int = 1 << 20) -> Iterator[str]:
-    """Give INSERT statements of about ``size`` characters for rows that are SQL text already."""
-    head = f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) VALUES "
-    batch: list[str] = []
-    length = 0
-    for value in values:
-        batch.append(value)
-        length += len(value)
-        if length > size:
-            yield head + ",".join(batch)
-            batch, length = [], 0
-    if batch:
-        yield head + ",".join(batch)
+def _type_from_text(text: str) -> pa.DataType:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))).field(0).type
 
 
-# ------------------------------------------------------------------------------------------------- way back
+# ------------------------------------------------------------------------------------ asking for a result exactly
 
 
 @dataclass(frozen=True)
@@ -565,25 +678,31 @@ class Wanted:
     """The Arrow type to give it afterwards; None leaves it as it arrives."""
 
 
-def wanted(fields: Sequence[Field], columns: Sequence[Column] = ()) -> list[Wanted]:
+def wanted(fields: Sequence[Field], sql_types: Mapping[str, str] | None = None) -> list[Wanted]:
     """Say how to ask for result columns ``fields`` so that no value changes on the way.
 
-    ``columns`` are the table's own, where the result is a table: they tell a boolean from a small integer.
+    ``sql_types`` are the table's own, where the result is a table: they tell a boolean from a small integer.
     """
-    booleans = {c.name for c in columns if SqlType.parse(c.sql_type) == SqlType("tinyint", 1)}
-    return [_wanted(field, field.name in booleans) for field in fields]
+    return [_wanted(found, (sql_types or {}).get(found.name, "")) for found in fields]
 
 
-def _wanted(field: Field, boolean: bool) -> Wanted:
-    name = quote(field.name)
-    if boolean:
+def _wanted(found: Field, sql_type: str) -> Wanted:
+    name = quote(found.name)
+    if SqlType.parse(sql_type or "?") == SqlType("tinyint", 1):
         return Wanted(name, pa.bool_())
-    if field.wire == "NEWDECIMAL":  # the transport wants all values at one scale and has no more than 128 bits
-        precision = max(1, field.length - (1 if field.scale else 0) - (0 if field.unsigned else 1))
-        return Wanted(f"CAST({name} AS CHAR)", pa.decimal256(min(precision, 76), field.scale))
-    if field.wire in ("TIME", "JSON", "BIT", "GEOMETRY"):
+    if found.wire == "NEWDECIMAL":  # the transport wants all values at one scale and has no more than 128 bits
+        return Wanted(f"CAST({name} AS CHAR)", _decimal_type(found, sql_type))
+    if found.wire in ("JSON", "BIT", "GEOMETRY"):
         return Wanted(f"CAST({name} AS CHAR)", None)
-    return Wanted(name, pa.binary() if field.binary and field.wire.endswith(("BLOB", "STRING", "VARCHAR")) else None)
+    return Wanted(name, pa.binary() if found.binary and found.wire.endswith(("BLOB", "STRING", "VARCHAR")) else None)
+
+
+def _decimal_type(found: Field, sql_type: str) -> pa.DataType:
+    parsed = SqlType.parse(sql_type or "?")
+    if parsed.base == "decimal":
+        return pa.decimal256(parsed.size or 10, parsed.scale or 0)
+    precision = max(1, found.length - (1 if found.scale else 0) - (0 if found.unsigned else 1))
+    return pa.decimal256(min(precision, 76), found.scale)
 
 
 def restored(arrived: pa.Table, plan: Sequence[Wanted], names: Sequence[str]) -> pa.Table:
@@ -593,18 +712,15 @@ def restored(arrived: pa.Table, plan: Sequence[Wanted], names: Sequence[str]) ->
         if want.arrow is None:
             columns.append(column)
         elif pa.types.is_boolean(want.arrow):
-            small = pc.all(pc.less_equal(pc.abs_checked(column.cast(pa.int16())), 1)).as_py() is not False
-            columns.append(column.cast(pa.bool_()) if small else column)
+            columns.append(column.cast(pa.bool_()) if _is_zero_or_one(column) else column)
         else:
             columns.append(column.cast(want.arrow))
     return pa.Table.from_arrays(columns, names=list(names))
 
 
-def from_text(fields: Sequence[Field], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
-    """Return rows that the server printed as an Arrow table in the types of ``fields``."""
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
-    arrays = [_from_text(field, pa.array(values, pa.binary())) for field, values in zip(fields, columns, strict=True)]
-    return pa.Table.from_arrays(arrays, names=[field.name for field in fields])
+def _is_zero_or_one(column: pa.ChunkedArray) -> bool:
+    limits = pc.min_max(column).as_py()
+    return limits["min"] is None or (limits["min"] >= 0 and limits["max"] <= 1)
 
 
 _WIRE_TYPES = {
@@ -622,27 +738,31 @@ _WIRE_TYPES = {
 }
 
 
-def _from_text(field: Field, values: pa.Array) -> pa.Array:
-    if field.binary and field.wire.endswith(("BLOB", "STRING", "VARCHAR")):
-        return values
-    text = values.cast(pa.string())
-    if field.wire == "NEWDECIMAL":
-        want = _wanted(field, False).arrow
-        return text.cast(want)
-    return text.cast(_WIRE_TYPES[field.wire][field.unsigned]) if field.wire in _WIRE_TYPES else text
+def from_text(fields: Sequence[Field], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
+    """Return rows that the server printed as an Arrow table in the types of ``fields``.
+
+    TIME is a duration here: SQL's TIME goes from -838 to 838 hours.
+    """
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
+    arrays = [_from_text(found, values) for found, values in zip(fields, columns, strict=True)]
+    return pa.Table.from_arrays(arrays, names=[found.name for found in fields])
 
 
-def frame(table: pa.Table) -> pd.DataFrame:
-    """Return an Arrow table as a frame; integers and booleans with NULLs keep their values in nullable dtypes."""
-    import pandas as pd
+def _from_text(found: Field, values: Sequence[bytes | None]) -> pa.Array:
+    raw = pa.array(values, pa.binary())
+    if found.wire == "TIME":
+        return pa.array([None if value is None else _duration(value.decode()) for value in values], pa.duration("us"))
+    if found.wire == "BIT":
+        return pa.array([None if value is None else int.from_bytes(value, "big") for value in values], pa.uint64())
+    if found.binary and found.wire.endswith(("BLOB", "STRING", "VARCHAR")):
+        return raw
+    text = raw.cast(pa.string())
+    if found.wire == "NEWDECIMAL":
+        return text.cast(_decimal_type(found, ""))
+    return text.cast(_WIRE_TYPES[found.wire][found.unsigned]) if found.wire in _WIRE_TYPES else text
 
-    nullable = {
-        kind: getattr(pd, f"{'U' if pa.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}Dtype")()
-        for kind in _INTEGERS
-    } | {pa.bool_(): pd.BooleanDtype()}
-    # All at once, because columns converted one by one would be read-only views of Arrow's memory.
-    converted: pd.DataFrame = table.to_pandas()
-    for position, column in enumerate(table.columns):
-        if column.null_count and column.type in nullable:
-            converted.isetitem(position, column.to_pandas(types_mapper=nullable.get))
-    return converted
+
+def _duration(text: str) -> datetime.timedelta:
+    hours, minutes, seconds = text.lstrip("-").split(":")
+    span = datetime.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+    return -span if text.startswith("-") else span

@@ -23,7 +23,7 @@ import pymysql
 from pymysql.constants import FIELD_TYPE, FLAG
 
 from . import server
-from .codec import BINARY_CHARSET, Field, quote
+from .codec import BINARY_CHARSET, Field, literal, quote
 from .errors import BranchNotFound, ConnectionLost, DoltError, QueryFailed, ServerFailed, close_names, from_server
 
 CONNECT_TIMEOUT_S = 10
@@ -97,17 +97,30 @@ class Connection:
     def arrow(self, sql: str, *, attempt: str) -> pa.Table:
         """Return all rows of a query as an Arrow table, through a session of its own at the same revision.
 
-        Only types that the transport carries exactly may be selected; `codec.select_list` casts the others.
+        Only types that the transport carries exactly may be selected; `codec.wanted` casts the others.
         """
         import connectorx
 
+        with _connectorx_errors(attempt):
+            return connectorx.read_sql(self._url(), sql, return_type="arrow", protocol="text")
+
+    @contextmanager
+    def arrow_batches(self, sql: str, *, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Give the rows of a query as `arrow` does, some ``batch_rows`` at a time."""
+        import connectorx
+
+        with _connectorx_errors(attempt):
+            reader = connectorx.read_sql(
+                self._url(), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
+            )
+        with contextlib.closing(_translated_batches(reader, attempt)) as batches:
+            yield batches
+
+    def _url(self) -> str:
         database = self.database if self.revision is None else f"{self.database}/{self.revision}"
+        login = f"{self._address.user}:{url_quote(self._address.password, safe='')}"
         place = f"{self._address.host}:{self._address.port}/{url_quote(database, safe='')}"
-        url = f"mysql://{self._address.user}:{url_quote(self._address.password, safe='')}@{place}?ssl-mode=disabled"
-        try:
-            return connectorx.read_sql(url, sql, return_type="arrow", protocol="binary")
-        except RuntimeError as error:
-            raise _from_connectorx(str(error), attempt) from error
+        return f"mysql://{login}@{place}?ssl-mode=disabled"
 
     def text_rows(self, sql: str, *, attempt: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
         """Return columns and rows of a statement as the server printed them; slow, for what `arrow` cannot run."""
@@ -130,18 +143,29 @@ class Connection:
         ours = Path(folder).stat()
         return Path(folder) if ours.st_uid == os.getuid() and not ours.st_mode & 0o077 else None
 
-    def load(self, table: str, columns: str, lines: Iterable[pa.Buffer], *, folder: Path, attempt: str) -> int:
+    def load(
+        self,
+        table: str,
+        columns: str,
+        lines: Iterable[pa.Buffer],
+        *,
+        folder: Path,
+        replacing: bool = False,
+        attempt: str,
+    ) -> int:
         """Append tab-separated ``lines`` to ``table`` by a file in ``folder``; strict, all or nothing.
 
-        ``columns`` is the column list with its ``SET`` clause, as `codec.load_clause` gives it. Returns the number of
-        rows.
+        ``columns`` is the column list with its ``SET`` clause, as `rows.load_clause` gives it. With ``replacing``, rows
+        of the same key are overwritten instead of refused. Returns the number of rows.
         """
+        how = "REPLACE " if replacing else ""
         with NamedTemporaryFile(dir=folder, suffix=".tsv") as file:
             for buffer in lines:
                 file.write(buffer)
             file.flush()
             # Not LOCAL: that means IGNORE to the server, and values would be changed in silence.
-            return self.run(f"LOAD DATA INFILE %s INTO TABLE {quote(table)} {columns}", file.name, attempt=attempt)
+            statement = f"LOAD DATA INFILE {literal(file.name)} {how}INTO TABLE {quote(table)} {columns}"
+            return self.run(statement, attempt=attempt)
 
     def close(self) -> None:
         """Close the session."""
@@ -173,6 +197,19 @@ def _from_pymysql(error: pymysql.err.MySQLError, attempt: str) -> DoltError:
         said = ": ".join(map(str, error.args)) or "connection closed"
         return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
     return from_server(code, " ".join(map(str, text)), attempt=attempt)
+
+
+@contextmanager
+def _connectorx_errors(attempt: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise _from_connectorx(str(error), attempt) from error
+
+
+def _translated_batches(reader: Iterable[pa.RecordBatch], attempt: str) -> Iterator[pa.RecordBatch]:
+    with _connectorx_errors(attempt):
+        yield from reader
 
 
 def _from_connectorx(said: str, attempt: str) -> DoltError:

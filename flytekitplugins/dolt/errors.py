@@ -197,6 +197,7 @@ _FAULTS = (
            "Make the repository's folder writable for this user, or close the program that holds it."),
     _Fault(None, r"duplicate (primary|unique) key|duplicate entry", ConstraintViolated,
            "Remove the duplicates, or choose another primary_key."),
+    _Fault(None, r"constraint violations", ConstraintViolated, "Mend the rows, here or in the tables that refer to them."),
     _Fault(1048, r"non-nullable", ConstraintViolated, "Fill in the missing values."),
     _Fault(None, r"foreign key violation|check constraint .* violated", ConstraintViolated, "Mend the rows."),
     _Fault(None, r"is too large for column|out of range|is not a valid value for|incorrect .* value", SchemaMismatch,

@@ -6,15 +6,19 @@ configs. `transformer` uses the same functions, so a task and a script store and
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from . import codec, repository, tables
+from . import repository, tables
 from .errors import InvalidConfig
 from .schema import DoltConfig, DoltTable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     import pandas as pd
-    import pyarrow as pa
+
+    from .engine import Connection
 
 SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 """First line of a commit made outside Flyte, unless the caller gives a message."""
@@ -52,16 +56,26 @@ def store(table: DoltTable, *, message: str) -> DoltTable:
         raise InvalidConfig(
             f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
         )
-    name, key = config.tablename, config.key()
+    name, options = config.tablename, _write_options(config)
     written = repository.write(
         repository.locate(config.db_path),
         table=name,
         policy=config.branch_conf,
         message=message,
-        work=lambda connection: tables.write(connection, name, frame, key=key),
+        work=lambda connection: tables.write(connection, name, frame, options),
     )
     table.written(written.commit)
     return table
+
+
+def _write_options(config: DoltConfig) -> tables.WriteOptions:
+    given = config.options()
+    key = given.get("primary_key")
+    names = ("mode", "on_schema_change", "index", "keep_order")
+    options = tables.WriteOptions(key=tuple(key) if key else None, **{n: given[n] for n in names if n in given})
+    if options.keep_order and options.mode != "replace":
+        raise InvalidConfig(f"Cannot use {config!r}: keep_order goes with mode='replace' only. Leave one of them out.")
+    return options
 
 
 def resolve(table: DoltTable) -> DoltTable:
@@ -75,7 +89,41 @@ def resolve(table: DoltTable) -> DoltTable:
 
 def fetch(table: DoltTable) -> pd.DataFrame:
     """Return the rows of a table or query at its commit."""
-    return codec.frame(_arrow(table))
+    config, options = table.config, table.config.options()
+    with _at(table) as connection:
+        if config.sql is not None:
+            return tables.query(connection, config.sql).to_frame()
+        assert config.tablename is not None  # noqa: S101  # for the type checker: the config was checked
+        columns, order_by = options.get("columns"), options.get("order_by", ())
+        return tables.read(connection, config.tablename, columns=columns, order_by=order_by).to_frame()
+
+
+def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+    """Give the rows of a table at its commit in frames of about ``batch_rows`` rows."""
+    options = table.config.options()
+    if table.config.tablename is None:
+        raise InvalidConfig(f"Cannot read {table!r} in parts: it is a query. Use its data, or LIMIT in the query.")
+    with (
+        _at(table) as connection,
+        tables.stream(
+            connection,
+            table.config.tablename,
+            batch_rows=batch_rows,
+            columns=columns or options.get("columns"),
+            order_by=options.get("order_by", ()),
+        ) as parts,
+    ):
+        for part in parts:
+            yield part.to_frame()
+
+
+@contextmanager
+def _at(table: DoltTable) -> Iterator[Connection]:
+    table.config.check()
+    if table.commit is None:
+        raise InvalidConfig(f"Cannot fetch {table!r}: it is not resolved to a commit. Use read(config).")
+    with repository.at(repository.locate(table.config.db_path), table.commit) as connection:
+        yield connection
 
 
 def is_changed(table: DoltTable) -> bool:
@@ -87,20 +135,9 @@ def is_changed(table: DoltTable) -> bool:
         return False
     if name is None:
         return True
+    options = _write_options(table.config)
     return repository.differs(
         repository.locate(table.config.db_path),
         table.commit,
-        work=lambda connection: tables.write(connection, name, frame, key=None),
+        work=lambda connection: tables.write(connection, name, frame, options),
     )
-
-
-def _arrow(table: DoltTable) -> pa.Table:
-    config, commit = table.config, table.commit
-    config.check()
-    if commit is None:
-        raise InvalidConfig(f"Cannot fetch {table!r}: it is not resolved to a commit. Use read(config).")
-    with repository.at(repository.locate(config.db_path), commit) as connection:
-        if config.tablename is not None:
-            return tables.read(connection, config.tablename)
-        assert config.sql is not None  # noqa: S101  # for the type checker: config.check() saw to it
-        return tables.query(connection, config.sql)

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -199,7 +199,7 @@ class DoltConfig(_Portable):
     """One read-only SQL statement whose rows are the data (``AS OF`` included)."""
 
     io_args: dict[str, Any] | None = None
-    """Further options as a dictionary; ``primary_key`` (a list of column names) is the one that is known."""
+    """The options below as a dictionary, for configs that are written by hand: ``{"primary_key": ["id"]}``."""
 
     branch_conf: Branch | None = None
     """Branch policy; None is ``SerialBranch()``, the checked-out branch."""
@@ -212,6 +212,26 @@ class DoltConfig(_Portable):
 
     primary_key: list[str] | None = field(default=None, kw_only=True)
     """Columns that make the key of a table created by this config; None (the default) makes a table without a key."""
+
+    mode: str | None = field(default=None, kw_only=True)
+    """What a write does: ``"replace"`` all rows (the default), ``"append"``, or ``"upsert"`` rows by the table's key."""
+
+    on_schema_change: str | None = field(default=None, kw_only=True)
+    """What a write does when the frame does not fit the table: ``"refuse"`` (the default), ``"evolve"`` the table (add
+    columns, widen types), or ``"replace"`` it, keys and constraints included."""
+
+    index: str | None = field(default=None, kw_only=True)
+    """What a write does with an unnamed index that is not 0, 1, 2, ...: ``"refuse"`` (the default) or ``"drop"`` it."""
+
+    keep_order: bool | None = field(default=None, kw_only=True)
+    """Whether a write keeps the order of rows, in a column ``_flyte_row`` of the table (default False). A row that is
+    inserted in the middle then changes all behind it, in diffs and in what is stored."""
+
+    order_by: list[str] | None = field(default=None, kw_only=True)
+    """Columns by which a table is read in order; None (the default) is key order, or one stable order without a key."""
+
+    columns: list[str] | None = field(default=None, kw_only=True)
+    """Columns that are read of a table, in this order; None (the default) is all."""
 
     def check(self) -> None:
         """Raise unless the fields make sense together.
@@ -237,24 +257,29 @@ class DoltConfig(_Portable):
                 f"Cannot use {self!r}: branch_conf is a {type(self.branch_conf).__name__}, "
                 "and must be NewBranch(...) or SerialBranch(...) of flytekitplugins.dolt."
             )
-        self.key()
+        self.options()
 
-    def key(self) -> list[str] | None:
-        """Return the key columns asked for by `primary_key` or ``io_args["primary_key"]``, or None.
+    def options(self) -> dict[str, Any]:
+        """Return the options that are set, be it as fields or in `io_args`, with names as lists.
 
         Raises:
-            InvalidConfig: both are given and differ, a value is not a list of names, or `io_args` has an unknown entry.
+            InvalidConfig: `io_args` has an unknown entry, or one that differs from the field of that name; a value is
+                none of those that the field allows.
         """
         args = dict(self.io_args or {})
-        from_args = _as_names(self, "io_args['primary_key']", args.pop("primary_key", None))
-        if args:
+        unknown = [name for name in args if name not in _OPTIONS]
+        if unknown:
             raise InvalidConfig(
-                f"Cannot use {self!r}: io_args has {', '.join(map(repr, args))}. The entry known there is 'primary_key'."
+                f"Cannot use {self!r}: io_args has {', '.join(map(repr, unknown))}. Known there are {', '.join(_OPTIONS)}."
             )
-        own = _as_names(self, "primary_key", self.primary_key)
-        if own is not None and from_args is not None and own != from_args:
-            raise InvalidConfig(f"Cannot use {self!r}: primary_key and io_args['primary_key'] differ. Keep one of them.")
-        return own if own is not None else from_args
+        chosen: dict[str, Any] = {}
+        for name, allowed in _OPTIONS.items():
+            own, given = (_option(self, name, allowed, value) for value in (getattr(self, name), args.get(name)))
+            if own is not None and given is not None and own != given:
+                raise InvalidConfig(f"Cannot use {self!r}: {name} and io_args[{name!r}] differ. Keep one of them.")
+            if own is not None or given is not None:
+                chosen[name] = own if own is not None else given
+        return chosen
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set as plain values, ready for JSON."""
@@ -314,7 +339,9 @@ class _Rows(_Portable):
         _frame: Frame | None
         _commit: Commit | None
         _assigned: bool
-        fetch: ClassVar[Callable[[DoltTable], Frame]]  # reads the rows at the commit; plugged in by the package
+        # Read the rows at the commit, whole or in parts; plugged in by the package.
+        fetch: ClassVar[Callable[[DoltTable], Frame]]
+        scan: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], Iterator[Frame]]]
 
 
 @dataclass(repr=False, eq=False)
@@ -352,6 +379,19 @@ class DoltTable(_Rows):
         table = DoltTable(config=self.config)
         table._commit = commit
         return table
+
+    def iter(self, batch_rows: int = 65_536, *, columns: Sequence[str] | None = None) -> Iterator[Frame]:
+        """Give the rows as frames of about ``batch_rows`` rows, without holding them all in memory.
+
+        Args:
+            batch_rows: rows per frame; the last one may have fewer, and an empty table gives one frame without rows.
+            columns: the columns to read, in this order; None is all.
+
+        Raises:
+            InvalidConfig: the table is not resolved to a commit, or is a query (whose rows come by `data`).
+            DoltError: one of the others, see `flytekitplugins.dolt.errors`.
+        """
+        return DoltTable.scan(self, batch_rows, columns)
 
     def written(self, commit: Commit) -> None:
         """Note that `data` is now stored in ``commit``; for the code that stored it."""
@@ -421,14 +461,28 @@ del DoltTable.__annotations__["data"]
 DoltTable.data = property(_get_data, _set_data, doc="The rows as a frame; fetched when first touched.")  # type: ignore[assignment]
 
 
-def _as_names(config: DoltConfig, what: str, names: Any) -> list[str] | None:
-    if names is None:
+_OPTIONS: dict[str, tuple[Any, ...] | None] = {
+    "primary_key": None,
+    "mode": ("replace", "append", "upsert"),
+    "on_schema_change": ("refuse", "evolve", "replace"),
+    "index": ("refuse", "drop"),
+    "keep_order": (True, False),
+    "order_by": None,
+    "columns": None,
+}
+"""The options of a config and the values that they allow; None stands for a list of column names."""
+
+
+def _option(config: DoltConfig, name: str, allowed: tuple[Any, ...] | None, value: Any) -> Any:
+    if value is None:
         return None
-    if isinstance(names, str):
-        names = [names]
-    names = list(names)
-    if not names or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-        raise InvalidConfig(f"Cannot use {config!r}: {what} must be a list of different column names.")
+    if allowed is not None:
+        if value not in allowed:
+            raise InvalidConfig(f"Cannot use {config!r}: {name} is one of {', '.join(map(repr, allowed))}.")
+        return value
+    names = [value] if isinstance(value, str) else list(value)
+    if not names or not all(isinstance(item, str) for item in names) or len(set(names)) < len(names):
+        raise InvalidConfig(f"Cannot use {config!r}: {name} must be a list of different column names.")
     return names
 
 

@@ -1,34 +1,139 @@
-"""Rows of tables and queries, on a connection that is given: read them as a frame, write a frame as them.
+"""Rows of tables and queries, on a connection that is given: read them as Arrow, write a frame as them.
 
 What is read and which commit or branch it is on was decided before (`repository`); what a value looks like in SQL is
-decided in `codec`. So this file is the traffic between the two: ask for the columns, fetch or send the rows.
+decided in `codec` and `rows`, whether a frame fits in `gate`, which rows differ in `changes`. So this file is the traffic:
+ask what is there, fetch or send rows.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from . import codec
+from . import changes, codec, gate, rows
+from .codec import Notes, quote
 from .engine import Connection
-from .errors import DoltError, TableNotFound, close_names
+from .errors import ConstraintViolated, DoltError, SchemaMismatch, TableNotFound, close_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
 
+SchemaChange = Literal["refuse", "evolve", "replace"]
+Mode = Literal["replace", "append", "upsert"]
 
-def read(connection: Connection, table: str) -> pa.Table:
-    """Return all rows of ``table`` in the revision the connection is on; in key order, or in one stable order.
+_MIN_ROWS_TO_COMPARE = 2000
+"""Below this many rows, writing them all is quicker than finding out which ones differ."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """Rows as they arrived, and what was noted about them when they were written."""
+
+    arrow: pa.Table
+    notes: Notes
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the rows as a frame."""
+        return codec.decode(self.arrow, self.notes)
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How a frame is put into a table."""
+
+    key: tuple[str, ...] | None = None
+    """Primary key of a table that is created; None makes one without. An existing table has to have just this key."""
+    mode: Mode = "replace"
+    """``replace`` all rows, ``append`` to them, or ``upsert``: put each row by its key, and keep the others."""
+    on_schema_change: SchemaChange = "refuse"
+    """What happens when the frame does not fit the table: ``refuse``, ``evolve`` the table, ``replace`` it."""
+    index: Literal["refuse", "drop"] = "refuse"
+    """What happens to an unnamed index that is not 0, 1, 2, ..."""
+    keep_order: bool = False
+    """Whether the order of rows is kept, in a column of its own."""
+
+
+# ---------------------------------------------------------------------------------------------------------- read
+
+
+def read(
+    connection: Connection, table: str, *, columns: Sequence[str] | None = None, order_by: Sequence[str] = ()
+) -> Read:
+    """Return the rows of ``table`` in the revision the connection is on.
+
+    Without ``order_by`` they come in key order, or, without a key, in one stable order.
 
     Raises:
         TableNotFound: there is no such table at that revision.
+        SchemaMismatch: it has no column of a name in ``columns`` or ``order_by``.
     """
+    plan = _plan_read(connection, table, columns, order_by)
+    if _has_spans(connection, table, plan):
+        return Read(codec.from_text(*connection.text_rows(plan.plain(table), attempt=plan.attempt)), plan.notes)
+    arrived = connection.arrow(plan.statement, attempt=plan.attempt)
+    return Read(codec.restored(arrived, plan.wanted, plan.names), plan.notes)
+
+
+@contextmanager
+def stream(
+    connection: Connection,
+    table: str,
+    *,
+    batch_rows: int,
+    columns: Sequence[str] | None = None,
+    order_by: Sequence[str] = (),
+) -> Iterator[Iterator[Read]]:
+    """Give the rows of ``table`` as `read` does, ``batch_rows`` at a time, without holding them all."""
+    plan = _plan_read(connection, table, columns, order_by)
+    if _has_spans(connection, table, plan):
+        yield iter([read(connection, table, columns=columns, order_by=order_by)])
+        return
+    with connection.arrow_batches(plan.statement, batch_rows=batch_rows, attempt=plan.attempt) as batches:
+        yield (
+            Read(codec.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
+            for batch in batches
+        )
+
+
+def _has_spans(connection: Connection, table: str, plan: _ReadPlan) -> bool:
+    """Whether a TIME column holds something else than a time of day, which the fast transport cannot carry."""
+    conditions = [
+        f"{quote(found.name)} < '00:00:00' OR {quote(found.name)} >= '24:00:00'"
+        for found in plan.fields
+        if found.wire == "TIME"
+    ]
+    if not conditions:
+        return False
+    statement = f"SELECT 1 FROM {quote(table)} WHERE {' OR '.join(conditions)} LIMIT 1"
+    return bool(connection.rows(statement, attempt=plan.attempt))
+
+
+@dataclass(frozen=True)
+class _ReadPlan:
+    attempt: str
+    statement: str
+    fields: Sequence[codec.Field]
+    wanted: Sequence[codec.Wanted]
+    names: Sequence[str]
+    notes: Notes
+
+    def plain(self, table: str) -> str:
+        """Return the statement without casts, for the transport that prints everything as text."""
+        return f"SELECT {', '.join(map(quote, self.names))}{self.statement[self.statement.index(f' FROM {quote(table)}'):]}"
+
+
+def _plan_read(
+    connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]
+) -> _ReadPlan:
     attempt = f"read table {table!r}"
-    columns = _columns(connection, table)
-    if columns is None:
+    existing = describe(connection, table)
+    if existing is None:
         known = [name for (name,) in connection.rows("SHOW TABLES", attempt=attempt)]
         raise TableNotFound(
             f"Cannot {attempt} at {connection.revision!r}: there is no such table.{close_names(table, known)} The "
@@ -36,14 +141,34 @@ def read(connection: Connection, table: str) -> pa.Table:
             table=table,
             close=known,
         )
-    fields = connection.describe(f"SELECT * FROM {codec.quote(table)} WHERE FALSE", attempt=attempt)
-    wanted = codec.wanted(fields, columns)
-    selected = ", ".join(want.select for want in wanted)
-    arrived = connection.arrow(f"SELECT {selected} FROM {codec.quote(table)}", attempt=attempt)
-    return codec.restored(arrived, wanted, [field.name for field in fields])
+    fields = {f.name: f for f in connection.describe(f"SELECT * FROM {quote(table)} WHERE FALSE", attempt=attempt)}
+    _check_columns(table, [*(columns or ()), *order_by], list(fields))
+    notes = Notes.from_comment(existing.comment)[0]
+    if columns is None:
+        names = [name for name in fields if not (notes.rows and name == codec.ROW_COLUMN)]
+    else:
+        names = list(columns)
+        notes = Notes(notes.columns, notes.index if set(notes.index) <= set(names) else (), (), notes.rows)
+    order_by = order_by or ([codec.ROW_COLUMN] if notes.rows and codec.ROW_COLUMN in fields else ())
+    chosen = [fields[name] for name in names]
+    wanted = codec.wanted(chosen, existing.sql_types)
+    ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
+    statement = f"SELECT {', '.join(want.select for want in wanted)} FROM {quote(table)}{ordered}"
+    return _ReadPlan(attempt, statement, chosen, wanted, names, notes)
 
 
-def query(connection: Connection, sql: str) -> pa.Table:
+def _check_columns(table: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    absent = [name for name in asked if name not in known]
+    if absent:
+        raise SchemaMismatch(
+            f"Cannot read {', '.join(map(repr, absent))} from table {table!r}: it has the columns "
+            f"{', '.join(map(repr, known))}.{close_names(absent[0], known)}",
+            table=table,
+            problems=absent,
+        )
+
+
+def query(connection: Connection, sql: str) -> Read:
     """Return the rows of one SQL statement, run in the revision the connection is on.
 
     Raises:
@@ -55,48 +180,230 @@ def query(connection: Connection, sql: str) -> pa.Table:
         # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis; and not
         # LIMIT 0, for which Dolt answers a subquery without any columns.
         fields = connection.describe(f"SELECT * FROM (\n{statement}\n) AS q WHERE FALSE", attempt=attempt)
-        names = [field.name for field in fields]
-        wanted = codec.wanted(fields)
-        if fields and all(want.select == codec.quote(name) for want, name in zip(wanted, names, strict=True)):
-            return codec.restored(connection.arrow(statement, attempt=attempt), wanted, names)
     except DoltError:
-        pass  # SHOW, DESCRIBE and doubled column names cannot stand in a subquery; a wrong statement fails again
-    fields, rows = connection.text_rows(statement, attempt=attempt)
-    return codec.from_text(fields, rows)
+        fields = []  # SHOW, DESCRIBE and doubled names cannot stand in a subquery; a wrong statement fails again
+    names = [found.name for found in fields]
+    wanted = codec.wanted(fields)
+    exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
+    if fields and exact and not _has_time(fields):
+        return Read(codec.restored(connection.arrow(statement, attempt=attempt), wanted, names), Notes())
+    fields, printed = connection.text_rows(statement, attempt=attempt)
+    return Read(codec.from_text(fields, printed), Notes())
 
 
-def write(connection: Connection, table: str, frame: pd.DataFrame, *, key: Sequence[str] | None) -> None:
-    """Make ``frame`` the whole content of ``table`` on the branch the connection is on, creating it if it is missing.
+def _has_time(fields: Sequence[codec.Field]) -> bool:
+    return any(found.wire == "TIME" for found in fields)
+
+
+# --------------------------------------------------------------------------------------------------------- write
+
+
+def write(connection: Connection, table: str, frame: pd.DataFrame, options: WriteOptions) -> None:
+    """Put ``frame`` into ``table`` on the branch the connection is on, creating the table if it is missing.
 
     Raises:
         UnsupportedFrame: the frame cannot be stored exactly.
         SchemaMismatch: it does not fit the existing table.
         ConstraintViolated: its rows break a key or another constraint.
     """
+    encoded = codec.encode(frame, index=options.index, keep_order=options.keep_order)
+    existing = describe(connection, table)
+    if existing is not None and options.on_schema_change == "replace" and not _fits(encoded, existing, table, options):
+        connection.run(f"DROP TABLE {quote(table)}", attempt=f"replace table {table!r}")
+        existing = None
+    if existing is None:
+        _create(connection, table, encoded, options)
+    else:
+        _rewrite(connection, table, encoded, existing, options)
+
+
+def _fits(encoded: codec.Encoded, existing: gate.Existing, table: str, options: WriteOptions) -> bool:
+    try:
+        gate.fit(encoded.arrow, existing.columns, table=table, new_types={})
+        if options.key is not None:
+            gate.check_same_key(options.key, existing.columns, table=table)
+    except SchemaMismatch:
+        return False
+    return True
+
+
+def _create(connection: Connection, table: str, encoded: codec.Encoded, options: WriteOptions) -> None:
+    arrow = encoded.arrow
+    key = options.key or ((codec.ROW_COLUMN,) if options.keep_order else ())
+    gate.check_key(arrow, key, table=table)
+    types = codec.sql_types(arrow, key)
+    lines = [f"{quote(name)} {types[name]}{' NOT NULL' if name in key else ''}" for name in arrow.column_names]
+    if key:
+        lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
+    comment = encoded.notes.to_comment()
+    noted = f" COMMENT {codec.literal(comment)}" if comment else ""
+    connection.run(f"CREATE TABLE {quote(table)} ({', '.join(lines)}){noted}", attempt=f"create table {table!r}")
     attempt = f"write table {table!r}"
-    plan = codec.plan(frame, key=key, existing=_columns(connection, table), table=table)
-    if _columns(connection, table) is None:
-        connection.run(plan.create(table), attempt=attempt)
+    _within_constraints(connection, attempt, lambda: _append(connection, table, arrow, attempt=attempt))
+
+
+def _rewrite(
+    connection: Connection, table: str, encoded: codec.Encoded, existing: gate.Existing, options: WriteOptions
+) -> None:
+    attempt = f"write table {table!r}"
+    if options.key is not None:
+        gate.check_same_key(options.key, existing.columns, table=table)
+    if options.mode == "upsert" and not existing.key:
+        raise SchemaMismatch(
+            f"Cannot upsert into {table!r}: it has no primary key, so rows cannot be told apart. Use mode='append' or "
+            "'replace'.",
+            table=table,
+            problems=["no primary key"],
+        )
+    fitted = gate.fit(
+        encoded.arrow,
+        existing.columns,
+        table=table,
+        new_types=codec.sql_types(encoded.arrow, ()) if options.on_schema_change == "evolve" else {},
+        evolve=options.on_schema_change == "evolve",
+        partial=options.mode != "replace",
+    )
+    gate.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
+    for statement in fitted.alterations:
+        connection.run(statement, attempt=attempt)
+    _note(connection, table, encoded, existing, options, altered=bool(fitted.alterations))
+    if options.mode == "append":
+        _within_constraints(connection, attempt, lambda: _append(connection, table, fitted.arrow, attempt=attempt))
+    elif options.mode == "upsert":
+        _within_constraints(connection, attempt, lambda: _put(connection, table, fitted.arrow, existing, attempt))
+    else:
+        _replace(connection, table, fitted, existing, attempt)
+
+
+def _note(
+    connection: Connection,
+    table: str,
+    encoded: codec.Encoded,
+    existing: gate.Existing,
+    options: WriteOptions,
+    *,
+    altered: bool,
+) -> None:
+    """Bring the table's comment up to date; a text of the user's own in it stays."""
+    before, own = Notes.from_comment(existing.comment)
+    stored = [column.name for column in existing.columns]
+    if options.mode == "replace":
+        given = encoded.arrow.column_names
+        after = stored + [name for name in given if name not in stored]
+        notes = encoded.notes
+        notes = notes if given == after else Notes(notes.columns, notes.index, _without_rows(given), notes.rows)
+    else:
+        notes = codec.merged(before, encoded.notes, stored)
+    comment = notes.to_comment(own)
+    # Dolt 1.83 forgets the comment of a table whose columns are modified.
+    if comment != existing.comment or (altered and comment):
+        statement = f"ALTER TABLE {quote(table)} COMMENT = {codec.literal(comment)}"
+        connection.run(statement, attempt=f"note the types of table {table!r}")
+
+
+def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name != codec.ROW_COLUMN)
+
+
+def _replace(connection: Connection, table: str, fitted: gate.Fitted, existing: gate.Existing, attempt: str) -> None:
+    """Make the frame the table's whole content: by what differs where that can be found out, else all anew."""
+    found = None
+    if not fitted.alterations and existing.key and fitted.arrow.num_rows >= _MIN_ROWS_TO_COMPARE:
+        found = _differences(connection, table, fitted.arrow, existing)
+
+    def work() -> None:
+        if found is None:
+            connection.run(f"DELETE FROM {quote(table)}", attempt=attempt)
+            _append(connection, table, fitted.arrow, attempt=attempt)
+        else:
+            _delete(connection, table, existing.key, found.delete, attempt)
+            _put(connection, table, found.put, existing, attempt)
+
+    if found is None or found.count:
+        _within_constraints(connection, attempt, work)
+
+
+def _within_constraints(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
+    """Do ``work`` in one transaction; where rows of other tables refer to these, look at the result only.
+
+    A foreign key forbids to delete a row that is put back a moment later, so it is checked when all is done.
+    """
     connection.run("START TRANSACTION", attempt=attempt)
-    connection.run(f"DELETE FROM {codec.quote(table)}", attempt=attempt)
-    if plan.arrow.num_rows:
-        _append(connection, table, plan, attempt)
-    connection.run("COMMIT", attempt=attempt)
+    try:
+        work()
+    except ConstraintViolated as error:
+        if "foreign key" not in str(error).lower():
+            raise
+        connection.run("ROLLBACK", attempt=attempt)
+        connection.run("SET foreign_key_checks = 0", attempt=attempt)
+        connection.run("START TRANSACTION", attempt=attempt)
+        work()
+        connection.run("COMMIT", attempt=attempt)
+        connection.run("SET foreign_key_checks = 1", attempt=attempt)
+        connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')", attempt=attempt)
+    else:
+        connection.run("COMMIT", attempt=attempt)
 
 
-def _append(connection: Connection, table: str, plan: codec.Plan, attempt: str) -> None:
+def _differences(
+    connection: Connection, table: str, new: pa.Table, existing: gate.Existing
+) -> changes.Changes | None:
+    """Return what differs between the table and the frame, or None where writing it all is better."""
+    if not existing.sorts_as_arrow or any(column.generated for column in existing.columns):
+        return None
+    schema = new.schema
+    try:
+        with stream(connection, table, batch_rows=65_536, columns=new.column_names) as old:
+            return changes.find(
+                (batch for part in old for batch in _in_schema(part.arrow, schema).to_batches()), new, existing.key
+            )
+    except (changes.OutOfOrder, pa.ArrowInvalid):
+        return None
+
+
+def _in_schema(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
+    for name in schema.names:
+        if pa.types.is_boolean(schema.field(name).type) and not pa.types.is_boolean(arrow.schema.field(name).type):
+            raise changes.OutOfOrder  # somebody put other numbers than 0 and 1 there
+    return arrow.select(schema.names).cast(schema).combine_chunks()
+
+
+def _delete(connection: Connection, table: str, key: Sequence[str], keys: pa.Table, attempt: str) -> None:
+    for condition in rows.key_lists(key, keys):
+        connection.run(f"DELETE FROM {quote(table)} WHERE {condition}", attempt=attempt)
+
+
+def _put(connection: Connection, table: str, arrow: pa.Table, existing: gate.Existing, attempt: str) -> None:
+    """Insert or overwrite rows by key."""
+    if existing.unique:
+        # REPLACE would delete any row that shares a value of another unique index, without a word.
+        _delete(connection, table, existing.key, arrow.select(list(existing.key)), attempt)
+        _append(connection, table, arrow, attempt=attempt)
+    else:
+        _append(connection, table, arrow, attempt=attempt, replacing=True)
+
+
+def _append(
+    connection: Connection, table: str, arrow: pa.Table, *, attempt: str, replacing: bool = False
+) -> None:
+    if not arrow.num_rows:
+        return
     folder = connection.shared_folder()
     if folder is not None:
-        connection.load(table, plan.load_clause(), plan.lines(), folder=folder, attempt=attempt)
+        connection.load(
+            table, rows.load_clause(arrow), rows.lines(arrow), folder=folder, replacing=replacing, attempt=attempt
+        )
         return
-    for statement in codec.insert_statements(table, plan.arrow.column_names, plan.values()):
+    for statement in rows.insert_statements(table, arrow, replacing=replacing):
         connection.run(statement, attempt=attempt)
 
 
-def _columns(connection: Connection, table: str) -> list[codec.Column] | None:
-    """Return the columns of an existing table, or None when there is none of that name."""
+def describe(connection: Connection, table: str) -> gate.Existing | None:
+    """Return what a table looks like in the revision the connection is on, or None when there is none of that name."""
+    attempt = f"describe table {table!r}"
     try:
-        rows = connection.rows(f"SHOW COLUMNS FROM {codec.quote(table)}", attempt=f"describe table {table!r}")
+        shown = connection.rows(f"SHOW FULL COLUMNS FROM {quote(table)}", attempt=attempt)
+        statement = connection.rows(f"SHOW CREATE TABLE {quote(table)}", attempt=attempt)[0][1]
     except TableNotFound:
         return None
-    return [codec.Column(name, kind, null == "YES", key == "PRI") for name, kind, null, key, *_ in rows]
+    return gate.Existing.parse(shown, statement)

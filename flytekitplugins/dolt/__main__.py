@@ -1,0 +1,59 @@
+"""The command line: ``python -m flytekitplugins.dolt install`` and ``python -m flytekitplugins.dolt doctor``.
+
+It only parses arguments, calls `binary` or `doctor`, and turns their answers into words and exit codes: 0 all is well,
+1 something is to be done, 2 the arguments make no sense.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import binary, builder, doctor
+from .errors import BinaryNotFound, BinaryUnsupported, DoltError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return _install() if chosen.command == "install" else _doctor(chosen.db)
+    except DoltError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m flytekitplugins.dolt", description="Dolt for Flyte: its binary.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("install", help=f"build dolt {builder.DOLT_VERSION} from its sources, unless a fit one is here")
+    look = commands.add_parser("doctor", help="say what is installed, what is wrong and what to do")
+    look.add_argument("--db", type=Path, metavar="PATH", help="a Dolt repository to look at as well")
+    return parser
+
+
+def _install() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an ended build cleans up, as an interrupted one does
+    try:
+        print(f"{binary.find()} is here and fits; nothing to do.")
+    except (BinaryNotFound, BinaryUnsupported):
+        if any(candidate.explicit for candidate in binary.candidates()):
+            raise  # what is built would not be used: the setting has the last word
+        print(binary.install())
+    return 0
+
+
+def _doctor(repository: Path | None) -> int:
+    diagnosis = doctor.examine(repository)
+    print(diagnosis)
+    return 1 if diagnosis.advice else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""Looks at this installation, and on request at one repository, and says in words what is there and what to do.
+
+It changes nothing and loads no package it reports on, so it also works where those are broken. The command line in
+`__main__` prints what `examine` returns; the package itself calls `conflicting_distribution` when it is imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import os
+import sys
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from . import binary, builder
+from .errors import CommandFailed, DoltError
+
+__all__ = ["Diagnosis", "conflicting_distribution", "examine"]
+
+DISTRIBUTION = "flytekitplugins-doltdb"
+CONFLICTING = "flytekitplugins-dolt"
+
+_NEEDED = ("flytekit", "pandas", "pyarrow", "connectorx", "pymysql", "sqlalchemy", "doltcli")
+_FSCK_TIMEOUT_S = 600.0
+_REINSTALL = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
+
+
+@dataclass
+class Diagnosis:
+    """What was found, line by line, and what the user should do about it."""
+
+    findings: list[str] = field(default_factory=list)
+    """What is there, in the order in which it was looked at; indented lines belong to the one above."""
+    advice: list[str] = field(default_factory=list)
+    """One finished sentence per thing to do; empty when all is well."""
+
+    def __str__(self) -> str:
+        """Return the whole report, ending with what to do or with "All is well."."""
+        ending = ["What to do:", *(f"  - {line}" for line in self.advice)] if self.advice else ["All is well."]
+        return "\n".join([*self.findings, "", *ending])
+
+
+def examine(repository: str | os.PathLike[str] | None = None) -> Diagnosis:
+    """Look at Python, the packages, every `dolt` and, if given, ``repository``; what is found wrong is no error."""
+    diagnosis = Diagnosis()
+    _examine_packages(diagnosis)
+    _examine_own_files(diagnosis)
+    usable = _examine_binaries(diagnosis)
+    if repository is not None:
+        _examine_repository(Path(repository).absolute(), diagnosis, usable=usable)
+    return diagnosis
+
+
+def conflicting_distribution() -> str | None:
+    """Say in one sentence that `flytekitplugins-dolt` is installed too and whose files win; None when it is not.
+
+    That distribution ships files of the same names, ``flytekitplugins/dolt/schema.py`` among them. It costs a
+    millisecond when it is absent.
+    """
+    try:
+        other = metadata.distribution(CONFLICTING)
+    except metadata.PackageNotFoundError:
+        return None
+    ours = Path(__file__).with_name("schema.py")
+    theirs = Path(str(other.locate_file("flytekitplugins/dolt/schema.py")))
+    found = f"The distribution {CONFLICTING!r} {other.version} is installed too and ships the same package"
+    if not _is_same_file(ours, theirs):
+        return (
+            f"{found}: the files of {DISTRIBUTION!r} in {str(ours.parent)!r} win only because that folder comes first "
+            f"on Python's path, so run `pip uninstall {CONFLICTING}`."
+        )
+    winner = CONFLICTING if _recorded(other).get(theirs) == _digest(theirs) else DISTRIBUTION
+    return (
+        f"{found} in the same folder, {str(ours.parent)!r}, where the schema.py of {winner!r} wins and the others are "
+        f"mixed, so run `pip uninstall {CONFLICTING}` and then `{_REINSTALL}`, since both remove files of that name."
+    )
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _recorded(distribution: metadata.Distribution) -> dict[Path, str]:
+    """Return the digest that the installer noted for each Python file of the package, by absolute path."""
+    return {
+        Path(str(distribution.locate_file(file))): file.hash.value
+        for file in distribution.files or []
+        if file.hash is not None and file.suffix == ".py" and "dolt" in file.parts
+    }
+
+
+def _digest(file: Path) -> str | None:
+    """Return the file's SHA-256 in the form that installers note it, None when it cannot be read."""
+    try:
+        return base64.urlsafe_b64encode(hashlib.sha256(file.read_bytes()).digest()).rstrip(b"=").decode("ascii")
+    except OSError:
+        return None
+
+
+def _examine_packages(diagnosis: Diagnosis) -> None:
+    diagnosis.findings.append(f"Python {'.'.join(str(part) for part in sys.version_info[:3])} ({sys.executable})")
+    for name in (DISTRIBUTION, *_NEEDED):
+        try:
+            diagnosis.findings.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            diagnosis.findings.append(f"{name} is not installed")
+            diagnosis.advice.append(f"Install the missing package: `pip install {name}`.")
+
+
+def _examine_own_files(diagnosis: Diagnosis) -> None:
+    conflict = conflicting_distribution()
+    if conflict is not None:
+        diagnosis.findings.append(f"{CONFLICTING} is installed as well")
+        diagnosis.advice.append(conflict)
+    try:
+        recorded = _recorded(metadata.distribution(DISTRIBUTION))
+    except metadata.PackageNotFoundError:
+        return
+    strange = sorted(file.name for file, digest in recorded.items() if _digest(file) != digest)
+    if strange:
+        diagnosis.findings.append(f"files of this package that are missing or were changed: {', '.join(strange)}")
+        diagnosis.advice.append(f"Put this package's own files back: `{_REINSTALL}`.")
+
+
+def _examine_binaries(diagnosis: Diagnosis) -> bool:
+    """Report each place of `binary.candidates`, and return whether `binary.find` has something to return."""
+    diagnosis.findings.append(f"dolt (this package was tried with {builder.DOLT_VERSION})")
+    used = refused = False
+    for candidate in binary.candidates():
+        verdict = _verdict(candidate)
+        if not used and not refused and candidate.path is not None and candidate.problem is None:
+            used, verdict = True, f"{verdict}, used"
+        refused = refused or (candidate.explicit and candidate.problem is not None and not used)
+        diagnosis.findings.append(f"  {candidate.origin}: {verdict}")
+    if not used:
+        diagnosis.advice.append(_binary_advice())
+    return used
+
+
+def _verdict(candidate: binary.Candidate) -> str:
+    place = "" if candidate.path is None else f"{candidate.path} "
+    if candidate.problem is not None:
+        return f"{place}{candidate.problem}"
+    return f"{place}is version {'.'.join(str(part) for part in candidate.version or ())}"
+
+
+def _binary_advice() -> str:
+    try:
+        return f"Run doctor again: {binary.find()} has just appeared."
+    except DoltError as error:
+        return str(error)
+
+
+def _examine_repository(repository: Path, diagnosis: Diagnosis, *, usable: bool) -> None:
+    diagnosis.findings.append(f"Repository {repository}")
+    if not binary.is_repository(repository):
+        diagnosis.findings.append("  is not a Dolt repository: it has no .dolt/noms/manifest")
+        diagnosis.advice.append(
+            f"Make a repository there, `dolt init` in {str(repository)!r}, or name its very folder."
+        )
+        return
+    _examine_identity(repository, diagnosis)
+    locked = _is_locked(repository / ".dolt" / "noms" / "LOCK", diagnosis)
+    _examine_server(repository, diagnosis, locked=locked)
+    if locked:
+        diagnosis.findings.append("  dolt fsck: skipped, since another process holds the repository")
+    elif usable:
+        _check_storage(repository, diagnosis)
+
+
+def _examine_identity(repository: Path, diagnosis: Diagnosis) -> None:
+    who = binary.identity(repository)
+    diagnosis.findings.append(f"  commits as {who}" if who else "  has no identity to commit as")
+    if who is None:
+        diagnosis.advice.append(
+            "Tell Dolt who you are: `dolt config --global --add user.name 'Your Name'` and "
+            "`dolt config --global --add user.email you@example.com`."
+        )
+
+
+def _is_locked(lock: Path, diagnosis: Diagnosis) -> bool:
+    """Try the lock that every Dolt process takes on a repository it opens, and give it back at once."""
+    try:
+        with lock.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        diagnosis.findings.append("  is held by another process, such as a dolt sql-server or a running task")
+        return True
+    except OSError as error:
+        diagnosis.findings.append(f"  its lock cannot be tried: {error}")
+        return False
+    diagnosis.findings.append("  is not held by any process")
+    return False
+
+
+def _examine_server(repository: Path, diagnosis: Diagnosis, *, locked: bool) -> None:
+    try:
+        process, port = (repository / ".dolt" / "sql-server.info").read_text("utf-8").split(":")[:2]
+    except FileNotFoundError:
+        diagnosis.findings.append("  has no .dolt/sql-server.info, so no dolt sql-server says it serves it")
+        return
+    except (OSError, ValueError):
+        diagnosis.findings.append("  has a .dolt/sql-server.info that cannot be read")
+        return
+    remark = "" if locked else ", but the lock is free: that server was killed, and the next one replaces the file"
+    diagnosis.findings.append(f"  .dolt/sql-server.info names process {process} on port {port}{remark}")
+
+
+def _check_storage(repository: Path, diagnosis: Diagnosis) -> None:
+    try:
+        binary.run(["fsck", "--quiet"], cwd=repository, timeout_s=_FSCK_TIMEOUT_S)
+    except CommandFailed as error:
+        said = str(error)
+        if "GhostValue" in said:
+            diagnosis.findings.append("  dolt fsck: cannot check this one, a shallow clone")
+            return
+        diagnosis.findings.append("  dolt fsck: found a problem")
+        diagnosis.advice.append(f"Stop writing to {str(repository)!r} and restore it from a clone. {said}")
+    else:
+        diagnosis.findings.append("  dolt fsck: no problems found")

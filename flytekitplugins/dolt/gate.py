@@ -1,0 +1,365 @@
+"""Whether a frame fits the table that exists, decided before a row is sent. Pure.
+
+`fit` compares columns, types and values with what the table can hold. What fits comes back in the table's types; what
+does not is either listed, all of it at once, or, where the config asks for it, turned into the ALTER statements that make
+it fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .codec import SqlType, first, literal, quote
+from .errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
+
+_MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
+_TEXT_BYTES = {"tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
+_BLOB_BYTES = {"tinyblob": 2**8 - 1, "blob": 2**16 - 1, "mediumblob": 2**24 - 1, "longblob": 2**32 - 1}
+_INTEGERS = {
+    **{(name, False): kind for name, kind in zip(("tinyint", "smallint", "mediumint", "int", "bigint"),
+       (pa.int8(), pa.int16(), pa.int32(), pa.int32(), pa.int64()), strict=True)},
+    **{(name, True): kind for name, kind in zip(("tinyint", "smallint", "mediumint", "int", "bigint"),
+       (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint32(), pa.uint64()), strict=True)},
+}
+_OTHERS = {
+    "double": pa.float64(),
+    "float": pa.float32(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us"),
+    "timestamp": pa.timestamp("us"),
+    "time": pa.time64("us"),
+    "year": pa.int16(),
+    **dict.fromkeys(("char", "varchar", "enum", *_TEXT_BYTES), pa.string()),
+    **dict.fromkeys(("binary", "varbinary", *_BLOB_BYTES), pa.binary()),
+}
+_FAMILIES: tuple[tuple[str, Callable[[pa.DataType], bool]], ...] = (
+    ("boolean", pa.types.is_boolean),
+    ("integer", pa.types.is_integer),
+    ("float", pa.types.is_floating),
+    ("decimal", pa.types.is_decimal),
+    ("timestamp", pa.types.is_timestamp),
+    ("date", pa.types.is_date),
+    ("time", pa.types.is_time),
+    ("text", pa.types.is_string),
+    ("bytes", pa.types.is_binary),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of an existing table, as ``SHOW FULL COLUMNS`` gives it."""
+
+    name: str
+    sql_type: str
+    nullable: bool
+    key: bool
+    default: str | None = None
+    """The default as SQL text, or None."""
+    extra: str = ""
+    comment: str = ""
+    collation: str | None = None
+    generated: bool = False
+    """Whether the server computes the values, so that none may be given."""
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether appended rows get a value here without giving one."""
+        return self.generated or self.default is not None or "auto_increment" in self.extra.lower()
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A table as it is: what a frame has to fit, and what must survive a rewrite of its rows."""
+
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    """Columns of the primary key, in its order; empty where there is none."""
+    unique: bool
+    """Whether there is a unique index beside the primary key."""
+    comment: str
+
+    @classmethod
+    def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> Existing:
+        """Return the table that the rows of ``SHOW FULL COLUMNS`` and the text of ``SHOW CREATE TABLE`` describe."""
+        generated = {_name(text) for text in re.findall(r"^  `((?:[^`]|``)*)`[^\n]* GENERATED ALWAYS AS ", statement, re.M)}
+        key = re.search(r"^  PRIMARY KEY \((.*)\),?$", statement, re.M)
+        names = re.findall(r"`((?:[^`]|``)*)`", key.group(1)) if key else []
+        columns = (
+            Column(name, kind, null == "YES", pri == "PRI", default, extra, comment, collation, name in generated)
+            for name, kind, collation, null, pri, default, extra, _, comment in shown
+        )
+        return cls(
+            tuple(columns), tuple(map(_name, names)), "\n  UNIQUE KEY " in statement, _comment(statement.rpartition("\n")[2])
+        )
+
+    @property
+    def sql_types(self) -> dict[str, str]:
+        """The SQL type of each column."""
+        return {column.name: column.sql_type for column in self.columns}
+
+    @property
+    def sorts_as_arrow(self) -> bool:
+        """Whether the order of the key is the order in which Arrow sorts it: for text, by code point."""
+        return all(c.collation in (None, "utf8mb4_0900_bin", "utf8mb4_bin") for c in self.columns if c.name in self.key)
+
+
+def _name(quoted: str) -> str:
+    return quoted.replace("``", "`")
+
+
+_ESCAPED = re.compile(r"\\(.)|''")
+_UNESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "Z": "\x1a"}
+
+
+def _comment(options: str) -> str:
+    """Return the text of ``COMMENT='...'`` at the end of a CREATE TABLE statement."""
+    _, mark, text = options.partition(" COMMENT='")
+    if not mark:
+        return ""
+    return _ESCAPED.sub(lambda m: _UNESCAPED.get(m[1], m[1]) if m[1] else "'", text.removesuffix("'"))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A frame in the types of the table, and the statements without which it would not fit."""
+
+    arrow: pa.Table
+    alterations: tuple[str, ...]
+
+
+def fit(
+    arrow: pa.Table,
+    existing: Sequence[Column],
+    *,
+    table: str,
+    new_types: dict[str, str],
+    evolve: bool = False,
+    partial: bool = False,
+) -> Fitted:
+    """Return the frame's columns in the types of ``existing``, in the frame's order.
+
+    Args:
+        arrow: the frame, as `codec.encode` gives it.
+        existing: the table's columns.
+        table: the table's name.
+        new_types: the SQL type that each of the frame's columns would get in a new table.
+        evolve: add missing columns to the table and widen types that are too narrow, instead of refusing.
+        partial: whether columns that the server fills in by itself may be missing (rows are appended).
+
+    Raises:
+        SchemaMismatch: something does not fit; every column with its first bad row is listed.
+    """
+    problems: list[str] = []
+    alterations: list[str] = []
+    by_name = {column.name: column for column in existing}
+    for column in existing:
+        if column.name not in arrow.column_names and not column.generated and not (partial and column.may_be_left_out):
+            problems.append(f"column {column.name!r} ({column.sql_type}) is missing")
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name in arrow.column_names:
+        into = by_name.get(name)
+        if into is None:
+            columns[name] = arrow.column(name)
+            if evolve:
+                alterations.append(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {new_types[name]}")
+            else:
+                problems.append(f"column {name!r} is not in the table")
+        elif not into.generated:
+            fitted, found = _fit(arrow.column(name), into)
+            wider = _widened(arrow.column(name), into, new_types[name]) if found and evolve else None
+            if wider is not None:
+                alterations.append(_modify(table, into, wider))
+                fitted, found = _fit(arrow.column(name), Column(name, wider, into.nullable, into.key))
+            columns[name] = fitted
+            problems += [f"column {name!r} {text}" for text in found]
+    if problems:
+        raise SchemaMismatch(
+            f"Cannot store the frame in {table!r}, nothing was written: {'; '.join(problems)}. Give the frame the "
+            "table's columns and types, write to another table, or ask for on_schema_change='evolve' (add columns, "
+            "widen types) or 'replace' (a new table) in the config.",
+            table=table,
+            problems=problems,
+        )
+    return Fitted(pa.table(columns), tuple(alterations))
+
+
+def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
+    """Raise unless each key column is there and has no missing value, and no key is there twice.
+
+    Raises:
+        UnsupportedFrame: a key column or value is missing; the first bad row is named.
+        ConstraintViolated: a key is there twice; the first two rows with it are named.
+    """
+    absent = [name for name in key if name not in arrow.column_names]
+    if absent:
+        raise UnsupportedFrame(
+            f"Cannot store the frame in {table!r}: the primary key names {', '.join(map(repr, absent))}, and the frame "
+            f"has the columns {', '.join(map(repr, arrow.column_names))}.",
+            columns=absent,
+        )
+    if not key:
+        return
+    for name in key:
+        row = first(pc.is_null(arrow.column(name)))
+        if row is not None:
+            raise UnsupportedFrame(
+                f"Cannot store the frame in {table!r}: the key column {name!r} has no value in row {row}. Fill it in, or "
+                "choose another primary_key.",
+                columns=[name],
+            )
+    keys = arrow.select(list(key))
+    if keys.group_by(list(key)).aggregate([]).num_rows < keys.num_rows:
+        raise ConstraintViolated(
+            f"Cannot store the frame in {table!r}: the key {_first_duplicate(keys)} is there more than once. Remove the "
+            "duplicates, or choose another primary_key.",
+            columns=list(key),
+        )
+
+
+def _first_duplicate(keys: pa.Table) -> str:
+    seen: dict[tuple[object, ...], int] = {}
+    for row, values in enumerate(zip(*(column.to_pylist() for column in keys.columns), strict=True)):
+        if values in seen:
+            shown = ", ".join(f"{name}={value!r}" for name, value in zip(keys.column_names, values, strict=True))
+            return f"{shown} (rows {seen[values]} and {row})"
+        seen[values] = row
+    return "unknown"
+
+
+def check_same_key(asked: Sequence[str], existing: Sequence[Column], *, table: str) -> None:
+    """Raise unless the table's primary key has just the columns ``asked`` for.
+
+    Raises:
+        SchemaMismatch: it has another key, or none.
+    """
+    if {column.name for column in existing if column.key} != set(asked):
+        has = ", ".join(repr(column.name) for column in existing if column.key) or "none"
+        raise SchemaMismatch(
+            f"Cannot store the frame in {table!r}: the table's primary key is {has}, and {list(asked)!r} is asked for. "
+            "Leave primary_key out to keep the table's own, or ask for on_schema_change='replace'.",
+            table=table,
+            problems=[f"primary key is {has}"],
+        )
+
+
+def _arrow_type(sql_type: str) -> pa.DataType | None:
+    """Return the Arrow type whose values a column holds exactly, or None where no frame can be written to it."""
+    parsed = SqlType.parse(sql_type)
+    if parsed.base == "tinyint" and parsed.size == 1:
+        return pa.bool_()
+    if parsed.base == "decimal":
+        return pa.decimal256(parsed.size or 10, parsed.scale or 0)
+    return _INTEGERS.get((parsed.base, parsed.unsigned)) or _OTHERS.get(parsed.base)
+
+
+def _family(kind: pa.DataType) -> str:
+    return next((name for name, belongs in _FAMILIES if belongs(kind)), str(kind))
+
+
+def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[str]]:
+    """Return the column as ``into`` holds it, and what stands against that."""
+    row = first(pc.is_null(column))
+    if row is not None and not into.nullable:
+        return column, [f"has no value in row {row}, and is NOT NULL"]
+    if column.null_count == len(column):
+        return column, []
+    wanted = _arrow_type(into.sql_type)
+    if wanted is None or _family(column.type) != _family(wanted):
+        return column, [f"is {_family(column.type)} in the frame and {into.sql_type} in the table"]
+    try:
+        fitted = column.cast(wanted, safe=column.type != pa.float64())
+    except pa.ArrowInvalid:
+        return column, [f"has {_first_bad(column, wanted)} that {into.sql_type} cannot hold"]
+    row = _first_loss(column, fitted, into)
+    if row is not None:
+        return column, [f"has {_shown(column, row)} that {into.sql_type} cannot hold"]
+    return fitted, []
+
+
+def _shown(column: pa.ChunkedArray, row: int) -> str:
+    value = str(column[row].as_py())
+    return f"{value if len(value) <= 40 else value[:37] + '...'!r} in row {row}"
+
+
+def _first_bad(column: pa.ChunkedArray, wanted: pa.DataType) -> str:
+    """Return the first value that cannot be cast, found by halving."""
+    start, length = 0, len(column)
+    while length > 1:
+        half = length // 2
+        try:
+            column.slice(start, half).cast(wanted)
+            start, length = start + half, length - half
+        except pa.ArrowInvalid:
+            length = half
+    return _shown(column, start)
+
+
+def _first_loss(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> int | None:
+    """Return the first row whose value the column cannot hold although its Arrow type could."""
+    parsed = SqlType.parse(into.sql_type)
+    if parsed.base == "mediumint":
+        low, high = _MEDIUM[parsed.unsigned]
+        return first(pc.or_(pc.less(fitted, low), pc.greater(fitted, high)))
+    if parsed.base == "year":
+        return first(pc.or_(pc.less(fitted, 1901), pc.greater(fitted, 2155)))
+    if parsed.base == "float":
+        return first(pc.not_equal(fitted.cast(pa.float64()), column))
+    if parsed.base in ("datetime", "timestamp", "time"):
+        step = 10 ** (6 - (parsed.size or 0))
+        micros = fitted.cast(pa.int64())
+        return first(pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros))
+    if parsed.base in ("char", "varchar"):
+        return first(pc.greater(pc.utf8_length(fitted), parsed.size or 1))
+    if parsed.base == "enum":
+        allowed = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", into.sql_type)]
+        return first(pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(allowed, pa.string())))))
+    limit = {"binary": parsed.size or 1, "varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
+    return None if limit is None else first(pc.greater(pc.binary_length(fitted), limit))
+
+
+def _widened(column: pa.ChunkedArray, into: Column, new_type: str) -> str | None:
+    """Return a type that holds what is in the table and what is in the frame, or None where there is none."""
+    wanted = _arrow_type(into.sql_type)
+    if wanted is None:
+        return None
+    old, new = SqlType.parse(into.sql_type), SqlType.parse(new_type)
+    kinds = {_family(column.type), _family(wanted)}
+    if kinds == {"integer"}:
+        limits = pc.min_max(column).as_py()
+        negative = not old.unsigned or (limits["min"] is not None and limits["min"] < 0)
+        if not negative:
+            return "bigint unsigned"
+        fits = limits["max"] is None or limits["max"] < 2**63
+        return "bigint" if fits and not (old.unsigned and old.base == "bigint") else None
+    if kinds == {"float"}:
+        return "double"
+    if kinds == {"integer", "float"} and _family(wanted) == "integer":
+        return "double" if old.base != "bigint" else None
+    if kinds == {"decimal"}:
+        scale = max(old.scale or 0, new.scale or 0)
+        digits = max((old.size or 10) - (old.scale or 0), (new.size or 10) - (new.scale or 0))
+        return f"decimal({min(65, digits + scale)},{scale})"
+    if kinds == {"text"}:
+        return new_type if new.base == "longtext" or (new.size or 0) > (old.size or 2**32) else "longtext"
+    if kinds == {"bytes"}:
+        return new_type if new.base == "longblob" or (new.size or 0) > (old.size or 2**32) else "longblob"
+    if kinds in ({"timestamp"}, {"time"}):
+        return f"{old.base}(6)"
+    return None
+
+
+def _modify(table: str, column: Column, sql_type: str) -> str:
+    parts = [f"ALTER TABLE {quote(table)} MODIFY COLUMN {quote(column.name)} {sql_type}"]
+    if not column.nullable:
+        parts.append("NOT NULL")
+    if column.default is not None:
+        parts.append(f"DEFAULT {column.default}")
+    if column.comment:
+        parts.append(f"COMMENT {literal(column.comment)}")
+    return " ".join(parts)
