@@ -236,8 +236,9 @@ def _create(connection: Connection, table: str, encoded: codec.Encoded, options:
     if key:
         lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
     comment = encoded.notes.to_comment()
-    noted = f" COMMENT {codec.literal(comment)}" if comment else ""
-    connection.run(f"CREATE TABLE {quote(table)} ({', '.join(lines)}){noted}", attempt=f"create table {table!r}")
+    connection.run(f"CREATE TABLE {quote(table)} ({', '.join(lines)})", attempt=f"create table {table!r}")
+    if comment:  # in a statement of its own: Dolt 1.83 forgets a COMMENT behind a PRIMARY KEY (...) clause
+        _comment(connection, table, comment)
     attempt = f"write table {table!r}"
     _within_constraints(connection, attempt, lambda: _append(connection, table, arrow, attempt=attempt))
 
@@ -297,8 +298,12 @@ def _note(
     comment = notes.to_comment(own)
     # Dolt 1.83 forgets the comment of a table whose columns are modified.
     if comment != existing.comment or (altered and comment):
-        statement = f"ALTER TABLE {quote(table)} COMMENT = {codec.literal(comment)}"
-        connection.run(statement, attempt=f"note the types of table {table!r}")
+        _comment(connection, table, comment)
+
+
+def _comment(connection: Connection, table: str, comment: str) -> None:
+    statement = f"ALTER TABLE {quote(table)} COMMENT={codec.literal(comment)}"
+    connection.run(statement, attempt=f"note the types of table {table!r}")
 
 
 def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
