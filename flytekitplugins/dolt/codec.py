@@ -129,6 +129,16 @@ class Encoded:
     notes: Notes
 
 
+def stored_as(encoded: Encoded, arrow: pa.Table) -> Notes:
+    """Return the notes of a frame whose columns are stored in other types than a new table would give them."""
+    columns = {name: dict(note) for name, note in encoded.notes.columns.items()}
+    for name in arrow.column_names:
+        given, stored = encoded.arrow.column(name).type, arrow.column(name).type
+        if given != stored and name not in columns and not pa.types.is_decimal(given):
+            columns[name] = {"dtype": _default_dtype(given)}
+    return Notes(columns, encoded.notes.index, encoded.notes.order, encoded.notes.rows)
+
+
 def merged(before: Notes, added: Notes, existing: Sequence[str]) -> Notes:
     """Return the notes of a table with columns ``existing`` to which rows with the notes ``added`` are added.
 
@@ -307,8 +317,10 @@ def _storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunke
         return _in_microseconds(name, column), {}
     if pa.types.is_duration(kind):
         return column.cast(pa.int64()), {"dtype": f"timedelta64[{kind.unit}]"}
-    if _is_text(kind) or pa.types.is_null(kind):
+    if _is_text(kind):
         return _clean_text(name, column.cast(pa.string())), {}
+    if pa.types.is_null(kind):
+        return column, {}
     if kind in _INTEGERS or pa.types.is_boolean(kind):
         return column, {}
     if pa.types.is_decimal(kind):
@@ -481,6 +493,11 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
+def _has_length(kind: pa.DataType) -> bool:
+    """Whether values of this type are stored as text or bytes; a column without any value is stored as text."""
+    return _is_text(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind)
+
+
 def _is_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
 
@@ -505,7 +522,7 @@ def sql_types(arrow: pa.Table, key: Sequence[str]) -> dict[str, str]:
     Raises:
         UnsupportedFrame: a key column is too long for a key.
     """
-    texts = sum(_is_text(column.type) or pa.types.is_binary(column.type) for column in arrow.columns)
+    texts = sum(_has_length(column.type) for column in arrow.columns)
     width = min(_MAX_VARCHAR, _VARCHAR_BUDGET // max(texts, 1))
     return {name: _sql_type(name, arrow.column(name), width, name in key) for name in arrow.column_names}
 
@@ -518,8 +535,10 @@ def _sql_type(name: str, column: pa.ChunkedArray, width: int, key: bool) -> str:
         return "tinyint(1)"
     if pa.types.is_decimal(kind):
         return f"decimal({kind.precision},{kind.scale})"
-    if not _is_text(kind) and not pa.types.is_binary(kind):
+    if not _has_length(kind):
         return {pa.float64(): "double", pa.timestamp("us"): "datetime(6)", pa.date32(): "date", pa.time64("us"): "time(6)"}[kind]
+    if pa.types.is_null(kind):
+        return f"varchar({width})"
     longest = pc.max(pc.utf8_length(column) if _is_text(kind) else pc.binary_length(column)).as_py() or 0
     if longest <= width:
         return f"varchar({width})" if _is_text(kind) else f"varbinary({width})"
@@ -607,13 +626,25 @@ def _noted(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
 
 
 def _as_dtype(column: pa.ChunkedArray, dtype: Any) -> Any:
+    """Return the column in a pandas dtype; a value that this would change is an error."""
     import pandas as pd
 
-    if isinstance(dtype, pd.api.extensions.ExtensionDtype) and hasattr(dtype, "__from_arrow__"):
+    if isinstance(dtype, pd.api.extensions.ExtensionDtype):
         wanted = getattr(dtype, "numpy_dtype", None)
-        storable = column if wanted is None or wanted == "object" else column.cast(pa.from_numpy_dtype(wanted))
-        return dtype.__from_arrow__(storable)
-    return column.to_pandas().astype(dtype)
+        storable = column if wanted is None or wanted == "object" else _exact(column, pa.from_numpy_dtype(wanted))
+        return dtype.__from_arrow__(storable)  # type: ignore[attr-defined]  # each dtype we note has it
+    if column.null_count and dtype.kind in "iub":
+        raise ValueError("there is no missing value in this dtype")
+    return _exact(column, pa.from_numpy_dtype(dtype)).to_pandas().astype(dtype)
+
+
+def _exact(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if not pa.types.is_floating(kind) or not pa.types.is_floating(column.type):
+        return column.cast(kind)
+    narrow = column.cast(kind, safe=False)
+    if not narrow.cast(column.type).equals(column):
+        raise ValueError("somebody else put a number of more digits there")
+    return narrow
 
 
 def _as_arrow(column: pa.ChunkedArray, kind: pa.DataType, note: Mapping[str, Any]) -> pa.ChunkedArray:
@@ -652,9 +683,10 @@ def _as_datetimes(column: pa.ChunkedArray, dtype: str) -> Any:
     import pandas as pd
 
     wanted = pd.api.types.pandas_dtype(dtype)
+    moments = column.cast(pa.timestamp(dtype[11:].rstrip("]").partition(",")[0]))
     if isinstance(wanted, pd.DatetimeTZDtype):
-        return column.to_pandas().dt.tz_localize("UTC").dt.tz_convert(wanted.tz).astype(wanted)
-    return column.to_pandas().astype(wanted)
+        return moments.to_pandas().dt.tz_localize("UTC").dt.tz_convert(wanted.tz).astype(wanted)
+    return moments.to_pandas().astype(wanted)
 
 
 def _type_to_text(kind: pa.DataType) -> str:

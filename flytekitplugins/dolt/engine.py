@@ -94,19 +94,13 @@ class Connection:
             result = cursor._result  # the flags and charset are not in the public description
             return [_field(column) for column in result.fields] if result is not None and result.description else []
 
-    def arrow(self, sql: str, *, attempt: str) -> pa.Table:
-        """Return all rows of a query as an Arrow table, through a session of its own at the same revision.
-
-        Only types that the transport carries exactly may be selected; `codec.wanted` casts the others.
-        """
-        import connectorx
-
-        with _connectorx_errors(attempt):
-            return connectorx.read_sql(self._url(), sql, return_type="arrow", protocol="text")
-
     @contextmanager
     def arrow_batches(self, sql: str, *, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Give the rows of a query as `arrow` does, some ``batch_rows`` at a time."""
+        """Give the rows of a query as Arrow batches of about ``batch_rows`` rows, through a session of its own.
+
+        It is on the same revision as this one. Only types that the transport carries exactly may be selected;
+        `codec.wanted` casts the others. A query without rows gives one empty batch.
+        """
         import connectorx
 
         with _connectorx_errors(attempt):
@@ -123,7 +117,7 @@ class Connection:
         return f"mysql://{login}@{place}?ssl-mode=disabled"
 
     def text_rows(self, sql: str, *, attempt: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
-        """Return columns and rows of a statement as the server printed them; slow, for what `arrow` cannot run."""
+        """Return columns and rows of a statement as the server printed them; slow, for what `arrow_batches` cannot run."""
         with self._translated(attempt), self._raw.cursor() as cursor:
             decoders, self._raw.decoders = self._raw.decoders, {}
             encoding, self._raw.use_unicode = self._raw.use_unicode, False
@@ -207,9 +201,13 @@ def _connectorx_errors(attempt: str) -> Iterator[None]:
         raise _from_connectorx(str(error), attempt) from error
 
 
-def _translated_batches(reader: Iterable[pa.RecordBatch], attempt: str) -> Iterator[pa.RecordBatch]:
+def _translated_batches(reader: pa.RecordBatchReader, attempt: str) -> Iterator[pa.RecordBatch]:
     with _connectorx_errors(attempt):
-        yield from reader
+        batch = None
+        for batch in reader:
+            yield batch
+        if batch is None:
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
 
 
 def _from_connectorx(said: str, attempt: str) -> DoltError:

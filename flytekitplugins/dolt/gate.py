@@ -267,9 +267,9 @@ def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[s
     row = first(pc.is_null(column))
     if row is not None and not into.nullable:
         return column, [f"has no value in row {row}, and is NOT NULL"]
-    if column.null_count == len(column):
-        return column, []
     wanted = _arrow_type(into.sql_type)
+    if pa.types.is_null(column.type):
+        return column.cast(wanted or pa.string()), []
     if wanted is None or _family(column.type) != _family(wanted):
         return column, [f"is {_family(column.type)} in the frame and {into.sql_type} in the table"]
     try:

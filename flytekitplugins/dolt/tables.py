@@ -18,6 +18,7 @@ from . import changes, codec, gate, rows
 from .codec import Notes, quote
 from .engine import Connection
 from .errors import ConstraintViolated, DoltError, SchemaMismatch, TableNotFound, close_names
+from .progress import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SchemaChange = Literal["refuse", "evolve", "replace"]
 Mode = Literal["replace", "append", "upsert"]
 
+_BATCH_ROWS = 65_536
 _MIN_ROWS_TO_COMPARE = 2000
 """Below this many rows, writing them all is quicker than finding out which ones differ."""
 
@@ -76,7 +78,7 @@ def read(
     plan = _plan_read(connection, table, columns, order_by)
     if _has_spans(connection, table, plan):
         return Read(codec.from_text(*connection.text_rows(plan.plain(table), attempt=plan.attempt)), plan.notes)
-    arrived = connection.arrow(plan.statement, attempt=plan.attempt)
+    arrived = _fetched(connection, plan.statement, plan.attempt)
     return Read(codec.restored(arrived, plan.wanted, plan.names), plan.notes)
 
 
@@ -186,9 +188,21 @@ def query(connection: Connection, sql: str) -> Read:
     wanted = codec.wanted(fields)
     exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
     if fields and exact and not _has_time(fields):
-        return Read(codec.restored(connection.arrow(statement, attempt=attempt), wanted, names), Notes())
+        return Read(codec.restored(_fetched(connection, statement, attempt), wanted, names), Notes())
     fields, printed = connection.text_rows(statement, attempt=attempt)
     return Read(codec.from_text(fields, printed), Notes())
+
+
+def _fetched(connection: Connection, statement: str, attempt: str) -> pa.Table:
+    batches = []
+    with (
+        shown(attempt) as progress,
+        connection.arrow_batches(statement, batch_rows=_BATCH_ROWS, attempt=attempt) as arriving,
+    ):
+        for batch in arriving:
+            progress.advance(batch.num_rows, batch.nbytes)
+            batches.append(batch)
+    return pa.Table.from_batches(batches)
 
 
 def _has_time(fields: Sequence[codec.Field]) -> bool:
@@ -267,7 +281,7 @@ def _rewrite(
     gate.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
     for statement in fitted.alterations:
         connection.run(statement, attempt=attempt)
-    _note(connection, table, encoded, existing, options, altered=bool(fitted.alterations))
+    _note(connection, table, codec.Encoded(encoded.arrow, codec.stored_as(encoded, fitted.arrow)), existing, options, altered=bool(fitted.alterations))
     if options.mode == "append":
         _within_constraints(connection, attempt, lambda: _append(connection, table, fitted.arrow, attempt=attempt))
     elif options.mode == "upsert":
@@ -358,7 +372,7 @@ def _differences(
         return None
     schema = new.schema
     try:
-        with stream(connection, table, batch_rows=65_536, columns=new.column_names) as old:
+        with stream(connection, table, batch_rows=_BATCH_ROWS, columns=new.column_names) as old:
             return changes.find(
                 (batch for part in old for batch in _in_schema(part.arrow, schema).to_batches()), new, existing.key
             )
@@ -394,13 +408,14 @@ def _append(
     if not arrow.num_rows:
         return
     folder = connection.shared_folder()
-    if folder is not None:
-        connection.load(
-            table, rows.load_clause(arrow), rows.lines(arrow), folder=folder, replacing=replacing, attempt=attempt
-        )
-        return
-    for statement in rows.insert_statements(table, arrow, replacing=replacing):
-        connection.run(statement, attempt=attempt)
+    with shown(attempt) as progress:
+        progress.advance(arrow.num_rows, arrow.nbytes)
+        if folder is not None:
+            clause, lines = rows.load_clause(arrow), rows.lines(arrow)
+            connection.load(table, clause, lines, folder=folder, replacing=replacing, attempt=attempt)
+        else:
+            for statement in rows.insert_statements(table, arrow, replacing=replacing):
+                connection.run(statement, attempt=attempt)
 
 
 def describe(connection: Connection, table: str) -> gate.Existing | None:

@@ -1,0 +1,60 @@
+"""The line on the terminal: only on a terminal, only when it takes long, gone afterwards."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+
+from flytekitplugins.dolt import progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def wait_for(terminal: io.StringIO, text: str) -> None:
+    deadline = time.monotonic() + 10
+    while text not in terminal.getvalue():
+        assert time.monotonic() < deadline, f"{text!r} never came: {terminal.getvalue()!r}"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "QUIET_S", 0.01)
+    monkeypatch.setattr(progress, "EVERY_S", 0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_it_says_what_and_how_much_and_leaves_nothing() -> None:
+    """Rows, bytes and seconds are shown while it lasts, and the line is wiped at the end."""
+    terminal = Terminal()
+    with progress.shown("write table 't'", to=terminal) as shown:
+        shown.advance(65_536, 4_200_000)
+        wait_for(terminal, "write table 't': 65,536 rows, 4.2 MB, 0 s")
+    assert terminal.getvalue().endswith(" \r")
+
+
+@pytest.mark.usefixtures("quick")
+def test_it_is_quiet_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written to what is no terminal, or when it is switched off; not even a thread is started."""
+    monkeypatch.setattr(progress.threading, "Thread", None)
+    pipe = io.StringIO()
+    with progress.shown("read", to=pipe):
+        pass
+    monkeypatch.setenv("FLYTE_DOLT_PROGRESS", "0")
+    terminal = Terminal()
+    with progress.shown("read", to=terminal):
+        pass
+    assert pipe.getvalue() == terminal.getvalue() == ""
+
+
+def test_what_is_quick_shows_nothing() -> None:
+    """Two seconds pass before anything appears."""
+    terminal = Terminal()
+    with progress.shown("read", to=terminal) as shown:
+        shown.advance(1, 1)
+    assert terminal.getvalue() == ""
