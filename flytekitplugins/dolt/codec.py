@@ -710,31 +710,46 @@ class Wanted:
     """The Arrow type to give it afterwards; None leaves it as it arrives."""
 
 
-def wanted(fields: Sequence[Field], sql_types: Mapping[str, str] | None = None) -> list[Wanted]:
-    """Say how to ask for result columns ``fields`` so that no value changes on the way.
+def wanted(column: Field | tuple[str, str]) -> Wanted:
+    """Say how to ask for a column so that no value changes on the way.
 
-    ``sql_types`` are the table's own, where the result is a table: they tell a boolean from a small integer.
+    ``column`` is a result's column as the server announces it, or name and SQL type of a table's column. Only the SQL type
+    tells a boolean from a small integer.
     """
-    return [_wanted(found, (sql_types or {}).get(found.name, "")) for found in fields]
+    name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Field) else _kind_in_the_table(*column)
+    if kind == "decimal":  # the transport wants all values at one scale and has no more than 128 bits
+        return Wanted(f"CAST({quote(name)} AS CHAR)", decimal)
+    if kind == "text":  # these have no exact form of their own on the way
+        return Wanted(f"CAST({quote(name)} AS CHAR)", None)
+    return Wanted(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
 
 
-def _wanted(found: Field, sql_type: str) -> Wanted:
-    name = quote(found.name)
-    if SqlType.parse(sql_type or "?") == SqlType("tinyint", 1):
-        return Wanted(name, pa.bool_())
-    if found.wire == "NEWDECIMAL":  # the transport wants all values at one scale and has no more than 128 bits
-        return Wanted(f"CAST({name} AS CHAR)", _decimal_type(found, sql_type))
+def _kind_on_the_wire(found: Field) -> tuple[str, str, pa.DataType | None]:
+    if found.wire == "NEWDECIMAL":
+        return found.name, "decimal", _decimal_on_the_wire(found)
     if found.wire in ("JSON", "BIT", "GEOMETRY"):
-        return Wanted(f"CAST({name} AS CHAR)", None)
-    return Wanted(name, pa.binary() if found.binary and found.wire.endswith(("BLOB", "STRING", "VARCHAR")) else None)
+        return found.name, "text", None
+    return found.name, "bytes" if _is_bytes_on_the_wire(found) else "", None
 
 
-def _decimal_type(found: Field, sql_type: str) -> pa.DataType:
-    parsed = SqlType.parse(sql_type or "?")
-    if parsed.base == "decimal":
-        return pa.decimal256(parsed.size or 10, parsed.scale or 0)
+def _is_bytes_on_the_wire(found: Field) -> bool:
+    return found.binary and found.wire.endswith(("BLOB", "STRING", "VARCHAR"))
+
+
+def _decimal_on_the_wire(found: Field) -> pa.DataType:
     precision = max(1, found.length - (1 if found.scale else 0) - (0 if found.unsigned else 1))
     return pa.decimal256(min(precision, 76), found.scale)
+
+
+def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType | None]:
+    parsed = SqlType.parse(sql_type)
+    if parsed == SqlType("tinyint", 1):
+        return name, "boolean", None
+    if parsed.base == "decimal":
+        return name, "decimal", pa.decimal256(parsed.size or 10, parsed.scale or 0)
+    if parsed.base in ("json", "bit", "geometry", "point", "linestring", "polygon") or "geom" in parsed.base:
+        return name, "text", None
+    return name, "bytes" if parsed.base.endswith(("binary", "blob")) else "", None
 
 
 def restored(arrived: pa.Table, plan: Sequence[Wanted], names: Sequence[str]) -> pa.Table:
@@ -786,11 +801,11 @@ def _from_text(found: Field, values: Sequence[bytes | None]) -> pa.Array:
         return pa.array([None if value is None else _duration(value.decode()) for value in values], pa.duration("us"))
     if found.wire == "BIT":
         return pa.array([None if value is None else int.from_bytes(value, "big") for value in values], pa.uint64())
-    if found.binary and found.wire.endswith(("BLOB", "STRING", "VARCHAR")):
+    if _is_bytes_on_the_wire(found):
         return raw
     text = raw.cast(pa.string())
     if found.wire == "NEWDECIMAL":
-        return text.cast(_decimal_type(found, ""))
+        return text.cast(_decimal_on_the_wire(found))
     return text.cast(_WIRE_TYPES[found.wire][found.unsigned]) if found.wire in _WIRE_TYPES else text
 
 

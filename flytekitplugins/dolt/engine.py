@@ -2,8 +2,8 @@
 
 The only file that imports a MySQL driver. PyMySQL carries the verbs; rows in bulk come through connectorx (Arrow in,
 no Python object per value) and go out as a file that the server loads, or as INSERT statements where it cannot read our
-files. Connections are kept warm between uses and belong to no thread; each use opens with ``USE`` of exactly one
-revision, and a writable one is checked byte for byte, because Dolt finds branches without regard to case.
+files. Connections are kept warm between uses and belong to no thread; each use starts on the
+checked-out branch and goes from there with ``USE``, never with a checkout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pymysql.constants import FIELD_TYPE, FLAG
 
 from . import server
 from .codec import BINARY_CHARSET, Field, literal, quote
-from .errors import BranchNotFound, ConnectionLost, DoltError, QueryFailed, ServerFailed, close_names, from_server
+from .errors import ConnectionLost, DoltError, QueryFailed, ServerFailed, from_server
 
 CONNECT_TIMEOUT_S = 10
 _KEPT_WARM = 8
@@ -33,6 +33,16 @@ _GONE = {2002, 2003, 2006, 2013, 2055}  # codes of PyMySQL and MySQL for "there 
 _WIRE_NAMES = {
     code: name for name, code in vars(FIELD_TYPE).items() if isinstance(code, int) and name not in ("CHAR", "INTERVAL")
 }
+
+
+_UNKNOWN = Path()
+
+
+def _is_ours(folder: Path) -> bool:
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    found = folder.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 class Connection:
@@ -46,6 +56,7 @@ class Connection:
         self._address = address
         self.database = database
         self.revision: str | None = None
+        self._folder: Path | None = _UNKNOWN
 
     def rows(self, sql: str, *parameters: object, attempt: str) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
@@ -58,32 +69,20 @@ class Connection:
         with self._translated(attempt), self._raw.cursor() as cursor:
             return cursor.execute(sql, parameters or None)
 
-    def use(self, revision: str, *, attempt: str) -> None:
-        """Go to a commit (read-only) or a branch (writable) without a checkout.
+    def use(self, revision: str | None, *, attempt: str) -> None:
+        """Go to a commit (read-only), a branch (writable), or to the checked-out branch (None), without a checkout.
+
+        The server looks for branches without regard to case: `active_branch` says where one has landed.
 
         Raises:
-            BranchNotFound: there is no branch of exactly this name; the server may have found one in another case.
             RevisionNotFound: there is nothing of this name.
         """
-        self.run(f"USE {quote(f'{self.database}/{revision}')}", attempt=attempt)
+        place = self.database if revision is None else f"{self.database}/{revision}"
+        self.run(f"USE {quote(place)}", attempt=attempt)
         self.revision = revision
-        branch = self.rows("SELECT active_branch()", attempt=attempt)[0][0]
-        if branch is not None and branch != revision:
-            raise BranchNotFound(
-                f"Cannot {attempt}: there is no branch {revision!r}.{close_names(revision, [branch])} "
-                "Branch names are case-sensitive.",
-                branch=revision,
-            )
 
-    def use_default(self, *, attempt: str) -> None:
-        """Go to the branch that the repository has checked out, which is where every connection starts."""
-        self.run(f"USE {quote(self.database)}", attempt=attempt)
-        self.revision = None
-
-    def default_branch(self, *, attempt: str) -> str:
-        """Return the name of the branch that the repository has checked out, and go there."""
-        if self.revision is not None:
-            self.use_default(attempt=attempt)
+    def active_branch(self, *, attempt: str) -> str:
+        """Return the name of the branch that the connection is on."""
         branch: str = self.rows("SELECT active_branch()", attempt=attempt)[0][0]
         return branch
 
@@ -130,12 +129,11 @@ class Connection:
                 self._raw.decoders, self._raw.use_unicode = decoders, encoding
 
     def shared_folder(self) -> Path | None:
-        """Return the folder from which this server loads files and into which we may write, or None."""
-        folder = self.rows("SELECT @@secure_file_priv", attempt="ask for the server's file folder")[0][0]
-        if not folder or not os.access(folder, os.W_OK | os.X_OK) or not Path(folder).is_dir():
-            return None
-        ours = Path(folder).stat()
-        return Path(folder) if ours.st_uid == os.getuid() and not ours.st_mode & 0o077 else None
+        """Return the folder from which this server loads files and into which we may write, or None; asked once."""
+        if self._folder is _UNKNOWN:
+            (folder,) = self.rows("SELECT @@secure_file_priv", attempt="ask for the server's file folder")[0]
+            self._folder = Path(folder) if folder and _is_ours(Path(folder)) else None
+        return self._folder
 
     def load(
         self,
@@ -324,7 +322,7 @@ def connect(repository: Path) -> Iterator[Connection]:
 def _checked_out(repository: Path, address: server.Address) -> Connection:
     connection = _pool(repository, address).take()
     try:
-        connection.use_default(attempt="reach the dolt sql-server")  # shows whether anybody is there, too
+        connection.use(None, attempt="reach the dolt sql-server")  # shows whether anybody is there, too
     except BaseException:
         connection.close()
         raise

@@ -84,7 +84,7 @@ def resolve(connection: Connection, policy: Branch | None) -> Commit:
     """
     branch = _branch_of(policy)
     if branch is None:
-        branch = connection.default_branch(attempt="find the checked-out branch")
+        branch = connection.active_branch(attempt="find the checked-out branch")
     head = _head(connection, branch)
     if head is None:
         raise _no_branch(connection, branch, "read")
@@ -105,7 +105,7 @@ def log(repository: Path, revision: str | None = None, *, limit: int | None = No
     """
     attempt = f"read the log of {revision or 'the checked-out branch'!r}"
     with connect(repository) as connection:
-        branch = connection.default_branch(attempt=attempt)
+        branch = connection.active_branch(attempt=attempt)
         known = _heads(connection)
         start = known.get(revision or branch, revision or branch)
         rows = connection.rows(
@@ -212,7 +212,7 @@ def write(
 def differs(repository: Path, commit: Commit, *, work: Callable[[Connection], None]) -> bool:
     """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it."""
     attempt = f"compare with commit {commit.hash}"
-    with connect(repository) as connection, _scratch(connection, commit.hash):
+    with connect(repository) as connection, _Scratch(connection, commit.hash):
         work(connection)
         connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
         return bool(connection.rows("SELECT 1 FROM dolt_status LIMIT 1", attempt=attempt))
@@ -228,9 +228,9 @@ class _Target:
 def _target(connection: Connection, policy: Branch | None) -> _Target:
     branch = _branch_of(policy)
     if isinstance(policy, NewBranch):
-        base = policy.base or connection.default_branch(attempt="find the checked-out branch")
+        base = policy.base or connection.active_branch(attempt="find the checked-out branch")
         return _Target(policy.branch, base)
-    return _Target(branch or connection.default_branch(attempt="find the checked-out branch"), None)
+    return _Target(branch or connection.active_branch(attempt="find the checked-out branch"), None)
 
 
 def _branch_of(policy: Branch | None) -> str | None:
@@ -252,16 +252,14 @@ def _write_once(
     start, exists = _start(connection, target)
     if exists:
         # Asked before the work, to refuse early; moving the branch asks again.
-        _refuse_if_in_the_way(connection, target.branch, table)
-    with _scratch(connection, start) as scratch:
+        _go_and_refuse(connection, target.branch, table)
+    with _Scratch(connection, start) as scratch:
         work(connection)
         commit = _commit(connection, message, author, attempt=f"commit table {table!r}")
-        if exists:
-            if commit is None:
-                return Written(Commit(start, branch=target.branch), changed=False)
-            _fast_forward(connection, target.branch, scratch, commit, table)
-        else:
-            _create(connection, target.branch, commit or start)
+        if not exists:
+            scratch.become(target.branch, commit or start)
+        elif commit is not None:
+            _fast_forward(connection, target.branch, scratch.name, commit, table)
     return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
 
 
@@ -278,34 +276,60 @@ def _start(connection: Connection, target: _Target) -> tuple[str, bool]:
     return head, False
 
 
-@contextmanager
-def _scratch(connection: Connection, start: str) -> Iterator[str]:
-    """Give the name of a branch at ``start`` with the connection on it, and remove it afterwards."""
-    scratch = f"{SCRATCH_PREFIX}{uuid.uuid4().hex}"
-    attempt = "make a scratch branch"
-    connection.run("CALL DOLT_BRANCH(%s, %s)", scratch, start, attempt=attempt)
-    try:
-        connection.use(scratch, attempt=attempt)
-        yield scratch
-    finally:
-        _drop(connection, scratch)
+class _Scratch:
+    """A branch of our own at ``start``, with the connection on it inside the block, and gone afterwards."""
 
+    def __init__(self, connection: Connection, start: str) -> None:
+        self.name = f"{SCRATCH_PREFIX}{uuid.uuid4().hex}"
+        self._connection = connection
+        self._start = start
+        self._became: str | None = None
 
-def _drop(connection: Connection, scratch: str) -> None:
-    # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
-    with suppress(DoltError):
-        connection.run("ROLLBACK", attempt="undo")
-        connection.use_default(attempt="leave the scratch branch")
-        connection.run("CALL DOLT_BRANCH('-D', %s)", scratch, attempt="remove a scratch branch")
+    def __enter__(self) -> _Scratch:
+        attempt = "make a scratch branch"
+        self._connection.run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start, attempt=attempt)
+        self._connection.use(self.name, attempt=attempt)
+        return self
+
+    def become(self, branch: str, commit: str) -> None:
+        """Make this branch the new ``branch``: it gets that name, or the name is taken and nothing happens."""
+        attempt = f"create branch {branch!r}"
+        self._connection.use(None, attempt=attempt)
+        try:
+            self._connection.run("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch, attempt=attempt)
+            self._became = branch
+        except ConnectionLost as error:
+            raise OutcomeUnknown(
+                f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look whether "
+                "`dolt branch -v` shows it; if it does not, run the task again.",
+                commit=commit,
+                branch=branch,
+            ) from error
+        except DoltError as error:
+            if _head(self._connection, branch) is not None:
+                raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
+            raise
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        if self._became is not None:
+            return
+        # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
+        with suppress(DoltError):
+            if failure is not None:
+                self._connection.run("ROLLBACK", attempt="undo")
+            if self._connection.revision == self.name:
+                self._connection.use(None, attempt="leave the scratch branch")
+            self._connection.run("CALL DOLT_BRANCH('-D', %s)", self.name, attempt="remove a scratch branch")
 
 
 def _commit(connection: Connection, message: str, author: str, *, attempt: str) -> str | None:
     """Commit everything on the scratch branch and return the hash, or None when nothing is different."""
-    # --force takes a table that the user's dolt_ignore names, too: it was asked for by name.
-    connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
-    rows = connection.rows(
-        "CALL DOLT_COMMIT('--skip-empty', '--author', %s, '-m', %s)", author, message, attempt=attempt
-    )
+    save = "CALL DOLT_COMMIT('-A', '--skip-empty', '--author', %s, '-m', %s)"
+    rows = connection.rows(save, author, message, attempt=attempt)
+    if not rows:
+        # Nothing is different, or the user's dolt_ignore names the table: it was asked for by name, so it is taken.
+        connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
+        rows = connection.rows(save.replace("'-A', ", ""), author, message, attempt=attempt)
     return str(rows[0][0]) if rows else None
 
 
@@ -332,38 +356,35 @@ def _fast_forward(connection: Connection, branch: str, scratch: str, commit: str
         raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
 
 
-def _create(connection: Connection, branch: str, commit: str) -> None:
-    try:
-        connection.run("CALL DOLT_BRANCH(%s, %s)", branch, commit, attempt=f"create branch {branch!r}")
-    except ConnectionLost as error:
-        raise OutcomeUnknown(
-            f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look whether "
-            "`dolt branch -v` shows it; if it does not, run the task again.",
-            commit=commit,
-            branch=branch,
-        ) from error
-    except Exception as error:
-        if _head(connection, branch) is not None:
-            raise HeadMoved(f"Cannot create branch {branch!r}: another writer was faster.", branch=branch) from error
-        raise
+def _go_and_refuse(connection: Connection, branch: str, table: str) -> None:
+    connection.use(branch, attempt=f"look at the working set of branch {branch!r}")
+    _refuse_if_in_the_way(connection, branch, table)
 
 
 def _refuse_if_in_the_way(connection: Connection, branch: str, table: str) -> None:
-    """Raise if the user's work on ``branch`` would be lost or swept in by moving it.
+    """Raise if the user's work on ``branch``, where the connection is, would be lost or swept in by moving it.
 
     Staged tables stop every write: Dolt unstages them when the branch moves, and no other way keeps them.
     """
-    connection.use(branch, attempt=f"look at the working set of branch {branch!r}")
-    status = connection.rows(
-        "SELECT table_name, staged FROM dolt_status", attempt=f"look at the working set of branch {branch!r}"
+    attempt = f"look at the working set of branch {branch!r}"
+    # One question for both, because the branch must be just this one: Dolt finds branches without regard to case.
+    found = connection.rows(
+        "SELECT active_branch(), s.table_name, s.staged FROM (SELECT 1) one LEFT JOIN dolt_status s ON TRUE", attempt=attempt
     )
+    if found[0][0] != branch:
+        raise BranchNotFound(
+            f"Cannot write to branch {branch!r}: Dolt opens {found[0][0]!r} for it, whose name differs in case only. "
+            "Rename one of them.",
+            branch=branch,
+        )
+    status = [(name, is_staged) for _, name, is_staged in found if name is not None]
     staged = sorted({name for name, is_staged in status if is_staged})
     dirty = sorted({name for name, _ in status if name.casefold() == table.casefold()})
-    found = "staged" if staged else "uncommitted" if dirty else None
-    if found:
+    state = "staged" if staged else "uncommitted" if dirty else None
+    if state:
         tables = staged or dirty
         raise UncommittedChanges(
-            f"Cannot commit table {table!r} to branch {branch!r}: it has {found} changes of yours in "
+            f"Cannot commit table {table!r} to branch {branch!r}: it has {state} changes of yours in "
             f"{', '.join(map(repr, tables))}, which would be lost or mixed in. Commit or reset them, or give the task "
             "a NewBranch(...) to write to.",
             branch=branch,

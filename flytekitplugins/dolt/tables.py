@@ -77,7 +77,7 @@ def read(
     """
     plan = _plan_read(connection, table, columns, order_by)
     if _has_spans(connection, table, plan):
-        return Read(codec.from_text(*connection.text_rows(plan.plain(table), attempt=plan.attempt)), plan.notes)
+        return Read(codec.from_text(*connection.text_rows(plan.plain, attempt=plan.attempt)), plan.notes)
     arrived = _fetched(connection, plan.statement, plan.attempt)
     return Read(codec.restored(arrived, plan.wanted, plan.names), plan.notes)
 
@@ -103,31 +103,34 @@ def stream(
         )
 
 
-def _has_spans(connection: Connection, table: str, plan: _ReadPlan) -> bool:
-    """Whether a TIME column holds something else than a time of day, which the fast transport cannot carry."""
-    conditions = [
-        f"{quote(found.name)} < '00:00:00' OR {quote(found.name)} >= '24:00:00'"
-        for found in plan.fields
-        if found.wire == "TIME"
-    ]
-    if not conditions:
-        return False
-    statement = f"SELECT 1 FROM {quote(table)} WHERE {' OR '.join(conditions)} LIMIT 1"
-    return bool(connection.rows(statement, attempt=plan.attempt))
-
-
 @dataclass(frozen=True)
 class _ReadPlan:
     attempt: str
-    statement: str
-    fields: Sequence[codec.Field]
+    rest: str
+    """The statement from its FROM on."""
     wanted: Sequence[codec.Wanted]
     names: Sequence[str]
+    times: Sequence[str]
+    """Columns of the type TIME."""
     notes: Notes
 
-    def plain(self, table: str) -> str:
-        """Return the statement without casts, for the transport that prints everything as text."""
-        return f"SELECT {', '.join(map(quote, self.names))}{self.statement[self.statement.index(f' FROM {quote(table)}'):]}"
+    @property
+    def statement(self) -> str:
+        """The statement, with casts where the fast transport needs them."""
+        return f"SELECT {', '.join(want.select for want in self.wanted)}{self.rest}"
+
+    @property
+    def plain(self) -> str:
+        """The statement without casts, for the transport that prints everything as text."""
+        return f"SELECT {', '.join(map(quote, self.names))}{self.rest}"
+
+
+def _has_spans(connection: Connection, table: str, plan: _ReadPlan) -> bool:
+    """Whether a TIME column holds something else than a time of day, which the fast transport cannot carry."""
+    if not plan.times:
+        return False
+    conditions = " OR ".join(f"{quote(name)} < '00:00:00' OR {quote(name)} >= '24:00:00'" for name in plan.times)
+    return bool(connection.rows(f"SELECT 1 FROM {quote(table)} WHERE {conditions} LIMIT 1", attempt=plan.attempt))
 
 
 def _plan_read(
@@ -143,20 +146,20 @@ def _plan_read(
             table=table,
             close=known,
         )
-    fields = {f.name: f for f in connection.describe(f"SELECT * FROM {quote(table)} WHERE FALSE", attempt=attempt)}
-    _check_columns(table, [*(columns or ()), *order_by], list(fields))
+    sql_types = existing.sql_types
+    _check_columns(table, [*(columns or ()), *order_by], list(sql_types))
     notes = Notes.from_comment(existing.comment)[0]
     if columns is None:
-        names = [name for name in fields if not (notes.rows and name == codec.ROW_COLUMN)]
+        names = [name for name in sql_types if not (notes.rows and name == codec.ROW_COLUMN)]
     else:
         names = list(columns)
         notes = Notes(notes.columns, notes.index if set(notes.index) <= set(names) else (), (), notes.rows)
-    order_by = order_by or ([codec.ROW_COLUMN] if notes.rows and codec.ROW_COLUMN in fields else ())
-    chosen = [fields[name] for name in names]
-    wanted = codec.wanted(chosen, existing.sql_types)
+    order_by = order_by or ([codec.ROW_COLUMN] if notes.rows and codec.ROW_COLUMN in sql_types else ())
+    wanted = [codec.wanted((name, sql_types[name])) for name in names]
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
-    statement = f"SELECT {', '.join(want.select for want in wanted)} FROM {quote(table)}{ordered}"
-    return _ReadPlan(attempt, statement, chosen, wanted, names, notes)
+    rest = f" FROM {quote(table)}{ordered}"
+    times = [name for name in names if codec.SqlType.parse(sql_types[name]).base == "time"]
+    return _ReadPlan(attempt, rest, wanted, names, times, notes)
 
 
 def _check_columns(table: str, asked: Sequence[str], known: Sequence[str]) -> None:
@@ -185,7 +188,7 @@ def query(connection: Connection, sql: str) -> Read:
     except DoltError:
         fields = []  # SHOW, DESCRIBE and doubled names cannot stand in a subquery; a wrong statement fails again
     names = [found.name for found in fields]
-    wanted = codec.wanted(fields)
+    wanted = [codec.wanted(found) for found in fields]
     exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
     if fields and exact and not _has_time(fields):
         return Read(codec.restored(_fetched(connection, statement, attempt), wanted, names), Notes())
@@ -343,7 +346,7 @@ def _replace(connection: Connection, table: str, fitted: gate.Fitted, existing: 
 
 
 def _within_constraints(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
-    """Do ``work`` in one transaction; where rows of other tables refer to these, look at the result only.
+    """Do ``work`` in one transaction, which the commit ends; where rows of other tables refer to these, look at the result.
 
     A foreign key forbids to delete a row that is put back a moment later, so it is checked when all is done.
     """
@@ -360,8 +363,6 @@ def _within_constraints(connection: Connection, attempt: str, work: Callable[[],
         connection.run("COMMIT", attempt=attempt)
         connection.run("SET foreign_key_checks = 1", attempt=attempt)
         connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')", attempt=attempt)
-    else:
-        connection.run("COMMIT", attempt=attempt)
 
 
 def _differences(
