@@ -11,8 +11,8 @@
     2
     <class 'int'>
 
-Afterwards ``cd foo``: ``dolt branch`` lists both runs, ``dolt diff run/a_is_2 run/a_is_3`` shows how they differ. Running
-one of them again adds no commit, because nothing is different.
+Afterwards ``cd foo``: ``dolt branch`` lists both runs, ``dolt diff run/a_is_2 run/a_is_3`` shows how they differ.
+Running one of them again adds no commit, because nothing is different.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The walk-through of the source document, command by command, on today's Dolt; outputs are compared as it prints them."""
+"""The walk-through of the source document, command by command, on today's Dolt, with the outputs that it prints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import typing
 from pathlib import Path
 
 import pandas as pd
@@ -83,7 +82,9 @@ class TestQuickstart:
     def test_the_diff_shows_the_six_rows(self, walk: Walk) -> None:
         """`dolt diff HEAD HEAD^ rabbits` shows what the second run changed, backwards, as the document has it."""
         printed = walk.dolt("diff", "HEAD", "HEAD^", "rabbits")
-        assert {"- Alice 4", "- George 2", "- Sugar Maple 6", "+ Alice 2", "+ George 1", "+ Sugar Maple 3"} <= rows(printed)
+        assert {"- Alice 4", "- George 2", "- Sugar Maple 6", "+ Alice 2", "+ George 1", "+ Sugar Maple 3"} <= rows(
+            printed
+        )
         assert len([line for line in printed.splitlines() if re.match(r"\| +[-+] +\|", line)]) == 6
 
     def test_a_repeated_run_adds_no_commit(self, walk: Walk) -> None:
@@ -143,7 +144,7 @@ def test_the_printed_signature_of_generate_confs_works(tmp_path: Path) -> None:
     path = str(create_repository(tmp_path / "foo"))
 
     @task
-    def generate_confs(a: int) -> typing.Tuple[DoltConfig, DoltConfig, DoltConfig]:
+    def generate_confs(a: int) -> tuple[DoltConfig, DoltConfig, DoltConfig]:
         users_conf = DoltConfig(db_path=path, tablename="users", branch_conf=NewBranch(f"run/a_is_{a}"))
         query_users = DoltTable(
             config=DoltConfig(

@@ -1,4 +1,4 @@
-"""The doors without Flyte: read, write and iterate; bad input is one clear error, and the repository stays as it was."""
+"""The doors without Flyte: read, write, iterate; bad input is one clear error, and nothing has changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, SerialBranch, create_repository, errors, read, write
-from flytekitplugins.dolt import frames, repository
+from flytekitplugins.dolt import (
+    DoltConfig,
+    DoltTable,
+    NewBranch,
+    SerialBranch,
+    create_repository,
+    errors,
+    frames,
+    read,
+    repository,
+    write,
+)
 
 Config = Callable[..., DoltConfig]
 FRAME = pd.DataFrame({"name": ["George", "Alice"], "count": [1, 6]})
@@ -21,14 +31,16 @@ def test_write_returns_the_reference_and_read_gives_the_rows(config: Config) -> 
     assert table.commit is not None
     assert (len(table.commit.hash), table.commit.branch) == (32, "main")
     write(config("t"), FRAME.assign(count=0))
-    pd.testing.assert_frame_equal(frames.resolve(DoltTable.from_dict(table.to_dict())).data, FRAME.sort_values("name", ignore_index=True))
+    pd.testing.assert_frame_equal(
+        frames.resolve(DoltTable.from_dict(table.to_dict())).data, FRAME.sort_values("name", ignore_index=True)
+    )
     assert read(config("t"))["count"].tolist() == [0, 0]
 
 
 def test_the_message_can_be_given(config: Config, repo: Path) -> None:
     """A script names its commit, quotes and all."""
-    write(config("t"), FRAME, message="it's \"mine\"; -- 100%\n\nreally")
-    assert repository.log(repo, limit=1)[0].message == "it's \"mine\"; -- 100%\n\nreally"
+    write(config("t"), FRAME, message='it\'s "mine"; -- 100%\n\nreally')
+    assert repository.log(repo, limit=1)[0].message == 'it\'s "mine"; -- 100%\n\nreally'
 
 
 def test_a_branch_is_read_and_written_alone(config: Config) -> None:
@@ -50,7 +62,7 @@ def test_a_branch_is_read_and_written_alone(config: Config) -> None:
         ("select name, sum(count) over () s from t where name = 'Alice'", [("Alice", 6)]),
         ("select name, name from t where count = 1", [("George", "George")]),
         ("select 1 union select 2", [(1,), (2,)]),
-        ("show columns from t", [("name", "varchar(4096)", "YES", "", None, ""), ("count", "bigint", "YES", "", None, "")]),
+        ("show columns from t where field = 'count'", [("count", "bigint", "YES", "", None, "")]),
         ("select count(*) from t as of 'HEAD~1'", [(1,)]),
         ("select count(*) from t as of hashof('main')", [(2,)]),
         ("select message from dolt_log limit 1", [("Written by flytekitplugins.dolt",)]),
@@ -115,7 +127,7 @@ class TestIter:
 class TestBadInput:
     @pytest.mark.parametrize("what", ["nothing", "empty", "inside", "file"])
     def test_what_is_no_repository_is_refused(self, tmp_path: Path, what: str) -> None:
-        """A missing folder, an empty one, one inside somebody else's repository, a file: said in words, nothing made."""
+        """A missing folder, an empty one, one inside somebody else's repository, a file: said, and nothing made."""
         place = tmp_path / "x"
         words = "there is no such folder"
         if what == "empty":

@@ -44,11 +44,19 @@ REFUSED: list[tuple[str, dict[str, list[Any]], str]] = [
     ("a mediumint", {"a": [1, 2**23]}, r"column 'a' has '8388608' in row 1 that mediumint cannot hold"),
     ("a year", {"a": [2020, 1900]}, r"column 'a' has '1900' in row 1 that year cannot hold"),
     ("a float", {"a": [0.5, 0.1]}, r"column 'a' has '0.1' in row 1 that float cannot hold"),
-    ("a decimal(6,2)", {"a": [Decimal("1.23"), Decimal("1.239")]}, r"column 'a' has '1.239' in row 1 that decimal\(6,2\)"),
+    (
+        "a decimal(6,2)",
+        {"a": [Decimal("1.23"), Decimal("1.239")]},
+        r"column 'a' has '1.239' in row 1 that decimal\(6,2\)",
+    ),
     ("a varchar(3)", {"a": ["abc", "éé€d"]}, r"column 'a' has 'éé€d' in row 1 that varchar\(3\) cannot hold"),
     ("a tinytext", {"a": ["x" * 256]}, r"column 'a' has 'x+\.\.\.' in row 0 that tinytext cannot hold"),
     ("a varbinary(2)", {"a": [b"ab", b"abc"]}, r"in row 1 that varbinary\(2\) cannot hold"),
-    ("a datetime", {"a": [pd.Timestamp("2020-01-01 00:00:00.5")]}, r"'2020-01-01 00:00:00.500000' in row 0 that datetime"),
+    (
+        "a datetime",
+        {"a": [pd.Timestamp("2020-01-01 00:00:00.5")]},
+        r"'2020-01-01 00:00:00.500000' in row 0 that datetime",
+    ),
     ("a datetime(3)", {"a": [pd.Timestamp("2020-01-01 00:00:00.0005")]}, r"in row 0 that datetime\(3\) cannot hold"),
     ("a date", {"a": [pd.Timestamp("2020-01-01")]}, r"is timestamp in the frame and date in the table"),
     ("a enum('x','y')", {"a": ["x", None, "z"]}, r"column 'a' has 'z' in row 2 that enum\('x','y'\) cannot hold"),
@@ -57,7 +65,9 @@ REFUSED: list[tuple[str, dict[str, list[Any]], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("columns", "data", "words"), REFUSED, ids=[f"{c} <- {list(d.values())[0]!r:.20}" for c, d, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("columns", "data", "words"), REFUSED, ids=[f"{c} <- {next(iter(d.values()))!r:.20}" for c, d, _ in REFUSED]
+)
 def test_a_frame_that_does_not_fit_is_refused(
     config: Config, repo: Path, theirs: Callable[[str], None], columns: str, data: dict[str, Any], words: str
 ) -> None:
@@ -116,7 +126,7 @@ class TestConstraints:
         theirs(
             "create table p (id int primary key);"
             "create table t (id int primary key, v int not null default 7 comment 'it''s', p int,"
-            " unique key u (v), key k (p), constraint fk foreign key (p) references p (id), constraint ck check (v > 0))"
+            " unique key u (v), key k (p), constraint fk foreign key (p) references p (id), check (v > 0))"
         )
         before = dolt("schema", "show", "t")
         write(config("t"), self.ROWS.assign(p=pd.Series([None, None], dtype="Int64")))
@@ -125,7 +135,11 @@ class TestConstraints:
     @pytest.mark.parametrize(
         ("table", "frame", "words"),
         [
-            ("id int primary key, v int", pd.DataFrame({"id": [1, 2, 1], "v": 0}), r"id=1 \(rows 0 and 2\) is there more"),
+            (
+                "id int primary key, v int",
+                pd.DataFrame({"id": [1, 2, 1], "v": 0}),
+                r"id=1 \(rows 0 and 2\) is there more",
+            ),
             ("id int primary key, v int, unique key (v)", pd.DataFrame({"id": [1, 2], "v": 0}), "duplicate unique key"),
             ("id int primary key, v int, check (v > 0)", pd.DataFrame({"id": [1], "v": 0}), "Check constraint"),
             (
@@ -156,7 +170,8 @@ class TestConstraints:
         """Rows that are put back are never missed; one that is really gone is a violation."""
         theirs(
             "create table t (id int primary key, v int); insert into t values (1, 1), (2, 2);"
-            "create table child (id int primary key, t int, foreign key (t) references t (id)); insert into child values (1, 2)"
+            "create table child (id int primary key, t int, foreign key (t) references t (id));"
+            "insert into child values (1, 2)"
         )
         write(config("t"), self.ROWS)
         assert read(config("t")).v.tolist() == [10, 20]

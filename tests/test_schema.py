@@ -100,8 +100,39 @@ def test_good_branch_names_pass(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", None, 3, "a b", "a\tb", "a\n", "é", "a..b", "a~1", "a^", "a:b", "a?", "a*", "a[b", "a\\b", "a@{1}", "@", "HEAD"]
-    + ["WORKING", "STAGED", "/a", "a/", "a//b", "a.lock", "a.lock/b", "a.", ".a", "a/.b", "-a", "0" * 32, "flyte-tmp/x"],
+    [
+        "",
+        None,
+        3,
+        "a b",
+        "a\tb",
+        "a\n",
+        "é",
+        "a..b",
+        "a~1",
+        "a^",
+        "a:b",
+        "a?",
+        "a*",
+        "a[b",
+        "a\\b",
+        "a@{1}",
+        "@",
+        "HEAD",
+        "WORKING",
+        "STAGED",
+        "/a",
+        "a/",
+        "a//b",
+        "a.lock",
+        "a.lock/b",
+        "a.",
+        ".a",
+        "a/.b",
+        "-a",
+        "0" * 32,
+        "flyte-tmp/x",
+    ],
 )
 def test_bad_branch_names_are_refused(name: Any) -> None:
     """What Dolt refuses, or would read as something else, never reaches it."""
@@ -117,7 +148,9 @@ def test_good_table_names_pass(name: str) -> None:
     assert check_table_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", None, "a b", "a`b", "a'b", 'a"b', "-a", ".a", "a.", "a;b", "a/b", "a\0", "a" * 65])
+@pytest.mark.parametrize(
+    "name", ["", None, "a b", "a`b", "a'b", 'a"b', "-a", ".a", "a.", "a;b", "a/b", "a\0", "a" * 65]
+)
 def test_bad_table_names_are_refused(name: Any) -> None:
     """Names that would need care at every use are refused."""
     with pytest.raises(errors.InvalidName, match=r"Cannot use .* as a table name: use 1 to 64 letters"):

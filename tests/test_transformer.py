@@ -61,12 +61,12 @@ class TestValuesTravel:
             (SerialBranch(), SerialBranch),
             (SerialBranch("dev"), Branch),
             (NewBranch("dev"), Branch),
-            (NewBranch("dev"), typing.Union[NewBranch, SerialBranch]),
-            (SerialBranch("dev"), typing.Union[NewBranch, SerialBranch]),
-            (NewBranch("dev"), typing.Optional[NewBranch]),
+            (NewBranch("dev"), NewBranch | SerialBranch),
+            (SerialBranch("dev"), NewBranch | SerialBranch),
+            (NewBranch("dev"), NewBranch | None),
             (DoltTable(config=DoltConfig("foo", "t")), DoltTable),
             (DoltTable(config=DoltConfig("foo", "t")).at(Commit("a" * 32, branch="main")), DoltTable),
-            ([DoltConfig("foo", "t")], typing.List[DoltConfig]),
+            ([DoltConfig("foo", "t")], list[DoltConfig]),
         ],
         ids=str,
     )
@@ -111,7 +111,7 @@ class TestValuesTravel:
             return f"{table.data['a'].max()} {c.tablename}"
 
         @workflow
-        def wf(r: DoltTable, c: DoltConfig) -> typing.Tuple[str, str]:
+        def wf(r: DoltTable, c: DoltConfig) -> tuple[str, str]:
             bundle = make(r=r, c=c)
             return use(bundle=bundle), use_part(table=bundle.table, c=bundle.config)
 
@@ -175,12 +175,12 @@ class TestOutputs:
             return after
 
         @task
-        def consume(table: DoltTable) -> typing.List[int]:
+        def consume(table: DoltTable) -> list[int]:
             assert table.commit is not None
             return sorted(table.data["a"].tolist())
 
         @workflow
-        def wf() -> typing.List[int]:
+        def wf() -> list[int]:
             return consume(table=disturb(after=produce()))
 
         assert wf() == [1, 2]
@@ -266,7 +266,7 @@ class TestOutputs:
         """Every output is a commit of its own."""
 
         @task
-        def produce() -> typing.Tuple[DoltTable, DoltTable]:
+        def produce() -> tuple[DoltTable, DoltTable]:
             frame = pd.DataFrame({"a": [1]})
             return DoltTable(data=frame, config=config("t")), DoltTable(data=frame, config=config("u"))
 
@@ -421,9 +421,7 @@ def on_a_cluster(config: DoltConfig, prefix: str, *, value: int = 1, times: int 
     builder.execution_id = WorkflowExecutionIdentifier("proj", "dev", "abc")
     builder.task_id = Identifier(ResourceType.TASK, "proj", "dev", "my.task", "v1")
     builder.output_metadata_prefix = prefix
-    state = base.execution_state.with_params(
-        mode=ExecutionState.Mode.TASK_EXECUTION, user_space_params=builder.build()
-    )
+    state = base.execution_state.with_params(mode=ExecutionState.Mode.TASK_EXECUTION, user_space_params=builder.build())
     ctx = base.with_execution_state(state).build()
     kind = TypeEngine.to_literal_type(DoltTable)
     transformer = TypeEngine.get_transformer(DoltTable)

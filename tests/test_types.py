@@ -18,7 +18,22 @@ from flytekitplugins.dolt.errors import UnsupportedFrame
 
 Config = Callable[..., DoltConfig]
 D = decimal.Decimal
-TEXTS = ["", "NULL", None, "null", "\\N", "a\r\nb", "\r", "tab\there", "quote'\"`", "back\\slash", "\\", "é😀", " lead", "trail "]
+TEXTS = [
+    "",
+    "NULL",
+    None,
+    "null",
+    "\\N",
+    "a\r\nb",
+    "\r",
+    "tab\there",
+    "quote'\"`",
+    "back\\slash",
+    "\\",
+    "é😀",
+    " lead",
+    "trail ",
+]
 
 
 def arrow(values: list[Any], kind: pa.DataType) -> pd.Series[Any]:
@@ -31,7 +46,10 @@ def ints(dtype: str) -> list[int]:
 
 
 EXACT: dict[str, Any] = {
-    **{d: pd.Series(ints(d), dtype=d) for d in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")},
+    **{
+        d: pd.Series(ints(d), dtype=d)
+        for d in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+    },
     **{
         d: pd.Series([*ints(d), None], dtype=d)
         for d in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
@@ -140,7 +158,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "NaN in a list": (pd.Series([[float("nan")]]), "has no exact JSON form"),
     "a set": (pd.Series([{1}]), "its values are of the types set"),
     "decimals of 31 places": (pd.Series([D("0." + "1" * 31)]), "SQL decimals have 65 digits, 30 of them"),
-    "a category of dates": (pd.Series(pd.Categorical([dt.date(2020, 1, 1)])), "Levels can be text, numbers or booleans"),
+    "a category of dates": (
+        pd.Series(pd.Categorical([dt.date(2020, 1, 1)])),
+        "Levels can be text, numbers or booleans",
+    ),
 }
 
 
@@ -156,7 +177,8 @@ def test_what_cannot_be_stored_is_refused_whole(config: Config, name: str, dolt:
 
 class TestNames:
     @pytest.mark.parametrize(
-        "name", ["a b", "select", "größe", "日本", "a`b", "a'b", 'a"b', "a,b", "%s", "a\nb", "x" * 64, "a.b", "-a", "@c0", "#"]
+        "name",
+        ["a b", "select", "größe", "日本", "a`b", "a'b", 'a"b', "a,b", "%s", "a\nb", "x" * 64, "a.b", "-a", "@c0", "#"],
     )
     def test_any_name_goes(self, config: Config, name: str) -> None:
         """Spaces, reserved words, quotes and all scripts are good column names."""
@@ -196,7 +218,9 @@ class TestIndex:
         "frame",
         [
             pd.DataFrame({"v": [1, 2]}, index=pd.Index(["a", "b"], name="k")),
-            pd.DataFrame({"v": [1, 2]}, index=pd.date_range("2020-01-01", periods=2, name="day", unit="us").set_names("day")),
+            pd.DataFrame(
+                {"v": [1, 2]}, index=pd.date_range("2020-01-01", periods=2, name="day", unit="us").set_names("day")
+            ),
             pd.DataFrame({"v": [1, 2]}, index=pd.MultiIndex.from_tuples([(1, "a"), (1, "b")], names=["x", "y"])),
             pd.DataFrame({"v": [1, 2]}, index=pd.RangeIndex(5, 7, name="n")),
             pd.DataFrame({"v": [1, 2]}, index=pd.CategoricalIndex(["b", "a"], categories=["b", "a"], name="c")),
@@ -206,7 +230,9 @@ class TestIndex:
     def test_a_named_index_is_kept_and_restored(self, config: Config, frame: pd.DataFrame) -> None:
         """A named index is stored as columns (and may be the key), and comes back as the index."""
         write(config("t", primary_key=list(frame.index.names)), frame)
-        pd.testing.assert_frame_equal(read(config("t")), frame.sort_index(key=lambda i: i.astype(object)), check_freq=False)
+        pd.testing.assert_frame_equal(
+            read(config("t")), frame.sort_index(key=lambda i: i.astype(object)), check_freq=False
+        )
 
     def test_an_index_that_may_be_data_is_refused(self, config: Config) -> None:
         """Filtering leaves row numbers with gaps; they are not dropped in silence."""
@@ -262,7 +288,9 @@ class TestOrder:
 
 
 class TestTablesOfOthers:
-    def test_a_table_without_our_notes_reads_as_its_sql_types_say(self, config: Config, dolt: Callable[..., str]) -> None:
+    def test_a_table_without_our_notes_reads_as_its_sql_types_say(
+        self, config: Config, dolt: Callable[..., str]
+    ) -> None:
         """What others made is read by SQL types alone."""
         dolt(
             "sql", "-q",
@@ -298,8 +326,10 @@ class TestTablesOfOthers:
 
     def test_a_comment_of_the_users_own_survives(self, config: Config, dolt: Callable[..., str]) -> None:
         """Our notes stand behind the user's comment and never replace it."""
-        text = "it's \"theirs\" \\ 100%"
-        dolt("sql", "-q", "create table t (v double) comment='it''s \"theirs\" \\\\ 100%'; call dolt_commit('-Am', 'x')")
+        text = 'it\'s "theirs" \\ 100%'
+        dolt(
+            "sql", "-q", "create table t (v double) comment='it''s \"theirs\" \\\\ 100%'; call dolt_commit('-Am', 'x')"
+        )
         frame = pd.DataFrame({"v": pd.Series([0.5], dtype="float32")})
         write(config("t"), frame)
         pd.testing.assert_frame_equal(read(config("t")), frame)

@@ -159,11 +159,11 @@ def _build_locked(target: Path, *, module: Path, progress: Progress) -> None:
     work = Path(tempfile.mkdtemp(prefix="build-", dir=target.parent))
     try:
         plan = make_plan(required_go(module), scratch=work)
-        session = _Session(work=work, progress=progress)
-        fresh = session.compile(session.complete(plan), module=module)
+        workshop = _Workshop(work=work, progress=progress)
+        fresh = workshop.compile(workshop.complete(plan), module=module)
         check_binary(fresh)
         fresh.replace(target)
-        progress(f"built in {session.elapsed_s:.0f} s: {target}")
+        progress(f"built in {workshop.elapsed_s:.0f} s: {target}")
     finally:
         _remove(work)
 
@@ -223,7 +223,7 @@ def _links_a_program(compiler: str, *, scratch: Path) -> bool:
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
 
 
-class _Session:
+class _Workshop:
     """One build in one temporary folder: it runs the steps, keeps their log and tells how far they are."""
 
     def __init__(self, *, work: Path, progress: Progress) -> None:

@@ -1,7 +1,7 @@
 """Which rows of a keyed table differ from a frame: the rows to put, and the keys to delete. Pure.
 
-The table's rows arrive in key order, batch by batch, and are never held as a whole. Where a stretch of the table has the
-same keys as the frame, the columns are compared as Arrow arrays; only where keys differ is that stretch joined.
+The table's rows arrive in key order, batch by batch, and are never held as a whole. Where a stretch of the table has
+the same keys as the frame, the columns are compared as Arrow arrays; only where keys differ is that stretch joined.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Changes:
         return int(self.put.num_rows + self.delete.num_rows)
 
 
-class OutOfOrder(Exception):  # noqa: N818  # never leaves this package
+class OutOfOrder(Exception):  # never leaves this package
     """The table's rows did not come in the order in which Arrow sorts their keys, or too many of them differ."""
 
 
@@ -104,7 +104,7 @@ def _after(table: pa.Table, key: Sequence[str], last: tuple[object, ...], start:
         return guess
     while low < high:
         middle = (low + high) // 2
-        if _key_at(table, key, middle) <= last:  # type: ignore[operator]  # keys of one table compare
+        if _key_at(table, key, middle) <= last:
             low = middle + 1
         else:
             high = middle

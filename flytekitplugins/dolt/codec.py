@@ -101,7 +101,9 @@ class Notes:
     def to_comment(self, own: str = "") -> str:
         """Return a table comment: the user's ``own`` text, and behind it what there is to note."""
         given = {k: v for k, v in vars(self).items() if v}
-        text = NOTES_MARK + json.dumps(given, separators=(",", ":"), ensure_ascii=False, sort_keys=True) if given else ""
+        text = (
+            NOTES_MARK + json.dumps(given, separators=(",", ":"), ensure_ascii=False, sort_keys=True) if given else ""
+        )
         return "\n".join(part for part in (own, text) if part)
 
     @classmethod
@@ -188,7 +190,7 @@ def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = Fal
     notes = Notes(columns=noted, index=tuple(levels), rows=keep_order)
     if len(notes.to_comment().encode()) > _MAX_NOTES:
         raise UnsupportedFrame(
-            f"Cannot store the frame: what has to be noted about its columns takes more than {_MAX_NOTES} bytes, mostly "
+            f"Cannot store the frame: what has to be noted about its columns takes over {_MAX_NOTES} bytes, mostly "
             "the levels of categories. Store large categories as text, with .astype(str)."
         )
     return Encoded(pa.table(arrays), notes)
@@ -197,7 +199,7 @@ def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = Fal
 def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
     import pandas as pd
 
-    names = list(frame.index.names)
+    names: list[Any] = list(frame.index.names)
     if all(isinstance(name, str) and name for name in names):
         return names
     if isinstance(frame.index, pd.MultiIndex) or names != [None]:
@@ -209,8 +211,8 @@ def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
         return []
     raise UnsupportedFrame(
         f"Cannot store the frame: its index has no name and is not 0, 1, 2, ... (it starts {list(frame.index[:3])!r}), "
-        "so it may be data. Call .reset_index(drop=True) to leave it out, name it with .rename_axis(...) to keep it, or "
-        "say io_args={'index': 'drop'} in the config."
+        "so it may be data. Call .reset_index(drop=True) to leave it out, name it with .rename_axis(...) to keep it, "
+        "or say io_args={'index': 'drop'} in the config."
     )
 
 
@@ -222,7 +224,8 @@ def _with_index_as_columns(frame: pd.DataFrame, levels: Sequence[str]) -> pd.Dat
             "the columns. Rename the index with .rename_axis(...).",
             columns=both,
         )
-    return frame.reset_index()
+    flat: pd.DataFrame = frame.reset_index()
+    return flat
 
 
 def _check_names(names: Sequence[Any]) -> None:
@@ -232,7 +235,9 @@ def _check_names(names: Sequence[Any]) -> None:
     for name in names:
         if not isinstance(name, str):
             problems.append(f"the name {name!r} is a {type(name).__name__}, not a string")
-        elif not name.strip() or len(name) > _MAX_NAME or name != name.rstrip() or re.search(r"[\0\ud800-\udfff]", name):
+        elif (
+            not name.strip() or len(name) > _MAX_NAME or name != name.rstrip() or re.search(r"[\0\ud800-\udfff]", name)
+        ):
             problems.append(f"the name {name!r} is empty, over 64 characters, ends with a space or is no valid text")
         elif name == ROW_COLUMN:
             problems.append(f"the name {name!r} is taken for the order of rows")
@@ -260,7 +265,7 @@ def _encode_column(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, 
         raise _unsupported(name, dtype, "there is no SQL type for it", "Convert it to numbers, text or dates")
     if isinstance(dtype, pd.CategoricalDtype):
         return _encode_category(name, column)
-    if dtype == object:
+    if str(dtype) == "object":
         return _encode_objects(name, column)
     if isinstance(dtype, pd.ArrowDtype):
         array, _ = _storable(name, _chunked(name, column), dtype)
@@ -297,7 +302,9 @@ def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
     try:
         array = pa.Array.from_pandas(column)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
-        raise _unsupported(name, column.dtype, str(error).rstrip("."), "Give the column one type, as .astype(...) does") from error
+        raise _unsupported(
+            name, column.dtype, str(error).rstrip("."), "Give the column one type, as .astype(...) does"
+        ) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
@@ -329,7 +336,9 @@ def _storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunke
         return column.cast(pa.binary()), {}
     if pa.types.is_nested(kind):
         return _as_json(name, column.to_pylist()), {"json": True}
-    raise _unsupported(name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates")
+    raise _unsupported(
+        name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates"
+    )
 
 
 def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
@@ -392,7 +401,10 @@ def _is_missing(value: Any) -> bool:
 def _mixed(name: str, column: pd.Series[Any]) -> UnsupportedFrame:
     kinds = sorted({type(value).__name__ for value in column if not _is_missing(value)})
     return _unsupported(
-        name, column.dtype, f"its values are of the types {', '.join(kinds)}", "Give the column one type, as .astype(...) does"
+        name,
+        column.dtype,
+        f"its values are of the types {', '.join(kinds)}",
+        "Give the column one type, as .astype(...) does",
     )
 
 
@@ -440,7 +452,7 @@ def _clean_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     row = first(pc.match_substring(column, "\0"))
     if row is not None:
         raise UnsupportedFrame(
-            f"Cannot store column {name!r}: the text in row {row} has a NUL character in it. Remove it, or store bytes.",
+            f"Cannot store column {name!r}: the text in row {row} has a NUL character. Remove it, or store bytes.",
             columns=[name],
         )
     return column
@@ -453,7 +465,7 @@ def _decimals(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray
         kind = pa.decimal256(min(76, kind.precision - kind.scale), 0)
     if kind.scale > 30 or kind.precision > 65 or kind.precision - kind.scale > 65:
         raise _unsupported(name, dtype, f"it needs {kind}", "SQL decimals have 65 digits, 30 of them behind the point")
-    if dtype == object:
+    if str(dtype) == "object":
         kind = pa.decimal256(65, kind.scale)
     return column.cast(kind)
 
@@ -477,8 +489,8 @@ def _as_json(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
 
 def _no_json(name: str, row: int, value: Any, found: str) -> UnsupportedFrame:
     return UnsupportedFrame(
-        f"Cannot store column {name!r}: {str(value)[:60]!r} in row {row} has no exact JSON form ({found}). Use lists and "
-        "dictionaries of text, finite numbers, booleans and None, with text as keys.",
+        f"Cannot store column {name!r}: {str(value)[:60]!r} in row {row} has no exact JSON form ({found}). Use lists "
+        "and dictionaries of text, finite numbers, booleans and None, with text as keys.",
         columns=[name],
     )
 
@@ -490,16 +502,16 @@ def first(mask: pa.ChunkedArray) -> int | None:
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _has_length(kind: pa.DataType) -> bool:
     """Whether values of this type are stored as text or bytes; a column without any value is stored as text."""
-    return _is_text(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind)
+    return bool(_is_text(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 # -------------------------------------------------------------------------------------------- Arrow to SQL types
@@ -536,7 +548,12 @@ def _sql_type(name: str, column: pa.ChunkedArray, width: int, key: bool) -> str:
     if pa.types.is_decimal(kind):
         return f"decimal({kind.precision},{kind.scale})"
     if not _has_length(kind):
-        return {pa.float64(): "double", pa.timestamp("us"): "datetime(6)", pa.date32(): "date", pa.time64("us"): "time(6)"}[kind]
+        return {
+            pa.float64(): "double",
+            pa.timestamp("us"): "datetime(6)",
+            pa.date32(): "date",
+            pa.time64("us"): "time(6)",
+        }[kind]
     if pa.types.is_null(kind):
         return f"varchar({width})"
     longest = pc.max(pc.utf8_length(column) if _is_text(kind) else pc.binary_length(column)).as_py() or 0
@@ -567,9 +584,7 @@ def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
         restored = _restored(table.column(position), notes.columns.get(name, {}))
         if restored is not None:
             frame.isetitem(position, restored)
-    if notes.index and set(notes.index) <= set(frame.columns):
-        frame = frame.set_index(list(notes.index))
-    return frame
+    return frame.set_index(list(notes.index)) if notes.index and set(notes.index) <= set(frame.columns) else frame
 
 
 def _plain(table: pa.Table, notes: Notes) -> pa.Table:
@@ -713,8 +728,8 @@ class Wanted:
 def wanted(column: Field | tuple[str, str]) -> Wanted:
     """Say how to ask for a column so that no value changes on the way.
 
-    ``column`` is a result's column as the server announces it, or name and SQL type of a table's column. Only the SQL type
-    tells a boolean from a small integer.
+    ``column`` is a result's column as the server announces it, or name and SQL type of a table's column. Only the SQL
+    type tells a boolean from a small integer.
     """
     name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Field) else _kind_in_the_table(*column)
     if kind == "decimal":  # the transport wants all values at one scale and has no more than 128 bits

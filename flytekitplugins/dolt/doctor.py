@@ -130,7 +130,8 @@ def _examine_own_files(diagnosis: Diagnosis) -> None:
     strange = sorted(file.name for file, digest in recorded.items() if _digest(file) != digest)
     if strange:
         diagnosis.findings.append(f"files of this package that are missing or were changed: {', '.join(strange)}")
-        diagnosis.advice.append(f"Put this package's own files back: `{_REINSTALL}`.")
+        if conflict is None:  # else that advice has said so
+            diagnosis.advice.append(f"Put this package's own files back: `{_REINSTALL}`.")
 
 
 def _examine_binaries(diagnosis: Diagnosis) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -67,7 +67,8 @@ class Connection:
     def run(self, sql: str, *parameters: object, attempt: str) -> int:
         """Run one statement and return the number of rows it affected."""
         with self._translated(attempt), self._raw.cursor() as cursor:
-            return cursor.execute(sql, parameters or None)
+            affected: int = cursor.execute(sql, parameters or None)
+            return affected
 
     def use(self, revision: str | None, *, attempt: str) -> None:
         """Go to a commit (read-only), a branch (writable), or to the checked-out branch (None), without a checkout.
@@ -116,7 +117,7 @@ class Connection:
         return f"mysql://{login}@{place}?ssl-mode=disabled"
 
     def text_rows(self, sql: str, *, attempt: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
-        """Return columns and rows of a statement as the server printed them; slow, for what `arrow_batches` cannot run."""
+        """Return columns and rows of a statement as the server printed them; slow, for what Arrow cannot carry."""
         with self._translated(attempt), self._raw.cursor() as cursor:
             decoders, self._raw.decoders = self._raw.decoders, {}
             encoding, self._raw.use_unicode = self._raw.use_unicode, False
@@ -199,7 +200,7 @@ def _connectorx_errors(attempt: str) -> Iterator[None]:
         raise _from_connectorx(str(error), attempt) from error
 
 
-def _translated_batches(reader: pa.RecordBatchReader, attempt: str) -> Iterator[pa.RecordBatch]:
+def _translated_batches(reader: pa.RecordBatchReader, attempt: str) -> Generator[pa.RecordBatch]:
     with _connectorx_errors(attempt):
         batch = None
         for batch in reader:
@@ -354,7 +355,7 @@ def _forget() -> None:
     _pools_lock = threading.Lock()
     for pool in _pools.values():
         for connection in pool._idle:
-            connection._raw._force_close()
+            connection._raw._force_close()  # type: ignore[attr-defined]  # close() would say goodbye on the parent's socket
     _pools.clear()
 
 

@@ -81,7 +81,7 @@ class BinaryUnsupported(DoltError, RuntimeError):
 
 
 class BuildFailed(DoltError, RuntimeError):
-    """``python -m flytekitplugins.dolt install`` could not build ``dolt``; the message ends with the tail of the log."""
+    """``python -m flytekitplugins.dolt install`` could not build ``dolt``; the message ends with its log's tail."""
 
 
 class CommandFailed(DoltError, RuntimeError):
@@ -185,25 +185,57 @@ class _Fault:
 _FAULTS = (
     _Fault(1049, r"database not found", RevisionNotFound, "Check the branch, tag or commit."),
     _Fault(1146, r"table not found", TableNotFound, "Check the name (case matters) and the branch or revision."),
-    _Fault(None, r"branch not found|target commit not found|invalid ancestor spec|invalid ref spec|"
-           r"not a valid branch or hash", RevisionNotFound, "Check the branch, tag or commit."),
+    _Fault(
+        None,
+        r"branch not found|target commit not found|invalid ancestor spec|invalid ref spec|"
+        r"not a valid branch or hash",
+        RevisionNotFound,
+        "Check the branch, tag or commit.",
+    ),
     _Fault(None, r"is an invalid branch name", InvalidName, "Use letters, digits and - _ . / in branch names."),
-    _Fault(None, r"local changes would be stomped|uncommitted changes", UncommittedChanges,
-           "Commit or discard that work, or write to another branch with NewBranch(...)."),
-    _Fault(None, r"not possible to fast-forward|dataset head is not ancestor|"
-           r"cannot fast forward from", HeadMoved, "Another writer was faster."),
+    _Fault(
+        None,
+        r"local changes would be stomped|uncommitted changes",
+        UncommittedChanges,
+        "Commit or discard that work, or write to another branch with NewBranch(...).",
+    ),
+    _Fault(
+        None,
+        r"not possible to fast-forward|dataset head is not ancestor|"
+        r"cannot fast forward from",
+        HeadMoved,
+        "Another writer was faster.",
+    ),
     _Fault(1213, r"serialization failure", HeadMoved, "Another writer was faster."),
-    _Fault(None, r"database is read only|read-only file system", RepositoryReadOnly,
-           "Make the repository's folder writable for this user, or close the program that holds it."),
-    _Fault(None, r"duplicate (primary|unique) key|duplicate entry", ConstraintViolated,
-           "Remove the duplicates, or choose another primary_key."),
-    _Fault(None, r"constraint violations", ConstraintViolated, "Mend the rows, here or in the tables that refer to them."),
+    _Fault(
+        None,
+        r"database is read only|read-only file system",
+        RepositoryReadOnly,
+        "Make the repository's folder writable for this user, or close the program that holds it.",
+    ),
+    _Fault(
+        None,
+        r"duplicate (primary|unique) key|duplicate entry",
+        ConstraintViolated,
+        "Remove the duplicates, or choose another primary_key.",
+    ),
+    _Fault(
+        None, r"constraint violations", ConstraintViolated, "Mend the rows, here or in the tables that refer to them."
+    ),
     _Fault(1048, r"non-nullable", ConstraintViolated, "Fill in the missing values."),
     _Fault(None, r"foreign key violation|check constraint .* violated", ConstraintViolated, "Mend the rows."),
-    _Fault(None, r"is too large for column|out of range|is not a valid value for|incorrect .* value", SchemaMismatch,
-           "Give the frame the table's types, or write to another table."),
-    _Fault(None, r"checksum error|corrupted journal|data loss detected", RepositoryDamaged,
-           "Stop writing to it and run `dolt fsck` there."),
+    _Fault(
+        None,
+        r"is too large for column|out of range|is not a valid value for|incorrect .* value",
+        SchemaMismatch,
+        "Give the frame the table's types, or write to another table.",
+    ),
+    _Fault(
+        None,
+        r"checksum error|corrupted journal|data loss detected",
+        RepositoryDamaged,
+        "Stop writing to it and run `dolt fsck` there.",
+    ),
 )
 
 

@@ -52,6 +52,8 @@ def store(table: DoltTable, *, message: str) -> DoltTable:
     """Commit the table's data and note the commit on it; the same table is returned."""
     config, frame = table.config, table.data
     config.check()
+    if frame is None:
+        raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
     if config.tablename is None:
         raise InvalidConfig(
             f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
@@ -83,8 +85,8 @@ def resolve(table: DoltTable) -> DoltTable:
     if table.commit is not None:
         return table
     table.config.check()
-    with repository.connect(repository.locate(table.config.db_path)) as connection:
-        return table.at(repository.resolve(connection, table.config.branch_conf))
+    head = repository.resolve(repository.locate(table.config.db_path), table.config.branch_conf)
+    return table.at(head)
 
 
 def fetch(table: DoltTable) -> pd.DataFrame:
@@ -131,7 +133,7 @@ def is_changed(table: DoltTable) -> bool:
     if not table.is_loaded or table.commit is None:
         return False
     frame, name = table.data, table.config.tablename
-    if fetch(table).equals(frame):
+    if frame is None or fetch(table).equals(frame):
         return False
     if name is None:
         return True

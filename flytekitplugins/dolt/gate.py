@@ -1,8 +1,8 @@
 """Whether a frame fits the table that exists, decided before a row is sent. Pure.
 
 `fit` compares columns, types and values with what the table can hold. What fits comes back in the table's types; what
-does not is either listed, all of it at once, or, where the config asks for it, turned into the ALTER statements that make
-it fit.
+does not is either listed, all of it at once, or, where the config asks for it, turned into the ALTER statements that
+make it fit.
 """
 
 from __future__ import annotations
@@ -22,10 +22,22 @@ _MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
 _TEXT_BYTES = {"tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
 _BLOB_BYTES = {"tinyblob": 2**8 - 1, "blob": 2**16 - 1, "mediumblob": 2**24 - 1, "longblob": 2**32 - 1}
 _INTEGERS = {
-    **{(name, False): kind for name, kind in zip(("tinyint", "smallint", "mediumint", "int", "bigint"),
-       (pa.int8(), pa.int16(), pa.int32(), pa.int32(), pa.int64()), strict=True)},
-    **{(name, True): kind for name, kind in zip(("tinyint", "smallint", "mediumint", "int", "bigint"),
-       (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint32(), pa.uint64()), strict=True)},
+    **{
+        (name, False): kind
+        for name, kind in zip(
+            ("tinyint", "smallint", "mediumint", "int", "bigint"),
+            (pa.int8(), pa.int16(), pa.int32(), pa.int32(), pa.int64()),
+            strict=True,
+        )
+    },
+    **{
+        (name, True): kind
+        for name, kind in zip(
+            ("tinyint", "smallint", "mediumint", "int", "bigint"),
+            (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint32(), pa.uint64()),
+            strict=True,
+        )
+    },
 }
 _OTHERS = {
     "double": pa.float64(),
@@ -87,7 +99,9 @@ class Existing:
     @classmethod
     def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> Existing:
         """Return the table that the rows of ``SHOW FULL COLUMNS`` and the text of ``SHOW CREATE TABLE`` describe."""
-        generated = {_name(text) for text in re.findall(r"^  `((?:[^`]|``)*)`[^\n]* GENERATED ALWAYS AS ", statement, re.M)}
+        generated = {
+            _name(text) for text in re.findall(r"^  `((?:[^`]|``)*)`[^\n]* GENERATED ALWAYS AS ", statement, re.M)
+        }
         key = re.search(r"^  PRIMARY KEY \((.*)\),?$", statement, re.M)
         names = re.findall(r"`((?:[^`]|``)*)`", key.group(1)) if key else []
         columns = (
@@ -95,7 +109,10 @@ class Existing:
             for name, kind, collation, null, pri, default, extra, _, comment in shown
         )
         return cls(
-            tuple(columns), tuple(map(_name, names)), "\n  UNIQUE KEY " in statement, _comment(statement.rpartition("\n")[2])
+            tuple(columns),
+            tuple(map(_name, names)),
+            "\n  UNIQUE KEY " in statement,
+            _comment(statement.rpartition("\n")[2]),
         )
 
     @property
@@ -209,15 +226,15 @@ def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
         row = first(pc.is_null(arrow.column(name)))
         if row is not None:
             raise UnsupportedFrame(
-                f"Cannot store the frame in {table!r}: the key column {name!r} has no value in row {row}. Fill it in, or "
-                "choose another primary_key.",
+                f"Cannot store the frame in {table!r}: the key column {name!r} has no value in row {row}. Fill it in, "
+                "or choose another primary_key.",
                 columns=[name],
             )
     keys = arrow.select(list(key))
     if keys.group_by(list(key)).aggregate([]).num_rows < keys.num_rows:
         raise ConstraintViolated(
-            f"Cannot store the frame in {table!r}: the key {_first_duplicate(keys)} is there more than once. Remove the "
-            "duplicates, or choose another primary_key.",
+            f"Cannot store the frame in {table!r}: the key {_first_duplicate(keys)} is there more than once. Remove "
+            "the duplicates, or choose another primary_key.",
             columns=list(key),
         )
 

@@ -76,19 +76,18 @@ def locate(db_path: str | os.PathLike[str]) -> Path:
     return repository
 
 
-def resolve(connection: Connection, policy: Branch | None) -> Commit:
+def resolve(repository: Path, policy: Branch | None) -> Commit:
     """Return the head of the branch that ``policy`` names; reading never makes a branch.
 
     Raises:
         BranchNotFound: there is no such branch.
     """
-    branch = _branch_of(policy)
-    if branch is None:
-        branch = connection.active_branch(attempt="find the checked-out branch")
-    head = _head(connection, branch)
-    if head is None:
-        raise _no_branch(connection, branch, "read")
-    return Commit(head, branch=branch)
+    with connect(repository) as connection:
+        branch = _branch_of(policy) or connection.active_branch(attempt="find the checked-out branch")
+        head = _head(connection, branch)
+        if head is None:
+            raise _no_branch(connection, branch, "read")
+        return Commit(head, branch=branch)
 
 
 def branches(repository: Path) -> dict[str, str]:
@@ -98,7 +97,9 @@ def branches(repository: Path) -> dict[str, str]:
 
 
 def log(repository: Path, revision: str | None = None, *, limit: int | None = None) -> list[Commit]:
-    """Return the commits that lead to ``revision`` (a branch, tag or hash; None is the checked-out branch), newest first.
+    """Return the commits that lead to ``revision``, newest first.
+
+    ``revision`` is a branch, tag or hash; None is the checked-out branch. ``limit`` is the most that are returned.
 
     Raises:
         RevisionNotFound: there is nothing of this name.
@@ -300,8 +301,8 @@ class _Scratch:
             self._became = branch
         except ConnectionLost as error:
             raise OutcomeUnknown(
-                f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look whether "
-                "`dolt branch -v` shows it; if it does not, run the task again.",
+                f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look "
+                "whether `dolt branch -v` shows it; if it does not, run the task again.",
                 commit=commit,
                 branch=branch,
             ) from error
@@ -369,7 +370,8 @@ def _refuse_if_in_the_way(connection: Connection, branch: str, table: str) -> No
     attempt = f"look at the working set of branch {branch!r}"
     # One question for both, because the branch must be just this one: Dolt finds branches without regard to case.
     found = connection.rows(
-        "SELECT active_branch(), s.table_name, s.staged FROM (SELECT 1) one LEFT JOIN dolt_status s ON TRUE", attempt=attempt
+        "SELECT active_branch(), s.table_name, s.staged FROM (SELECT 1) one LEFT JOIN dolt_status s ON TRUE",
+        attempt=attempt,
     )
     if found[0][0] != branch:
         raise BranchNotFound(

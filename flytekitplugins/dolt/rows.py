@@ -1,7 +1,7 @@
 """Arrow columns as text that the server turns into exactly the same values: lines for LOAD DATA, VALUES for INSERT.
 
-Pure, and Arrow does the work: no Python object is made per value, but for bytes. Only the types that `codec.encode` gives
-are known here.
+Pure, and Arrow does the work: no Python object is made per value, but for bytes. Only the types that `codec.encode`
+gives are known here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def load_clause(arrow: pa.Table) -> str:
 
 
 def lines(arrow: pa.Table) -> Iterator[pa.Buffer]:
-    """Give the rows as tab-separated lines, some 64 thousand to a buffer, NULL as ``\\N``."""
+    r"""Give the rows as tab-separated lines, some 64 thousand to a buffer, NULL as ``\N``."""
     marked = [_needs_marks(column) for column in arrow.columns]
     for batch in arrow.to_batches(max_chunksize=_CHUNK_ROWS):
         if batch.num_rows:
@@ -42,11 +42,10 @@ def lines(arrow: pa.Table) -> Iterator[pa.Buffer]:
             yield _joined(fields)
 
 
-def insert_statements(
-    table: str, arrow: pa.Table, *, replacing: bool = False, size: int = 1 << 20
-) -> Iterator[str]:
+def insert_statements(table: str, arrow: pa.Table, *, replacing: bool = False, size: int = 1 << 20) -> Iterator[str]:
     """Give INSERT (or REPLACE) statements of about ``size`` characters: each value is a string literal, or NULL."""
-    head = f"{'REPLACE' if replacing else 'INSERT'} INTO {quote(table)} ({', '.join(map(quote, arrow.column_names))}) VALUES "
+    names = ", ".join(map(quote, arrow.column_names))
+    head = f"{'REPLACE' if replacing else 'INSERT'} INTO {quote(table)} ({names}) VALUES "
     batch: list[str] = []
     length = 0
     for row in _values(arrow):

@@ -139,7 +139,8 @@ class Branch(_Portable):
                 f"Cannot read {dict(d)!r} as a {cls.__name__}: its '_type' is {kind!r}. "
                 f"Known branch policies are {', '.join(sorted(policies))}."
             )
-        return _from_fields(policy, {k: v for k, v in d.items() if k != "_type"})
+        found: _V = _from_fields(policy, {k: v for k, v in d.items() if k != "_type"})
+        return found
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ class DoltConfig(_Portable):
     """Columns that make the key of a table created by this config; None (the default) makes a table without a key."""
 
     mode: str | None = field(default=None, kw_only=True)
-    """What a write does: ``"replace"`` all rows (the default), ``"append"``, or ``"upsert"`` rows by the table's key."""
+    """What a write does: ``"replace"`` all rows (the default), ``"append"``, or ``"upsert"`` rows by their key."""
 
     on_schema_change: str | None = field(default=None, kw_only=True)
     """What a write does when the frame does not fit the table: ``"refuse"`` (the default), ``"evolve"`` the table (add
@@ -270,7 +271,7 @@ class DoltConfig(_Portable):
         unknown = [name for name in args if name not in _OPTIONS]
         if unknown:
             raise InvalidConfig(
-                f"Cannot use {self!r}: io_args has {', '.join(map(repr, unknown))}. Known there are {', '.join(_OPTIONS)}."
+                f"Cannot use {self!r}: io_args has {', '.join(map(repr, unknown))}. Known are {', '.join(_OPTIONS)}."
             )
         chosen: dict[str, Any] = {}
         for name, allowed in _OPTIONS.items():
@@ -299,7 +300,8 @@ class DoltConfig(_Portable):
         given = {k: v for k, v in d.items() if v is not None}
         if isinstance(given.get("branch_conf"), Mapping):
             given["branch_conf"] = Branch.from_dict(given["branch_conf"])
-        return _from_fields(cls, given)
+        found: _V = _from_fields(cls, given)
+        return found
 
 
 @dataclass(frozen=True)
@@ -439,7 +441,8 @@ class DoltTable(_Rows):
             return NotImplemented
         if (self.config, self._commit, self._assigned) != (other.config, other._commit, other._assigned):
             return False
-        return not self._assigned or self._frame is other._frame or self._frame.equals(other._frame)
+        mine, theirs = self._frame, other._frame
+        return not self._assigned or mine is theirs or (mine is not None and theirs is not None and mine.equals(theirs))
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as a dataclass with eq is
 

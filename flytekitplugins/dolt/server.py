@@ -256,7 +256,7 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
             path=repository,
         )
     raise ServerFailed(
-        f"Cannot start a dolt sql-server for {str(repository)!r} with {str(dolt)!r}. The end of its log: {log or '(empty)'}",
+        f"Cannot start a dolt sql-server for {str(repository)!r} with {str(dolt)!r}. Its log ends: {log or '(empty)'}",
         path=repository,
     )
 

@@ -78,7 +78,7 @@ def _become_server(dolt: str, repository: Path, folder: Path) -> NoReturn:
         os.chdir(repository)
         argv = [dolt, "sql-server", "--config", str(folder / "config.yaml"), "--skip-root-user-initialization"]
         os.execv(dolt, argv)  # noqa: S606  # no shell is wanted
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # whatever it is, this copy of the process must end here
         os.write(2, f"cannot run {dolt}: {error}\n".encode())
     os._exit(127)
 

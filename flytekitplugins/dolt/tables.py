@@ -1,8 +1,8 @@
 """Rows of tables and queries, on a connection that is given: read them as Arrow, write a frame as them.
 
 What is read and which commit or branch it is on was decided before (`repository`); what a value looks like in SQL is
-decided in `codec` and `rows`, whether a frame fits in `gate`, which rows differ in `changes`. So this file is the traffic:
-ask what is there, fetch or send rows.
+decided in `codec` and `rows`, whether a frame fits in `gate`, which rows differ in `changes`. So this file is the
+traffic: ask what is there, fetch or send rows.
 """
 
 from __future__ import annotations
@@ -133,9 +133,7 @@ def _has_spans(connection: Connection, table: str, plan: _ReadPlan) -> bool:
     return bool(connection.rows(f"SELECT 1 FROM {quote(table)} WHERE {conditions} LIMIT 1", attempt=plan.attempt))
 
 
-def _plan_read(
-    connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]
-) -> _ReadPlan:
+def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]) -> _ReadPlan:
     attempt = f"read table {table!r}"
     existing = describe(connection, table)
     if existing is None:
@@ -284,7 +282,14 @@ def _rewrite(
     gate.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
     for statement in fitted.alterations:
         connection.run(statement, attempt=attempt)
-    _note(connection, table, codec.Encoded(encoded.arrow, codec.stored_as(encoded, fitted.arrow)), existing, options, altered=bool(fitted.alterations))
+    _note(
+        connection,
+        table,
+        codec.Encoded(encoded.arrow, codec.stored_as(encoded, fitted.arrow)),
+        existing,
+        options,
+        altered=bool(fitted.alterations),
+    )
     if options.mode == "append":
         _within_constraints(connection, attempt, lambda: _append(connection, table, fitted.arrow, attempt=attempt))
     elif options.mode == "upsert":
@@ -346,7 +351,7 @@ def _replace(connection: Connection, table: str, fitted: gate.Fitted, existing: 
 
 
 def _within_constraints(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
-    """Do ``work`` in one transaction, which the commit ends; where rows of other tables refer to these, look at the result.
+    """Do ``work`` in one transaction, which the commit ends; where other tables refer to these rows, ask at the end.
 
     A foreign key forbids to delete a row that is put back a moment later, so it is checked when all is done.
     """
@@ -365,9 +370,7 @@ def _within_constraints(connection: Connection, attempt: str, work: Callable[[],
         connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')", attempt=attempt)
 
 
-def _differences(
-    connection: Connection, table: str, new: pa.Table, existing: gate.Existing
-) -> changes.Changes | None:
+def _differences(connection: Connection, table: str, new: pa.Table, existing: gate.Existing) -> changes.Changes | None:
     """Return what differs between the table and the frame, or None where writing it all is better."""
     if not existing.sorts_as_arrow or any(column.generated for column in existing.columns):
         return None
@@ -403,9 +406,7 @@ def _put(connection: Connection, table: str, arrow: pa.Table, existing: gate.Exi
         _append(connection, table, arrow, attempt=attempt, replacing=True)
 
 
-def _append(
-    connection: Connection, table: str, arrow: pa.Table, *, attempt: str, replacing: bool = False
-) -> None:
+def _append(connection: Connection, table: str, arrow: pa.Table, *, attempt: str, replacing: bool = False) -> None:
     if not arrow.num_rows:
         return
     folder = connection.shared_folder()

@@ -21,7 +21,7 @@ from flytekit.models.literals import Binary, Literal, Scalar
 from flytekit.models.types import LiteralType, SimpleType
 from google.protobuf.json_format import MessageToDict
 
-from .errors import DoltError, InvalidConfig, NotInTask
+from .errors import InvalidConfig, NotInTask
 from .schema import Branch, DoltConfig, DoltTable, NewBranch, SerialBranch
 
 if TYPE_CHECKING:
@@ -55,12 +55,11 @@ class _ValueTransformer(TypeTransformer[_T]):
             ValueError: it is no type of ours, which tells flytekit to ask the next transformer.
         """
         if literal_type.simple == SimpleType.STRUCT and (literal_type.metadata or {}).get(_TAG) == self.name:
-            return self.python_type
+            found: type[_T] = self.python_type
+            return found
         raise ValueError(f"{literal_type} is not a {self.name}")
 
-    def to_literal(
-        self, ctx: FlyteContext, python_val: _T, python_type: type[_T], expected: LiteralType
-    ) -> Literal:
+    def to_literal(self, ctx: FlyteContext, python_val: _T, python_type: type[_T], expected: LiteralType) -> Literal:
         """Return the value as a literal with sorted keys, so that equal values are equal bytes.
 
         Raises:
@@ -77,11 +76,13 @@ class _ValueTransformer(TypeTransformer[_T]):
 
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[_T]) -> _T:
         """Return the value that a literal holds; literals of the earlier plugin (a JSON struct) are read too."""
-        return self.python_type.from_dict(_payload(lv, self.name))
+        value: _T = self.python_type.from_dict(_payload(lv, self.name))
+        return value
 
     def from_binary_idl(self, binary_idl_object: Binary, expected_python_type: type[_T]) -> _T:
         """Return the value that flytekit took out of a larger one (an attribute of a dataclass)."""
-        return self.python_type.from_dict(msgpack.unpackb(binary_idl_object.value))
+        value: _T = self.python_type.from_dict(msgpack.unpackb(binary_idl_object.value))
+        return value
 
 
 class DoltConfigTransformer(_ValueTransformer[DoltConfig]):
@@ -102,7 +103,7 @@ class DoltConfigTransformer(_ValueTransformer[DoltConfig]):
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltConfig]) -> DoltConfig:
         """Return the config, also out of the literal of a table."""
         payload = _payload(lv, self.name)
-        return DoltConfig.from_dict(payload["config"] if "config" in payload else payload)
+        return DoltConfig.from_dict(payload.get("config", payload))
 
 
 class DoltTableTransformer(_ValueTransformer[DoltTable]):

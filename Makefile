@@ -1,0 +1,70 @@
+# One word for each thing a developer does; `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+TIMED := tools/timed.sh
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## make .venv with this package, its tools and a dolt that fits; nothing the second time
+	@PYTHON="$(PYTHON)" tools/setup.sh
+
+.PHONY: quickstart
+quickstart: setup ## run the quickstart twice and show what Dolt recorded
+	@echo "1. The quickstart writes a table into a new repository, examples/foo:"
+	@$(BIN)/python examples/quickstart_example.py 1
+	@echo "2. It runs again with another value:"
+	@$(BIN)/python examples/quickstart_example.py 2
+	@echo "3. The last run is the last commit. dolt log -n 1:"
+	@cd examples/foo && "$$(<../../.venv/dolt-path)" log -n 1 | cat
+	@echo "4. It changed these rows. dolt diff HEAD^ HEAD rabbits:"
+	@cd examples/foo && "$$(<../../.venv/dolt-path)" diff HEAD^ HEAD rabbits | cat
+
+.PHONY: test
+test: setup ## everything that must pass: lint, types, import contracts and all tests
+	@if [[ -d tests/sqlalchemy ]]; then tools/install_mariadb.sh; fi
+	@$(TIMED) format $(BIN)/ruff format --check .
+	@$(TIMED) lint $(BIN)/ruff check .
+	@$(TIMED) types $(BIN)/mypy
+	@$(TIMED) "import contracts" $(BIN)/lint-imports
+	@if [[ -d tests/sqlalchemy ]]; then $(TIMED) "tests of the SQLAlchemy plugin" $(BIN)/pytest tests/sqlalchemy; fi
+	@$(TIMED) tests $(BIN)/pytest tests --ignore=tests/sqlalchemy
+
+.PHONY: check
+check: setup ## the quick round before a commit: as test, without the slow tests
+	@$(TIMED) format $(BIN)/ruff format --check .
+	@$(TIMED) lint $(BIN)/ruff check .
+	@$(TIMED) types $(BIN)/mypy
+	@$(TIMED) "import contracts" $(BIN)/lint-imports
+	@$(TIMED) "tests that are not slow" $(BIN)/pytest -m "not slow" --ignore=tests/sqlalchemy
+
+.PHONY: fmt
+fmt: setup ## format the code and mend what the linter can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --exit-zero .
+
+.PHONY: lint
+lint: setup ## check the code's form and the import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+
+.PHONY: type
+type: setup ## check the types
+	@$(BIN)/mypy
+
+.PHONY: bench
+bench: setup ## run the benchmarks
+	@$(BIN)/python -m benchmarks
+
+.PHONY: clean
+clean: ## remove everything that make made here; the built dolt stays in the user's cache
+	@rm -rf .venv build dist *.egg-info packaging/dolt-bin/build packaging/dolt-bin/*.egg-info examples/foo
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
