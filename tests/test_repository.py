@@ -45,7 +45,7 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
     UncommittedChanges,
 )
-from flytekitplugins.dolt.repository import Written, branches, locate, log, resolve, write
+from flytekitplugins.dolt.repository import Written, branches, locate, log, write
 from flytekitplugins.dolt.schema import SCRATCH_PREFIX
 
 Dolt = Callable[..., str]
@@ -465,8 +465,6 @@ def test_reading_never_makes_a_branch(repo: Path) -> None:
         for source in ({"tablename": "users"}, {"sql": "select * from users"}):
             with pytest.raises(BranchNotFound, match="Cannot read branch 'run/1'"):
                 frames.read(DoltConfig(str(repo), **source, branch_conf=policy))
-        with connect(repo) as connection, pytest.raises(BranchNotFound, match="Cannot read branch 'run/1'"):
-            resolve(connection, policy)
     assert state(repo) == before
 
 

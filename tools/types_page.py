@@ -1,0 +1,160 @@
+"""Writes docs/types.md: what becomes of each dtype, found out by asking the codec. `--check` only compares.
+
+The table is made by running `codec.encode`, `codec.sql_types` and `codec.decode` on one small column of each kind, so the
+page cannot say anything that the code does not do. Round trips through a real server are held by the tests.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import decimal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from flytekitplugins.dolt import codec, gate
+from flytekitplugins.dolt.errors import UnsupportedFrame
+
+PAGE = Path(__file__).parent.parent / "docs" / "types.md"
+
+D = decimal.Decimal
+NOON = pd.Timestamp("2020-01-01 12:00")
+
+
+def arrow(values: list[Any], kind: pa.DataType) -> Any:
+    """Return a pandas column backed by Arrow."""
+    return pd.array(pa.array(values, kind), dtype=pd.ArrowDtype(kind))
+
+
+STORED: dict[str, Any] = {
+    "`int8` ... `int64`": pd.Series([1], dtype="int64"),
+    "`uint8` ... `uint64`": pd.Series([1], dtype="uint64"),
+    "`Int8` ... `UInt64` (nullable)": pd.Series([1, None], dtype="Int64"),
+    "`float64`": pd.Series([0.5, None]),
+    "`float16`, `float32`": pd.Series([0.5], dtype="float32"),
+    "`Float32`, `Float64` (nullable)": pd.Series([0.5, None], dtype="Float64"),
+    "`bool`": pd.Series([True]),
+    "`boolean` (nullable)": pd.Series([True, None], dtype="boolean"),
+    "`str` (pandas 3)": pd.Series(["x"]),
+    "`object` of text": pd.Series(["x", None], dtype=object),
+    "`string` (nullable)": pd.Series(["x", None], dtype="string[pyarrow]"),
+    "text of more than 4,096 characters": pd.Series(["x" * 5000]),
+    "`object` of int, float or bool": pd.Series([1, None], dtype=object),
+    "`datetime64[us]`": pd.Series([NOON]).astype("datetime64[us]"),
+    "`datetime64` in s, ms, ns": pd.Series([NOON]).astype("datetime64[ns]"),
+    "`datetime64` with a time zone": pd.Series([NOON])
+    .dt.tz_localize("Europe/Berlin")
+    .astype("datetime64[us, Europe/Berlin]"),
+    "`object` of `date`": pd.Series([dt.date(2020, 1, 1)]),
+    "`object` of `time`": pd.Series([dt.time(12)]),
+    "`timedelta64`": pd.Series([pd.Timedelta(1, "s")]).astype("timedelta64[us]"),
+    "`object` of `Decimal`": pd.Series([D("1.50")]),
+    "`object` of `bytes`": pd.Series([b"x"]),
+    "bytes of more than 4,096": pd.Series([b"x" * 5000]),
+    "`category` of text, numbers, booleans": pd.Series(pd.Categorical(["b", "a"], categories=["b", "a"])),
+    "`object` of lists and dictionaries": pd.Series([[1, {"a": None}]]),
+    "`int64[pyarrow]` and the other numbers": pd.Series(arrow([1, None], pa.int64())),
+    "`string[pyarrow]` backed by Arrow": pd.Series(arrow(["x"], pa.string())),
+    "`timestamp[us, tz][pyarrow]`": pd.Series(arrow([NOON], pa.timestamp("us", "Asia/Tokyo"))),
+    "`decimal128(10, 2)[pyarrow]`": pd.Series(arrow([D("1.50")], pa.decimal128(10, 2))),
+    "`list`, `struct` of Arrow": pd.Series(arrow([[1]], pa.list_(pa.int64()))),
+}
+
+REFUSED: dict[str, Any] = {
+    "infinity": pd.Series([float("inf")]),
+    "text with NUL": pd.Series(["a\0b"]),
+    "nanoseconds that are not zero": pd.Series([pd.Timestamp("2020-01-01 00:00:00.000000001")]),
+    "years before 1000": pd.Series([dt.date(999, 1, 1)]),
+    "several types in one column": pd.Series([1, "x"], dtype=object),
+    "complex numbers": pd.Series([1j]),
+    "intervals": pd.Series(pd.interval_range(0, 1)),
+    "periods": pd.Series(pd.period_range("2020", periods=1, freq="D")),
+    "sparse columns": pd.Series(pd.arrays.SparseArray([0, 1])),
+    "tuples and sets": pd.Series([(1, 2)]),
+    "decimals of more than 30 places": pd.Series([D("0." + "1" * 31)]),
+}
+
+HEAD = """\
+# Types
+
+What becomes of a column, and what comes back. Made by `python tools/types_page.py` out of the code itself; do not edit.
+
+Every value comes back exactly, or the whole frame is refused with the column, the first bad row and what to do. NaN, NaT,
+NA and None are all NULL, and NULL comes back as the missing value of the column's dtype.
+
+| column | SQL type | noted | comes back as |
+|---|---|---|---|
+"""
+
+MIDDLE = """
+*Noted* is what SQL types cannot carry: the dtype, the levels of a category, the time zone, the index. It is kept in the
+comment of the table (behind a comment of your own, if there is one), so it is versioned, merged and cloned with the table;
+other programs do not mind it. A table without notes, made by somebody else, reads as its SQL types say. On Dolt 1.83 an
+`ALTER TABLE ... MODIFY COLUMN` by somebody else drops the comment, and the table then reads so, too.
+
+The width of text is the same for all columns of a table: 16,000 characters, divided by the number of columns of text or
+bytes, and at most 4,096. Longer values make the column LONGTEXT or LONGBLOB.
+
+## Refused
+
+| column | what the error says |
+|---|---|
+"""
+
+TAIL = """
+## Names, index, order
+
+Column names are non-empty strings of at most 64 characters that differ in more than case; spaces, reserved words, quotes
+and all scripts are fine.
+
+A named index (of any number of levels) is stored as columns, which may be the primary key, and comes back as the index. An
+unnamed index is not stored if it is 0, 1, 2, ...; any other unnamed index is refused, or dropped with `index="drop"`.
+
+A table with a primary key reads in the order of the key, one without in one stable order. `order_by=[...]` chooses.
+`keep_order=True` keeps the frame's own order in a column `_flyte_row`; a row inserted in the middle then changes all rows
+behind it, in diffs and on disk.
+
+## Existing tables
+
+A frame has to fit the table that is there: no column missing, none more, each of the table's type, each value held exactly.
+A narrower type is fine as long as every value fits (int64 into `int`, text into `varchar(20)`). `on_schema_change="evolve"`
+adds columns and widens types, `"replace"` makes a new table. Keys, indexes, constraints and comments survive a rewrite.
+"""
+
+
+def stored_row(label: str, series: Any) -> str:
+    """Return the line for one kind of column."""
+    frame = pd.DataFrame({"v": series})
+    encoded = codec.encode(frame)
+    sql_type = codec.sql_types(encoded.arrow, ())["v"]
+    back = codec.decode(encoded.arrow, encoded.notes)
+    pd.testing.assert_frame_equal(back, frame)
+    gate.fit(encoded.arrow, [gate.Column("v", sql_type, True, False)], table="t", new_types={})
+    note = ", ".join(encoded.notes.columns.get("v", {})) or "-"
+    return f"| {label} | `{sql_type.upper()}` | {note} | `{back.v.dtype}` |\n"
+
+
+def refused_row(label: str, series: Any) -> str:
+    """Return the line for one kind of column that cannot be stored."""
+    try:
+        codec.encode(pd.DataFrame({"v": series}))
+    except UnsupportedFrame as error:
+        return f"| {label} | {str(error).replace('|', ' ')} |\n"
+    raise AssertionError(f"{label} is not refused")
+
+
+def page() -> str:
+    """Return the whole page."""
+    stored = "".join(stored_row(label, series) for label, series in STORED.items())
+    refused = "".join(refused_row(label, series) for label, series in REFUSED.items())
+    return HEAD + stored + MIDDLE + refused + TAIL
+
+
+if __name__ == "__main__":
+    if "--check" not in sys.argv:
+        PAGE.write_text(page())
+    elif PAGE.read_text() != page():
+        sys.exit("docs/types.md is not what the code does any more: run python tools/types_page.py")
