@@ -1,4 +1,4 @@
-"""What README and docs say is so: programs print what stands there, pages are true to the code, links lead somewhere."""
+"""What README and docs say is so: programs print what stands there, pages are true to the code."""
 
 from __future__ import annotations
 

@@ -117,6 +117,13 @@ class TestIter:
             break
         assert len(read(config("t"))) == 50_000
 
+    def test_it_opens_as_arrow(self, config: Config) -> None:
+        """open() gives a record batch reader with the rows in batches."""
+        table = write(config("t", primary_key=["id"]), pd.DataFrame({"id": range(10_000), "s": "x"}))
+        with table.open(batch_rows=3000, columns=["id"]) as reader:
+            assert reader.schema.names == ["id"]
+            assert reader.read_all().column("id").to_pylist() == list(range(10_000))
+
     def test_a_query_has_no_parts(self, config: Config) -> None:
         """The rows of a query come by data."""
         table = frames.resolve(DoltTable(config=config(sql="select 1")))

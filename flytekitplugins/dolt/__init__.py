@@ -29,8 +29,10 @@ from .transformer import register
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     import pandas as pd
+    from pyarrow import RecordBatchReader
 
     from .binary import create_repository
     from .frames import read, write
@@ -72,6 +74,14 @@ def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> I
     return scan(table, batch_rows=batch_rows, columns=columns)
 
 
+def _reader(
+    table: DoltTable, batch_rows: int, columns: Sequence[str] | None
+) -> AbstractContextManager[RecordBatchReader]:
+    from .frames import reader
+
+    return reader(table, batch_rows=batch_rows, columns=columns)
+
+
 def _warn_of_conflict() -> None:
     """Say so if the earlier plugin, whose files have the same names, is installed as well."""
     try:
@@ -87,5 +97,6 @@ def _warn_of_conflict() -> None:
 
 DoltTable.fetch = staticmethod(_fetch)
 DoltTable.scan = staticmethod(_scan)
+DoltTable.reader = staticmethod(_reader)
 register()
 _warn_of_conflict()

@@ -7,6 +7,7 @@ configs. `transformer` uses the same functions, so a task and a script store and
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from . import repository, tables
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import pandas as pd
+    import pyarrow as pa
 
     from .engine import Connection
 
@@ -102,6 +104,24 @@ def fetch(table: DoltTable) -> pd.DataFrame:
 
 def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
     """Give the rows of a table at its commit in frames of about ``batch_rows`` rows."""
+    with _parts(table, batch_rows, columns) as parts:
+        for part in parts:
+            yield part.to_frame()
+
+
+@contextmanager
+def reader(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatchReader]:
+    """Give the rows of a table at its commit as Arrow batches of about ``batch_rows`` rows."""
+    import pyarrow as pa
+
+    with _parts(table, batch_rows, columns) as parts:
+        first = next(parts).arrow
+        batches = (batch for arrow in chain([first], (part.arrow for part in parts)) for batch in arrow.to_batches())
+        yield pa.RecordBatchReader.from_batches(first.schema, batches)
+
+
+@contextmanager
+def _parts(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> Iterator[Iterator[tables.Read]]:
     options = table.config.options()
     if table.config.tablename is None:
         raise InvalidConfig(f"Cannot read {table!r} in parts: it is a query. Use its data, or LIMIT in the query.")
@@ -115,8 +135,7 @@ def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) ->
             order_by=options.get("order_by", ()),
         ) as parts,
     ):
-        for part in parts:
-            yield part.to_frame()
+        yield parts
 
 
 @contextmanager

@@ -21,7 +21,10 @@ from mashumaro.types import SerializableType
 from .errors import InvalidConfig, InvalidName
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import pandas as pd
+    from pyarrow import RecordBatchReader
 
     Frame = pd.DataFrame
 else:
@@ -344,6 +347,7 @@ class _Rows(_Portable):
         # Read the rows at the commit, whole or in parts; plugged in by the package.
         fetch: ClassVar[Callable[[DoltTable], Frame]]
         scan: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], Iterator[Frame]]]
+        reader: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], AbstractContextManager[RecordBatchReader]]]
 
 
 @dataclass(repr=False, eq=False)
@@ -394,6 +398,18 @@ class DoltTable(_Rows):
             DoltError: one of the others, see `flytekitplugins.dolt.errors`.
         """
         return DoltTable.scan(self, batch_rows, columns)
+
+    def open(
+        self, batch_rows: int = 65_536, *, columns: Sequence[str] | None = None
+    ) -> AbstractContextManager[RecordBatchReader]:
+        """Give the rows as a `pyarrow.RecordBatchReader` in the types of the table, for use in a ``with`` block.
+
+        Nothing that was noted about the frame (categories, time zones, index) is restored: `iter` and `data` do that.
+
+        Raises:
+            InvalidConfig: the table is not resolved to a commit, or is a query (whose rows come by `data`).
+        """
+        return DoltTable.reader(self, batch_rows, columns)
 
     def written(self, commit: Commit) -> None:
         """Note that `data` is now stored in ``commit``; for the code that stored it."""
