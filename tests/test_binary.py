@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -266,6 +267,17 @@ def test_asking_the_version_leaves_the_home_alone(nowhere: Path, home: Path, rea
     assert binary.version(real) >= (1, 83, 0)
     assert list(home.iterdir()) == []
     assert (nowhere / "cache").is_dir()
+
+
+def test_nothing_stays_in_the_temporary_folder(nowhere: Path, real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `dolt` itself leaves behind is cleared away after asking its version and making a repository."""
+    temporary = nowhere / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("DOLT_BIN", str(real))
+    binary.create_repository(nowhere / "r")
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.usefixtures("nowhere")

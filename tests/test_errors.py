@@ -197,9 +197,9 @@ PROVOKED: list[tuple[type[DoltError], str, tuple[str, ...]]] = [
 
 # Words that have a test of their own below, or cannot be brought about, with the reason.
 ELSEWHERE = {
-    "serialization failure": "needs two sessions",
+    "serialization failure": "needs two connections",
     "cannot fast forward from": "needs a result, not an error",
-    "dataset head is not ancestor": "Dolt says so when two sessions move one branch in the same millisecond",
+    "dataset head is not ancestor": "Dolt says so when two connections move one branch in the same millisecond",
     "database is read only": "needs a repository that another process holds",
     "read-only file system": "needs a file system that turns read-only under a running server",
     "duplicate entry": "MySQL's words, kept for servers that follow it",

@@ -384,7 +384,8 @@ def private_root(config: dict[str, str] | None = None) -> Iterator[dict[str, str
         folder = Path(root) / ".dolt"
         folder.mkdir()
         (folder / "config_global.json").write_text(json.dumps({**(config or {}), **silent}), "utf-8")
-        yield {**os.environ, "DOLT_ROOT_PATH": root, "DOLT_DISABLE_EVENT_FLUSH": "1"}
+        # TMPDIR: each `dolt` process leaves a file in the temporary folder; here it goes with the rest
+        yield {**os.environ, "DOLT_ROOT_PATH": root, "DOLT_DISABLE_EVENT_FLUSH": "1", "TMPDIR": root}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -130,11 +131,11 @@ class Connection:
                 self._raw.decoders, self._raw.use_unicode = decoders, encoding
 
     def shared_folder(self) -> Path | None:
-        """Return the folder from which this server loads files and into which we may write, or None; asked once."""
-        if self._folder is _UNKNOWN:
+        """Return the folder from which this server loads files and into which we may write, or None."""
+        if self._folder is _UNKNOWN:  # the server is asked once, the folder each time: somebody may have removed it
             (folder,) = self.rows("SELECT @@secure_file_priv", attempt="ask for the server's file folder")[0]
-            self._folder = Path(folder) if folder and _is_ours(Path(folder)) else None
-        return self._folder
+            self._folder = Path(folder) if folder else None
+        return self._folder if self._folder is not None and _is_ours(self._folder) else None
 
     def load(
         self,
@@ -196,7 +197,10 @@ def _from_pymysql(error: pymysql.err.MySQLError, attempt: str) -> DoltError:
 def _connectorx_errors(attempt: str) -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
+    except BaseException as error:
+        # A stream that breaks between two batches comes as a Rust panic, which is no Exception and has no public class.
+        if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
+            raise
         raise _from_connectorx(str(error), attempt) from error
 
 
@@ -214,7 +218,7 @@ def _from_connectorx(said: str, attempt: str) -> DoltError:
     code, _, text = rest.partition(" ")
     if found and code.isdigit():
         return from_server(int(code), text.partition("): ")[2].removesuffix(" }"), attempt=attempt)
-    if "DriverError" in said or "IoError" in said or "onnection" in said:
+    if any(word in said for word in ("DriverError", "IoError", "CodecError", "onnection")):
         return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
     return QueryFailed(f"Cannot {attempt}: the transport says {said!r}.", server_message=said, code=0)
 
@@ -279,6 +283,13 @@ class _Pool:
         served = [name for (name,) in connection.rows("SHOW DATABASES", attempt=attempt)]
         own = [name for name in served if name not in ("information_schema", "mysql")]
         folder = self._repository.name
+        if own in ([], [""], [folder]) and (re.search("[:@]", folder) or folder in ("information_schema", "mysql")):
+            raise ServerFailed(
+                f"Cannot {attempt}: Dolt names the database for the folder, and a database called {folder!r} cannot be "
+                "reached. Give the repository's folder a name without ':' and '@' that is not 'mysql' or "
+                "'information_schema'.",
+                path=self._repository,
+            )
         for name in (folder, folder.replace("-", "_")):
             if name in own:
                 return name

@@ -9,6 +9,7 @@ one writer after the other. The only file with Dolt's procedures and system tabl
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import time
@@ -110,34 +111,23 @@ def log(repository: Path, revision: str | None = None, *, limit: int | None = No
         known = _heads(connection)
         start = known.get(revision or branch, revision or branch)
         rows = connection.rows(
-            "SELECT l.commit_hash, l.committer, l.email, DATE_FORMAT(l.date, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), l.message"
-            f" FROM DOLT_LOG(%s) l{'' if limit is None else f' LIMIT {int(limit)}'}",
+            "SELECT l.commit_hash, l.parents, l.committer, l.email,"
+            " DATE_FORMAT(l.date, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), l.message"
+            f" FROM DOLT_LOG(%s, '--parents') l{'' if limit is None else f' LIMIT {int(limit)}'}",
             start,
             attempt=attempt,
         )
-        hashes = [row[0] for row in rows]
-        parents: dict[str, list[str]] = {}
-        if hashes:
-            found = connection.rows(
-                "SELECT commit_hash, parent_hash FROM dolt_commit_ancestors WHERE commit_hash IN %s"
-                " ORDER BY parent_index",
-                hashes,
-                attempt=attempt,
-            )
-            for commit, parent in found:
-                if parent is not None:
-                    parents.setdefault(commit, []).append(parent)
         own = revision if revision in known else branch if revision is None else None
         return [
             Commit(
                 hash_,
                 branch=own,
-                parents=tuple(parents.get(hash_, ())),
+                parents=tuple(parents.split(", ")) if parents else (),
                 author=f"{name} <{email}>",
                 date=f"{date}Z",
                 message=message,
             )
-            for hash_, name, email, date, message in rows
+            for hash_, parents, name, email, date, message in rows
         ]
 
 
@@ -260,7 +250,7 @@ def _write_once(
         if not exists:
             scratch.become(target.branch, commit or start)
         elif commit is not None:
-            _fast_forward(connection, target.branch, scratch.name, commit, table)
+            _fast_forward(connection, target.branch, start, scratch.name, commit, table)
     return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
 
 
@@ -334,9 +324,11 @@ def _commit(connection: Connection, message: str, author: str, *, attempt: str) 
     return str(rows[0][0]) if rows else None
 
 
-def _fast_forward(connection: Connection, branch: str, scratch: str, commit: str, table: str) -> None:
-    """Move ``branch`` to ``commit``, which ``scratch`` points to, or change nothing."""
+def _fast_forward(connection: Connection, branch: str, start: str, scratch: str, commit: str, table: str) -> None:
+    """Move ``branch`` from ``start`` to ``commit``, which ``scratch`` points to, or change nothing."""
     attempt = f"publish table {table!r} on branch {branch!r}"
+    if _head(connection, branch) != start:  # also when it was set back or deleted, which Dolt would not refuse
+        raise HeadMoved(f"Cannot {attempt}: the branch was moved meanwhile.", branch=branch)
     connection.use(branch, attempt=attempt)
     connection.run("START TRANSACTION", attempt=attempt)
     _refuse_if_in_the_way(connection, branch, table)
@@ -370,7 +362,7 @@ def _refuse_if_in_the_way(connection: Connection, branch: str, table: str) -> No
     attempt = f"look at the working set of branch {branch!r}"
     # One question for both, because the branch must be just this one: Dolt finds branches without regard to case.
     found = connection.rows(
-        "SELECT active_branch(), s.table_name, s.staged FROM (SELECT 1) one LEFT JOIN dolt_status s ON TRUE",
+        "SELECT active_branch(), s.table_name, s.staged, s.status FROM (SELECT 1) one LEFT JOIN dolt_status s ON TRUE",
         attempt=attempt,
     )
     if found[0][0] != branch:
@@ -379,9 +371,12 @@ def _refuse_if_in_the_way(connection: Connection, branch: str, table: str) -> No
             "Rename one of them.",
             branch=branch,
         )
-    status = [(name, is_staged) for _, name, is_staged in found if name is not None]
-    staged = sorted({name for name, is_staged in status if is_staged})
-    dirty = sorted({name for name, _ in status if name.casefold() == table.casefold()})
+    status = [row[1:] for row in found if row[1] is not None]
+    staged = sorted({name for name, is_staged, _ in status if is_staged})
+    # Dolt 1.83 fails to move a branch under a dropped or renamed table: "chunk 000... required but not found".
+    dirty = sorted(
+        {name for name, _, kind in status if name.casefold() == table.casefold() or kind in ("deleted", "renamed")}
+    )
     state = "staged" if staged else "uncommitted" if dirty else None
     if state:
         tables = staged or dirty
@@ -399,7 +394,8 @@ def _locked(connection: Connection, repository: Path, branch: str, timeout_s: fl
     """Hold the lock of ``branch`` on its server; it is let go with the connection, whatever happens."""
     name = hashlib.sha256(f"{connection.database}/{branch}".encode()).hexdigest()[:40]
     attempt = f"lock branch {branch!r}"
-    if connection.rows("SELECT GET_LOCK(%s, %s)", name, timeout_s, attempt=attempt) != [(1,)]:
+    # Dolt rounds to whole seconds, and short waits to none.
+    if connection.rows("SELECT GET_LOCK(%s, %s)", name, math.ceil(timeout_s), attempt=attempt) != [(1,)]:
         raise RepositoryBusy(
             f"Cannot write to branch {branch!r} of {str(repository)!r}: another writer holds it for more than "
             f"{timeout_s:g} s. Wait for it, or give the task a NewBranch(...) of its own.",

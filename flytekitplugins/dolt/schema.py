@@ -46,7 +46,7 @@ _BRANCH_TRAPS = (
     (re.compile(r"/\.|\.lock(/|$)"), "no part of it may start with '.' or end with '.lock'"),
     (re.compile(r"^[0-9a-v]{32}$"), "32 characters of 0-9a-v would read as a commit hash"),
 )
-_TABLE_NAME = re.compile(r"^[\w$](?:[\w$.-]*[\w$-])?$")
+_TABLE_NAME = re.compile(r"^[\w$](?:[\w$.-]*[\w$-])?\Z")
 
 
 def check_branch_name(name: object) -> str:
@@ -61,7 +61,7 @@ def check_branch_name(name: object) -> str:
     found: str | None = None
     if not isinstance(name, str) or not name:
         found = "a branch name is a non-empty string"
-    elif name in _RESERVED_BRANCHES:
+    elif name.upper() in _RESERVED_BRANCHES:
         found = "that word has a meaning of its own"
     elif name.startswith(SCRATCH_PREFIX):
         found = f"names under {SCRATCH_PREFIX!r} are for this package's own scratch branches"

@@ -26,10 +26,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import binary
-from .errors import RepositoryBusy, RepositoryReadOnly, ServerFailed
+from .errors import RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
 
 IDLE_S = float(os.environ.get("FLYTE_DOLT_IDLE_S", "5"))
 """Seconds without use after which this process lets go of a server."""
+
+ONE_START_S = 5.0
+"""Seconds that one start may take at least, whatever the deadline, so that the server can say why it does not serve."""
 
 START_TIMEOUT_S = 30.0
 """Seconds a start may take in all, waiting for another process to let go of the repository included."""
@@ -199,7 +202,22 @@ def running(repository: Path) -> Address | None:
         address = Address(int(pid), int(port), password.strip())
     except (OSError, ValueError):
         return None
-    return address if _answers(address) else None
+    return address if _is_open(repository) and _answers(address) else None
+
+
+def _is_open(repository: Path) -> bool:
+    """Whether a Dolt process has the repository open; while none has, a notice says nothing."""
+    try:
+        fd = os.open(repository / ".dolt" / "noms" / "LOCK", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def _answers(address: Address) -> bool:
@@ -207,7 +225,7 @@ def _answers(address: Address) -> bool:
         os.kill(address.pid, 0)
         with socket.create_connection((address.host, address.port), timeout=5) as connection:
             return bool(connection.recv(1))
-    except OSError:
+    except (OSError, OverflowError):
         return False
 
 
@@ -230,7 +248,7 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
         port = _free_port()
         _configure(folder, repository, port)
         with _supervise(dolt, repository, folder) as process:
-            address = _await(process, repository, port, deadline)
+            address = _await(process, repository, port, max(deadline, time.monotonic() + ONE_START_S))
             if address is not None:
                 return address
         log = _tail(folder / "server.log")
@@ -253,6 +271,12 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
         raise RepositoryReadOnly(
             f"Cannot open the repository {str(repository)!r}: its folder cannot be written to, which Dolt needs even "
             "for reading. Copy it to a writable folder, or mend its permissions.",
+            path=repository,
+        )
+    if "corrupted journal" in log or "data loss detected" in log:
+        raise RepositoryDamaged(
+            f"Cannot open the repository {str(repository)!r}: Dolt says that its stored data is not whole. Stop "
+            f"writing to it and run `dolt fsck` there. The end of the log: {log}",
             path=repository,
         )
     raise ServerFailed(
@@ -278,7 +302,8 @@ def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subproces
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DOLT_")}
     process = subprocess.Popen(  # noqa: S603  # our own script, arguments are paths
         [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
-        env=kept | {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "DOLT_DISABLE_EVENT_FLUSH": "1"},
+        env=kept
+        | {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "DOLT_DISABLE_EVENT_FLUSH": "1", "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -397,6 +422,7 @@ def _forget() -> None:
     for use in _uses.values():
         if use._held is not None:
             os.close(use._held)
+            use._held = None  # a block that was open at the fork must not close another's descriptor
     _uses.clear()
 
 
