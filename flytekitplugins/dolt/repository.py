@@ -321,6 +321,8 @@ def _commit(connection: Connection, message: str, author: str, *, attempt: str) 
         # Nothing is different, or the user's dolt_ignore names the table: it was asked for by name, so it is taken.
         connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
         rows = connection.rows(save.replace("'-A', ", ""), author, message, attempt=attempt)
+    # Dolt's commit leaves the transaction open, and the connection would go on seeing the branches of its beginning.
+    connection.run("COMMIT", attempt=attempt)
     return str(rows[0][0]) if rows else None
 
 
