@@ -109,6 +109,7 @@ def test_the_stored_content_is_that_of_a_full_rewrite(
     name = f"t{next(COUNTER)}"
     with connect(shared) as connection:
         tables.write(connection, name, old, options)
+        connection.run("COMMIT", attempt="end the first write")
         existing = tables.describe(connection, name)
         assert existing is not None
         found = tables._differences(connection, name, tables.codec.encode(new).arrow, existing)

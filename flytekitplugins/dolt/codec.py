@@ -634,7 +634,7 @@ def _noted(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
     if dtype == "object":
         return _as_objects(column, note)
     if dtype.startswith("timedelta64["):
-        return column.cast(pa.duration(dtype[12:-1])).to_pandas().astype(dtype)
+        return _as_duration(column, dtype[12:-1]).to_pandas().astype(dtype)
     if dtype.startswith("datetime64["):
         return _as_datetimes(column, dtype)
     return _as_dtype(column, pd.api.types.pandas_dtype(dtype))
@@ -662,6 +662,11 @@ def _exact(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     return narrow
 
 
+def _as_duration(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
+    # The table's column may be a narrower integer, which Arrow makes no duration of.
+    return column.cast(pa.int64()).cast(pa.duration(unit))
+
+
 def _as_arrow(column: pa.ChunkedArray, kind: pa.DataType, note: Mapping[str, Any]) -> pa.ChunkedArray:
     if pa.types.is_nested(kind):
         values = [None if text is None else json.loads(text) for text in column.to_pylist()]
@@ -670,6 +675,8 @@ def _as_arrow(column: pa.ChunkedArray, kind: pa.DataType, note: Mapping[str, Any
         return pc.assume_timezone(column, "UTC").cast(kind)
     if pa.types.is_dictionary(kind):
         return column.cast(kind.value_type).dictionary_encode().cast(kind)
+    if pa.types.is_duration(kind):
+        return _as_duration(column, kind.unit)
     return column.cast(kind)
 
 
@@ -690,7 +697,7 @@ def _as_objects(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
     if "zone" in note:
         column = pc.assume_timezone(column, "UTC").cast(pa.timestamp("us", note["zone"]))
     if "unit" in note:
-        column = column.cast(pa.duration(note["unit"]))
+        column = _as_duration(column, note["unit"])
     return pd.Series(column.to_pylist(), dtype=object)
 
 

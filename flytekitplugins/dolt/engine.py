@@ -334,7 +334,9 @@ def connect(repository: Path) -> Iterator[Connection]:
 def _checked_out(repository: Path, address: server.Address) -> Connection:
     connection = _pool(repository, address).take()
     try:
-        connection.run("ROLLBACK", attempt="reach the dolt sql-server")  # nobody's view of yesterday; and a sign of life
+        connection.run(
+            "ROLLBACK", attempt="reach the dolt sql-server"
+        )  # nobody's view of yesterday; and a sign of life
         connection.use(None, attempt="reach the dolt sql-server")
     except BaseException:
         connection.close()
