@@ -243,7 +243,8 @@ def _write_once(
     start, exists = _start(connection, target)
     if exists:
         # Asked before the work, to refuse early; moving the branch asks again.
-        _go_and_refuse(connection, target.branch, table)
+        connection.use(target.branch, attempt=f"look at the working set of branch {target.branch!r}")
+        _refuse_if_in_the_way(connection, target.branch, table, head=start)
     with _Scratch(connection, start) as scratch:
         work(connection)
         commit = _commit(connection, message, author, attempt=f"commit table {table!r}")
@@ -329,11 +330,12 @@ def _commit(connection: Connection, message: str, author: str, *, attempt: str) 
 def _fast_forward(connection: Connection, branch: str, start: str, scratch: str, commit: str, table: str) -> None:
     """Move ``branch`` from ``start`` to ``commit``, which ``scratch`` points to, or change nothing."""
     attempt = f"publish table {table!r} on branch {branch!r}"
-    if _head(connection, branch) != start:  # also when it was set back or deleted, which Dolt would not refuse
-        raise HeadMoved(f"Cannot {attempt}: the branch was moved meanwhile.", branch=branch)
-    connection.use(branch, attempt=attempt)
-    connection.run("START TRANSACTION", attempt=attempt)
-    _refuse_if_in_the_way(connection, branch, table)
+    try:
+        connection.use(branch, attempt=attempt)
+        connection.run("START TRANSACTION", attempt=attempt)
+        _refuse_if_in_the_way(connection, branch, table, head=start)
+    except RevisionNotFound as error:
+        raise HeadMoved(f"Cannot {attempt}: the branch was deleted meanwhile.", branch=branch) from error
     try:
         connection.run("CALL DOLT_MERGE('--ff-only', %s)", scratch, attempt=attempt)
         connection.run("COMMIT", attempt=attempt)
@@ -346,26 +348,22 @@ def _fast_forward(connection: Connection, branch: str, start: str, scratch: str,
             branch=branch,
         ) from error
     except UncommittedChanges as error:
-        _refuse_if_in_the_way(connection, branch, table)
+        _refuse_if_in_the_way(connection, branch, table, head=start)
         # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
         raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
 
 
-def _go_and_refuse(connection: Connection, branch: str, table: str) -> None:
-    connection.use(branch, attempt=f"look at the working set of branch {branch!r}")
-    _refuse_if_in_the_way(connection, branch, table)
-
-
-def _refuse_if_in_the_way(connection: Connection, branch: str, table: str) -> None:
+def _refuse_if_in_the_way(connection: Connection, branch: str, table: str, *, head: str) -> None:
     """Raise if the user's work on ``branch``, where the connection is, would be lost or swept in by moving it.
 
-    Staged tables stop every write: Dolt unstages them when the branch moves, and no other way keeps them.
+    Staged tables stop every write: Dolt unstages them when the branch moves, and no other way keeps them. A branch that
+    is not at ``head`` (any more) is HeadMoved, also when it was set back, over which Dolt would move it forward again.
     """
-    attempt = f"look at the working set of branch {branch!r}"
-    # One question for both, because the branch must be just this one: Dolt finds branches without regard to case.
+    # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to case.
     found = connection.rows(
-        "SELECT active_branch(), s.table_name, s.staged, s.status FROM (SELECT 1) one LEFT JOIN dolt_status s ON TRUE",
-        attempt=attempt,
+        "SELECT active_branch(), DOLT_HASHOF('HEAD'), s.table_name, s.staged, s.status"
+        " FROM (SELECT 1) one LEFT JOIN dolt_status s ON TRUE",
+        attempt=f"look at the working set of branch {branch!r}",
     )
     if found[0][0] != branch:
         raise BranchNotFound(
@@ -373,7 +371,9 @@ def _refuse_if_in_the_way(connection: Connection, branch: str, table: str) -> No
             "Rename one of them.",
             branch=branch,
         )
-    status = [row[1:] for row in found if row[1] is not None]
+    if found[0][1] != head:
+        raise HeadMoved(f"Cannot commit table {table!r} to branch {branch!r}: it was moved meanwhile.", branch=branch)
+    status = [row[2:] for row in found if row[2] is not None]
     staged = sorted({name for name, is_staged, _ in status if is_staged})
     # Dolt 1.83 fails to move a branch under a dropped or renamed table: "chunk 000... required but not found".
     dirty = sorted(
