@@ -307,10 +307,10 @@ class _Scratch:
             return
         # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
         with suppress(DoltError):
+            if failure is not None or self._connection.revision == self.name:
+                self._connection.use(None, attempt="leave the scratch branch")
             if failure is not None:
                 self._connection.run("ROLLBACK", attempt="undo")
-            if self._connection.revision == self.name:
-                self._connection.use(None, attempt="leave the scratch branch")
             self._connection.run("CALL DOLT_BRANCH('-D', %s)", self.name, attempt="remove a scratch branch")
 
 
