@@ -28,7 +28,7 @@ quickstart: setup ## run the quickstart twice and show what Dolt recorded
 
 .PHONY: test
 test: setup ## everything that must pass: lint, types, import contracts and all tests
-	@if [[ -d tests/sqlalchemy ]]; then tools/install_mariadb.sh; fi
+	@tools/install_programs.sh
 	@$(TIMED) format $(BIN)/ruff format --check .
 	@$(TIMED) lint $(BIN)/ruff check .
 	@$(TIMED) types $(BIN)/mypy

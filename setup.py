@@ -33,18 +33,24 @@ setup(
         "sqlalchemy>=2",
         "connectorx>=0.4",
         "doltcli>=0.1.18",
+        "sqlglot>=26",
     ],
     extras_require={
+        "polars": ["polars>=1"],  # pl.DataFrame and pl.LazyFrame in task signatures
         "dev": [
+            "build",
             "hypothesis>=6",
             "import-linter>=2",
             "mypy>=1.11",
             "pandas-stubs",
+            "polars>=1",
+            "psycopg[binary]>=3",  # SQLAlchemyTask is tried on PostgreSQL, too
             "pytest>=8",
+            "pytest-cov>=5",
             "pytest-timeout>=2",
             "ruff>=0.9",
             "types-PyMySQL",
-        ]
+        ],
     },
     classifiers=[
         "Intended Audience :: Developers",

@@ -2,25 +2,21 @@
 
 A `DoltTable` that a task returns is committed here; one that a task takes is resolved to a commit here, once, when the
 task starts. What travels is a small canonical msgpack value (config and commit, never rows, paths of ours or times), so
-it can serve as a cache key. The only file that imports flytekit; it must stay cheap to import, because
-``import flytekit`` does so.
+it can serve as a cache key. It must stay cheap to import, because ``import flytekit`` does so.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-import uuid
-import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
-from flytekit.core.context_manager import ExecutionState, FlyteContext
+from flytekit.core.context_manager import FlyteContext
 from flytekit.extend import TypeEngine, TypeTransformer
 from flytekit.models.literals import Binary, Literal, Scalar
 from flytekit.models.types import LiteralType, SimpleType
 from google.protobuf.json_format import MessageToDict
 
+from . import execution
 from .errors import InvalidConfig, NotInTask
 from .schema import Branch, DoltConfig, DoltTable, NewBranch, SerialBranch
 
@@ -30,12 +26,6 @@ if TYPE_CHECKING:
 _MSGPACK = "msgpack"
 _TAG = "flytekitplugins.dolt"
 _T = TypeVar("_T", DoltTable, DoltConfig, Branch)
-
-_ON_A_CLUSTER = {
-    ExecutionState.Mode.TASK_EXECUTION,
-    ExecutionState.Mode.DYNAMIC_TASK_EXECUTION,
-    ExecutionState.Mode.EAGER_EXECUTION,
-}
 
 
 class _ValueTransformer(TypeTransformer[_T]):
@@ -125,7 +115,7 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
             _refuse_unless_executing(ctx, python_val)
             from . import frames
 
-            frames.store(python_val, message=_message(ctx, python_val))
+            frames.store(python_val, message=execution.message(ctx, python_val))
         return super().to_literal(ctx, python_val, python_type, expected)
 
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltTable]) -> DoltTable:
@@ -136,7 +126,7 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
         """
         payload = _payload(lv, self.name)
         table = DoltTable.from_dict(payload if "config" in payload else {"config": payload})
-        if _is_executing(ctx):
+        if execution.is_executing(ctx):
             from . import frames
 
             table = frames.resolve(table)
@@ -157,13 +147,8 @@ def _has_news(table: DoltTable) -> bool:
     return frames.is_changed(table)
 
 
-def _is_executing(ctx: FlyteContext) -> bool:
-    """Whether something runs: while it compiles or registers, flytekit has no execution mode."""
-    return ctx.execution_state is not None and ctx.execution_state.mode is not None
-
-
 def _refuse_unless_executing(ctx: FlyteContext, table: DoltTable) -> None:
-    if not _is_executing(ctx):
+    if not execution.is_executing(ctx):
         raise NotInTask(
             f"Cannot store {table!r}: no task is running (Flyte is compiling or registering), and data is committed "
             "while tasks run only. Return it from a task, or store it with flytekitplugins.dolt.write(config, frame) "
@@ -185,94 +170,6 @@ def _payload(lv: Literal, name: str) -> Mapping[str, Any]:
 
 def _sorted(value: Any) -> Any:
     return {k: _sorted(value[k]) for k in sorted(value)} if isinstance(value, dict) else value
-
-
-# ---------------------------------------------------------------------------------- who and what makes a commit
-
-
-class _Execution:
-    """One run of one task in this process: gives its writes their ordinals, and locally its identity."""
-
-    def __init__(self) -> None:
-        self.id = uuid.uuid4().hex
-        self._lock = threading.Lock()
-        self._writes: dict[str, int] = {}
-
-    def ordinal(self, target: str) -> int:
-        """Return how many writes to ``target`` there were before this one."""
-        with self._lock:
-            number = self._writes.get(target, 0)
-            self._writes[target] = number + 1
-            return number
-
-
-# flytekit hands the same parameters object to every conversion of one task execution, and another to the next.
-_executions: weakref.WeakKeyDictionary[Any, _Execution] = weakref.WeakKeyDictionary()
-_executions_lock = threading.Lock()
-
-
-def _execution(ctx: FlyteContext) -> _Execution:
-    with _executions_lock:
-        return _executions.setdefault(ctx.user_space_params, _Execution())
-
-
-def _message(ctx: FlyteContext, table: DoltTable) -> str:
-    """Return the commit message: one line for people, then Git-style trailers with all that is known for sure."""
-    parameters = ctx.user_space_params
-    execution = parameters.execution_id if parameters is not None else None
-    name = f"ex:{execution.project}:{execution.domain}:{execution.name}" if execution is not None else "ex:::"
-    trailers = {
-        "Flyte-Execution": name,
-        "Flyte-Task": _task_name(ctx),
-        "Flyte-Node": _node(ctx),
-        "Flyte-Attempt": _attempt(ctx),
-        "Flyte-Write-Key": _write_key(ctx, name, table),
-    }
-    lines = [f"{key}: {value}" for key, value in trailers.items() if value]
-    return "\n".join([f"Generated by Flyte execution id: {name}", "", *lines])
-
-
-def _is_local(ctx: FlyteContext) -> bool:
-    return ctx.execution_state is None or ctx.execution_state.mode not in _ON_A_CLUSTER
-
-
-def _task_name(ctx: FlyteContext) -> str | None:
-    """Return the task's name on a cluster; locally flytekit gives every task the same made-up one."""
-    task = ctx.user_space_params.task_id if not _is_local(ctx) else None
-    return task.name if task is not None else None
-
-
-def _output_prefix(ctx: FlyteContext) -> tuple[str, str]:
-    """Return where the outputs of this node (and map index) go, and the attempt; both empty where it is not known.
-
-    Flyte writes the outputs of a node to ``.../<execution>/<node>/data/<attempt>``, those of one index of a map task
-    to ``.../<node>/data/<attempt>/<index>/<attempt>``.
-    """
-    prefix = getattr(ctx.user_space_params, "output_metadata_prefix", None)
-    if _is_local(ctx) or not prefix:
-        return "", ""
-    place, _, attempt = str(prefix).rstrip("/").rpartition("/")
-    return place, attempt
-
-
-def _node(ctx: FlyteContext) -> str | None:
-    before, data, _ = (_output_prefix(ctx)[0] + "/").rpartition("/data/")
-    return before.rpartition("/")[2] if data else None
-
-
-def _attempt(ctx: FlyteContext) -> str | None:
-    attempt = _output_prefix(ctx)[1]
-    return attempt if attempt.isdigit() else None
-
-
-def _write_key(ctx: FlyteContext, execution: str, table: DoltTable) -> str:
-    """Return what is the same for every attempt of this very write, and different for every other write."""
-    branch = table.config.branch_conf.to_dict() if table.config.branch_conf is not None else ""
-    target = f"{table.config.tablename}@{branch}@{os.fspath(table.config.db_path)}"
-    running = _execution(ctx)
-    node_and_index = _output_prefix(ctx)[0]
-    place = f"{execution} {node_and_index}" if node_and_index else running.id
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"{place} {target} {running.ordinal(target)}").hex
 
 
 def register() -> None:
