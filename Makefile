@@ -60,8 +60,8 @@ type: setup ## check the types
 	@$(BIN)/mypy
 
 .PHONY: bench
-bench: setup ## run the benchmarks
-	@$(BIN)/python -m benchmarks
+bench: setup ## run the benchmarks, all sizes; some 25 minutes
+	@$(BIN)/python -m benchmarks --full
 
 .PHONY: clean
 clean: ## remove everything that make made here; the built dolt stays in the user's cache

@@ -18,9 +18,9 @@ import pyarrow as pa
 from flytekitplugins.dolt import binary
 
 from . import memory
-from .aims import AIMS
+from .aims import AIMS, memory_verdicts
 from .measure import Results, Shape, interleaved
-from .rivals import JOBS, RIVALS, WRITES, Earlier, Ours, Pandas, RawWrite, Rival, TextRead
+from .rivals import JOBS, RIVALS, WRITES, Earlier, Ours, Pandas, PandasRead, RawWrite, Rival, TextRead
 
 TITLES = {
     "write": "write new values into all rows, one commit",
@@ -32,8 +32,8 @@ TITLES = {
 }
 QUICK = (Shape(1_000, 5, 3, 1), Shape(5_000, 5, 2, 1))
 USUAL = (Shape(1_000, 5, 25, 5), Shape(100_000, 5, 5, 2))
-FULL = (*USUAL, Shape(1_000_000, 5, 2, 1), Shape(10_000, 200, 3, 1))
-MEMORY_RIVALS: tuple[type[Rival], ...] = (Ours, RawWrite, TextRead, Earlier, Pandas)
+FULL = (*USUAL, Shape(1_000_000, 5, 3, 1), Shape(10_000, 200, 3, 1))
+MEMORY_RIVALS: tuple[type[Rival], ...] = (Ours, RawWrite, TextRead, Earlier, Pandas, PandasRead)
 MIB = 2**20
 
 
@@ -49,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     everything = [_measured(shape, jobs) for shape in _shapes(options)] if jobs else []
     reached = [_show_aims(results) for results in everything]
     wants_memory = options.only is None or "memory" in options.only
-    rows = options.rows or (5_000 if options.quick else 100_000)
+    rows = options.rows or (5_000 if options.quick else 1_000_000 if options.full else 100_000)
     peaks = _peaks(rows, options.columns) if wants_memory else []
+    reached.append(_show_verdicts("memory", memory_verdicts(peaks)))
     if options.json:
         values = {"times": [asdict(r) for r in everything], "memory": [asdict(peak) for peak in peaks]}
         Path(options.json).write_text(json.dumps(values, indent=1))
@@ -61,7 +62,11 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--quick", action="store_true", help="small frames and few rounds: does it run at all?")
-    size.add_argument("--full", action="store_true", help="a million rows and 200 columns, too (some 20 minutes)")
+    size.add_argument(
+        "--full",
+        action="store_true",
+        help="a million rows and 200 columns, too, as `make bench` does (some 25 minutes)",
+    )
     parser.add_argument("--rows", type=int, help="this many rows instead of the usual sizes")
     parser.add_argument("--columns", type=int, default=5, help="with --rows: this many columns (default: 5)")
     parser.add_argument("--rounds", type=int, help="this many rounds")
@@ -111,8 +116,12 @@ def _beside(ratio: float) -> str:
 
 def _show_aims(results: Results) -> bool:
     verdicts = [verdict for aim in AIMS if (verdict := aim.verdict(results)) is not None]
+    return _show_verdicts(str(results.shape), verdicts)
+
+
+def _show_verdicts(of: str, verdicts: Sequence[tuple[bool, str]]) -> bool:
     if verdicts:
-        print(f"\n  aims for {results.shape}")
+        print(f"\n  aims for {of}")
     for reached, said in verdicts:
         print(f"    {'ok' if reached else 'MISSED':<8}{said}")
     return all(reached for reached, _ in verdicts)
@@ -125,7 +134,7 @@ def _peaks(rows: int, columns: int) -> list[memory.Peak]:
         for peak in memory.in_own_process(kind, rows=rows, columns=columns):
             peaks.append(peak)
             sizes = f"{peak.client_bytes / MIB:>8.0f} MiB{peak.dolt_bytes / MIB:>8.0f} MiB"
-            print(f"    {peak.job:<8}{peak.rival:<30}{sizes}", flush=True)
+            print(f"    {peak.job:<11}{peak.rival:<30}{sizes}", flush=True)
     return peaks
 
 

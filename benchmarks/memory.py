@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -33,10 +34,11 @@ class Peak:
     rival: str
     client_bytes: int
     dolt_bytes: int
+    frame_bytes: int
 
 
 def in_own_process(kind: type[Rival], *, rows: int, columns: int) -> list[Peak]:
-    """Return the peaks of writing and reading, measured in a new process."""
+    """Return the peaks of writing (anew, unchanged, 1 % changed) and reading, measured in a new process."""
     argv = [
         sys.executable,
         "-m",
@@ -64,15 +66,19 @@ def here(kind: type[Rival], *, rows: int, columns: int) -> str:
             rival.write(small)  # what is loaded at first use is not the job's
         rival.read()
         pid = None if issubclass(kind, EarlierShort) else it.address.pid
+        size = int(frame.memory_usage(deep=True).sum())
         peaks = []
-        if "write" in kind.jobs:
-            peaks.append(_peak("write", kind, lambda: rival.write(frame), pid))
+        for job, written in (("write", frame), ("unchanged", frame), ("scattered", frames.scattered(frame, seed=2))):
+            if job in kind.jobs:
+                peaks.append(_peak(job, kind, partial(rival.write, written), pid, size))
         if "read" in kind.jobs:
-            peaks.append(_peak("read", kind, rival.read, pid))
+            peaks.append(_peak("read", kind, rival.read, pid, size))
         return json.dumps([asdict(peak) for peak in peaks])
 
 
-def _peak(job: str, kind: type[Rival], work: Callable[[], pd.DataFrame | None], server: int | None) -> Peak:
+def _peak(
+    job: str, kind: type[Rival], work: Callable[[], pd.DataFrame | None], server: int | None, frame_bytes: int
+) -> Peak:
     _give_back()
     _reset_peak("self")
     if server is not None:
@@ -82,7 +88,8 @@ def _peak(job: str, kind: type[Rival], work: Callable[[], pd.DataFrame | None], 
     grown = _status("self", "VmHWM") - before
     returned = 0 if kept is None else int(kept.memory_usage(deep=True).sum())
     dolt = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    return Peak(job, kind.name, max(0, grown - returned), dolt if server is None else _status(str(server), "VmHWM"))
+    peak = dolt if server is None else _status(str(server), "VmHWM")
+    return Peak(job, kind.name, max(0, grown - returned), peak, frame_bytes)
 
 
 def _give_back() -> None:

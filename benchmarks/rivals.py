@@ -341,8 +341,8 @@ class Earlier(EarlierShort):
 class Pandas(Rival):
     """pandas' own way to a database, with a commit behind it and types that keep the values."""
 
-    name = "pandas to_sql, read_sql"
-    jobs = ("write", "read")
+    name = "pandas to_sql (PyMySQL)"
+    jobs = ("write",)
     slow = True
 
     def __init__(self, place: Place, like: pd.DataFrame) -> None:
@@ -363,6 +363,30 @@ class Pandas(Rival):
     def read(self) -> pd.DataFrame:
         with self._engine.connect() as connection:
             return pd.read_sql(_select(self.like, "pandas"), connection)
+
+
+class PandasRead(Rival):
+    """pandas' own way to read, of the plugin's own table."""
+
+    name = "pandas read_sql (PyMySQL)"
+    jobs = READS
+    slow = True
+    reads_of = Ours.name
+
+    def __init__(self, place: Place, like: pd.DataFrame) -> None:
+        super().__init__(place, like)
+        url = place.url("mysql+pymysql", "charset=utf8mb4")
+        self._engine = sqlalchemy.create_engine(url, connect_args={"ssl_disabled": True})
+
+    def read(self) -> pd.DataFrame:
+        return self._query(_select(self.like, "ours"))
+
+    def older(self, version: str) -> pd.DataFrame:
+        return self._query(_select(self.like, f"ours AS OF '{version}'"))
+
+    def _query(self, sql: str) -> pd.DataFrame:
+        with self._engine.connect() as connection:
+            return pd.read_sql(sql, connection)
 
 
 class Parquet(Rival):
@@ -387,7 +411,7 @@ class Parquet(Rival):
 
 
 RAW_READS: tuple[type[RawRead], ...] = (BinaryRead, TextRead, HalvesRead, BytesRead)
-RIVALS: tuple[type[Rival], ...] = (Ours, RawWrite, *RAW_READS, EarlierShort, Earlier, Pandas, Parquet)
+RIVALS: tuple[type[Rival], ...] = (Ours, RawWrite, *RAW_READS, EarlierShort, Earlier, Pandas, PandasRead, Parquet)
 
 
 def _connectorx(place: Place, sql: str | list[str], protocol: Literal["binary", "text"]) -> pa.Table:
