@@ -40,7 +40,9 @@ def test_it_costs_little_beyond_flytekit() -> None:
         "import sys, flytekit; before = {m for m in sys.modules if not m.startswith('flytekitplugins')};"
         "import flytekitplugins.dolt; print(sorted(m for m in sys.modules if m.startswith('flytekitplugins.dolt.')))"
     )
-    assert python(code) == str([f"flytekitplugins.dolt.{name}" for name in ("errors", "schema", "transformer")])
+    assert python(code) == str(
+        [f"flytekitplugins.dolt.{name}" for name in ("errors", "execution", "schema", "transformer")]
+    )
 
 
 def test_all_names_are_there() -> None:
