@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, event, given, settings
+from users_server import users_server
 
-from flytekitplugins.dolt import DoltConfig, create_repository, errors, read, write
+from flytekitplugins.dolt import DoltConfig, create_repository, errors, read, server, write
 
 pytestmark = pytest.mark.slow
 
@@ -158,6 +159,26 @@ def _plain(value: Any) -> Any:
 @settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
 def test_read_equals_written_or_a_typed_refusal(path: Path, frame: pd.DataFrame, keep_order: bool) -> None:
     """Values, dtypes and names come back; a second write makes no commit; a refusal is an UnsupportedFrame."""
+    check(path, frame, keep_order=keep_order)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give one repository for all examples, served by the user's own server, which gets rows as INSERT statements."""
+    path = create_repository(tmp_path_factory.mktemp("theirs") / "foo", name="A", email="a@b.c")
+    with users_server(path):
+        yield path
+        server.release(path)
+
+
+@given(frame=frames(), keep_order=st.booleans())
+@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_same_by_insert_statements(theirs: Path, frame: pd.DataFrame, keep_order: bool) -> None:
+    """What is sent as INSERT statements, because the server cannot read our files, comes back just as exactly."""
+    check(theirs, frame, keep_order=keep_order)
+
+
+def check(path: Path, frame: pd.DataFrame, *, keep_order: bool) -> None:
     config = DoltConfig(str(path), "t", keep_order=keep_order, on_schema_change="replace")
     try:
         table = write(config, frame)

@@ -24,6 +24,7 @@ from pathlib import Path
 import pandas as pd
 import pymysql
 import pytest
+from users_server import users_server
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, binary, create_repository, frames, repository, server
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBusy, RepositoryReadOnly, ServerFailed
@@ -560,21 +561,6 @@ def test_deleted_private_folder(repo: Path, temp: Path) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- the user's own server
-
-
-@contextmanager
-def users_server(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run ``dolt sql-server`` in ``folder`` as its user would, until the end of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    argv = [str(binary.find()), "sql-server", "-H", "127.0.0.1", "-P", str(port)]
-    with subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            assert eventually(lambda: server.running(folder) is not None, within_s=20)
-            yield process
-        finally:
-            process.terminate()
 
 
 def every_kind() -> pd.DataFrame:
