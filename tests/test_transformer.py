@@ -374,7 +374,8 @@ class TestCommitMessage:
         keys = [[line for line in m if line.startswith("Flyte-Write-Key: ")] for m in messages]
         assert all(len(key) == 1 for key in keys)
         assert keys[0] != keys[1]
-        assert not any(line.startswith(("Flyte-Node", "Flyte-Attempt", "Flyte-Task")) for m in messages for line in m)
+        unknown = ("Flyte-Node", "Flyte-Attempt", "Flyte-Task-Version")
+        assert not any(line.startswith(unknown) for m in messages for line in m)
 
     def test_the_author_is_the_users_dolt_identity(self, config: Config, repo: Path) -> None:
         """The repository's own identity signs the commits."""

@@ -23,6 +23,7 @@ import warnings
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from . import execution
 from .errors import DoltError
 from .schema import Branch, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
 from .transformer import register
@@ -65,12 +66,15 @@ def __getattr__(name: str) -> Any:
 def _fetch(table: DoltTable) -> pd.DataFrame:
     from .frames import fetch
 
-    return fetch(table)
+    frame = fetch(table)
+    execution.note_read(table)
+    return frame
 
 
 def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
     from .frames import scan
 
+    execution.note_read(table)
     return scan(table, batch_rows=batch_rows, columns=columns)
 
 
@@ -79,6 +83,7 @@ def _reader(
 ) -> AbstractContextManager[RecordBatchReader]:
     from .frames import reader
 
+    execution.note_read(table)
     return reader(table, batch_rows=batch_rows, columns=columns)
 
 
@@ -98,5 +103,6 @@ def _warn_of_conflict() -> None:
 DoltTable.fetch = staticmethod(_fetch)
 DoltTable.scan = staticmethod(_scan)
 DoltTable.reader = staticmethod(_reader)
+DoltTable.sign = staticmethod(execution.sign)
 register()
 _warn_of_conflict()

@@ -1,23 +1,32 @@
-"""Who runs: what Flyte knows of the execution that makes a commit, as the commit's message.
+"""Who runs: what Flyte knows of the execution that makes a commit, and what it read before, as the commit's message.
 
-Reads flytekit's context only; it never looks at rows, and asks no server. The doors (`transformer`) call it for each
-write. Cheap to import, because ``import flytekit`` does so.
+Reads flytekit's context only; it never looks at rows, and asks no server. The doors (`transformer`, and `frames` by way
+of what the package plugs into `DoltTable`) call it for each read and write. Cheap to import, because ``import
+flytekit`` does so.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import uuid
 import weakref
+from dataclasses import replace
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from flytekit.core.context_manager import ExecutionState
+from flytekit.core.context_manager import ExecutionState, FlyteContextManager
+
+from . import trailers
+from .trailers import Origin, Read, Write
 
 if TYPE_CHECKING:
     from flytekit.core.context_manager import FlyteContext
 
-    from .schema import DoltTable
+    from .schema import DoltConfig, DoltTable
+
+_DISTRIBUTION = "flytekitplugins-doltdb"
 
 _ON_A_CLUSTER = {
     ExecutionState.Mode.TASK_EXECUTION,
@@ -32,12 +41,13 @@ def is_executing(ctx: FlyteContext) -> bool:
 
 
 class _Execution:
-    """One run of one task in this process: gives its writes their ordinals, and locally its identity."""
+    """One run of one task in this process: numbers its writes, notes its reads, and is its identity locally."""
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._writes: dict[str, int] = {}
+        self._reads: dict[Read, None] = {}
 
     def ordinal(self, target: str) -> int:
         """Return how many writes to ``target`` there were before this one."""
@@ -45,6 +55,17 @@ class _Execution:
             number = self._writes.get(target, 0)
             self._writes[target] = number + 1
             return number
+
+    def note(self, reads: list[Read]) -> None:
+        """Remember what was read; again and again is once."""
+        with self._lock:
+            self._reads.update(dict.fromkeys(reads))
+
+    def reads(self, here: str) -> tuple[Read, ...]:
+        """Return what was read until now, with the repository ``here`` under its short name."""
+        with self._lock:
+            found = list(self._reads)
+        return tuple(replace(read, repository=trailers.HERE) if read.repository == here else read for read in found)
 
 
 # flytekit hands the same parameters object to every conversion of one task execution, and another to the next.
@@ -57,30 +78,111 @@ def _execution(ctx: FlyteContext) -> _Execution:
         return _executions.setdefault(ctx.user_space_params, _Execution())
 
 
+def note_read(table: DoltTable, *, ctx: FlyteContext | None = None) -> None:
+    """Remember for the commits of the running task that it read ``table`` at its commit; outside a task, do nothing.
+
+    ``ctx`` is flytekit's context; None is the one of this thread, which a thread that the author started lacks.
+    """
+    ctx = ctx or FlyteContextManager.current_context()
+    if table.commit is not None and _is_in_task(ctx):
+        _execution(ctx).note(_reads(table.config, table.commit.hash))
+
+
 def message(ctx: FlyteContext, table: DoltTable) -> str:
     """Return the commit message: one line for people, then Git-style trailers with all that is known for sure."""
+    return _message(ctx, table, None, _write_key(ctx, _execution_name(ctx), table))
+
+
+def sign(table: DoltTable, first: str | None) -> str | None:
+    """Return the message of a commit that a task's own code makes: ``first``, then the trailers; None outside a task.
+
+    It has no write key: which write of a task's code this one is cannot be known when it runs again.
+    """
+    ctx = FlyteContextManager.current_context()
+    return _message(ctx, table, first, None) if _is_in_task(ctx) else None
+
+
+def _message(ctx: FlyteContext, table: DoltTable, first: str | None, write_key: str | None) -> str:
+    task = ctx.user_space_params.task_id if not _is_local(ctx) else None
+    running = trailers.Execution(
+        id=_execution_name(ctx),
+        task=_task_name(ctx),
+        task_version=(task.version or None) if task is not None else None,
+        node=_node(ctx),
+        attempt=_attempt(ctx),
+        plugin=_plugin(),
+    )
+    mode = table.config.options().get("mode", "replace")
+    return trailers.compose(
+        first,
+        Origin(
+            execution=running,
+            writes=(Write(table.config.tablename, mode),) if table.config.tablename else (),
+            reads=_execution(ctx).reads(_place(table.config)) if _is_in_task(ctx) else (),
+            write_key=write_key,
+        ),
+    )
+
+
+def _execution_name(ctx: FlyteContext) -> str:
     parameters = ctx.user_space_params
-    execution = parameters.execution_id if parameters is not None else None
-    name = f"ex:{execution.project}:{execution.domain}:{execution.name}" if execution is not None else "ex:::"
-    trailers = {
-        "Flyte-Execution": name,
-        "Flyte-Task": _task_name(ctx),
-        "Flyte-Node": _node(ctx),
-        "Flyte-Attempt": _attempt(ctx),
-        "Flyte-Write-Key": _write_key(ctx, name, table),
-    }
-    lines = [f"{key}: {value}" for key, value in trailers.items() if value]
-    return "\n".join([f"Generated by Flyte execution id: {name}", "", *lines])
+    found = parameters.execution_id if parameters is not None else None
+    return f"ex:{found.project}:{found.domain}:{found.name}" if found is not None else "ex:::"
+
+
+def _plugin() -> str | None:
+    try:
+        return f"{_DISTRIBUTION} {metadata.version(_DISTRIBUTION)}"
+    except metadata.PackageNotFoundError:
+        return None  # run from its sources
+
+
+def _reads(config: DoltConfig, commit: str) -> list[Read]:
+    """Return what reading ``config`` at ``commit`` reads: its table, or its query."""
+    query = trailers.digest(config.sql) if config.sql is not None else None
+    return [Read(commit, _place(config), table=config.tablename, query=query)]
+
+
+def _place(config: DoltConfig) -> str:
+    """Return what names the repository for others: its remote, or its folder by its one real path. No secrets."""
+    address = getattr(config.remote_conf, "url", None) or os.fspath(config.db_path)
+    return trailers.place(address) if "://" in address else os.path.realpath(os.path.expanduser(address))
 
 
 def _is_local(ctx: FlyteContext) -> bool:
     return ctx.execution_state is None or ctx.execution_state.mode not in _ON_A_CLUSTER
 
 
+def _is_in_task(ctx: FlyteContext) -> bool:
+    """Whether a task runs in this context, and not only the workflow or script around it."""
+    if ctx.user_space_params is None or not is_executing(ctx):
+        return False
+    return not _is_local(ctx) or _local_task(ctx) is not None
+
+
 def _task_name(ctx: FlyteContext) -> str | None:
-    """Return the task's name on a cluster; locally flytekit gives every task the same made-up one."""
-    task = ctx.user_space_params.task_id if not _is_local(ctx) else None
+    if _is_local(ctx):
+        return _local_task(ctx)
+    task = ctx.user_space_params.task_id
     return task.name if task is not None else None
+
+
+def _local_task(ctx: FlyteContext) -> str | None:
+    """Return the name of the task that runs locally in this context, None where none does.
+
+    flytekit gives every local task the same made-up name, so the name is that of the task whose ``dispatch_execute`` is
+    under way with the parameters of this context: on this thread for a task's own code, on another one for conversions.
+    """
+    for innermost in sys._current_frames().values():
+        frame = innermost
+        while frame is not None:
+            if frame.f_code.co_name == "dispatch_execute":
+                found = frame.f_locals
+                inside = getattr(found.get("exec_ctx"), "user_space_params", None)
+                if inside is ctx.user_space_params:
+                    return str(getattr(found.get("self"), "name", None) or "") or None
+            frame = frame.f_back  # type: ignore[assignment]
+    return None
 
 
 def _output_prefix(ctx: FlyteContext) -> tuple[str, str]:

@@ -26,10 +26,11 @@ SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 """First line of a commit made outside Flyte, unless the caller gives a message."""
 
 
-def write(config: DoltConfig, frame: pd.DataFrame, *, message: str = SCRIPT_MESSAGE) -> DoltTable:
+def write(config: DoltConfig, frame: pd.DataFrame, *, message: str | None = None) -> DoltTable:
     """Commit ``frame`` as the whole content of the table that ``config`` names, and return the reference to it.
 
     Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
+    Inside a task the message goes on with what is known of it, as that of an output does (see docs/lineage.md).
 
     Raises:
         InvalidConfig: the config names a query, or contradicts itself.
@@ -37,7 +38,9 @@ def write(config: DoltConfig, frame: pd.DataFrame, *, message: str = SCRIPT_MESS
         UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
         DoltError: one of the others, see `flytekitplugins.dolt.errors`.
     """
-    return store(DoltTable(config=config, data=frame), message=message)
+    table = DoltTable(config=config, data=frame)
+    config.check()
+    return store(table, message=DoltTable.sign(table, message) or message or SCRIPT_MESSAGE)
 
 
 def read(config: DoltConfig) -> pd.DataFrame:
@@ -47,7 +50,7 @@ def read(config: DoltConfig) -> pd.DataFrame:
         BranchNotFound, TableNotFound, QueryFailed: there is nothing to read there.
         DoltError: one of the others, see `flytekitplugins.dolt.errors`.
     """
-    return fetch(resolve(DoltTable(config=config)))
+    return DoltTable.fetch(resolve(DoltTable(config=config)))  # the package's, which notes what a task has read
 
 
 def store(table: DoltTable, *, message: str) -> DoltTable:

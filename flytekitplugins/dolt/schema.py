@@ -348,6 +348,8 @@ class _Rows(_Portable):
         fetch: ClassVar[Callable[[DoltTable], Frame]]
         scan: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], Iterator[Frame]]]
         reader: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], AbstractContextManager[RecordBatchReader]]]
+        # Complete the message of a commit with what is known of the running task; None outside one.
+        sign: ClassVar[Callable[[DoltTable, str | None], str | None]]
 
 
 @dataclass(repr=False, eq=False)

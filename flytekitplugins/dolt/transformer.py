@@ -130,6 +130,7 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
             from . import frames
 
             table = frames.resolve(table)
+            execution.note_read(table, ctx=ctx)
         return table
 
 
