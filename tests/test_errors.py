@@ -197,6 +197,9 @@ PROVOKED: list[tuple[type[DoltError], str, tuple[str, ...]]] = [
 
 # Words that have a test of their own below, or cannot be brought about, with the reason.
 ELSEWHERE = {
+    "access denied": "needs a server with users, see test_servers.py",
+    "command denied to user": "needs a server with users, see test_servers.py",
+    "does not allow insecure connections": "needs a server with TLS, see test_servers.py",
     "serialization failure": "needs two connections",
     "cannot fast forward from": "needs a result, not an error",
     "dataset head is not ancestor": "Dolt says so when two connections move one branch in the same millisecond",

@@ -408,13 +408,15 @@ def _init(scratch: Path, given: dict[str, str] | None) -> None:
         _run(argv, cwd=scratch, env=env, timeout_s=60)
 
 
-def identity(repository: Path) -> str | None:
+def identity(repository: Path | None) -> str | None:
     """Return who commits in ``repository`` by Dolt's configuration, as ``Name <email>``; None when that is incomplete.
 
-    As in Dolt, each of the two comes from the repository's own configuration, else from the user's global one. No
-    process is started. Characters that would break the form are left out.
+    As in Dolt, each of the two comes from the repository's own configuration, else from the user's global one; for a
+    repository that is not on this machine (None) from the latter only. No process is started. Characters that would
+    break the form are left out.
     """
-    configured = {**_read_config(_global_config()), **_read_config(repository / ".dolt" / "config.json")}
+    own = _read_config(repository / ".dolt" / "config.json") if repository is not None else {}
+    configured = {**_read_config(_global_config()), **own}
     name, email = (_clean(configured.get(key, "")) for key in DEFAULT_IDENTITY)
     return f"{name} <{email}>" if name and email else None
 

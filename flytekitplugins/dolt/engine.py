@@ -1,9 +1,9 @@
 """Connections to the Dolt server of a repository: statements, frames in bulk, and nothing about what they mean.
 
 The only file that imports a MySQL driver. PyMySQL carries the verbs; rows in bulk come through connectorx (Arrow in,
-no Python object per value) and go out as a file that the server loads, or as INSERT statements where it cannot read our
-files. Connections are kept warm between uses and belong to no thread; each use starts on the
-checked-out branch and goes from there with ``USE``, never with a checkout.
+no Python object per value; not over TLS, where it verifies nothing) and go out as a file that the server loads, or as
+INSERT statements where it cannot read our files. Connections are kept warm between uses and belong to no thread; each
+use starts on the checked-out branch and goes from there with ``USE``, never with a checkout.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import socket
+import ssl
 import threading
+import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -21,13 +25,32 @@ from urllib.parse import quote as url_quote
 
 import pyarrow as pa
 import pymysql
-from pymysql.constants import FIELD_TYPE, FLAG
+from pymysql.constants import CLIENT, FIELD_TYPE, FLAG
 
 from . import server
-from .codec import BINARY_CHARSET, Field, literal, quote
-from .errors import ConnectionLost, DoltError, QueryFailed, ServerFailed, from_server
+from .codec import BINARY_CHARSET, Field, from_text, literal, quote
+from .errors import (
+    ConnectionLost,
+    DoltError,
+    InvalidConfig,
+    QueryFailed,
+    RepositoryNotFound,
+    ServerFailed,
+    UntrustedServer,
+    close_names,
+    from_server,
+)
+from .places import Place, ServerPlace, Tls
 
 CONNECT_TIMEOUT_S = 10
+"""Seconds until a server that does not answer at all is given up."""
+
+_SILENCE_S = 60
+"""Seconds after which a network that went silent is noticed, in the middle of a statement, too."""
+
+PATIENCE_S = 4.0
+"""Seconds for which somebody else's server is tried again: one that is restarted is back in a moment."""
+
 _KEPT_WARM = 8
 _OLDEST = (1, 83)
 _GONE = {2002, 2003, 2006, 2013, 2055}  # codes of PyMySQL and MySQL for "there is nobody at the other end"
@@ -52,9 +75,9 @@ class Connection:
     Every method takes ``attempt``, which completes the sentence "Cannot ..." when the server refuses.
     """
 
-    def __init__(self, raw: pymysql.connections.Connection[Any], address: server.Address, database: str) -> None:
+    def __init__(self, raw: pymysql.connections.Connection[Any], endpoint: _Endpoint, database: str) -> None:
         self._raw = raw
-        self._address = address
+        self._endpoint = endpoint
         self.database = database
         self.revision: str | None = None
         self._folder: Path | None = _UNKNOWN
@@ -102,6 +125,10 @@ class Connection:
         It is on the same revision as this one. Only types that the transport carries exactly may be selected;
         `codec.wanted` casts the others. A query without rows gives one empty batch.
         """
+        if self._endpoint.tls is not None:
+            with self._printed_batches(sql, batch_rows, attempt) as batches:
+                yield batches
+            return
         import connectorx
 
         with _connectorx_errors(attempt):
@@ -113,9 +140,35 @@ class Connection:
 
     def _url(self) -> str:
         database = self.database if self.revision is None else f"{self.database}/{self.revision}"
-        login = f"{self._address.user}:{url_quote(self._address.password, safe='')}"
-        place = f"{self._address.host}:{self._address.port}/{url_quote(database, safe='')}"
+        login = f"{url_quote(self._endpoint.user, safe='')}:{url_quote(self._endpoint.password, safe='')}"
+        host = f"[{self._endpoint.host}]" if ":" in self._endpoint.host else self._endpoint.host
+        place = f"{host}:{self._endpoint.port}/{url_quote(database, safe='')}"
         return f"mysql://{login}@{place}?ssl-mode=disabled"
+
+    @contextmanager
+    def _printed_batches(self, sql: str, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Give what `arrow_batches` gives through the driver that verifies certificates; slower, but no less exact."""
+        raw = _open(self._endpoint, attempt)
+        session = Connection(raw, self._endpoint, self.database)
+        try:
+            session.use(self.revision, attempt=attempt)
+            raw.decoders, raw.use_unicode = {}, False
+            with session._translated(attempt), raw.cursor(pymysql.cursors.SSCursor) as cursor:
+                cursor.execute(sql)
+                yield session._arriving(cursor, batch_rows, attempt)
+        finally:
+            raw._force_close()  # type: ignore[attr-defined]  # close() would first read all rows that are left
+
+    def _arriving(self, cursor: Any, batch_rows: int, attempt: str) -> Iterator[pa.RecordBatch]:
+        fields = [_field(column) for column in cursor._result.fields]
+        with self._translated(attempt):
+            rows = cursor.fetchmany(batch_rows)
+            while True:
+                arrow = _times_of_day(from_text(fields, rows)).combine_chunks()
+                yield from arrow.to_batches() or [pa.RecordBatch.from_pylist([], schema=arrow.schema)]
+                rows = cursor.fetchmany(batch_rows)
+                if not rows:
+                    return
 
     def text_rows(self, sql: str, *, attempt: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
         """Return columns and rows of a statement as the server printed them; slow, for what Arrow cannot carry."""
@@ -132,6 +185,8 @@ class Connection:
 
     def shared_folder(self) -> Path | None:
         """Return the folder from which this server loads files and into which we may write, or None."""
+        if not self._endpoint.shares_files:
+            return None
         if self._folder is _UNKNOWN:  # the server is asked once, the folder each time: somebody may have removed it
             (folder,) = self.rows("SELECT @@secure_file_priv", attempt="ask for the server's file folder")[0]
             self._folder = Path(folder) if folder else None
@@ -223,12 +278,108 @@ def _from_connectorx(said: str, attempt: str) -> DoltError:
     return QueryFailed(f"Cannot {attempt}: the transport says {said!r}.", server_message=said, code=0)
 
 
+def _times_of_day(printed: pa.Table) -> pa.Table:
+    """Give TIME the type that the fast transport gives it; other spans than times of day are not asked for here."""
+    for at, column in enumerate(printed.columns):
+        if pa.types.is_duration(column.type):
+            times = column.cast(pa.int64()).cast(pa.time64("us"))
+            printed = printed.set_column(at, printed.column_names[at], times)
+    return printed
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    """Where a server listens, and how to log in."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    tls: Tls | None = None
+    shares_files: bool = False
+    """Whether the server is on this machine for sure, so that it may load files of ours."""
+
+    @classmethod
+    def of(cls, found: server.Address | ServerPlace) -> _Endpoint:
+        if isinstance(found, ServerPlace):
+            return cls(found.host, found.port, found.user, found.password, found.tls)
+        return cls(found.host, found.port, found.user, found.password, shares_files=True)
+
+
+class _Session(pymysql.connections.Connection):
+    """A session that sends nothing in the clear when it was told to use TLS, with old versions of the driver, too."""
+
+    def _request_authentication(self) -> None:
+        if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
+            raise ssl.SSLError("the server offers no TLS")
+        super()._request_authentication()  # type: ignore[misc]
+
+
+def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[Any]:
+    try:
+        raw = _Session(
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            password=endpoint.password,
+            charset="utf8mb4",
+            connect_timeout=CONNECT_TIMEOUT_S,
+            ssl_disabled=endpoint.tls is None,  # on loopback asking for it costs 60 ms a connection
+            ssl=_tls_context(endpoint.tls, attempt) if endpoint.tls is not None else None,
+            # PyMySQL takes Dolt's greeting for "autocommit is off" and never says so; the server's own setting is
+            # on, and transactions are opened in words where they are wanted.
+            autocommit=None,
+        )
+    except (pymysql.err.OperationalError, ssl.SSLError) as error:
+        raise _not_connected(error, attempt) from error
+    if not endpoint.shares_files:
+        _notice_silence(raw._sock)  # type: ignore[attr-defined]
+    return raw
+
+
+def _tls_context(tls: Tls, attempt: str) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        context.check_hostname = tls.verify_identity
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidConfig(
+            f"Cannot {attempt}: the certificates in {tls} cannot be read ({error}). Check the paths, which are those "
+            "on the machine that runs the task."
+        ) from error
+    return context
+
+
+def _not_connected(error: Exception, attempt: str) -> DoltError:
+    cause = getattr(error, "original_exception", None) or error
+    if isinstance(cause, ssl.SSLError):
+        said = getattr(cause, "verify_message", None) or cause.args[-1]
+        return UntrustedServer(
+            f"Cannot {attempt}: no trusted connection with TLS is possible ({said}). Mend the server's certificate, or "
+            "name the authority that signed it with ?ssl_ca=/path/of/ca.pem at the end of the URL."
+        )
+    if isinstance(cause, socket.gaierror):
+        return ConnectionLost(f"Cannot {attempt}: there is no host of that name ({cause.strerror}). Check the URL.")
+    return _from_pymysql(error, attempt) if isinstance(error, pymysql.err.MySQLError) else ConnectionLost(str(error))
+
+
+def _notice_silence(sock: socket.socket) -> None:
+    """Let the kernel find out that the other end is gone without a word; statements may take as long as they need."""
+    options = {"TCP_KEEPIDLE": _SILENCE_S // 2, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+    options["TCP_USER_TIMEOUT"] = _SILENCE_S * 1000
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if hasattr(socket, name):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 class _Pool:
     """Warm connections to one server; given out one by one, to any thread."""
 
-    def __init__(self, repository: Path, address: server.Address) -> None:
-        self.address = address
-        self._repository = repository
+    def __init__(self, place: Place, endpoint: _Endpoint) -> None:
+        self.endpoint = endpoint
+        self._place = place
         self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self._database: str | None = None
@@ -253,42 +404,36 @@ class _Pool:
             connection.close()
 
     def _open(self) -> Connection:
-        attempt = f"connect to the dolt sql-server of {str(self._repository)!r}"
+        attempt = f"connect to the dolt sql-server of {str(self._place)!r}"
+        connection = Connection(_open(self.endpoint, attempt), self.endpoint, "")
         try:
-            raw = pymysql.connect(
-                host=self.address.host,
-                port=self.address.port,
-                user=self.address.user,
-                password=self.address.password,
-                charset="utf8mb4",
-                connect_timeout=CONNECT_TIMEOUT_S,
-                ssl_disabled=True,  # on loopback; asking for it costs 60 ms a connection
-                # PyMySQL takes Dolt's greeting for "autocommit is off" and never says so; the server's own setting is
-                # on, and transactions are opened in words where they are wanted.
-                autocommit=None,
-            )
-        except pymysql.err.OperationalError as error:
-            raise _from_pymysql(error, attempt) from error
-        connection = Connection(raw, self.address, "")
-        if self._database is None:
-            self._database = self._check(connection, attempt)
+            if self._database is None:
+                self._database = self._check(connection, attempt)
+        except BaseException:
+            connection.close()
+            raise
         connection.database = self._database
         return connection
 
     def _check(self, connection: Connection, attempt: str) -> str:
         """Refuse a server that is too old, and find the name under which it serves the repository."""
-        version = str(connection.rows("SELECT dolt_version()", attempt=attempt)[0][0])
+        try:
+            version = str(connection.rows("SELECT dolt_version()", attempt=attempt)[0][0])
+        except QueryFailed as error:
+            raise ServerFailed(f"Cannot {attempt}: it is a database server, but not Dolt's. Check the URL.") from error
         if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
             raise ServerFailed(f"Cannot {attempt}: it runs Dolt {version}, and 1.83 or newer is needed. Upgrade it.")
         served = [name for (name,) in connection.rows("SHOW DATABASES", attempt=attempt)]
         own = [name for name in served if name not in ("information_schema", "mysql")]
-        folder = self._repository.name
+        if isinstance(self._place, ServerPlace):
+            return self._check_database(self._place, own)
+        folder = self._place.name
         if own in ([], [""], [folder]) and (re.search("[:@]", folder) or folder in ("information_schema", "mysql")):
             raise ServerFailed(
                 f"Cannot {attempt}: Dolt names the database for the folder, and a database called {folder!r} cannot be "
                 "reached. Give the repository's folder a name without ':' and '@' that is not 'mysql' or "
                 "'information_schema'.",
-                path=self._repository,
+                path=self._place,
             )
         for name in (folder, folder.replace("-", "_")):
             if name in own:
@@ -300,44 +445,87 @@ class _Pool:
             f"{folder!r}. Start it in the repository's own folder."
         )
 
+    @staticmethod
+    def _check_database(place: ServerPlace, served: list[str]) -> str:
+        if place.database in served:
+            return place.database
+        raise RepositoryNotFound(
+            f"Cannot open the database {place.database!r} of {str(place)!r}: this user sees "
+            f"{', '.join(map(repr, sorted(served))) or 'none'} there.{close_names(place.database, served)} Make it "
+            "with CREATE DATABASE, or check the URL and the user's rights.",
+            path=place,
+        )
 
-_pools: dict[Path, _Pool] = {}
+
+_pools: dict[Place, _Pool] = {}
 _pools_lock = threading.Lock()
 
 
 @contextmanager
-def connect(repository: Path) -> Iterator[Connection]:
-    """Give a connection to the server of ``repository`` (a resolved folder), starting the server if none runs.
+def connect(place: Place, *, patience_s: float = PATIENCE_S) -> Iterator[Connection]:
+    """Give a connection to the server of ``place``; for a resolved folder it is started if none runs there.
 
-    The connection is on the checked-out branch; `Connection.use` goes elsewhere. It goes back to the warm ones when the
-    block ends well, and is closed when it does not.
+    The connection is on the checked-out (or the server's default) branch; `Connection.use` goes elsewhere. It goes back
+    to the warm ones when the block ends well, and is closed when it does not. Somebody else's server that does not
+    answer is tried again for ``patience_s`` seconds.
 
     Raises:
-        ConnectionLost: the server went away twice in a row.
+        ConnectionLost: the server cannot be reached, or went away twice in a row.
+        AccessDenied, UntrustedServer, RepositoryNotFound: somebody else's server does not let us in, or is not what
+            was expected.
     """
-    with server.using(repository) as address:
+    with _reached(place) as endpoint:
         try:
-            connection = _checked_out(repository, address)
+            connection = _checked_out(place, endpoint)
         except ConnectionLost:
-            server.release(repository)  # it was killed, or its owner is gone: start over once
+            _let_go(place)
             connection = None
         if connection is not None:
-            with _returned(repository, address, connection):
+            with _returned(place, endpoint, connection):
                 yield connection
             return
-    with server.using(repository) as address:
-        connection = _checked_out(repository, address)
-        with _returned(repository, address, connection):
+    with _reached(place) as endpoint:
+        if isinstance(place, ServerPlace):
+            connection = _patiently(place, endpoint, patience_s)
+        else:
+            connection = _checked_out(place, endpoint)
+        with _returned(place, endpoint, connection):
             yield connection
 
 
-def _checked_out(repository: Path, address: server.Address) -> Connection:
-    connection = _pool(repository, address).take()
+@contextmanager
+def _reached(place: Place) -> Iterator[_Endpoint]:
+    if isinstance(place, ServerPlace):
+        yield _Endpoint.of(place)
+        return
+    with server.using(place) as address:
+        yield _Endpoint.of(address)
+
+
+def _let_go(place: Place) -> None:
+    """Forget what was open: the server was killed or restarted, or its owner is gone."""
+    if isinstance(place, ServerPlace):
+        _pool(place, _Endpoint.of(place)).close()
+    else:
+        server.release(place)
+
+
+def _patiently(place: ServerPlace, endpoint: _Endpoint, patience_s: float) -> Connection:
+    deadline, pause_s = time.monotonic() + patience_s, 0.05
+    while time.monotonic() + pause_s < deadline:
+        with contextlib.suppress(ConnectionLost):
+            return _checked_out(place, endpoint)
+        time.sleep(pause_s)
+        pause_s *= 2
+    return _checked_out(place, endpoint)
+
+
+def _checked_out(place: Place, endpoint: _Endpoint) -> Connection:
+    connection = _pool(place, endpoint).take()
+    attempt = f"reach the dolt sql-server of {str(place)!r}"
     try:
-        connection.run(
-            "ROLLBACK", attempt="reach the dolt sql-server"
-        )  # nobody's view of yesterday; and a sign of life
-        connection.use(None, attempt="reach the dolt sql-server")
+        connection.run("ROLLBACK", attempt=attempt)  # nobody's view of yesterday; and a sign of life
+        connection.use(None, attempt=attempt)
     except BaseException:
         connection.close()
         raise
@@ -345,21 +533,22 @@ def _checked_out(repository: Path, address: server.Address) -> Connection:
 
 
 @contextmanager
-def _returned(repository: Path, address: server.Address, connection: Connection) -> Iterator[None]:
+def _returned(place: Place, endpoint: _Endpoint, connection: Connection) -> Iterator[None]:
     try:
         yield
     except BaseException:
         connection.close()  # the server drops its transaction and its locks
         raise
-    _pool(repository, address).give_back(connection)
+    _pool(place, endpoint).give_back(connection)
 
 
-def _pool(repository: Path, address: server.Address) -> _Pool:
+def _pool(place: Place, endpoint: _Endpoint) -> _Pool:
     with _pools_lock:
-        pool = _pools.get(repository)
-        if pool is None or pool.address != address:
-            pool = _pools[repository] = _Pool(repository, address)
-            server.on_release(repository, pool.close)
+        pool = _pools.get(place)
+        if pool is None or pool.endpoint != endpoint:
+            pool = _pools[place] = _Pool(place, endpoint)
+            if not isinstance(place, ServerPlace):
+                server.on_release(place, pool.close)
         return pool
 
 

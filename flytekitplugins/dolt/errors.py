@@ -25,6 +25,8 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── ConstraintViolated    a row breaks a key or constraint of the table (also ValueError)
     ├── QueryFailed           the server refused a statement                (also ValueError)
     ├── ServerFailed          the server could not start, or said no        (also RuntimeError)
+    ├── AccessDenied          a server or remote does not let this user in  (also PermissionError)
+    ├── UntrustedServer       no verified TLS connection with the server    (also ConnectionError)
     ├── ConnectionLost        the server went away, nothing was published   (also ConnectionError)
     ├── OutcomeUnknown        the server went away while publishing         (also ConnectionError)
     └── NotInTask             Flyte asked to commit outside a task          (also RuntimeError)
@@ -37,6 +39,7 @@ import re
 from collections.abc import Iterable
 
 __all__ = [
+    "AccessDenied",
     "BinaryNotFound",
     "BinaryUnsupported",
     "BranchNotFound",
@@ -61,6 +64,7 @@ __all__ = [
     "TableNotFound",
     "UncommittedChanges",
     "UnsupportedFrame",
+    "UntrustedServer",
 ]
 
 
@@ -152,6 +156,14 @@ class ServerFailed(DoltError, RuntimeError):
     """The ``dolt sql-server`` could not be started or did not behave; the message ends with the tail of its log."""
 
 
+class AccessDenied(DoltError, PermissionError):
+    """A server or remote does not know this user, the password is wrong, or the user lacks a right."""
+
+
+class UntrustedServer(DoltError, ConnectionError):
+    """The server's certificate is expired, for another host or of an unknown authority, or it offers no TLS."""
+
+
 class ConnectionLost(DoltError, ConnectionError):
     """The connection to the server broke and the target branch was not touched."""
 
@@ -183,6 +195,14 @@ class _Fault:
 # What Dolt 1.83 says, in the order in which it is tried. Nearly everything is code 1105 with only a text, so the texts
 # are matched here and nowhere else; tests/test_errors.py provokes each row on the real server.
 _FAULTS = (
+    _Fault(1045, r"access denied", AccessDenied, "Check the user's name and the secret with its password."),
+    _Fault(None, r"command denied to user", AccessDenied, "Ask for that right, or use another user."),
+    _Fault(
+        None,
+        r"does not allow insecure connections",
+        UntrustedServer,
+        "Take ssl_disabled out of the URL, or, on loopback, add ?ssl_ca=/path/of/ca.pem.",
+    ),
     _Fault(1049, r"database not found", RevisionNotFound, "Check the branch, tag or commit."),
     _Fault(1146, r"table not found", TableNotFound, "Check the name (case matters) and the branch or revision."),
     _Fault(

@@ -14,12 +14,12 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import binary
+from . import binary, places
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
@@ -34,6 +34,7 @@ from .errors import (
     UncommittedChanges,
     close_names,
 )
+from .places import Place, ServerPlace
 from .schema import SCRATCH_PREFIX, Branch, Commit, NewBranch, SerialBranch
 
 LOCK_TIMEOUT_S = 60.0
@@ -46,13 +47,20 @@ DEFAULT_AUTHOR = "Flyte <flyte@localhost>"
 """Author of a commit where the user has told Dolt no name and email."""
 
 
-def locate(db_path: str | os.PathLike[str]) -> Path:
-    """Return the resolved folder of the repository at ``db_path``.
+def locate(
+    db_path: str | os.PathLike[str], *, password: Callable[[], str] | None = None, read_from: Sequence[str] = ()
+) -> Place:
+    """Return where ``db_path`` is: the resolved folder of a repository, or the server that a URL names.
+
+    ``password`` is asked for a server only, and ``read_from`` are the URLs of its replicas.
 
     Raises:
+        InvalidConfig: it is a URL, and none of a server.
         RepositoryNotFound: there is no repository in exactly this folder (one in a folder above does not count).
         RepositoryReadOnly: this user may not write there, which Dolt needs even for reading.
     """
+    if isinstance(db_path, str) and places.is_url(db_path):
+        return places.server(db_path, password=password() if password is not None else "", read_from=read_from)
     path = Path(db_path).expanduser()
     repository = path.resolve()
     if not binary.is_repository(repository):
@@ -77,7 +85,7 @@ def locate(db_path: str | os.PathLike[str]) -> Path:
     return repository
 
 
-def resolve(repository: Path, policy: Branch | None) -> Commit:
+def resolve(repository: Place, policy: Branch | None) -> Commit:
     """Return the head of the branch that ``policy`` names; reading never makes a branch.
 
     Raises:
@@ -91,13 +99,13 @@ def resolve(repository: Path, policy: Branch | None) -> Commit:
         return Commit(head, branch=branch)
 
 
-def branches(repository: Path) -> dict[str, str]:
+def branches(repository: Place) -> dict[str, str]:
     """Return the name and head of every branch, this package's scratch branches left out."""
     with connect(repository) as connection:
         return _heads(connection)
 
 
-def log(repository: Path, revision: str | None = None, *, limit: int | None = None) -> list[Commit]:
+def log(repository: Place, revision: str | None = None, *, limit: int | None = None) -> list[Commit]:
     """Return the commits that lead to ``revision``, newest first.
 
     ``revision`` is a branch, tag or hash; None is the checked-out branch. ``limit`` is the most that are returned.
@@ -132,12 +140,21 @@ def log(repository: Path, revision: str | None = None, *, limit: int | None = No
 
 
 @contextmanager
-def at(repository: Path, commit: Commit) -> Iterator[Connection]:
+def at(repository: Place, commit: Commit) -> Iterator[Connection]:
     """Give a read-only connection on which every table is as ``commit`` left it.
 
     Raises:
         RevisionNotFound: the repository does not hold that commit (any more).
     """
+    for replica in _replicas(repository):
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(connect(replica, patience_s=0))
+                connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
+            except (RevisionNotFound, RepositoryNotFound, ConnectionLost):
+                continue  # it lags behind or is away; the next one, and in the end the primary, has what it lacks
+            yield connection
+            return
     with connect(repository) as connection:
         try:
             connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
@@ -150,6 +167,12 @@ def at(repository: Path, commit: Commit) -> Iterator[Connection]:
         yield connection
 
 
+def _replicas(repository: Place) -> Sequence[ServerPlace]:
+    """Return the replicas in any order, so that many readers spread over them."""
+    replicas = repository.replicas if isinstance(repository, ServerPlace) else ()
+    return random.sample(replicas, len(replicas))
+
+
 @dataclass(frozen=True)
 class Written:
     """What `write` did."""
@@ -160,7 +183,7 @@ class Written:
 
 
 def write(
-    repository: Path,
+    repository: Place,
     *,
     table: str,
     policy: Branch | None,
@@ -181,7 +204,7 @@ def write(
         ConnectionLost: the server went away before the branch was moved.
         OutcomeUnknown: the server went away while the branch was being moved.
     """
-    author = binary.identity(repository) or DEFAULT_AUTHOR
+    author = binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR
     with connect(repository) as connection:
         target = _target(connection, policy)
         with _locked(connection, repository, target.branch, lock_timeout_s):
@@ -200,7 +223,7 @@ def write(
     )
 
 
-def differs(repository: Path, commit: Commit, *, work: Callable[[Connection], None]) -> bool:
+def differs(repository: Place, commit: Commit, *, work: Callable[[Connection], None]) -> bool:
     """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it."""
     attempt = f"compare with commit {commit.hash}"
     with connect(repository) as connection, _Scratch(connection, commit.hash):
@@ -392,7 +415,7 @@ def _refuse_if_in_the_way(connection: Connection, branch: str, table: str, *, he
 
 
 @contextmanager
-def _locked(connection: Connection, repository: Path, branch: str, timeout_s: float) -> Iterator[None]:
+def _locked(connection: Connection, repository: Place, branch: str, timeout_s: float) -> Iterator[None]:
     """Hold the lock of ``branch`` on its server; it is let go with the connection, whatever happens."""
     name = hashlib.sha256(f"{connection.database}/{branch}".encode()).hexdigest()[:40]
     attempt = f"lock branch {branch!r}"
