@@ -8,8 +8,9 @@ make it fit.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -170,7 +171,7 @@ def fit(
         partial: whether columns that the server fills in by itself may be missing (rows are appended).
 
     Raises:
-        SchemaMismatch: something does not fit; every column with its first bad row is listed.
+        SchemaMismatch: something does not fit; every column is listed, with its first three bad rows.
     """
     problems: list[str] = []
     alterations: list[str] = []
@@ -281,9 +282,8 @@ def _family(kind: pa.DataType) -> str:
 
 def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[str]]:
     """Return the column as ``into`` holds it, and what stands against that."""
-    row = first(pc.is_null(column))
-    if row is not None and not into.nullable:
-        return column, [f"has no value in row {row}, and is NOT NULL"]
+    if column.null_count and not into.nullable:
+        return column, [f"has no value in {_shown(_positions(pc.is_null(column)))}, and is NOT NULL"]
     wanted = _arrow_type(into.sql_type)
     if pa.types.is_null(column.type):
         return column.cast(wanted or pa.string()), []
@@ -292,52 +292,67 @@ def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[s
     try:
         fitted = column.cast(wanted, safe=column.type != pa.float64())
     except pa.ArrowInvalid:
-        return column, [f"has {_first_bad(column, wanted)} that {into.sql_type} cannot hold"]
-    row = _first_loss(column, fitted, into)
-    if row is not None:
-        return column, [f"has {_shown(column, row)} that {into.sql_type} cannot hold"]
+        bad = list(islice(_not_castable(column, wanted), _SHOWN_ROWS + 1))
+        return column, [f"has {_shown(bad, column)} that {into.sql_type} cannot hold"]
+    losses = _losses(column, fitted, into)
+    if losses is not None and pc.any(losses).as_py():
+        return column, [f"has {_shown(_positions(losses), column)} that {into.sql_type} cannot hold"]
     return fitted, []
 
 
-def _shown(column: pa.ChunkedArray, row: int) -> str:
-    value = str(column[row].as_py())
-    return f"{value if len(value) <= 40 else value[:37] + '...'!r} in row {row}"
+_SHOWN_ROWS = 3
+"""How many bad rows of a column an error names."""
 
 
-def _first_bad(column: pa.ChunkedArray, wanted: pa.DataType) -> str:
-    """Return the first value that cannot be cast, found by halving."""
-    start, length = 0, len(column)
-    while length > 1:
-        half = length // 2
-        try:
-            column.slice(start, half).cast(wanted)
-            start, length = start + half, length - half
-        except pa.ArrowInvalid:
-            length = half
-    return _shown(column, start)
+def _positions(mask: pa.ChunkedArray) -> list[int]:
+    return pc.indices_nonzero(mask).to_pylist()  # type: ignore[no-any-return]
 
 
-def _first_loss(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> int | None:
-    """Return the first row whose value the column cannot hold although its Arrow type could."""
+def _shown(rows: Sequence[int], column: pa.ChunkedArray | None = None) -> str:
+    """Return the first rows for people, with their values where a column is given."""
+    said = [f"row {row}" if column is None else f"{_short(column[row])} in row {row}" for row in rows[:_SHOWN_ROWS]]
+    return ", ".join(said) + (" and more" if len(rows) > _SHOWN_ROWS else "")
+
+
+def _short(value: pa.Scalar) -> str:
+    text = str(value.as_py())
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _not_castable(column: pa.ChunkedArray, wanted: pa.DataType, start: int = 0) -> Iterator[int]:
+    """Give the rows whose values cannot be cast, found by halving."""
+    try:
+        column.cast(wanted)
+    except pa.ArrowInvalid:
+        half = len(column) // 2
+        if half == 0:
+            yield start
+        else:
+            yield from _not_castable(column.slice(0, half), wanted, start)
+            yield from _not_castable(column.slice(half), wanted, start + half)
+
+
+def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> pa.ChunkedArray | None:
+    """Return which rows' values the column cannot hold although its Arrow type could; None where none can be lost."""
     parsed = SqlType.parse(into.sql_type)
     if parsed.base == "mediumint":
         low, high = _MEDIUM[parsed.unsigned]
-        return first(pc.or_(pc.less(fitted, low), pc.greater(fitted, high)))
+        return pc.or_(pc.less(fitted, low), pc.greater(fitted, high))
     if parsed.base == "year":
-        return first(pc.or_(pc.less(fitted, 1901), pc.greater(fitted, 2155)))
+        return pc.or_(pc.less(fitted, 1901), pc.greater(fitted, 2155))
     if parsed.base == "float":
-        return first(pc.not_equal(fitted.cast(pa.float64()), column))
+        return pc.not_equal(fitted.cast(pa.float64()), column)
     if parsed.base in ("datetime", "timestamp", "time"):
         step = 10 ** (6 - (parsed.size or 0))
         micros = fitted.cast(pa.int64())
-        return first(pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros))
+        return pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
     if parsed.base in ("char", "varchar"):
-        return first(pc.greater(pc.utf8_length(fitted), parsed.size or 1))
+        return pc.greater(pc.utf8_length(fitted), parsed.size or 1)
     if parsed.base == "enum":
         allowed = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", into.sql_type)]
-        return first(pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(allowed, pa.string())))))
+        return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(allowed, pa.string()))))
     limit = {"binary": parsed.size or 1, "varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
-    return None if limit is None else first(pc.greater(pc.binary_length(fitted), limit))
+    return None if limit is None else pc.greater(pc.binary_length(fitted), limit)
 
 
 def _widened(column: pa.ChunkedArray, into: Column, new_type: str) -> str | None:
