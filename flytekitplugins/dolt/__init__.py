@@ -14,6 +14,8 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    Commit
    write
    read
+   diff
+   TableDiff
    create_repository
 """
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatchReader
 
     from .binary import create_repository
+    from .diffs import TableDiff, diff
     from .frames import read, write
 
 __all__ = [
@@ -46,13 +49,21 @@ __all__ = [
     "DoltTable",
     "NewBranch",
     "SerialBranch",
+    "TableDiff",
     "create_repository",
+    "diff",
     "read",
     "write",
 ]
 
 # Loaded at first use: `import flytekit` imports this package, and must not pay for pandas, Arrow and a driver.
-_LAZY = {"create_repository": "binary", "read": "frames", "write": "frames"}
+_LAZY = {
+    "TableDiff": "diffs",
+    "create_repository": "binary",
+    "diff": "diffs",
+    "read": "frames",
+    "write": "frames",
+}
 
 
 def __getattr__(name: str) -> Any:

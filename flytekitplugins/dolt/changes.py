@@ -115,19 +115,19 @@ def _stretch(old: pa.Table, new: pa.Table, key: Sequence[str]) -> Changes:
     """Compare the rows of one stretch of keys."""
     keys = list(key)
     if old.num_rows == new.num_rows and all(_same(old.column(name), new.column(name)) for name in keys):
-        return Changes(new.filter(_differing(old, new)), old.select(keys).slice(0, 0))
-    pairs = _pairs(old.select(keys), new.select(keys))
-    gone, fresh = pc.is_null(pairs["new"]), pc.is_null(pairs["old"])
-    both = pairs.filter(pc.invert(pc.or_(gone, fresh)))
+        return Changes(new.filter(differing(old, new)), old.select(keys).slice(0, 0))
+    matched = pairs(old.select(keys), new.select(keys))
+    gone, fresh = pc.is_null(matched["new"]), pc.is_null(matched["old"])
+    both = matched.filter(pc.invert(pc.or_(gone, fresh)))
     kept = new.take(both["new"])
-    changed = kept.filter(_differing(old.take(both["old"]), kept))
+    changed = kept.filter(differing(old.take(both["old"]), kept))
     return Changes(
-        pa.concat_tables([changed, new.take(pairs.filter(fresh)["new"])]),
-        old.take(pairs.filter(gone)["old"]).select(keys),
+        pa.concat_tables([changed, new.take(matched.filter(fresh)["new"])]),
+        old.take(matched.filter(gone)["old"]).select(keys),
     )
 
 
-def _pairs(old: pa.Table, new: pa.Table) -> pa.Table:
+def pairs(old: pa.Table, new: pa.Table) -> pa.Table:
     """Return row numbers ``old`` and ``new`` of equal keys, null where there is no partner."""
     names = [f"k{i}" for i in range(old.num_columns)]
     sides = []
@@ -142,7 +142,7 @@ def _joinable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string()) if pa.types.is_decimal(column.type) else column
 
 
-def _differing(old: pa.Table, new: pa.Table) -> pa.ChunkedArray:
+def differing(old: pa.Table, new: pa.Table) -> pa.ChunkedArray:
     """Return for each row whether any column differs."""
     masks = [mask for mask in _column_masks(old, new) if mask is not None]
     if not masks:

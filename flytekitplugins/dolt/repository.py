@@ -92,11 +92,20 @@ def resolve(repository: Place, policy: Branch | None) -> Commit:
         BranchNotFound: there is no such branch.
     """
     with connect(repository) as connection:
-        branch = _branch_of(policy) or connection.active_branch(attempt="find the checked-out branch")
-        head = _head(connection, branch)
-        if head is None:
-            raise _no_branch(connection, branch, "read")
-        return Commit(head, branch=branch)
+        return head_of(connection, policy)
+
+
+def head_of(connection: Connection, policy: Branch | None) -> Commit:
+    """Return the head of the branch that ``policy`` names, on a connection that is there already.
+
+    Raises:
+        BranchNotFound: there is no such branch.
+    """
+    branch = _branch_of(policy) or connection.active_branch(attempt="find the checked-out branch")
+    head = _head(connection, branch)
+    if head is None:
+        raise _no_branch(connection, branch, "read")
+    return Commit(head, branch=branch)
 
 
 def branches(repository: Place) -> dict[str, str]:
@@ -156,14 +165,7 @@ def at(repository: Place, commit: Commit) -> Iterator[Connection]:
             yield connection
             return
     with connect(repository) as connection:
-        try:
-            connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
-        except RevisionNotFound as error:
-            raise RevisionNotFound(
-                f"Cannot read at commit {commit.hash}: the repository {str(repository)!r} does not hold it. It may be "
-                "another clone, or the commit was on a branch that is deleted and collected.",
-                revision=commit.hash,
-            ) from error
+        use(connection, commit)
         yield connection
 
 
@@ -171,6 +173,22 @@ def _replicas(repository: Place) -> Sequence[ServerPlace]:
     """Return the replicas in any order, so that many readers spread over them."""
     replicas = repository.replicas if isinstance(repository, ServerPlace) else ()
     return random.sample(replicas, len(replicas))
+
+
+def use(connection: Connection, commit: Commit) -> None:
+    """Put a connection on ``commit``, where every table is as that commit left it, and read-only.
+
+    Raises:
+        RevisionNotFound: the repository does not hold that commit (any more).
+    """
+    try:
+        connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
+    except RevisionNotFound as error:
+        raise RevisionNotFound(
+            f"Cannot read at commit {commit.hash}: the repository {connection.database!r} does not hold it. It may be "
+            "another clone, or the commit was on a branch that is deleted and collected.",
+            revision=commit.hash,
+        ) from error
 
 
 @dataclass(frozen=True)

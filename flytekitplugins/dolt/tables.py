@@ -21,7 +21,7 @@ from .errors import ConstraintViolated, DoltError, SchemaMismatch, TableNotFound
 from .progress import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -76,10 +76,40 @@ def read(
         SchemaMismatch: it has no column of a name in ``columns`` or ``order_by``.
     """
     plan = _plan_read(connection, table, columns, order_by)
-    if _has_spans(connection, table, plan):
-        return Read(codec.from_text(*connection.text_rows(plan.plain, attempt=plan.attempt)), plan.notes)
-    arrived = _fetched(connection, plan.statement, plan.attempt)
-    return Read(codec.restored(arrived, plan.wanted, plan.names), plan.notes)
+    return Read(_arrow(connection, quote(table), plan), plan.notes)
+
+
+def select(
+    connection: Connection,
+    source: str,
+    columns: Mapping[str, str],
+    *,
+    where: str = "TRUE",
+    limit: int | None = None,
+    attempt: str,
+) -> pa.Table:
+    """Return columns of ``source``, which is what stands behind FROM, as they are stored.
+
+    ``columns`` gives the SQL type of each; ``limit`` is the most rows that are returned, and None is all.
+    """
+    rest = f" FROM {source} WHERE {where}{'' if limit is None else f' LIMIT {int(limit)}'}"
+    wanted = [_nullable(codec.wanted(column)) for column in columns.items()]
+    return _arrow(connection, source, _ReadPlan(attempt, rest, wanted, list(columns), _times(columns), Notes()))
+
+
+def _nullable(want: codec.Wanted) -> codec.Wanted:
+    """Ask for a column in a way that lets it be NULL.
+
+    Dolt announces a NOT NULL column as such even where a diff or an outer join has no value for it, and the fast
+    transport believes that.
+    """
+    return codec.Wanted(f"IF(TRUE, {want.select}, NULL)", want.arrow)
+
+
+def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
+    if _has_spans(connection, source, plan):
+        return codec.from_text(*connection.text_rows(plan.plain, attempt=plan.attempt))
+    return codec.restored(_fetched(connection, plan.statement, plan.attempt), plan.wanted, plan.names)
 
 
 @contextmanager
@@ -93,7 +123,7 @@ def stream(
 ) -> Iterator[Iterator[Read]]:
     """Give the rows of ``table`` as `read` does, ``batch_rows`` at a time, without holding them all."""
     plan = _plan_read(connection, table, columns, order_by)
-    if _has_spans(connection, table, plan):
+    if _has_spans(connection, quote(table), plan):
         yield iter([read(connection, table, columns=columns, order_by=order_by)])
         return
     with connection.arrow_batches(plan.statement, batch_rows=batch_rows, attempt=plan.attempt) as batches:
@@ -125,12 +155,12 @@ class _ReadPlan:
         return f"SELECT {', '.join(map(quote, self.names))}{self.rest}"
 
 
-def _has_spans(connection: Connection, table: str, plan: _ReadPlan) -> bool:
+def _has_spans(connection: Connection, source: str, plan: _ReadPlan) -> bool:
     """Whether a TIME column holds something else than a time of day, which the fast transport cannot carry."""
     if not plan.times:
         return False
     conditions = " OR ".join(f"{quote(name)} < '00:00:00' OR {quote(name)} >= '24:00:00'" for name in plan.times)
-    return bool(connection.rows(f"SELECT 1 FROM {quote(table)} WHERE {conditions} LIMIT 1", attempt=plan.attempt))
+    return bool(connection.rows(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1", attempt=plan.attempt))
 
 
 def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]) -> _ReadPlan:
@@ -156,8 +186,12 @@ def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None
     wanted = [codec.wanted((name, sql_types[name])) for name in names]
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
-    times = [name for name in names if codec.SqlType.parse(sql_types[name]).base == "time"]
+    times = _times({name: sql_types[name] for name in names})
     return _ReadPlan(attempt, rest, wanted, names, times, notes)
+
+
+def _times(columns: Mapping[str, str]) -> list[str]:
+    return [name for name, sql_type in columns.items() if codec.SqlType.parse(sql_type).base == "time"]
 
 
 def _check_columns(table: str, asked: Sequence[str], known: Sequence[str]) -> None:
