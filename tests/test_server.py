@@ -132,6 +132,12 @@ def put(repo: Path, table: str, *values: int) -> str:
     return commit.hash
 
 
+def scratch_branches(repo: Path) -> list[tuple[object, ...]]:
+    """Return the scratch branches that are left."""
+    with repository.connect(repo) as connection:
+        return connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
+
+
 def running(repo: Path) -> server.Address:
     address = server.running(repo)
     assert address is not None, "no server runs"
@@ -523,16 +529,37 @@ def test_killed_server_between_uses(repo: Path) -> None:
 
 
 def test_killed_server_during_a_use(repo: Path) -> None:
-    """A server that is killed in the middle of the work is ConnectionLost, the branch stays, the next write works."""
+    """A server that is killed in the middle of the work costs nothing: the work is done again on a new one, once."""
     first = put(repo, "t", 1)
+    killed: list[int] = []
 
     def work(connection: repository.Connection) -> None:
         connection.run("CREATE TABLE half (n INT)", attempt="write half")
-        os.kill(running(repo).pid, signal.SIGKILL)
+        if not killed:
+            killed.append(running(repo).pid)
+            os.kill(killed[0], signal.SIGKILL)
+        connection.run("CREATE TABLE whole (n INT)", attempt="write the other half")
+
+    written = repository.write(repo, table="half", policy=None, message="half", work=work)
+    assert killed
+    assert [commit.hash for commit in repository.log(repo, limit=2)] == [written.commit.hash, first]
+    assert scratch_branches(repo) == []
+
+
+def test_server_that_is_killed_each_time(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the server is killed under every attempt it is ConnectionLost, the branch stays, the next write works."""
+    monkeypatch.setattr(repository, "MAX_LOST", 2)
+    first = put(repo, "t", 1)
+    killed = []
+
+    def work(connection: repository.Connection) -> None:
+        killed.append(running(repo).pid)
+        os.kill(killed[-1], signal.SIGKILL)
         connection.run("CREATE TABLE whole (n INT)", attempt="write the other half")
 
     with pytest.raises(ConnectionLost, match=r"Cannot write the other half: the connection .* broke"):
         repository.write(repo, table="half", policy=None, message="half", work=work)
+    assert len(set(killed)) == 2
     assert repository.branches(repo) == {"main": first}
     second = put(repo, "t", 2)
     assert [commit.hash for commit in repository.log(repo, limit=2)] == [second, first]

@@ -400,21 +400,26 @@ class TestCommitMessage:
         assert {"Flyte-Task: my.task", f"Flyte-Node: {node}", f"Flyte-Attempt: {attempt}"} <= set(message.splitlines())
 
     def test_the_write_key_is_the_same_for_every_attempt_and_no_other_write(self, config: Config, repo: Path) -> None:
-        """A retry can be known by its write key; another node, map index, target or second write has another."""
-        places = ["n0/data/0", "n0/data/1", "n1/data/0", "n1/data/0/0/0", "n1/data/0/0/1", "n1/data/0/1/0"]
-        for number, place in enumerate(places):
-            on_a_cluster(config("t"), f"s3://b/p-d-abc/{place}", value=number)
-        on_a_cluster(config("u"), "s3://b/p-d-abc/n0/data/0", value=0, times=2)
-        lines = [line for c in reversed(commits(repo)) for line in (c.message or "").splitlines()]
-        keys = [line.split(": ")[1] for line in lines if line.startswith("Flyte-Write-Key")]
-        assert len(keys) == 8
-        assert keys[0] == keys[1]
-        assert keys[3] == keys[4]
-        assert len(set(keys)) == 6
+        """A retry writes nothing and gives the first commit; another node, map index, target or second write does."""
+        places = ["n0/data/0", "n0/data/1", "n1/data/0", "n1/data/0/0/0", "n1/data/0/0/1", "n1/data/1/0/0"]
+        places += ["n1/data/0/1/0"]
+        stored = [
+            commit
+            for number, place in enumerate(places)
+            for commit in on_a_cluster(config("t"), f"s3://b/p-d-abc/{place}", value=number)
+        ]
+        stored += on_a_cluster(config("u"), "s3://b/p-d-abc/n0/data/0", value=0, times=2)
+        assert stored[0] == stored[1]
+        assert stored[3] == stored[4] == stored[5]
+        assert [c.hash for c in reversed(commits(repo))] == list(dict.fromkeys(stored))
+        assert len(set(stored)) == 6
+        lines = [line for c in commits(repo) for line in (c.message or "").splitlines()]
+        assert len({line for line in lines if line.startswith("Flyte-Write-Key: ")}) == 6
 
 
-def on_a_cluster(config: DoltConfig, prefix: str, *, value: int = 1, times: int = 1) -> None:
+def on_a_cluster(config: DoltConfig, prefix: str, *, value: int = 1, times: int = 1) -> list[str]:
     """Store a table as one task execution with the parameters that `pyflyte-execute` sets up does."""
+    stored = []
     base = FlyteContextManager.current_context()
     assert base.user_space_params is not None
     assert base.execution_state is not None
@@ -429,6 +434,9 @@ def on_a_cluster(config: DoltConfig, prefix: str, *, value: int = 1, times: int 
     for number in range(times):
         table = DoltTable(data=pd.DataFrame({"a": [value + 100 * number]}), config=config)
         transformer.to_literal(ctx, table, DoltTable, kind)
+        assert table.commit is not None
+        stored.append(table.commit.hash)
+    return stored
 
 
 def test_errors_reach_the_author_in_words(config: Config) -> None:

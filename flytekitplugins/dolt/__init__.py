@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from . import execution
 from .errors import DoltError
 from .schema import Branch, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
-from .transformer import register
+from .transformer import register, to_be_tried_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,7 +77,8 @@ def __getattr__(name: str) -> Any:
 def _fetch(table: DoltTable) -> pd.DataFrame:
     from .frames import fetch
 
-    frame = fetch(table)
+    with to_be_tried_again():
+        frame = fetch(table)
     execution.note_read(table)
     return frame
 
@@ -86,7 +87,12 @@ def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> I
     from .frames import scan
 
     execution.note_read(table)
-    return scan(table, batch_rows=batch_rows, columns=columns)
+    return _to_be_tried_again(scan(table, batch_rows=batch_rows, columns=columns))
+
+
+def _to_be_tried_again(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    with to_be_tried_again():
+        yield from parts
 
 
 def _reader(

@@ -82,6 +82,12 @@ class Connection:
         self.revision: str | None = None
         self._folder: Path | None = _UNKNOWN
 
+    @property
+    def number(self) -> int:
+        """The server's number of this session; no other living one has it."""
+        number: int = self._raw.thread_id()  # type: ignore[no-untyped-call]
+        return number
+
     def rows(self, sql: str, *parameters: object, attempt: str) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
         with self._translated(attempt), self._raw.cursor() as cursor:

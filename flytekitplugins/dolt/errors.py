@@ -101,7 +101,7 @@ class RepositoryReadOnly(DoltError, PermissionError):
 
 
 class RepositoryBusy(DoltError, TimeoutError):
-    """A lock on the repository or a branch was not free in time. Facts: ``path``, ``waited_s``."""
+    """A lock on the repository or a branch was not free in time. Facts: ``path``, ``waited_s``, ``holder``."""
 
 
 class RepositoryDamaged(DoltError, RuntimeError):
@@ -169,11 +169,22 @@ class ConnectionLost(DoltError, ConnectionError):
 
 
 class OutcomeUnknown(DoltError, ConnectionError):
-    """The connection broke while a commit was being published: it may or may not be there. Fact: ``commit``."""
+    """The connection broke while a commit was being published: it may or may not be there.
+
+    Facts: ``commit``, ``branch``, ``start`` (where the branch was before).
+    """
+
+    commit: str
+    branch: str
+    start: str
 
 
 class NotInTask(DoltError, RuntimeError):
     """Flyte asked to store a `DoltTable` with data while nothing was running (compiling, registering)."""
+
+
+TRANSIENT = (HeadMoved, RepositoryBusy, ConnectionLost, OutcomeUnknown)
+"""What may go away by itself: a task that is run again after one of these may succeed, and does not write twice."""
 
 
 def close_names(name: str, known: Iterable[str]) -> str:

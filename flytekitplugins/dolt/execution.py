@@ -8,6 +8,7 @@ flytekit`` does so.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import uuid
@@ -88,9 +89,9 @@ def note_read(table: DoltTable, *, ctx: FlyteContext | None = None) -> None:
         _execution(ctx).note(_reads(table.config, table.commit.hash))
 
 
-def message(ctx: FlyteContext, table: DoltTable) -> str:
+def message(ctx: FlyteContext, table: DoltTable, *, write_key: str | None = None) -> str:
     """Return the commit message: one line for people, then Git-style trailers with all that is known for sure."""
-    return _message(ctx, table, None, _write_key(ctx, _execution_name(ctx), table))
+    return _message(ctx, table, None, write_key)
 
 
 def sign(table: DoltTable, first: str | None) -> str | None:
@@ -208,11 +209,15 @@ def _attempt(ctx: FlyteContext) -> str | None:
     return attempt if attempt.isdigit() else None
 
 
-def _write_key(ctx: FlyteContext, execution: str, table: DoltTable) -> str:
-    """Return what is the same for every attempt of this very write, and different for every other write."""
+def write_key(ctx: FlyteContext, table: DoltTable) -> str:
+    """Return what is the same for every attempt of this very write, and different for every other write.
+
+    To be asked once for each write: the second one of a task to the same target has another key. A local run is never
+    tried again by flytekit, so its keys are its own.
+    """
     branch = table.config.branch_conf.to_dict() if table.config.branch_conf is not None else ""
     target = f"{table.config.tablename}@{branch}@{os.fspath(table.config.db_path)}"
     running = _execution(ctx)
-    node_and_index = _output_prefix(ctx)[0]
-    place = f"{execution} {node_and_index}" if node_and_index else running.id
+    node_and_index = re.sub(r"/data/\d+", "/data", _output_prefix(ctx)[0])  # whichever attempt of the whole node
+    place = f"{_execution_name(ctx)} {node_and_index}" if node_and_index else running.id
     return uuid.uuid5(uuid.NAMESPACE_URL, f"{place} {target} {running.ordinal(target)}").hex

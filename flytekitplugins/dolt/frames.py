@@ -26,10 +26,12 @@ SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 """First line of a commit made outside Flyte, unless the caller gives a message."""
 
 
-def write(config: DoltConfig, frame: pd.DataFrame, *, message: str | None = None) -> DoltTable:
+def write(config: DoltConfig, frame: pd.DataFrame, *, message: str | None = None, key: str | None = None) -> DoltTable:
     """Commit ``frame`` as the whole content of the table that ``config`` names, and return the reference to it.
 
     Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
+    ``key`` is a word of yours that names this write: when one of the newest commits of the branch has it (how many is
+    `repository.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.
     Inside a task the message goes on with what is known of it, as that of an output does (see docs/lineage.md).
 
     Raises:
@@ -40,7 +42,7 @@ def write(config: DoltConfig, frame: pd.DataFrame, *, message: str | None = None
     """
     table = DoltTable(config=config, data=frame)
     config.check()
-    return store(table, message=DoltTable.sign(table, message) or message or SCRIPT_MESSAGE)
+    return store(table, message=DoltTable.sign(table, message) or message or SCRIPT_MESSAGE, key=key)
 
 
 def read(config: DoltConfig) -> pd.DataFrame:
@@ -53,8 +55,11 @@ def read(config: DoltConfig) -> pd.DataFrame:
     return DoltTable.fetch(resolve(DoltTable(config=config)))  # the package's, which notes what a task has read
 
 
-def store(table: DoltTable, *, message: str) -> DoltTable:
-    """Commit the table's data and note the commit on it; the same table is returned."""
+def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTable:
+    """Commit the table's data and note the commit on it; the same table is returned.
+
+    ``key`` names the write: one that the branch's log has already is not done again.
+    """
     config, frame = table.config, table.data
     config.check()
     if frame is None:
@@ -70,6 +75,8 @@ def store(table: DoltTable, *, message: str) -> DoltTable:
         policy=config.branch_conf,
         message=message,
         work=lambda connection: tables.write(connection, name, frame, options),
+        key=key,
+        lock_timeout_s=config.options().get("lock_timeout_s", repository.LOCK_TIMEOUT_S),
     )
     table.written(written.commit)
     return table

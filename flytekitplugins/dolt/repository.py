@@ -8,26 +8,24 @@ one writer after the other. The only file with Dolt's procedures and system tabl
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 import random
+import re
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import binary, places
+from . import binary, locks, places, scratch
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
     ConnectionLost,
     DoltError,
     HeadMoved,
+    InvalidConfig,
     OutcomeUnknown,
-    RepositoryBusy,
     RepositoryNotFound,
     RepositoryReadOnly,
     RevisionNotFound,
@@ -36,12 +34,22 @@ from .errors import (
 )
 from .places import Place, ServerPlace
 from .schema import SCRATCH_PREFIX, Branch, Commit, NewBranch, SerialBranch
+from .scratch import Scratch
 
 LOCK_TIMEOUT_S = 60.0
 """Seconds to wait for another writer of the same branch."""
 
 MAX_ATTEMPTS = 20
 """How often work is done again because the head moved, before giving up."""
+
+MAX_LOST = 4
+"""How often work is done again because the server went away, before giving up."""
+
+LOOK_BACK = 10_000
+"""How many commits of a branch are searched for the key of a write; 1,000 of them cost about 4 ms."""
+
+KEY_TRAILER = "Flyte-Write-Key"
+"""The line of a commit message that names the write; what is written again under the same key is not written twice."""
 
 DEFAULT_AUTHOR = "Flyte <flyte@localhost>"
 """Author of a commit where the user has told Dolt no name and email."""
@@ -207,44 +215,56 @@ def write(
     policy: Branch | None,
     message: str,
     work: Callable[[Connection], None],
+    key: str | None = None,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
 ) -> Written:
     """Run ``work`` on a scratch branch, and move the branch of ``policy`` forward to one commit with its changes.
 
-    ``work`` gets a connection on the scratch branch and may be called again when the head has moved; it must change
-    ``table`` only and keep nothing of the connection. The author is the repository's or the user's Dolt identity.
+    ``work`` gets a connection on the scratch branch and may be called again when the head has moved or the server went
+    away; it must change ``table`` only and keep nothing of the connection. The author is the repository's or the user's
+    Dolt identity. A write whose ``key`` one of the branch's newest `LOOK_BACK` commits has was done before: it returns
+    that commit. Without a key each call is a write of its own.
 
     Raises:
         BranchNotFound: the branch (or the base of a new one) does not exist.
         UncommittedChanges: the user's work on the target branch stands in the way; nothing was changed.
         RepositoryBusy: another writer held the branch for ``lock_timeout_s`` seconds.
         HeadMoved: other writers, which do not use this package's lock, won `MAX_ATTEMPTS` times in a row.
-        ConnectionLost: the server went away before the branch was moved.
-        OutcomeUnknown: the server went away while the branch was being moved.
+        ConnectionLost: the server went away `MAX_LOST` times before the branch was moved.
+        OutcomeUnknown: the server went away while the branch was being moved, and does not come back to say whether it
+            was.
     """
-    author = binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR
-    with connect(repository) as connection:
-        target = _target(connection, policy)
-        with _locked(connection, repository, target.branch, lock_timeout_s):
-            for attempt in range(MAX_ATTEMPTS):
-                if attempt:
-                    time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 5)))  # noqa: S311  # jitter, no secret
-                try:
-                    return _write_once(connection, target, table, message, author, work)
-                except HeadMoved:
-                    continue
-    raise HeadMoved(
-        f"Cannot commit table {table!r} to branch {target.branch!r}: the branch moved under each of {MAX_ATTEMPTS} "
-        "attempts. Somebody writes to it without pause; give the task a NewBranch(...) of its own.",
-        branch=target.branch,
-        attempts=MAX_ATTEMPTS,
+    job = _Job(
+        table=table,
+        message=message if key is None else _with_key(message, key),
+        author=binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR,
+        work=work,
+        key=key,
     )
+    for lost in range(1, MAX_LOST + 1):
+        try:
+            with connect(repository) as connection:
+                return _write(connection, repository, policy, job, lock_timeout_s)
+        except OutcomeUnknown as unknown:
+            if _is_published(repository, unknown, lock_timeout_s):
+                return Written(Commit(unknown.commit, branch=unknown.branch), changed=True)
+            fault = ConnectionLost(
+                f"Cannot publish table {table!r} on branch {unknown.branch!r}: the server went away before it moved it."
+                " Try again."
+            )
+            fault.__cause__ = unknown
+        except ConnectionLost as error:
+            fault = error
+        _swept_at.pop(repository, None)  # our own scratch branch may be left there
+        if lost < MAX_LOST:
+            time.sleep(random.uniform(0.02, 0.1 * 2**lost))  # noqa: S311  # jitter, no secret
+    raise fault
 
 
 def differs(repository: Place, commit: Commit, *, work: Callable[[Connection], None]) -> bool:
     """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it."""
     attempt = f"compare with commit {commit.hash}"
-    with connect(repository) as connection, _Scratch(connection, commit.hash):
+    with connect(repository) as connection, Scratch(connection, commit.hash):
         work(connection)
         connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
         return bool(connection.rows("SELECT 1 FROM dolt_status LIMIT 1", attempt=attempt))
@@ -273,86 +293,146 @@ def _branch_of(policy: Branch | None) -> str | None:
     raise TypeError(f"no rule for the branch policy {policy!r}")
 
 
-def _write_once(
-    connection: Connection,
-    target: _Target,
-    table: str,
-    message: str,
-    author: str,
-    work: Callable[[Connection], None],
+@dataclass(frozen=True)
+class _Job:
+    table: str
+    message: str
+    author: str
+    work: Callable[[Connection], None]
+    key: str | None
+
+    @property
+    def task(self) -> str | None:
+        """Return the execution that the message names, for those who wait for this writer."""
+        found = re.search(r"^Flyte-Execution: (.+)$", self.message, re.MULTILINE)
+        return found[1] if found else None
+
+
+_swept_at: dict[Place, float] = {}
+
+
+def _write(
+    connection: Connection, repository: Place, policy: Branch | None, job: _Job, lock_timeout_s: float
 ) -> Written:
-    start, exists = _start(connection, target)
-    if exists:
-        # Asked before the work, to refuse early; moving the branch asks again.
-        connection.use(target.branch, attempt=f"look at the working set of branch {target.branch!r}")
-        _refuse_if_in_the_way(connection, target.branch, table, head=start)
-    with _Scratch(connection, start) as scratch:
-        work(connection)
-        commit = _commit(connection, message, author, attempt=f"commit table {table!r}")
-        if not exists:
-            scratch.become(target.branch, commit or start)
+    """Do the job on one connection, under the lock of its branch, again and again while others move the branch."""
+    target = _target(connection, policy)
+    _sweep_when_due(connection, repository)
+    with locks.held(connection, target.branch, timeout_s=lock_timeout_s, place=repository):
+        for attempt in range(MAX_ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 5)))  # noqa: S311  # jitter, no secret
+            try:
+                return _write_once(connection, target, job)
+            except HeadMoved:
+                continue
+    raise HeadMoved(
+        f"Cannot commit table {job.table!r} to branch {target.branch!r}: the branch moved under each of {MAX_ATTEMPTS} "
+        "attempts. Somebody writes to it without pause; give the task a NewBranch(...) of its own.",
+        branch=target.branch,
+        attempts=MAX_ATTEMPTS,
+    )
+
+
+def _sweep_when_due(connection: Connection, repository: Place) -> None:
+    """Remove what killed writers left, at the first write and then now and then.
+
+    Not each time, because the server goes through all branches to answer.
+    """
+    last = _swept_at.get(repository)
+    if last is None or time.monotonic() - last > scratch.LOOK_EVERY_S or scratch.has_old_marks(connection):
+        with suppress(DoltError):  # not what the caller asked for
+            scratch.sweep(connection)
+        _swept_at[repository] = time.monotonic()
+
+
+def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
+    state = _state(connection, target.branch, key=job.key)
+    if state is None:
+        start = _start(connection, target)
+    elif state.written is not None:
+        return Written(Commit(state.written, branch=target.branch), changed=True)
+    else:
+        start = state.head
+        _refuse_if_in_the_way(state, target.branch, job.table)  # before the work; moving the branch asks again
+    with Scratch(connection, start, task=job.task) as branch:
+        job.work(connection)
+        commit = _commit(connection, job.message, job.author, attempt=f"commit table {job.table!r}")
+        if state is None:
+            _create(connection, target.branch, start, branch, commit or start)
         elif commit is not None:
-            _fast_forward(connection, target.branch, start, scratch.name, commit, table)
+            _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
     return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
 
 
-def _start(connection: Connection, target: _Target) -> tuple[str, bool]:
-    """Return the commit to start from, and whether the target branch is there already."""
-    head = _head(connection, target.branch)
-    if head is not None:
-        return head, True
+def _start(connection: Connection, target: _Target) -> str:
+    """Return the commit that a missing branch starts from."""
     if target.base is None:
         raise _no_branch(connection, target.branch, "write to")
     head = _head(connection, target.base)
     if head is None:
         raise _no_branch(connection, target.base, f"start {target.branch!r} from")
-    return head, False
+    return head
 
 
-class _Scratch:
-    """A branch of our own at ``start``, with the connection on it inside the block, and gone afterwards."""
+def _with_key(message: str, key: str) -> str:
+    """Return the message with the line that names the write, which may be there already."""
+    if not re.fullmatch(r"[A-Za-z0-9._:/@+=-]{1,200}", key):
+        raise InvalidConfig(
+            f"Cannot use {key!r} as the key of a write: use 1 to 200 letters, digits and . _ : / @ + = - in one word."
+        )
+    line = f"{KEY_TRAILER}: {key}"
+    lines = message.rstrip().split("\n")
+    if line in lines:
+        return message
+    has_trailers = len(lines) > 1 and re.match(r"[A-Za-z-]+: ", lines[-1])
+    return "\n".join([*lines, *([] if has_trailers else [""]), line])
 
-    def __init__(self, connection: Connection, start: str) -> None:
-        self.name = f"{SCRATCH_PREFIX}{uuid.uuid4().hex}"
-        self._connection = connection
-        self._start = start
-        self._became: str | None = None
 
-    def __enter__(self) -> _Scratch:
-        attempt = "make a scratch branch"
-        self._connection.run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start, attempt=attempt)
-        self._connection.use(self.name, attempt=attempt)
-        return self
+def _create(connection: Connection, branch: str, start: str, scratch_branch: Scratch, commit: str) -> None:
+    """Make ``branch`` at ``commit`` of the scratch branch, or change nothing where somebody else made one."""
+    try:
+        scratch_branch.become(branch)
+    except ConnectionLost as error:
+        raise OutcomeUnknown(
+            f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look "
+            "whether `dolt branch -v` shows it; if it does not, run the task again.",
+            commit=commit,
+            branch=branch,
+            start=start,
+        ) from error
+    except DoltError as error:
+        if _head(connection, branch) is not None:
+            raise HeadMoved(f"Cannot create branch {branch!r}: another writer was faster.", branch=branch) from error
+        raise
 
-    def become(self, branch: str, commit: str) -> None:
-        """Make this branch the new ``branch``: it gets that name, or the name is taken and nothing happens."""
-        attempt = f"create branch {branch!r}"
-        self._connection.use(None, attempt=attempt)
-        try:
-            self._connection.run("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch, attempt=attempt)
-            self._became = branch
-        except ConnectionLost as error:
-            raise OutcomeUnknown(
-                f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look "
-                "whether `dolt branch -v` shows it; if it does not, run the task again.",
-                commit=commit,
-                branch=branch,
-            ) from error
-        except DoltError as error:
-            if _head(self._connection, branch) is not None:
-                raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
-            raise
 
-    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
-        if self._became is not None:
-            return
-        # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
-        with suppress(DoltError):
-            if failure is not None or self._connection.revision == self.name:
-                self._connection.use(None, attempt="leave the scratch branch")
-            if failure is not None:
-                self._connection.run("ROLLBACK", attempt="undo")
-            self._connection.run("CALL DOLT_BRANCH('-D', %s)", self.name, attempt="remove a scratch branch")
+def _is_published(repository: Place, unknown: OutcomeUnknown, lock_timeout_s: float) -> bool:
+    """Ask the branch itself whether what was being published when the connection broke is there.
+
+    A commit that is there stays there. One that is not may still be on its way: the broken session holds the branch's
+    lock until the server has done with it, so only a look under that lock says no.
+
+    Raises:
+        OutcomeUnknown: nobody answers.
+    """
+    try:
+        with connect(repository) as connection:
+            if _leads_to(connection, unknown):
+                return True
+            with locks.held(connection, unknown.branch, timeout_s=max(lock_timeout_s, 1), place=repository):
+                return _leads_to(connection, unknown)
+    except DoltError as error:
+        raise unknown from error
+
+
+def _leads_to(connection: Connection, unknown: OutcomeUnknown) -> bool:
+    """Whether the branch was moved to the commit, or beyond it."""
+    head = _head(connection, unknown.branch)
+    if head is None or head == unknown.start:
+        return False
+    attempt = f"look for commit {unknown.commit}"
+    since = "SELECT 1 FROM DOLT_LOG(%s) WHERE commit_hash = %s LIMIT 1"
+    return bool(connection.rows(since, f"{unknown.start}..{head}", unknown.commit, attempt=attempt))
 
 
 def _commit(connection: Connection, message: str, author: str, *, attempt: str) -> str | None:
@@ -368,17 +448,18 @@ def _commit(connection: Connection, message: str, author: str, *, attempt: str) 
     return str(rows[0][0]) if rows else None
 
 
-def _fast_forward(connection: Connection, branch: str, start: str, scratch: str, commit: str, table: str) -> None:
-    """Move ``branch`` from ``start`` to ``commit``, which ``scratch`` points to, or change nothing."""
+def _fast_forward(connection: Connection, branch: str, start: str, source: str, commit: str, table: str) -> None:
+    """Move ``branch`` from ``start`` to ``commit``, which ``source`` points to, or change nothing."""
     attempt = f"publish table {table!r} on branch {branch!r}"
+    connection.run("START TRANSACTION", attempt=attempt)
+    state = _state(connection, branch)
+    if state is None:
+        raise HeadMoved(f"Cannot {attempt}: the branch was deleted meanwhile.", branch=branch)
+    if state.head != start:  # also when it was set back: Dolt would move it forward again
+        raise HeadMoved(f"Cannot {attempt}: it was moved meanwhile.", branch=branch)
+    _refuse_if_in_the_way(state, branch, table)
     try:
-        connection.use(branch, attempt=attempt)
-        connection.run("START TRANSACTION", attempt=attempt)
-        _refuse_if_in_the_way(connection, branch, table, head=start)
-    except RevisionNotFound as error:
-        raise HeadMoved(f"Cannot {attempt}: the branch was deleted meanwhile.", branch=branch) from error
-    try:
-        connection.run("CALL DOLT_MERGE('--ff-only', %s)", scratch, attempt=attempt)
+        connection.run("CALL DOLT_MERGE('--ff-only', %s)", source, attempt=attempt)
         connection.run("COMMIT", attempt=attempt)
     except ConnectionLost as error:
         raise OutcomeUnknown(
@@ -387,68 +468,84 @@ def _fast_forward(connection: Connection, branch: str, start: str, scratch: str,
             "run the task again.",
             commit=commit,
             branch=branch,
+            start=start,
         ) from error
     except UncommittedChanges as error:
-        _refuse_if_in_the_way(connection, branch, table, head=start)
+        _refuse_if_in_the_way(_state(connection, branch), branch, table)
         # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
         raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
 
 
-def _refuse_if_in_the_way(connection: Connection, branch: str, table: str, *, head: str) -> None:
-    """Raise if the user's work on ``branch``, where the connection is, would be lost or swept in by moving it.
+@dataclass(frozen=True)
+class _State:
+    """What a branch is like, from one question."""
 
-    Staged tables stop every write: Dolt unstages them when the branch moves, and no other way keeps them. A branch that
-    is not at ``head`` (any more) is HeadMoved, also when it was set back, over which Dolt would move it forward again.
+    head: str
+    status: list[tuple[str, object, str]]
+    """Name, "is staged" and kind of each change that is in no commit."""
+    written: str | None
+    """The commit that has the key that was asked for."""
+
+
+def _state(connection: Connection, branch: str, *, key: str | None = None) -> _State | None:
+    """Go to ``branch`` and say what it is like, or return None when there is none of exactly that name.
+
+    Raises:
+        BranchNotFound: Dolt opens another branch for it, whose name differs in case.
     """
-    # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to case.
-    found = connection.rows(
-        "SELECT active_branch(), DOLT_HASHOF('HEAD'), s.table_name, s.staged, s.status"
-        " FROM (SELECT 1) one LEFT JOIN dolt_status s ON TRUE",
-        attempt=f"look at the working set of branch {branch!r}",
-    )
-    if found[0][0] != branch:
-        raise BranchNotFound(
-            f"Cannot write to branch {branch!r}: Dolt opens {found[0][0]!r} for it, whose name differs in case only. "
-            "Rename one of them.",
-            branch=branch,
+    attempt = f"look at branch {branch!r}"
+    try:
+        connection.use(branch, attempt=attempt)
+        # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to
+        # case.
+        found = connection.rows(
+            "SELECT active_branch(), DOLT_HASHOF('HEAD'), one.written, s.table_name, s.staged, s.status"
+            f" FROM (SELECT {'NULL' if key is None else _WITH_KEY} AS written) one LEFT JOIN dolt_status s ON TRUE",
+            *([] if key is None else [LOOK_BACK, f"\n{KEY_TRAILER}: {key}\n"]),
+            attempt=attempt,
         )
-    if found[0][1] != head:
-        raise HeadMoved(f"Cannot commit table {table!r} to branch {branch!r}: it was moved meanwhile.", branch=branch)
-    status = [row[2:] for row in found if row[2] is not None]
+    except RevisionNotFound:
+        connection.use(None, attempt=attempt)  # on a branch that was deleted, every other question fails as well
+        return None
+    opened, head, written = found[0][:3]
+    if opened == branch:
+        return _State(head, [row[3:] for row in found if row[3] is not None], written)
+    if _head(connection, branch) is None:
+        return None
+    raise BranchNotFound(
+        f"Cannot write to branch {branch!r}: Dolt opens {opened!r} for it, whose name differs in case only. "
+        "Rename one of them.",
+        branch=branch,
+    )
+
+
+_WITH_KEY = (
+    "(SELECT commit_hash FROM (SELECT commit_hash, message FROM dolt_log LIMIT %s) l"
+    " WHERE INSTR(CONCAT(message, '\n'), %s) LIMIT 1)"
+)
+
+
+def _refuse_if_in_the_way(state: _State | None, branch: str, table: str) -> None:
+    """Raise if the user's work on ``branch`` would be lost or swept in by moving it.
+
+    Staged tables stop every write: Dolt unstages them when the branch moves, and no other way keeps them.
+    """
+    status = state.status if state is not None else []
     staged = sorted({name for name, is_staged, _ in status if is_staged})
     # Dolt 1.83 fails to move a branch under a dropped or renamed table: "chunk 000... required but not found".
     dirty = sorted(
         {name for name, _, kind in status if name.casefold() == table.casefold() or kind in ("deleted", "renamed")}
     )
-    state = "staged" if staged else "uncommitted" if dirty else None
-    if state:
+    what = "staged" if staged else "uncommitted" if dirty else None
+    if what:
         tables = staged or dirty
         raise UncommittedChanges(
-            f"Cannot commit table {table!r} to branch {branch!r}: it has {state} changes of yours in "
+            f"Cannot commit table {table!r} to branch {branch!r}: it has {what} changes of yours in "
             f"{', '.join(map(repr, tables))}, which would be lost or mixed in. Commit or reset them, or give the task "
             "a NewBranch(...) to write to.",
             branch=branch,
             tables=tables,
         )
-
-
-@contextmanager
-def _locked(connection: Connection, repository: Place, branch: str, timeout_s: float) -> Iterator[None]:
-    """Hold the lock of ``branch`` on its server; it is let go with the connection, whatever happens."""
-    name = hashlib.sha256(f"{connection.database}/{branch}".encode()).hexdigest()[:40]
-    attempt = f"lock branch {branch!r}"
-    # Dolt rounds to whole seconds, and short waits to none.
-    if connection.rows("SELECT GET_LOCK(%s, %s)", name, math.ceil(timeout_s), attempt=attempt) != [(1,)]:
-        raise RepositoryBusy(
-            f"Cannot write to branch {branch!r} of {str(repository)!r}: another writer holds it for more than "
-            f"{timeout_s:g} s. Wait for it, or give the task a NewBranch(...) of its own.",
-            path=repository,
-            waited_s=timeout_s,
-        )
-    yield
-    # Not in a finally: a connection that is left by an error is closed, and the server lets go by itself.
-    with suppress(ConnectionLost):
-        connection.rows("SELECT RELEASE_LOCK(%s)", name, attempt=attempt)
 
 
 def _head(connection: Connection, branch: str) -> str | None:

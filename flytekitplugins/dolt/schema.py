@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -230,6 +231,9 @@ class DoltConfig(_Portable):
     keep_order: bool | None = field(default=None, kw_only=True)
     """Whether a write keeps the order of rows, in a column ``_flyte_row`` of the table (default False). A row that is
     inserted in the middle then changes all behind it, in diffs and in what is stored."""
+
+    lock_timeout_s: float | None = field(default=None, kw_only=True)
+    """Seconds that a write waits for other writers of its branch (default 60); then it is `errors.RepositoryBusy`."""
 
     order_by: list[str] | None = field(default=None, kw_only=True)
     """Columns by which a table is read in order; None (the default) is key order, or one stable order without a key."""
@@ -482,21 +486,26 @@ del DoltTable.__annotations__["data"]
 DoltTable.data = property(_get_data, _set_data, doc="The rows as a frame; fetched when first touched.")  # type: ignore[assignment]
 
 
-_OPTIONS: dict[str, tuple[Any, ...] | None] = {
+_OPTIONS: dict[str, tuple[Any, ...] | type[float] | None] = {
     "primary_key": None,
     "mode": ("replace", "append", "upsert"),
     "on_schema_change": ("refuse", "evolve", "replace"),
     "index": ("refuse", "drop"),
     "keep_order": (True, False),
+    "lock_timeout_s": float,
     "order_by": None,
     "columns": None,
 }
-"""The options of a config and the values that they allow; None stands for a list of column names."""
+"""The options of a config and the values that they allow; None stands for a list of column names, float for seconds."""
 
 
-def _option(config: DoltConfig, name: str, allowed: tuple[Any, ...] | None, value: Any) -> Any:
+def _option(config: DoltConfig, name: str, allowed: tuple[Any, ...] | type[float] | None, value: Any) -> Any:
     if value is None:
         return None
+    if isinstance(allowed, type):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            raise InvalidConfig(f"Cannot use {config!r}: {name} must be a number of seconds, 0 or more.")
+        return allowed(value)
     if allowed is not None:
         if value not in allowed:
             raise InvalidConfig(f"Cannot use {config!r}: {name} is one of {', '.join(map(repr, allowed))}.")

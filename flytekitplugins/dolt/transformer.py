@@ -7,21 +7,25 @@ it can serve as a cache key. It must stay cheap to import, because ``import flyt
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
 from flytekit.core.context_manager import FlyteContext
+from flytekit.exceptions.base import FlyteRecoverableException
+from flytekit.exceptions.system import FlyteDownloadDataException, FlyteUploadDataException
+from flytekit.exceptions.user import FlyteRecoverableException as UserRecoverableException
 from flytekit.extend import TypeEngine, TypeTransformer
 from flytekit.models.literals import Binary, Literal, Scalar
 from flytekit.models.types import LiteralType, SimpleType
 from google.protobuf.json_format import MessageToDict
 
 from . import execution
-from .errors import InvalidConfig, NotInTask
+from .errors import TRANSIENT, InvalidConfig, NotInTask
 from .schema import Branch, DoltConfig, DoltTable, NewBranch, SerialBranch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _MSGPACK = "msgpack"
 _TAG = "flytekitplugins.dolt"
@@ -115,7 +119,9 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
             _refuse_unless_executing(ctx, python_val)
             from . import frames
 
-            frames.store(python_val, message=execution.message(ctx, python_val))
+            key = execution.write_key(ctx, python_val)
+            with to_be_tried_again(FlyteUploadDataException):
+                frames.store(python_val, message=execution.message(ctx, python_val, write_key=key), key=key)
         return super().to_literal(ctx, python_val, python_type, expected)
 
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltTable]) -> DoltTable:
@@ -129,9 +135,28 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
         if execution.is_executing(ctx):
             from . import frames
 
-            table = frames.resolve(table)
+            with to_be_tried_again(FlyteDownloadDataException):
+                table = frames.resolve(table)
             execution.note_read(table, ctx=ctx)
         return table
+
+
+@contextmanager
+def to_be_tried_again(recoverable: type[FlyteRecoverableException] = UserRecoverableException) -> Iterator[None]:
+    """Raise what may go away by itself as the same error that is a ``recoverable`` one as well.
+
+    flytekit asks the platform to run a task again only after exceptions of its own: of the conversions of inputs and
+    outputs `FlyteDownloadDataException` and `FlyteUploadDataException`, of a task's own code, which is the default,
+    `FlyteRecoverableException`. Whoever catches ours catches it as before.
+    """
+    try:
+        yield
+    except TRANSIENT as error:
+        kind = type(error)
+        if isinstance(error, FlyteRecoverableException):
+            raise
+        both = type(kind.__name__, (kind, recoverable), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+        raise both(str(error), **vars(error)) from error
 
 
 def _is_query(value: object) -> bool:

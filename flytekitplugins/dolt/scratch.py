@@ -1,0 +1,195 @@
+"""Scratch branches: short-lived branches of our own on which work happens, each named for its owner.
+
+The name says who made it and for which connection of the server, so that everybody on that server can tell a writer
+that is at work from one that was killed. It is not for a user's branches, and it decides nothing about what is
+published; `repository` does, and is the caller, with `locks`, which asks whose work a lock protects.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from .errors import DoltError
+from .schema import SCRATCH_PREFIX
+
+if TYPE_CHECKING:
+    from .engine import Connection
+
+MARK = "scratch-"
+"""Prefix of the files in a private server's folder that name scratch branches; its supervisor removes those left."""
+
+LOOK_EVERY_S = 60.0
+"""Seconds after which a process looks again for what killed writers left on a server."""
+
+YOUNG_S = 1.0
+"""A mark that is younger than this belongs to a writer that is at work; nobody is asked about it."""
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who works on a scratch branch, as its name says."""
+
+    connection: int
+    """The server's number of the connection; while the server has it, the owner is alive."""
+    user: str
+    host: str
+    process: int
+    since: str
+    """When the branch was made, UTC, by the owner's clock."""
+    task: str
+    """The Flyte execution, or ``script``."""
+
+    @classmethod
+    def parse(cls, name: str) -> Owner | None:
+        """Return the owner of a branch, or None when the name says none."""
+        parts = name.removeprefix(SCRATCH_PREFIX).split("/")
+        if not name.startswith(SCRATCH_PREFIX) or len(parts) != 7:
+            return None
+        connection, user, host, process, since, task, _ = parts
+        if not (connection.isdigit() and process.isdigit()):
+            return None
+        return cls(int(connection), user, host, int(process), since, task)
+
+    def __str__(self) -> str:
+        who = "a script" if self.task == "script" else f"Flyte execution {self.task!r}"
+        return f"{who}, process {self.process} of {self.user!r} on {self.host!r}, since {self.since}"
+
+
+class Scratch:
+    """A branch of our own at ``start``, with the connection on it inside the block, and gone afterwards.
+
+    ``task`` is shown to those who wait for this writer.
+    """
+
+    def __init__(self, connection: Connection, start: str, *, task: str | None = None) -> None:
+        self.name = _name(connection.number, task or "script")
+        self._connection = connection
+        self._start = start
+        self._is_ours = True
+        self._mark = _mark(connection, self.name)
+
+    def __enter__(self) -> Scratch:
+        attempt = "make a scratch branch"
+        if self._mark is not None:
+            with suppress(OSError):  # without it the next writer removes the branch, instead of the supervisor
+                self._mark.touch()
+        self._connection.run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start, attempt=attempt)
+        self._connection.use(self.name, attempt=attempt)
+        return self
+
+    def become(self, branch: str) -> None:
+        """Give this branch the name ``branch``, or change nothing where that name is taken."""
+        attempt = f"create branch {branch!r}"
+        self._connection.use(None, attempt=attempt)
+        self._connection.run("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch, attempt=attempt)
+        self._is_ours = False
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
+        with suppress(DoltError):
+            if self._is_ours:
+                if failure is not None or self._connection.revision == self.name:
+                    self._connection.use(None, attempt="leave the scratch branch")
+                if failure is not None:
+                    self._connection.run("ROLLBACK", attempt="undo")
+                self._connection.run("CALL DOLT_BRANCH('-D', %s)", self.name, attempt="remove a scratch branch")
+            if self._mark is not None:
+                with suppress(OSError):
+                    self._mark.unlink()
+
+
+def owner(connection: Connection, number: int) -> Owner | None:
+    """Return who works with the server's connection ``number``, if a scratch branch says so."""
+    found = (Owner.parse(name) for name in _names(connection))
+    return next((owner for owner in found if owner is not None and owner.connection == number), None)
+
+
+def sweep(connection: Connection) -> list[str]:
+    """Remove the scratch branches whose owner has left the server, and return their names.
+
+    Those of living writers stay, and so does what does not name an owner. To be called while ``connection`` has no
+    scratch branch of its own. What cannot be removed is left to the next one that looks.
+    """
+    # In this order: a writer has its connection before it has its branch.
+    names = _names(connection)
+    _forget_marks(connection, names)
+    if not names:
+        return []
+    attempt = "find out who is connected"
+    found = connection.rows("SELECT id FROM information_schema.processlist", attempt=attempt)
+    alive = {int(number) for (number,) in found} - {connection.number}
+    removed = []
+    for name in names:
+        left = Owner.parse(name)
+        if left is not None and left.connection not in alive:
+            with suppress(DoltError):  # somebody else was faster, or this user may not
+                connection.run("CALL DOLT_BRANCH('-D', %s)", name, attempt="remove a scratch branch")
+                removed.append(name)
+    _forget_marks(connection, set(names) - set(removed))
+    return removed
+
+
+def has_old_marks(connection: Connection) -> bool:
+    """Whether marks lie in the private server's folder that are not those of a write of this very moment."""
+    return bool(_old_marks(connection))
+
+
+def _forget_marks(connection: Connection, names: Collection[str]) -> None:
+    """Remove the marks of branches that are not among ``names``."""
+    kept = {mark.name for name in names if (mark := _mark(connection, name)) is not None}
+    for mark in _old_marks(connection):
+        if mark.name not in kept:
+            with suppress(OSError):
+                mark.unlink()
+
+
+def _old_marks(connection: Connection) -> list[Path]:
+    folder = connection.shared_folder()
+    if folder is None:
+        return []
+    with suppress(OSError), os.scandir(folder) as found:
+        old = time.time() - YOUNG_S
+        return [Path(e.path) for e in found if e.name.startswith(MARK) and e.stat().st_mtime < old]
+    return []
+
+
+def _names(connection: Connection) -> list[str]:
+    statement = "SELECT name FROM dolt_branches WHERE name LIKE %s"
+    rows = connection.rows(statement, f"{SCRATCH_PREFIX}%", attempt="look for scratch branches")
+    return [str(name) for (name,) in rows]
+
+
+def _name(connection: int, task: str) -> str:
+    since = time.strftime(_STAMP, time.gmtime())
+    parts = (str(connection), _user(), socket.gethostname(), str(os.getpid()), since, task, secrets.token_hex(6))
+    return SCRATCH_PREFIX + "/".join(_plain(part) for part in parts)
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` with only those characters that a part of a branch name may hold everywhere."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:60] or "unknown"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
+        return str(os.getuid())
+
+
+def _mark(connection: Connection, name: str) -> Path | None:
+    folder = connection.shared_folder()
+    return folder / f"{MARK}{quote(name, safe='')}" if folder is not None else None
