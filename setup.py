@@ -25,29 +25,37 @@ setup(
     },
     include_package_data=False,
     entry_points={"flytekit.plugins": ["dolt = flytekitplugins.dolt"]},
+    # The lower bounds are the oldest versions with which the tests of `make test-oldest` pass (constraints/oldest.txt).
     install_requires=[
-        "flytekit>=1.16,<2",
-        "pandas>=2.0",
-        "pyarrow>=15",
-        "pymysql>=1.1",
-        "sqlalchemy>=2",
-        "connectorx>=0.4",
-        "doltcli>=0.1.18",
-        "sqlglot>=26",
+        "flytekit>=1.16,<2",  # the tasks; 2 is another package with another type system
+        "pandas>=2.0",  # 2.0 is the first with datetimes that are not in nanoseconds
+        "pyarrow>=16",  # 16 is the first that tells string views from strings
+        "pymysql>=1.1",  # statements and writes
+        "sqlalchemy>=2",  # SQLAlchemyTask
+        "connectorx>=0.4.6",  # reads as Arrow; earlier ones do not know ssl-mode, without which it offers no batches
+        "doltcli>=0.1.18",  # runs `dolt`, and the set_dolt_path that users know
+        "sqlglot>=26",  # reads the SQL of queries before a server does
     ],
     extras_require={
         "polars": ["polars>=1"],  # pl.DataFrame and pl.LazyFrame in task signatures
+        "sqlalchemy": ["psycopg[binary]>=3"],  # SQLAlchemyTask on PostgreSQL; MariaDB, MySQL and Dolt need nothing more
+        "examples": ["scikit-learn>=1.3"],  # the model of examples/pima_diabetes_example.py
+        "docs": [
+            "furo",  # the pages' look
+            "myst-parser>=3",  # the guide is Markdown, as GitHub shows it
+            "sphinx>=7",  # the reference is made from docstrings
+        ],
+        # what the tests need beside all the other extras
         "dev": [
-            "build",
-            "hypothesis>=6",
-            "import-linter>=2",
+            "basedpyright>=1.20",  # the second type checker that users have; brings its own Node.js
+            "build",  # sdist and wheel
+            "hypothesis>=6",  # properties of values and names
+            "import-linter>=2",  # who may import whom
             "mypy>=1.11",
-            "pandas-stubs",
-            "polars>=1",
-            "psycopg[binary]>=3",  # SQLAlchemyTask is tried on PostgreSQL, too
+            "pandas-stubs",  # types for mypy, as types-PyMySQL
             "pytest>=8",
             "pytest-cov>=5",
-            "pytest-timeout>=2",
+            "pytest-timeout>=2",  # a hung server fails its test instead of stopping the run
             "ruff>=0.9",
             "types-PyMySQL",
         ],

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import os
+import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, binary, create_repository, server
+from flytekitplugins.dolt import DoltConfig, DoltError, binary, create_repository, server
 
 Dolt = Callable[..., str]
+
+
+def pytest_report_header() -> list[str]:
+    """Name what was tested with, so that a report can be compared with another one."""
+    packages = (f"{name} {metadata.version(name)}" for name in ("flytekit", "pandas", "pyarrow", "sqlalchemy"))
+    return [f"with: Dolt {_dolt_version()}, MariaDB {_mariadb_version()}", f"with: {', '.join(packages)}"]
+
+
+def _dolt_version() -> str:
+    try:
+        found = binary.find()
+    except DoltError:
+        return "not found"
+    return f"{'.'.join(map(str, binary.version(found)))} ({found}, {platform.machine()})"
+
+
+def _mariadb_version() -> str:
+    program = shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        return "not found"
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60).stdout
+    return said.split("Ver ")[-1].split()[0]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -72,9 +72,9 @@ EXACT: dict[str, Any] = {
     "int objects": pd.Series([1, None, -(2**63)], dtype=object),
     "float objects": pd.Series([1.5, None], dtype=object),
     "only None": pd.Series([None, None], dtype=object),
-    "datetime64[s]": pd.Series(["2020-01-01", None, "9999-12-31 23:59:59"], dtype="datetime64[s]"),
+    "datetime64[s]": pd.Series(np.array(["2020-01-01", "NaT", "9999-12-31T23:59:59"], dtype="datetime64[s]")),
     "datetime64[ms]": pd.Series(["2020-01-01 00:00:00.001", None], dtype="datetime64[ms]"),
-    "datetime64[us]": pd.Series(["1000-01-01", "2020-01-01 12:34:56.789012", None], dtype="datetime64[us]"),
+    "datetime64[us]": pd.Series(np.array(["1000-01-01", "2020-01-01T12:34:56.789012", "NaT"], dtype="datetime64[us]")),
     "datetime64[ns]": pd.Series(["2020-01-01 12:34:56.789012", None], dtype="datetime64[ns]"),
     "datetime64[us, Europe/Berlin]": pd.Series(pd.to_datetime(["2020-07-01 00:00", "2020-10-25 00:30", None], utc=True))
     .astype("datetime64[us, UTC]")

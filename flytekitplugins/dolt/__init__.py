@@ -104,17 +104,22 @@ def _reader(
     return reader(table, batch_rows=batch_rows, columns=columns)
 
 
-def _warn_of_conflict() -> None:
-    """Say so if the earlier plugin, whose files have the same names, is installed as well."""
-    try:
-        metadata.distribution("flytekitplugins-dolt")
-    except metadata.PackageNotFoundError:
+def _warn_of_conflicts() -> None:
+    """Say so if an earlier plugin, whose files have the same names as some of ours, is installed as well."""
+    if not any(_is_installed(name) for name in ("flytekitplugins-dolt", "flytekitplugins-sqlalchemy")):
         return
-    from .doctor import conflicting_distribution
+    from .doctor import conflicting_distributions
 
-    conflict = conflicting_distribution()
-    if conflict is not None:
+    for conflict in conflicting_distributions():
         warnings.warn(conflict, stacklevel=3)
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 DoltTable.fetch = staticmethod(_fetch)
@@ -122,4 +127,4 @@ DoltTable.scan = staticmethod(_scan)
 DoltTable.reader = staticmethod(_reader)
 DoltTable.sign = staticmethod(execution.sign)
 register()
-_warn_of_conflict()
+_warn_of_conflicts()

@@ -1,7 +1,7 @@
 """Looks at this installation, and on request at one repository, and says in words what is there and what to do.
 
 It changes nothing and loads no package it reports on, so it also works where those are broken. The command line in
-`__main__` prints what `examine` returns; the package itself calls `conflicting_distribution` when it is imported.
+`__main__` prints what `examine` returns; the package itself calls `conflicting_distributions` when it is imported.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from pathlib import Path
 from . import binary, builder
 from .errors import CommandFailed, DoltError
 
-__all__ = ["Diagnosis", "conflicting_distribution", "examine"]
+__all__ = ["Diagnosis", "conflicting_distributions", "examine"]
 
 DISTRIBUTION = "flytekitplugins-doltdb"
-CONFLICTING = "flytekitplugins-dolt"
+EARLIER = {
+    "flytekitplugins-dolt": "flytekitplugins/dolt/schema.py",
+    "flytekitplugins-sqlalchemy": "flytekitplugins/sqlalchemy/task.py",
+}
+"""The earlier plugins, each with a file of theirs that this distribution has, too."""
 
 _NEEDED = ("flytekit", "pandas", "pyarrow", "connectorx", "pymysql", "sqlalchemy", "doltcli")
 _FSCK_TIMEOUT_S = 600.0
@@ -55,28 +59,31 @@ def examine(repository: str | os.PathLike[str] | None = None) -> Diagnosis:
     return diagnosis
 
 
-def conflicting_distribution() -> str | None:
-    """Say in one sentence that `flytekitplugins-dolt` is installed too and whose files win; None when it is not.
+def conflicting_distributions() -> list[str]:
+    """Say, in one sentence for each earlier plugin that is installed too, whose files win.
 
-    That distribution ships files of the same names, ``flytekitplugins/dolt/schema.py`` among them. It costs a
-    millisecond when it is absent.
+    They ship files of the same names as this distribution. An absent one costs a millisecond.
     """
+    return [said for name in EARLIER if (said := _conflict_with(name)) is not None]
+
+
+def _conflict_with(name: str) -> str | None:
     try:
-        other = metadata.distribution(CONFLICTING)
+        other = metadata.distribution(name)
     except metadata.PackageNotFoundError:
         return None
-    ours = Path(__file__).with_name("schema.py")
-    theirs = Path(str(other.locate_file("flytekitplugins/dolt/schema.py")))
-    found = f"The distribution {CONFLICTING!r} {other.version} is installed too and ships the same package"
+    ours = Path(__file__).parents[2] / EARLIER[name]
+    theirs = Path(str(other.locate_file(EARLIER[name])))
+    found = f"The distribution {name!r} {other.version} is installed too and ships the same package"
     if not _is_same_file(ours, theirs):
         return (
             f"{found}: the files of {DISTRIBUTION!r} in {str(ours.parent)!r} win only because that folder comes first "
-            f"on Python's path, so run `pip uninstall {CONFLICTING}`."
+            f"on Python's path, so run `pip uninstall {name}`."
         )
-    winner = CONFLICTING if _recorded(other).get(theirs) == _digest(theirs) else DISTRIBUTION
+    winner = name if _recorded(other).get(theirs) == _digest(theirs) else DISTRIBUTION
     return (
-        f"{found} in the same folder, {str(ours.parent)!r}, where the schema.py of {winner!r} wins and the others are "
-        f"mixed, so run `pip uninstall {CONFLICTING}` and then `{_REINSTALL}`, since both remove files of that name."
+        f"{found} in the same folder, {str(ours.parent)!r}, where the {ours.name} of {winner!r} wins and the others "
+        f"are mixed, so run `pip uninstall {name}` and then `{_REINSTALL}`, since both remove files of that name."
     )
 
 
@@ -88,7 +95,7 @@ def _is_same_file(one: Path, other: Path) -> bool:
 
 
 def _recorded(distribution: metadata.Distribution) -> dict[Path, str]:
-    """Return the digest that the installer noted for each Python file of the package, by absolute path.
+    """Return the digest that the installer noted for each Python file of the packages, by absolute path.
 
     Its record is read here since ``Distribution.files`` leaves out files that are gone from Python 3.12 on.
     """
@@ -96,7 +103,9 @@ def _recorded(distribution: metadata.Distribution) -> dict[Path, str]:
     return {
         Path(str(distribution.locate_file(row[0]))): row[1].removeprefix("sha256=")
         for row in noted
-        if len(row) > 1 and row[0].startswith("flytekitplugins/dolt/") and row[0].endswith(".py")
+        if len(row) > 1
+        and row[0].startswith(("flytekitplugins/dolt/", "flytekitplugins/sqlalchemy/"))
+        and row[0].endswith(".py")
     }
 
 
@@ -119,10 +128,9 @@ def _examine_packages(diagnosis: Diagnosis) -> None:
 
 
 def _examine_own_files(diagnosis: Diagnosis) -> None:
-    conflict = conflicting_distribution()
-    if conflict is not None:
-        diagnosis.findings.append(f"{CONFLICTING} is installed as well")
-        diagnosis.advice.append(conflict)
+    conflicts = conflicting_distributions()
+    diagnosis.findings += [conflict.split(" and ships ")[0] for conflict in conflicts]
+    diagnosis.advice += conflicts
     try:
         recorded = _recorded(metadata.distribution(DISTRIBUTION))
     except metadata.PackageNotFoundError:
@@ -130,7 +138,7 @@ def _examine_own_files(diagnosis: Diagnosis) -> None:
     strange = sorted(file.name for file, digest in recorded.items() if _digest(file) != digest)
     if strange:
         diagnosis.findings.append(f"files of this package that are missing or were changed: {', '.join(strange)}")
-        if conflict is None:  # else that advice has said so
+        if not conflicts:  # else that advice has said so
             diagnosis.advice.append(f"Put this package's own files back: `{_REINSTALL}`.")
 
 

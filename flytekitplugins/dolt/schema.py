@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatchReader
 
     Frame = pd.DataFrame
+
+    class _Data:
+        """What `DoltTable.data` is to type checkers: anything may be given, a frame is what a task reads."""
+
+        def __get__(self, table: object, owner: object) -> Frame: ...
+        def __set__(self, table: object, frame: Frame | None) -> None: ...
+
 else:
     Frame = Any  # flytekit looks at the hints of a dataclass at run time, and pandas is not loaded for that
 
@@ -369,7 +376,10 @@ class DoltTable(_Rows):
     """
 
     config: DoltConfig
-    data: Frame | None = None
+    if TYPE_CHECKING:
+        data: _Data = _Data()
+    else:
+        data: Frame | None = None
 
     @property
     def commit(self) -> Commit | None:
