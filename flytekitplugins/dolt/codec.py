@@ -90,7 +90,8 @@ class Notes:
     """What SQL types cannot carry, kept in the table's comment, so that it is versioned, merged and cloned with it."""
 
     columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Per column what differs from the rule: ``dtype``, ``arrow`` (a type), ``levels`` and ``ordered``, or ``json``."""
+    """Per column what differs from the rule: ``dtype``, ``arrow`` (a type), ``levels`` and ``ordered``, or ``json``;
+    ``type`` is the Arrow type of a column that came from Arrow or Polars, which pandas passes over."""
     index: tuple[str, ...] = ()
     """Columns that are the frame's index."""
     order: tuple[str, ...] = ()
@@ -137,7 +138,7 @@ def stored_as(encoded: Encoded, arrow: pa.Table) -> Notes:
     for name in arrow.column_names:
         given, stored = encoded.arrow.column(name).type, arrow.column(name).type
         if given != stored and name not in columns and not pa.types.is_decimal(given):
-            columns[name] = {"dtype": _default_dtype(given)}
+            columns[name] = {"dtype": default_dtype(given)}
     return Notes(columns, encoded.notes.index, encoded.notes.order, encoded.notes.rows)
 
 
@@ -174,26 +175,39 @@ def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = Fal
 
     if not isinstance(frame, pd.DataFrame):
         raise UnsupportedFrame(
-            f"Cannot store a {type(frame).__name__}: DoltTable data is a pandas DataFrame. Convert it first."
+            f"Cannot store a {type(frame).__name__}: it is neither a pandas DataFrame nor a table of Arrow or Polars, "
+            "nor anything else that gives Arrow's C stream. Convert it first."
         )
     levels = _index_names(frame, index)
     if levels:
         frame = _with_index_as_columns(frame, levels)
-    _check_names(list(frame.columns))
+    check_names(list(frame.columns))
     arrays, noted = {}, {}
     for position, name in enumerate(frame.columns):
         arrays[name], note = _encode_column(name, frame.iloc[:, position])
         if note:
             noted[name] = note
+    return encoded(arrays, noted, index=levels, keep_order=keep_order)
+
+
+def encoded(
+    arrays: Mapping[str, pa.ChunkedArray], noted: Mapping[str, Note], *, index: Sequence[str] = (), keep_order: bool
+) -> Encoded:
+    """Return storable columns with their notes as one, and with `ROW_COLUMN` where the order of rows is kept.
+
+    Raises:
+        UnsupportedFrame: the notes are too large for a table's comment.
+    """
     if keep_order:
-        arrays[ROW_COLUMN] = pa.chunked_array([pa.array(range(len(frame)), pa.int64())])
-    notes = Notes(columns=noted, index=tuple(levels), rows=keep_order)
+        rows = len(next(iter(arrays.values())))
+        arrays = {**arrays, ROW_COLUMN: pa.chunked_array([pa.array(range(rows), pa.int64())])}
+    notes = Notes(columns=noted, index=tuple(index), rows=keep_order)
     if len(notes.to_comment().encode()) > _MAX_NOTES:
         raise UnsupportedFrame(
             f"Cannot store the frame: what has to be noted about its columns takes over {_MAX_NOTES} bytes, mostly "
             "the levels of categories. Store large categories as text, with .astype(str)."
         )
-    return Encoded(pa.table(arrays), notes)
+    return Encoded(pa.table(dict(arrays)), notes)
 
 
 def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
@@ -228,7 +242,12 @@ def _with_index_as_columns(frame: pd.DataFrame, levels: Sequence[str]) -> pd.Dat
     return flat
 
 
-def _check_names(names: Sequence[Any]) -> None:
+def check_names(names: Sequence[Any]) -> None:
+    """Raise unless each name can be that of a column beside the others.
+
+    Raises:
+        UnsupportedFrame: they cannot; the message lists all that is wrong.
+    """
     problems = []
     if not names:
         problems.append("it has no columns")
@@ -262,15 +281,15 @@ def _encode_column(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, 
 
     dtype = column.dtype
     if isinstance(dtype, (pd.IntervalDtype, pd.PeriodDtype, pd.SparseDtype)) or dtype.kind == "c":
-        raise _unsupported(name, dtype, "there is no SQL type for it", "Convert it to numbers, text or dates")
+        raise unsupported(name, dtype, "there is no SQL type for it", "Convert it to numbers, text or dates")
     if isinstance(dtype, pd.CategoricalDtype):
         return _encode_category(name, column)
     if str(dtype) == "object":
         return _encode_objects(name, column)
     if isinstance(dtype, pd.ArrowDtype):
-        array, _ = _storable(name, _chunked(name, column), dtype)
-        return array, {"arrow": _type_to_text(dtype.pyarrow_dtype)}
-    array, note = _storable(name, _chunked(name, column), dtype)
+        array, _ = storable(name, _chunked(name, column), dtype)
+        return array, {"arrow": field_to_text(pa.field("", dtype.pyarrow_dtype))}
+    array, note = storable(name, _chunked(name, column), dtype)
     return array, note or _dtype_note(dtype, array)
 
 
@@ -280,7 +299,7 @@ def _dtype_note(dtype: Any, stored: pa.ChunkedArray) -> Note:
 
     if isinstance(dtype, pd.StringDtype):
         return {"dtype": f"string[{dtype.storage}]"} if dtype.na_value is pd.NA else {}
-    return {} if str(dtype) == _default_dtype(stored.type) else {"dtype": str(dtype)}
+    return {} if str(dtype) == default_dtype(stored.type) else {"dtype": str(dtype)}
 
 
 def _default_text_dtype() -> Any:
@@ -289,7 +308,7 @@ def _default_text_dtype() -> Any:
     return pa.array(["x"]).to_pandas().dtype if pd.__version__ >= "3" else None
 
 
-def _default_dtype(kind: pa.DataType) -> str:
+def default_dtype(kind: pa.DataType) -> str:
     """Return the dtype in which a column without NULLs and without a note comes back."""
     if pa.types.is_boolean(kind):
         return "bool"
@@ -302,17 +321,20 @@ def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
     try:
         array = pa.Array.from_pandas(column)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
-        raise _unsupported(
+        raise unsupported(
             name, column.dtype, str(error).rstrip("."), "Give the column one type, as .astype(...) does"
         ) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
-def _storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
-    """Return the column in an Arrow type that an SQL type holds exactly, and a note where pandas would not know it."""
+def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
+    """Return the column in an Arrow type that an SQL type holds exactly, and a note where pandas would not know it.
+
+    ``dtype`` is pandas' name of the column's type, for the note and for messages.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _storable(name, column.cast(kind.value_type), dtype)
+        return storable(name, column.cast(kind.value_type), dtype)
     if pa.types.is_floating(kind):
         return _finite(name, column.cast(pa.float64())), {}
     if pa.types.is_timestamp(kind):
@@ -336,7 +358,7 @@ def _storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunke
         return column.cast(pa.binary()), {}
     if pa.types.is_nested(kind):
         return _as_json(name, column.to_pylist()), {"json": True}
-    raise _unsupported(
+    raise unsupported(
         name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates"
     )
 
@@ -345,15 +367,15 @@ def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray
     categories = column.cat.categories
     levels = categories.tolist()
     if categories.dtype.kind not in "iufb" and not all(isinstance(level, str) for level in levels):
-        raise _unsupported(
+        raise unsupported(
             name, column.dtype, f"its levels are {categories.dtype}", "Levels can be text, numbers or booleans"
         )
     kind = None if categories.dtype.kind not in "iufb" else pa.from_numpy_dtype(categories.to_numpy().dtype)
     try:
         array = pa.chunked_array([pa.array(column.astype(object).tolist(), kind or pa.string(), from_pandas=True)])
     except ValueError as error:
-        raise _unsupported(name, column.dtype, str(error), "Mend the text") from error
-    stored, _ = _storable(name, array, column.dtype)
+        raise unsupported(name, column.dtype, str(error), "Mend the text") from error
+    stored, _ = storable(name, array, column.dtype)
     note: Note = {"levels": levels, "ordered": bool(column.cat.ordered)}
     if categories.dtype != _default_text_dtype():
         note["of"] = str(categories.dtype)
@@ -372,7 +394,7 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     array = _chunked(name, column)
     if pa.types.is_nested(array.type):
         raise _mixed(name, column)
-    stored, _ = _storable(name, array, column.dtype)
+    stored, _ = storable(name, array, column.dtype)
     if kind in ("date", "time", "decimal", "bytes"):
         return stored, {}  # they come back as these objects anyway
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
@@ -400,7 +422,7 @@ def _is_missing(value: Any) -> bool:
 
 def _mixed(name: str, column: pd.Series[Any]) -> UnsupportedFrame:
     kinds = sorted({type(value).__name__ for value in column if not _is_missing(value)})
-    return _unsupported(
+    return unsupported(
         name,
         column.dtype,
         f"its values are of the types {', '.join(kinds)}",
@@ -408,7 +430,8 @@ def _mixed(name: str, column: pd.Series[Any]) -> UnsupportedFrame:
     )
 
 
-def _unsupported(name: str, dtype: Any, found: str, advice: str) -> UnsupportedFrame:
+def unsupported(name: str, dtype: Any, found: str, advice: str) -> UnsupportedFrame:
+    """Return the error for a column of a type that cannot be stored."""
     return UnsupportedFrame(f"Cannot store column {name!r} of dtype {dtype}: {found}. {advice}.", columns=[name])
 
 
@@ -464,7 +487,7 @@ def _decimals(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray
     if kind.scale < 0:
         kind = pa.decimal256(min(76, kind.precision - kind.scale), 0)
     if kind.scale > 30 or kind.precision > 65 or kind.precision - kind.scale > 65:
-        raise _unsupported(name, dtype, f"it needs {kind}", "SQL decimals have 65 digits, 30 of them behind the point")
+        raise unsupported(name, dtype, f"it needs {kind}", "SQL decimals have 65 digits, 30 of them behind the point")
     if str(dtype) == "object":
         kind = pa.decimal256(65, kind.scale)
     return column.cast(kind)
@@ -511,7 +534,12 @@ def _has_length(kind: pa.DataType) -> bool:
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
 
 
 # -------------------------------------------------------------------------------------------- Arrow to SQL types
@@ -578,6 +606,7 @@ def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
     """
     if notes.order and set(notes.order) == set(table.column_names):
         table = table.select(list(notes.order))
+    notes = Notes({name: _for_pandas(note) for name, note in notes.columns.items()}, notes.index)
     # All at once, because columns converted one by one would be read-only views of Arrow's memory.
     frame: pd.DataFrame = _plain(table, notes).to_pandas(date_as_object=True)
     for position, name in enumerate(table.column_names):
@@ -585,6 +614,10 @@ def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
         if restored is not None:
             frame.isetitem(position, restored)
     return frame.set_index(list(notes.index)) if notes.index and set(notes.index) <= set(frame.columns) else frame
+
+
+def _for_pandas(note: Mapping[str, Any]) -> Note:
+    return {what: value for what, value in note.items() if what != "type"}
 
 
 def _plain(table: pa.Table, notes: Notes) -> pa.Table:
@@ -624,8 +657,8 @@ def _noted(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
     import pandas as pd
 
     if "arrow" in note:
-        kind = _type_from_text(note["arrow"])
-        return pd.array(_as_arrow(column, kind, note), dtype=pd.ArrowDtype(kind))
+        kind = field_from_text(note["arrow"]).type
+        return pd.array(as_arrow(column, kind), dtype=pd.ArrowDtype(kind))
     if "levels" in note:
         return _as_category(column, note)
     if "json" in note:
@@ -667,7 +700,8 @@ def _as_duration(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
     return column.cast(pa.int64()).cast(pa.duration(unit))
 
 
-def _as_arrow(column: pa.ChunkedArray, kind: pa.DataType, note: Mapping[str, Any]) -> pa.ChunkedArray:
+def as_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a stored column in the Arrow type that it was given in."""
     if pa.types.is_nested(kind):
         values = [None if text is None else json.loads(text) for text in column.to_pylist()]
         return pa.chunked_array([pa.array(values, kind)])
@@ -677,6 +711,8 @@ def _as_arrow(column: pa.ChunkedArray, kind: pa.DataType, note: Mapping[str, Any
         return column.cast(kind.value_type).dictionary_encode().cast(kind)
     if pa.types.is_duration(kind):
         return _as_duration(column, kind.unit)
+    if pa.types.is_null(kind) and column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column))])
     return column.cast(kind)
 
 
@@ -711,12 +747,14 @@ def _as_datetimes(column: pa.ChunkedArray, dtype: str) -> Any:
     return moments.to_pandas().astype(wanted)
 
 
-def _type_to_text(kind: pa.DataType) -> str:
-    return base64.b64encode(pa.schema([("", kind)]).serialize().to_pybytes()).decode()
+def field_to_text(found: pa.Field) -> str:
+    """Return an Arrow type, with the metadata of its field and without the name, as text for a note."""
+    return base64.b64encode(pa.schema([found.with_name("")]).serialize().to_pybytes()).decode()
 
 
-def _type_from_text(text: str) -> pa.DataType:
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))).field(0).type
+def field_from_text(text: str) -> pa.Field:
+    """Return the field that `field_to_text` wrote down."""
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))).field(0)
 
 
 # ------------------------------------------------------------------------------------ asking for a result exactly

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from . import repository, tables
+from . import arrow, repository, tables
 from .errors import InvalidConfig
 from .schema import DoltConfig, DoltTable
 
@@ -26,9 +26,13 @@ SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 """First line of a commit made outside Flyte, unless the caller gives a message."""
 
 
-def write(config: DoltConfig, frame: pd.DataFrame, *, message: str | None = None, key: str | None = None) -> DoltTable:
+def write(
+    config: DoltConfig, frame: pd.DataFrame | arrow.Streams, *, message: str | None = None, key: str | None = None
+) -> DoltTable:
     """Commit ``frame`` as the whole content of the table that ``config`` names, and return the reference to it.
 
+    ``frame`` is a pandas DataFrame, a `pyarrow.Table`, a Polars DataFrame or LazyFrame, or anything else that gives
+    Arrow's C stream; what does not come from pandas does not go through it.
     Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
     ``key`` is a word of yours that names this write: when one of the newest commits of the branch has it (how many is
     `repository.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.
@@ -40,7 +44,7 @@ def write(config: DoltConfig, frame: pd.DataFrame, *, message: str | None = None
         UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
         DoltError: one of the others, see `flytekitplugins.dolt.errors`.
     """
-    table = DoltTable(config=config, data=frame)
+    table = DoltTable(config=config, data=frame)  # type: ignore[arg-type]
     config.check()
     return store(table, message=DoltTable.sign(table, message) or message or SCRIPT_MESSAGE, key=key)
 
@@ -69,12 +73,15 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
             f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
         )
     name, options = config.tablename, _write_options(config)
+    # Once for all attempts: a reader gives its rows only once, and a lazy frame is not computed again.
+    streamed = arrow.table_of(frame)
+    rows = frame if streamed is None else streamed
     written = repository.write(
         repository.locate(config.db_path),
         table=name,
         policy=config.branch_conf,
         message=message,
-        work=lambda connection: tables.write(connection, name, frame, options),
+        work=lambda connection: tables.write(connection, name, rows, options),
         key=key,
         lock_timeout_s=config.options().get("lock_timeout_s", repository.LOCK_TIMEOUT_S),
     )
@@ -103,13 +110,29 @@ def resolve(table: DoltTable) -> DoltTable:
 
 def fetch(table: DoltTable) -> pd.DataFrame:
     """Return the rows of a table or query at its commit."""
+    return load(table).to_frame()
+
+
+def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int | None = None) -> tables.Read:
+    """Return the rows of a table or query at its commit, from which a frame of any kind is made.
+
+    Args:
+        table: a table or query that is resolved to a commit.
+        columns: the columns to ask for, in this order; None is those of the config.
+        limit: the most rows to ask for; None is all.
+    """
     config, options = table.config, table.config.options()
     with _at(table) as connection:
         if config.sql is not None:
-            return tables.query(connection, config.sql).to_frame()
+            return tables.query(connection, tables.part_of_query(config.sql, columns=columns, limit=limit))
         assert config.tablename is not None  # noqa: S101  # for the type checker: the config was checked
-        columns, order_by = options.get("columns"), options.get("order_by", ())
-        return tables.read(connection, config.tablename, columns=columns, order_by=order_by).to_frame()
+        return tables.read(
+            connection,
+            config.tablename,
+            columns=columns or options.get("columns"),
+            order_by=options.get("order_by", ()),
+            limit=limit,
+        )
 
 
 def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
@@ -162,13 +185,15 @@ def is_changed(table: DoltTable) -> bool:
     if not table.is_loaded or table.commit is None:
         return False
     frame, name = table.data, table.config.tablename
-    if frame is None or fetch(table).equals(frame):
+    streamed = arrow.table_of(frame)
+    if frame is None or (streamed is None and fetch(table).equals(frame)):
         return False
     if name is None:
         return True
     options = _write_options(table.config)
+    rows = frame if streamed is None else streamed
     return repository.differs(
         repository.locate(table.config.db_path),
         table.commit,
-        work=lambda connection: tables.write(connection, name, frame, options),
+        work=lambda connection: tables.write(connection, name, rows, options),
     )

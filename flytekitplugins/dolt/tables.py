@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from . import arrow as arrow_tables
 from . import changes, codec, gate, rows
 from .codec import Notes, quote
 from .engine import Connection
@@ -44,6 +45,10 @@ class Read:
         """Return the rows as a frame."""
         return codec.decode(self.arrow, self.notes)
 
+    def to_arrow(self) -> pa.Table:
+        """Return the rows as an Arrow table, in the types that were written."""
+        return arrow_tables.decode(self.arrow, self.notes)
+
 
 @dataclass(frozen=True)
 class WriteOptions:
@@ -65,9 +70,14 @@ class WriteOptions:
 
 
 def read(
-    connection: Connection, table: str, *, columns: Sequence[str] | None = None, order_by: Sequence[str] = ()
+    connection: Connection,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    order_by: Sequence[str] = (),
+    limit: int | None = None,
 ) -> Read:
-    """Return the rows of ``table`` in the revision the connection is on.
+    """Return the rows of ``table`` in the revision the connection is on, at most ``limit`` of them.
 
     Without ``order_by`` they come in key order, or, without a key, in one stable order.
 
@@ -76,6 +86,8 @@ def read(
         SchemaMismatch: it has no column of a name in ``columns`` or ``order_by``.
     """
     plan = _plan_read(connection, table, columns, order_by)
+    if limit is not None:
+        plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
     return Read(_arrow(connection, quote(table), plan), plan.notes)
 
 
@@ -205,6 +217,16 @@ def _check_columns(table: str, asked: Sequence[str], known: Sequence[str]) -> No
         )
 
 
+def part_of_query(sql: str, *, columns: Sequence[str] | None = None, limit: int | None = None) -> str:
+    """Return the query that gives only some columns, or only the first rows, of what ``sql`` gives."""
+    if columns is None and limit is None:
+        return sql
+    selected = "*" if columns is None else ", ".join(map(quote, columns))
+    most = "" if limit is None else f" LIMIT {int(limit)}"
+    # Lines of their own, so that a comment at the end of the query does not swallow the parenthesis.
+    return f"SELECT {selected} FROM (\n{sql.strip().rstrip(';').rstrip()}\n) AS q{most}"
+
+
 def query(connection: Connection, sql: str) -> Read:
     """Return the rows of one SQL statement, run in the revision the connection is on.
 
@@ -247,7 +269,7 @@ def _has_time(fields: Sequence[codec.Field]) -> bool:
 # --------------------------------------------------------------------------------------------------------- write
 
 
-def write(connection: Connection, table: str, frame: pd.DataFrame, options: WriteOptions) -> None:
+def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, options: WriteOptions) -> None:
     """Put ``frame`` into ``table`` on the branch the connection is on, creating the table if it is missing.
 
     Raises:
@@ -255,7 +277,10 @@ def write(connection: Connection, table: str, frame: pd.DataFrame, options: Writ
         SchemaMismatch: it does not fit the existing table.
         ConstraintViolated: its rows break a key or another constraint.
     """
-    encoded = codec.encode(frame, index=options.index, keep_order=options.keep_order)
+    if isinstance(frame, pa.Table):
+        encoded = arrow_tables.encode(frame, keep_order=options.keep_order)
+    else:
+        encoded = codec.encode(frame, index=options.index, keep_order=options.keep_order)
     existing = describe(connection, table)
     if existing is not None and options.on_schema_change == "replace" and not _fits(encoded, existing, table, options):
         connection.run(f"DROP TABLE {quote(table)}", attempt=f"replace table {table!r}")
