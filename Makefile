@@ -9,7 +9,7 @@ TIMED := tools/timed.sh
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## make .venv with this package, its tools and a dolt that fits; nothing the second time
@@ -34,7 +34,10 @@ test: setup ## everything that must pass: lint, types, import contracts and all 
 	@$(TIMED) types $(BIN)/mypy
 	@$(TIMED) "import contracts" $(BIN)/lint-imports
 	@if [[ -d tests/sqlalchemy ]]; then $(TIMED) "tests of the SQLAlchemy plugin" $(BIN)/pytest tests/sqlalchemy; fi
-	@$(TIMED) tests $(BIN)/pytest tests --ignore=tests/sqlalchemy
+	@$(TIMED) docs $(MAKE) docs
+	@$(TIMED) "tests of the package as it is installed" $(BIN)/pytest tests/test_package.py
+	@$(TIMED) "tests with the oldest versions" tools/test_oldest.sh
+	@$(TIMED) tests $(BIN)/pytest tests --ignore=tests/sqlalchemy --ignore=tests/test_package.py
 
 .PHONY: check
 check: setup ## the quick round before a commit: as test, without the slow tests
@@ -43,6 +46,20 @@ check: setup ## the quick round before a commit: as test, without the slow tests
 	@$(TIMED) types $(BIN)/mypy
 	@$(TIMED) "import contracts" $(BIN)/lint-imports
 	@$(TIMED) "tests that are not slow" $(BIN)/pytest -m "not slow" --ignore=tests/sqlalchemy
+
+.PHONY: docs
+docs: setup ## build the pages, warnings are errors; the start page is docs/_build/index.html
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+	@echo "docs/_build/index.html"
+
+.PHONY: package
+package: setup ## build sdist and wheel into dist/, install them into empty environments and try them
+	@$(BIN)/python -m build --outdir dist .
+	@$(BIN)/pytest tests/test_package.py
+
+.PHONY: test-oldest
+test-oldest: setup ## run tests with the oldest versions that setup.py allows, in .venv-oldest
+	@tools/test_oldest.sh
 
 .PHONY: fmt
 fmt: setup ## format the code and mend what the linter can mend
@@ -65,6 +82,6 @@ bench: setup ## run the benchmarks, all sizes; some 25 minutes
 
 .PHONY: clean
 clean: ## remove everything that make made here; the built dolt stays in the user's cache
-	@rm -rf .venv build dist *.egg-info packaging/dolt-bin/build packaging/dolt-bin/*.egg-info examples/foo
+	@rm -rf .venv .venv-oldest build dist docs/_build *.egg-info packaging/dolt-bin/build packaging/dolt-bin/*.egg-info examples/foo
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

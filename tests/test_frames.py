@@ -76,7 +76,9 @@ def test_a_query_gives_its_rows(config: Config, sql: str, expected: list[tuple[o
     write(config("t"), FRAME.head(1))
     write(config("t"), FRAME)
     found = [tuple(row) for row in read(config(sql=sql)).astype(object).itertuples(index=False, name=None)]
-    known = [tuple(None if v != v else v if isinstance(v, (int, str)) else str(v) for v in row) for row in found]
+    known = [
+        tuple(None if v is None or v != v else v if isinstance(v, (int, str)) else str(v) for v in row) for row in found
+    ]
     assert known == expected
 
 

@@ -303,9 +303,7 @@ def _dtype_note(dtype: Any, stored: pa.ChunkedArray) -> Note:
 
 
 def _default_text_dtype() -> Any:
-    import pandas as pd
-
-    return pa.array(["x"]).to_pandas().dtype if pd.__version__ >= "3" else None
+    return pa.array(["x"]).to_pandas().dtype  # object in pandas 2, str from pandas 3 on
 
 
 def default_dtype(kind: pa.DataType) -> str:
@@ -389,6 +387,8 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     if kind == "mixed" and _all_are(column, (list, dict)):
         values = [value if isinstance(value, (list, dict)) else None for value in column]
         return _as_json(name, values), {"json": True}
+    if kind == "mixed-integer-float" and _all_are(column, (float,)):
+        kind = "floating"  # pandas 2 says the other of floats with None among them
     if kind in ("mixed", "mixed-integer", "mixed-integer-float", "complex", "interval", "period", "unknown-array"):
         raise _mixed(name, column)
     array = _chunked(name, column)
@@ -719,7 +719,7 @@ def as_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 def _as_category(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
     import pandas as pd
 
-    levels = pd.Index(note["levels"], dtype=note.get("of") or _default_text_dtype() or object)
+    levels = pd.Index(note["levels"], dtype=note.get("of") or _default_text_dtype())
     values = pd.Series(column.to_pylist(), dtype=object)
     known = set(levels.tolist())
     if any(value not in known for value in values if value is not None):

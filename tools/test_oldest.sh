@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Makes .venv-oldest with the oldest versions that setup.py allows and runs the tests that depend on other packages in
+# it: types and dtypes, frames, tasks, queries, the examples of the source document.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+venv=.venv-oldest
+stamp="$venv/packages-installed"
+python="$venv/bin/python"
+base=$(.venv/bin/python -c 'import sys; print(sys._base_executable)')
+
+[[ -x $python ]] || "$base" -m venv "$venv"
+if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] > (3, 12))'; then
+    printf 'oldest: the oldest pandas has no wheel for this Python; use 3.10 to 3.12 (make setup PYTHON=...).\n' >&2
+    exit 1
+fi
+if ! [[ $stamp -nt setup.py && $stamp -nt constraints/oldest.txt ]]; then
+    "$python" -m pip install --quiet --disable-pip-version-check --constraint constraints/oldest.txt \
+        --editable '.[polars,sqlalchemy]' pytest pytest-timeout hypothesis
+    touch "$stamp"
+fi
+exec "$python" -m pytest -q tests/test_import.py tests/test_schema.py tests/test_types.py tests/test_frames.py \
+    tests/test_transformer.py tests/test_examples.py tests/test_gate.py tests/regression -m "not slow"
