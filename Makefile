@@ -39,6 +39,10 @@ test: setup ## everything that must pass: lint, types, import contracts and all 
 	@$(TIMED) "tests with the oldest versions" tools/test_oldest.sh
 	@$(TIMED) tests $(BIN)/pytest tests --ignore=tests/sqlalchemy --ignore=tests/test_package.py
 
+.PHONY: nightly
+nightly: setup ## the tests with random moments, ten times as many rounds, from a new seed
+	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability
+
 .PHONY: check
 check: setup ## the quick round before a commit: as test, without the slow tests
 	@$(TIMED) format $(BIN)/ruff format --check .

@@ -88,6 +88,11 @@ class Connection:
         number: int = self._raw.thread_id()  # type: ignore[no-untyped-call]
         return number
 
+    @property
+    def local_port(self) -> int:
+        """The port of a server of this very machine, which no start has in common with another; else 0."""
+        return self._endpoint.port if self._endpoint.shares_files else 0
+
     def rows(self, sql: str, *parameters: object, attempt: str) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
         with self._translated(attempt), self._raw.cursor() as cursor:

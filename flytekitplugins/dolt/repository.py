@@ -353,7 +353,7 @@ def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
         return Written(Commit(state.written, branch=target.branch), changed=True)
     else:
         start = state.head
-        _refuse_if_in_the_way(state, target.branch, job.table)  # before the work; moving the branch asks again
+        _refuse_early(connection, state, target.branch, job.table)
     with Scratch(connection, start, task=job.task) as branch:
         job.work(connection)
         commit = _commit(connection, job.message, job.author, attempt=f"commit table {job.table!r}")
@@ -362,6 +362,16 @@ def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
         elif commit is not None:
             _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
     return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
+
+
+def _refuse_early(connection: Connection, state: _State, branch: str, table: str) -> None:
+    """Refuse before the work; moving the branch asks again. What a killed server left half done is no user's work."""
+    try:
+        _refuse_if_in_the_way(state, branch, table)
+    except UncommittedChanges:
+        if not scratch.sweep(connection):
+            raise
+        _refuse_if_in_the_way(_state(connection, branch), branch, table)
 
 
 def _start(connection: Connection, target: _Target) -> str:
@@ -417,10 +427,14 @@ def _is_published(repository: Place, unknown: OutcomeUnknown, lock_timeout_s: fl
     """
     try:
         with connect(repository) as connection:
-            if _leads_to(connection, unknown):
-                return True
-            with locks.held(connection, unknown.branch, timeout_s=max(lock_timeout_s, 1), place=repository):
-                return _leads_to(connection, unknown)
+            found = _leads_to(connection, unknown)
+            if not found:
+                with locks.held(connection, unknown.branch, timeout_s=max(lock_timeout_s, 1), place=repository):
+                    found = _leads_to(connection, unknown)
+            if found:
+                with suppress(DoltError):  # what is published is published
+                    scratch.sweep(connection)
+            return found
     except DoltError as error:
         raise unknown from error
 

@@ -1,8 +1,9 @@
 """Scratch branches: short-lived branches of our own on which work happens, each named for its owner.
 
 The name says who made it and for which connection of the server, so that everybody on that server can tell a writer
-that is at work from one that was killed. It is not for a user's branches, and it decides nothing about what is
-published; `repository` does, and is the caller, with `locks`, which asks whose work a lock protects.
+that is at work from one that was killed; what the latter left is swept. It is not for a user's branches, and it decides
+nothing about what is published; `repository` does, and is the caller, with `locks`, which asks whose work a lock
+protects.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 class Owner:
     """Who works on a scratch branch, as its name says."""
 
+    port: int
+    """The port of a server on the owner's machine, which is another one after each start; 0 for other servers."""
     connection: int
     """The server's number of the connection; while the server has it, the owner is alive."""
     user: str
@@ -58,10 +61,16 @@ class Owner:
         parts = name.removeprefix(SCRATCH_PREFIX).split("/")
         if not name.startswith(SCRATCH_PREFIX) or len(parts) != 7:
             return None
-        connection, user, host, process, since, task, _ = parts
-        if not (connection.isdigit() and process.isdigit()):
+        session, user, host, process, since, task, _ = parts
+        port, _, connection = session.partition("-")
+        if not (port.isdigit() and connection.isdigit() and process.isdigit()):
             return None
-        return cls(int(connection), user, host, int(process), since, task)
+        return cls(int(port), int(connection), user, host, int(process), since, task)
+
+    def is_gone(self, connection: Connection, alive: Collection[int]) -> bool:
+        """Whether this owner is not among those that the server of ``connection`` has, by their numbers."""
+        here = connection.local_port
+        return self.connection not in alive or (0 != self.port != here != 0)
 
     def __str__(self) -> str:
         who = "a script" if self.task == "script" else f"Flyte execution {self.task!r}"
@@ -75,7 +84,7 @@ class Scratch:
     """
 
     def __init__(self, connection: Connection, start: str, *, task: str | None = None) -> None:
-        self.name = _name(connection.number, task or "script")
+        self.name = _name(connection, task or "script")
         self._connection = connection
         self._start = start
         self._is_ours = True
@@ -113,8 +122,9 @@ class Scratch:
 
 def owner(connection: Connection, number: int) -> Owner | None:
     """Return who works with the server's connection ``number``, if a scratch branch says so."""
-    found = (Owner.parse(name) for name in _names(connection))
-    return next((owner for owner in found if owner is not None and owner.connection == number), None)
+    found = (Owner.parse(name) for name in _heads(connection))
+    known = (owner for owner in found if owner is not None)
+    return next((owner for owner in known if not owner.is_gone(connection, [number])), None)
 
 
 def sweep(connection: Connection) -> list[str]:
@@ -124,22 +134,64 @@ def sweep(connection: Connection) -> list[str]:
     scratch branch of its own. What cannot be removed is left to the next one that looks.
     """
     # In this order: a writer has its connection before it has its branch.
-    names = _names(connection)
-    _forget_marks(connection, names)
-    if not names:
-        return []
+    heads = _heads(connection)
+    removed = _remove(connection, heads) if heads else []
+    _forget_marks(connection, set(heads) - set(removed))
+    return removed
+
+
+def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
     attempt = "find out who is connected"
     found = connection.rows("SELECT id FROM information_schema.processlist", attempt=attempt)
     alive = {int(number) for (number,) in found} - {connection.number}
     removed = []
-    for name in names:
+    for name, head in heads.items():
         left = Owner.parse(name)
-        if left is not None and left.connection not in alive:
+        if left is not None and left.is_gone(connection, alive):
             with suppress(DoltError):  # somebody else was faster, or this user may not
+                _mend(connection, name, head)
                 connection.run("CALL DOLT_BRANCH('-D', %s)", name, attempt="remove a scratch branch")
                 removed.append(name)
-    _forget_marks(connection, set(names) - set(removed))
     return removed
+
+
+def _mend(connection: Connection, name: str, commit: str) -> None:
+    """Bring the working set of a branch up to ``commit``, to which a server moved the branch while it was killed.
+
+    Dolt moves the branch first and then its working set, in two writes. Between them the branch seems to have staged
+    changes that take the commit back. Only tables are touched that the commit, which was made on the scratch branch
+    ``name``, has changed, and that are still exactly as they were before it: nobody's work is in them.
+    """
+    attempt = f"finish moving a branch to commit {commit}"
+    found = connection.rows(
+        "SELECT name FROM dolt_branches WHERE hash = %s AND dirty AND name <> %s", commit, name, attempt=attempt
+    )
+    # More than one state in the branch's log: the commit was made there, and is not just where the branch began.
+    made = "SELECT COUNT(DISTINCT commit_hash) > 1 FROM DOLT_REFLOG(%s)"
+    if not found or connection.rows(made, name, attempt=attempt) != [(1,)]:
+        return
+    try:
+        for (branch,) in found:
+            connection.use(branch, attempt=attempt)
+            if connection.active_branch(attempt=attempt) == branch:
+                _catch_up(connection, commit, attempt)
+    finally:
+        connection.use(None, attempt=attempt)
+
+
+def _catch_up(connection: Connection, commit: str, attempt: str) -> None:
+    before = f"{commit}^"
+    tables = connection.rows("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit, attempt=attempt)
+    for (table,) in tables:
+        differs = "SELECT 1 FROM DOLT_DIFF_SUMMARY(%s, %s, %s)"
+        is_as_before = {
+            place: not connection.rows(differs, before, place, table, attempt=attempt)
+            for place in ("WORKING", "STAGED")
+        }
+        is_unstaged = not connection.rows(differs, commit, "STAGED", table, attempt=attempt)
+        if is_as_before["WORKING"] and (is_as_before["STAGED"] or is_unstaged):
+            connection.run("CALL DOLT_RESET(%s)", table, attempt=attempt)
+            connection.run("CALL DOLT_CHECKOUT(%s)", table, attempt=attempt)
 
 
 def has_old_marks(connection: Connection) -> bool:
@@ -166,15 +218,15 @@ def _old_marks(connection: Connection) -> list[Path]:
     return []
 
 
-def _names(connection: Connection) -> list[str]:
-    statement = "SELECT name FROM dolt_branches WHERE name LIKE %s"
-    rows = connection.rows(statement, f"{SCRATCH_PREFIX}%", attempt="look for scratch branches")
-    return [str(name) for (name,) in rows]
+def _heads(connection: Connection) -> dict[str, str]:
+    statement = "SELECT name, hash FROM dolt_branches WHERE name LIKE %s"
+    return dict(connection.rows(statement, f"{SCRATCH_PREFIX}%", attempt="look for scratch branches"))
 
 
-def _name(connection: int, task: str) -> str:
+def _name(connection: Connection, task: str) -> str:
     since = time.strftime(_STAMP, time.gmtime())
-    parts = (str(connection), _user(), socket.gethostname(), str(os.getpid()), since, task, secrets.token_hex(6))
+    session = f"{connection.local_port}-{connection.number}"
+    parts = (session, _user(), socket.gethostname(), str(os.getpid()), since, task, secrets.token_hex(6))
     return SCRATCH_PREFIX + "/".join(_plain(part) for part in parts)
 
 

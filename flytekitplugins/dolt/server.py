@@ -243,7 +243,7 @@ def _start(repository: Path, deadline: float) -> Address:
 def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
     """Start a server and wait for it; None means "try again", because a port or the repository was taken."""
     _sweep()
-    folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))  # mode 0700
+    folder, lock = _private_folder()
     try:
         port = _free_port()
         _configure(folder, repository, port)
@@ -255,6 +255,8 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
     shutil.rmtree(folder, ignore_errors=True)
     if _PORT_TAKEN in log and time.monotonic() < deadline:
         return None
@@ -283,6 +285,17 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
         f"Cannot start a dolt sql-server for {str(repository)!r} with {str(dolt)!r}. Its log ends: {log or '(empty)'}",
         path=repository,
     )
+
+
+def _private_folder() -> tuple[Path, int]:
+    """Make a folder for a server, and lock it until the server's supervisor does; who sweeps leaves it alone then."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))  # mode 0700
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)  # somebody swept it in between
 
 
 def _configure(folder: Path, repository: Path, port: int) -> None:
@@ -326,10 +339,10 @@ def _await(process: subprocess.Popen[bytes], repository: Path, port: int, deadli
 
 
 def _sweep() -> None:
-    """Remove private folders whose supervisor was killed; a living one holds a lock on its folder."""
+    """Remove private folders whose supervisor was killed; a living one, or who starts one, has its folder locked."""
     for folder in Path(tempfile.gettempdir()).glob(_FOLDER_PREFIX + "*"):
         with suppress(OSError):
-            if folder.stat().st_uid != os.getuid() or time.time() - folder.stat().st_mtime < 60:
+            if folder.stat().st_uid != os.getuid():
                 continue
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:

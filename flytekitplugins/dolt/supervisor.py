@@ -26,7 +26,16 @@ STOP_TIMEOUT_S = 10.0
 LOG_KEPT_S = 10.0
 """How long the log of a server that died by itself stays readable while it still has users."""
 
+SWEEP_TIMEOUT_S = 5.0
+"""How long removing what killed writers left may take."""
+
 _PR_SET_PDEATHSIG = 1
+
+
+_NEEDS_A_WRITER = (
+    "SELECT CONCAT('need', 'ed') FROM dolt_branches b JOIN dolt_branches s ON s.hash = b.hash"
+    " WHERE s.name = '{0}' AND b.name <> s.name AND b.dirty"
+)
 
 
 class _Stop(Exception):
@@ -94,7 +103,7 @@ def main(dolt: str, repository: Path, folder: Path) -> None:
         os._exit(0)  # the caller reaps this one at once and has no child to care for
     users = os.open(repository / ".dolt", os.O_RDONLY | os.O_DIRECTORY)
     alive = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    fcntl.flock(alive, fcntl.LOCK_EX)  # says to later starts that this folder is in use
+    fcntl.flock(alive, fcntl.LOCK_SH)  # says to later starts that this folder is in use
     signal.signal(signal.SIGTERM, _stop)
     server = _Server(dolt, repository, folder)
 
@@ -112,8 +121,43 @@ def main(dolt: str, repository: Path, folder: Path) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if server.poll() is not None:
         _keep_log(users, folder)
+    _remove_scratch_branches(dolt, repository, folder)
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_scratch_branches(dolt: str, repository: Path, folder: Path) -> None:
+    """Remove the branches of writers that were killed: each writer marks its own in the folder while it works.
+
+    The command line goes through the server as long as that runs. What it cannot remove, a later writer does; that is
+    also left the branch of a commit whose publishing may have been cut in half, which takes more to mend.
+    """
+    marks = sorted((folder / "data").glob("scratch-*"))
+    if not marks:
+        return
+    # Only now: a server's start would wait for these.
+    from subprocess import DEVNULL, SubprocessError, run
+    from urllib.parse import unquote
+
+    deadline = time.monotonic() + SWEEP_TIMEOUT_S
+    for mark in marks:
+        name, left_s = unquote(mark.name.removeprefix("scratch-")), deadline - time.monotonic()
+        if not name.startswith("flyte-tmp/") or not name.isascii() or left_s <= 0:
+            continue
+        if not all(letter.isalnum() or letter in "_-/" for letter in name):
+            continue  # none of ours, and it goes into a statement
+        with suppress(OSError, SubprocessError):
+            asked = run(  # noqa: S603  # the name is checked, no shell is used
+                [dolt, "sql", "-r", "csv", "-q", _NEEDS_A_WRITER.format(name)],
+                cwd=repository,
+                stdin=DEVNULL,
+                capture_output=True,
+                timeout=left_s,
+                check=False,
+            )
+            if asked.returncode == 0 and b"needed" not in asked.stdout:
+                argv = [dolt, "branch", "-D", name]
+                run(argv, cwd=repository, stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, timeout=left_s, check=False)  # noqa: S603
 
 
 def _keep_log(users: int, folder: Path) -> None:

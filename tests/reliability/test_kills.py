@@ -1,0 +1,148 @@
+"""Processes are killed at random moments: what was acknowledged stays, no table is half written, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import writers
+from factor import FACTOR, SEED
+from writers import ROWS, Writer
+
+from flytekitplugins.dolt import binary, repository, server
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's parent-death signal")
+
+GONE_WITHIN_S = 2.0
+START_WITHIN_S = 2.0
+
+
+@pytest.fixture
+def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give the temp directory of this test and of its writers."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def eventually(is_so: Callable[[], bool], *, within_s: float) -> bool:
+    """Whether ``is_so`` becomes true before the deadline."""
+    deadline = time.monotonic() + within_s
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def left(temp: Path) -> list[str]:
+    """Return the processes and folders of private servers that are there."""
+    lines = subprocess.run(["ps", "-ewwo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    return [*(line for line in lines.splitlines() if str(temp) in line), *map(str, temp.glob("flyte-dolt-*"))]
+
+
+def dolt(repo: Path, *args: str) -> str:
+    """Run the command line in the repository, whose server is gone, and return what it prints."""
+    done = subprocess.run([str(binary.find()), *args], cwd=repo, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"dolt {args}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def strike(victim: str, repo: Path, writer: Writer) -> None:
+    """Kill the server, its supervisor, or the process that writes."""
+    pid = writer.process.pid
+    if victim in ("server", "supervisor"):
+        address = server.running(repo)
+        assert address is not None
+        pid = address.pid
+        if victim == "supervisor":
+            pid = int(Path(f"/proc/{address.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def check(repo: Path, told: list[list[str]], known: str) -> str:
+    """Hold the repository against what was acknowledged since commit ``known``; return the new head."""
+    began = time.monotonic()
+    with repository.connect(repo) as connection:
+        assert time.monotonic() - began < START_WITHIN_S
+        log = repository.log(repo)
+        hashes = [commit.hash for commit in log]
+        new = hashes[: hashes.index(known)]
+        assert [hash_ for hash_, *_ in told] == [hash_ for hash_ in reversed(new) if hash_ in {t[0] for t in told}]
+        # Of the writer that was killed, the last commit may be there without its being told so; no other.
+        assert len(new) - len(told) in (0, 1)
+        for hash_ in new:
+            rows = connection.rows(
+                f"SELECT COUNT(*), COUNT(DISTINCT generation) FROM whole AS OF '{hash_}'", attempt="look"
+            )
+            assert rows == [(ROWS, 1)], hash_
+        doubled = "SELECT writer, number FROM log GROUP BY writer, number HAVING COUNT(*) > 1"
+        if any(kind == "log" for *_, kind in told):
+            assert connection.rows(doubled, attempt="look") == []
+        scratch = "SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'"
+        assert connection.rows(scratch, attempt="look") == []
+        assert connection.rows("SELECT * FROM dolt_status", attempt="look") == []
+    return hashes[0]
+
+
+@on_linux
+@pytest.mark.slow
+@pytest.mark.timeout(300 * FACTOR)
+@pytest.mark.parametrize("victim", ["server", "supervisor", "worker", "task"])
+def test_killed_at_random_moments(repo: Path, temp: Path, tmp_path: Path, victim: str) -> None:
+    """Ten kills each: no acknowledged commit is lost, no table half written, fsck is clean, the next start is quick."""
+    seed = SEED + len(victim)
+    moments = random.Random(seed)
+    work = writers.run_tasks if victim == "task" else writers.write_both
+    head = repository.branches(repo)["main"]
+    server.release(repo)
+    for number in range(10 * FACTOR):
+        moment_s = moments.uniform(0, 0.4)
+        name = f"seed {seed} round {number} after {moment_s:.3f} s"
+        survives = victim in ("server", "supervisor")
+        count = 15 if survives else 1000
+        writer = writers.start(work, tmp_path / f"{number}.txt", str(repo), f"w{number}", count, number * 1000)
+        assert writer.has_told(1), name
+        time.sleep(moment_s)  # not waited for anything: this is the moment of the blow
+        strike(victim, repo, writer)
+        if survives:
+            assert writer.ended_well(), name
+            assert len(writer.told()) == 30, name
+        writer.process.join()
+        assert eventually(lambda: left(temp) == [], within_s=GONE_WITHIN_S), (name, left(temp))
+        assert "flyte-tmp/" not in dolt(repo, "branch"), name
+        dolt(repo, "fsck")
+        head = check(repo, writer.told(), head)
+        server.release(repo)
+
+
+@on_linux
+@pytest.mark.slow
+@pytest.mark.timeout(300 * FACTOR)
+def test_fifty_killed_parents(repo: Path, temp: Path, tmp_path: Path) -> None:
+    """Fifty times a process starts a server and is killed while it writes: within two seconds nothing of it is left."""
+    moments = random.Random(SEED)
+    acknowledged = []
+    for number in range(50 * FACTOR):
+        writer = writers.start(writers.write_both, tmp_path / f"{number}.txt", str(repo), f"w{number}", 1000, 0)
+        assert eventually(lambda: left(temp) != [], within_s=30)
+        time.sleep(moments.uniform(0, 0.5))  # not waited for anything: this is the moment of the blow
+        writer.process.kill()
+        writer.process.join()
+        assert eventually(lambda: left(temp) == [], within_s=GONE_WITHIN_S), (number, left(temp))
+        assert not (repo / ".dolt" / "sql-server.info").exists()
+        assert "flyte-tmp/" not in dolt(repo, "branch"), number
+        acknowledged += [hash_ for hash_, *_ in writer.told()]
+    log = {commit.hash for commit in repository.log(repo)}
+    assert set(acknowledged) <= log
