@@ -41,7 +41,10 @@ def test_it_costs_little_beyond_flytekit() -> None:
         "import flytekitplugins.dolt; print(sorted(m for m in sys.modules if m.startswith('flytekitplugins.dolt.')))"
     )
     assert python(code) == str(
-        [f"flytekitplugins.dolt.{name}" for name in ("errors", "execution", "schema", "trailers", "transformer")]
+        [
+            f"flytekitplugins.dolt.{name}"
+            for name in ("errors", "execution", "schema", "structured", "trailers", "transformer", "uri")
+        ]
     )
 
 

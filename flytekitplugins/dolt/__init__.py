@@ -17,6 +17,8 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    diff
    TableDiff
    create_repository
+   dolt_frame
+   dolt_uri
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ import warnings
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from . import execution
+from . import execution, structured
 from .errors import DoltError
 from .schema import Branch, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
+from .structured import dolt_frame
 from .transformer import register, to_be_tried_again
+from .uri import dolt_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,6 +56,8 @@ __all__ = [
     "TableDiff",
     "create_repository",
     "diff",
+    "dolt_frame",
+    "dolt_uri",
     "read",
     "write",
 ]
@@ -127,4 +133,5 @@ DoltTable.scan = staticmethod(_scan)
 DoltTable.reader = staticmethod(_reader)
 DoltTable.sign = staticmethod(execution.sign)
 register()
+structured.register()
 _warn_of_conflicts()

@@ -16,6 +16,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── UncommittedChanges    the user's own work is in the way             (also RuntimeError)
     ├── HeadMoved             other writers won every race                  (also RuntimeError)
     ├── InvalidConfig         a DoltConfig or branch policy makes no sense  (also ValueError)
+    ├── InvalidUri            a ``dolt://`` address that cannot be read     (also ValueError)
     ├── InvalidName           a branch or table name Dolt cannot hold       (also ValueError)
     ├── BranchNotFound        no such branch                                (also LookupError)
     ├── RevisionNotFound      no such commit, tag or other revision         (also LookupError)
@@ -51,6 +52,7 @@ __all__ = [
     "HeadMoved",
     "InvalidConfig",
     "InvalidName",
+    "InvalidUri",
     "NotInTask",
     "OutcomeUnknown",
     "QueryFailed",
@@ -122,6 +124,10 @@ class InvalidConfig(DoltError, ValueError):
 
 class InvalidName(DoltError, ValueError):
     """A branch or table name that Dolt cannot hold, or that is refused to keep it safe. Fact: ``name``."""
+
+
+class InvalidUri(DoltError, ValueError):
+    """A ``dolt://`` address that cannot be read, or not be written to. Fact: ``uri``."""
 
 
 class BranchNotFound(DoltError, LookupError):

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -462,6 +463,14 @@ class DoltTable(_Rows):
         if d.get("commit"):
             table._commit = _from_fields(Commit, d["commit"])
         return table  # type: ignore[return-value]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # On one of its paths flytekit remembers literals by the pickled value, and a write must not be skipped for
+        # that: of a table with data that is not written yet, no two pickles are the same.
+        return {**self.__dict__, "_pickle": uuid.uuid4().hex} if self._assigned else dict(self.__dict__)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: value for name, value in state.items() if name != "_pickle"})
 
     def __repr__(self) -> str:
         what = repr(self.config.tablename) if self.config.sql is None else f"query {self.config.sql!r}"

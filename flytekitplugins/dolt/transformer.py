@@ -116,12 +116,7 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
             DoltError: it could not be stored; nothing was changed.
         """
         if self.takes(python_val, expected) and _has_news(python_val):
-            _refuse_unless_executing(ctx, python_val)
-            from . import frames
-
-            key = execution.write_key(ctx, python_val)
-            with to_be_tried_again(FlyteUploadDataException):
-                frames.store(python_val, message=execution.message(ctx, python_val, write_key=key), key=key)
+            store(ctx, python_val)
         return super().to_literal(ctx, python_val, python_type, expected)
 
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltTable]) -> DoltTable:
@@ -132,13 +127,32 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
         """
         payload = _payload(lv, self.name)
         table = DoltTable.from_dict(payload if "config" in payload else {"config": payload})
-        if execution.is_executing(ctx):
-            from . import frames
+        return resolved(ctx, table) if execution.is_executing(ctx) else table
 
-            with to_be_tried_again(FlyteDownloadDataException):
-                table = frames.resolve(table)
-            execution.note_read(table, ctx=ctx)
-        return table
+
+def store(ctx: FlyteContext, table: DoltTable) -> None:
+    """Commit the table's data as the output of what runs in ``ctx``.
+
+    Raises:
+        NotInTask: nothing runs.
+        DoltError: it could not be stored; nothing was changed.
+    """
+    _refuse_unless_executing(ctx, table)
+    from . import frames
+
+    key = execution.write_key(ctx, table)
+    with to_be_tried_again(FlyteUploadDataException):
+        frames.store(table, message=execution.message(ctx, table, write_key=key), key=key)
+
+
+def resolved(ctx: FlyteContext, table: DoltTable) -> DoltTable:
+    """Return the table at its commit, found out now if it has none, and note that what runs in ``ctx`` reads it."""
+    from . import frames
+
+    with to_be_tried_again(FlyteDownloadDataException):
+        table = frames.resolve(table)
+    execution.note_read(table, ctx=ctx)
+    return table
 
 
 @contextmanager

@@ -1,0 +1,406 @@
+"""The second door to Flyte: plain dataframes as tables in Dolt, by annotation or by a ``dolt://`` address.
+
+`dolt_frame(config)` in an annotation makes frames of that input or output tables; flytekit's own `StructuredDataset` is
+written to and read from ``dolt://`` by encoders and decoders for pandas, Arrow and Polars. What is written, how, and
+under which message is decided where it is for a `DoltTable`: this file turns frames into tables, literals into frames.
+It must stay cheap to import, because ``import flytekit`` does so: the frames' libraries are met when they are there.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import typing
+import uuid
+import weakref
+from typing import TYPE_CHECKING, Annotated, Any
+
+import flytekit.types.structured as flytekit_structured
+from flytekit.core.context_manager import FlyteContext
+from flytekit.core.type_engine import AsyncTypeTransformer
+from flytekit.extend import TypeEngine
+from flytekit.lazy_import.lazy_module import is_imported
+from flytekit.models import literals
+from flytekit.models.literals import Literal, Scalar, StructuredDatasetMetadata
+from flytekit.models.types import LiteralType, StructuredDatasetType
+from flytekit.types.structured.structured_dataset import (
+    StructuredDataset,
+    StructuredDatasetDecoder,
+    StructuredDatasetEncoder,
+    StructuredDatasetTransformerEngine,
+    flyte_dataset_transformer,
+)
+
+from . import execution
+from .errors import InvalidUri
+from .schema import DoltConfig, DoltTable
+from .transformer import resolved, store, to_be_tried_again
+from .uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+_LIBRARIES = {"pandas": ("DataFrame",), "pyarrow": ("Table",), "polars": ("DataFrame", "LazyFrame")}
+"""The classes of frames that are read and written, by the module that they are in."""
+
+
+def dolt_frame(config: DoltConfig) -> DoltFrame:
+    """Make a dataframe in a task's signature a table in Dolt.
+
+    It stands in an annotation: ``-> Annotated[pd.DataFrame, dolt_frame(DoltConfig("foo", "users"))]``. An output is
+    committed to the table of ``config``, as the data of a `DoltTable` is. An input is read at the commit that its value
+    names; ``columns`` and ``order_by`` of ``config`` say how, and a frame that is given to it by hand is committed
+    first. The class in the annotation may be pandas', Arrow's or one of Polars'. The config is taken as it is now: a
+    later change of it changes nothing here.
+
+    Raises:
+        InvalidConfig: the config contradicts itself.
+    """
+    return DoltFrame(config)
+
+
+class DoltFrame(AsyncTypeTransformer[Any]):
+    """The annotation that `dolt_frame` makes. Two of equal configs are equal."""
+
+    def __init__(self, config: DoltConfig) -> None:
+        config.check()
+        # The name of flytekit's own transformer, because the variants of a Union are told apart by it.
+        super().__init__(flyte_dataset_transformer.name, object, enable_type_assertions=False)
+        self._config = DoltConfig.from_dict(config.to_dict())
+
+    @property
+    def config(self) -> DoltConfig:
+        """A copy of the config."""
+        return DoltConfig.from_dict(self._config.to_dict())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DoltFrame) and self._config == other._config
+
+    def __hash__(self) -> int:
+        return hash(self._config.to_json())
+
+    def __repr__(self) -> str:
+        return f"dolt_frame({self._config!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # flytekit remembers literals by the pickled value and type on one of its paths, and a write must not be skipped
+        # for that: no two pickles of an annotation are the same.
+        return _unpickled, (self._config, uuid.uuid4().hex)
+
+    def get_literal_type(self, t: Any) -> LiteralType:
+        """Return the literal type that the frame has without this annotation, so that it can be bound to plain ones."""
+        return flyte_dataset_transformer.get_literal_type(_plain(t))
+
+    async def async_to_literal(
+        self, ctx: FlyteContext, python_val: Any, python_type: Any, expected: LiteralType
+    ) -> Literal:
+        """Commit the frame, or return the reference to the table or query that is given in its place.
+
+        Raises:
+            TypeError: it is a value of another type, which tells a Union to try its next variant.
+            NotInTask: there is a frame to store, and no task is running.
+            DoltError: it could not be stored; nothing was changed.
+        """
+        plain = _plain(python_type)
+        if isinstance(python_val, StructuredDataset):
+            return await flyte_dataset_transformer.async_to_literal(ctx, python_val, StructuredDataset, expected)
+        if isinstance(python_val, (DoltConfig, DoltTable)):
+            return _literal(dolt_uri(python_val), expected)
+        if not isinstance(python_val, _class_of(plain)):
+            raise TypeError(f"{_title(type(python_val))} was given where {_title(_class_of(plain))} is declared")
+        return _literal(_committed(ctx, DoltTable(config=self.config), python_val), expected)
+
+    async def async_to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: Any) -> Any:
+        """Return the frame at the commit that the literal names; one that is not in Dolt is read as flytekit does.
+
+        Raises:
+            DoltError: it cannot be read there.
+        """
+        plain = _plain(expected_python_type)
+        given = lv.scalar.structured_dataset if lv.scalar is not None else None
+        if given is None or not is_dolt_uri(given.uri):
+            return await flyte_dataset_transformer.async_to_python_value(ctx, lv, plain)
+        wanted = flyte_dataset_transformer.get_literal_type(plain).structured_dataset_type
+        table = from_uri(given.uri)
+        own = self._config.options()
+        table.config.order_by = table.config.order_by or own.get("order_by")
+        columns = _names(wanted) or own.get("columns") or _names(given.metadata.structured_dataset_type)
+        return _frame(ctx, table, _class_of(plain), columns)
+
+    def to_html(self, ctx: Any, python_val: Any = None, expected_python_type: Any = None) -> str:
+        """Return what a deck shows of a frame: that of the table which holds it.
+
+        flytekit takes an annotation with a method of this name for a renderer, and then calls it with the frame alone.
+        """
+        frame = ctx if expected_python_type is None else python_val
+        table = table_of(frame)
+        if table is None:
+            return str(flyte_dataset_transformer.to_html(FlyteContext.current_context(), frame, type(frame)))
+        transformer = TypeEngine.get_transformer(DoltTable)
+        return str(transformer.to_html(FlyteContext.current_context(), table, DoltTable))
+
+
+def _unpickled(config: DoltConfig, _: str) -> DoltFrame:
+    return DoltFrame(config)
+
+
+def _plain(t: Any) -> Any:
+    """Return an annotation without ours."""
+    if typing.get_origin(t) is not Annotated:
+        return t
+    base, *others = typing.get_args(t)
+    for other in others:
+        if not isinstance(other, DoltFrame):
+            base = Annotated[base, other]
+    return base
+
+
+def _class_of(t: Any) -> type[Any]:
+    found: type[Any] = typing.get_args(t)[0] if typing.get_origin(t) is Annotated else t
+    return found
+
+
+def _title(kind: type[Any]) -> str:
+    return f"a {kind.__module__.partition('.')[0]} {kind.__qualname__}"
+
+
+def _names(kind: StructuredDatasetType | None) -> list[str]:
+    return [column.name for column in kind.columns or ()] if kind is not None else []
+
+
+def _literal(uri: str, expected: LiteralType | None) -> Literal:
+    kind = expected.structured_dataset_type if expected is not None else None
+    return Literal(scalar=Scalar(structured_dataset=_dataset(uri, kind)))
+
+
+def _dataset(uri: str, kind: StructuredDatasetType | None) -> literals.StructuredDataset:
+    columns = kind.columns if kind is not None else []
+    metadata = StructuredDatasetMetadata(structured_dataset_type=StructuredDatasetType(columns=columns, format=""))
+    return literals.StructuredDataset(uri=uri, metadata=metadata)
+
+
+# ------------------------------------------------------------------------------------------------- write and read
+
+
+class _Tables:
+    """Which table holds a frame that was written, for what comes after: its deck, its hash. Keeps no frame alive."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tables: dict[int, tuple[weakref.ref[Any], DoltTable]] = {}
+
+    def note(self, frame: Any, table: DoltTable) -> None:
+        key = id(frame)
+        with self._lock:
+            self._tables[key] = weakref.ref(frame, lambda _: self._tables.pop(key, None)), table
+
+    def of(self, frame: Any) -> DoltTable | None:
+        with self._lock:
+            found = self._tables.get(id(frame))
+        return found[1] if found is not None and found[0]() is frame else None
+
+
+_tables = _Tables()
+
+
+def table_of(frame: Any) -> DoltTable | None:
+    """Return the table at the commit that a frame was last written to by a task, or None."""
+    if isinstance(frame, StructuredDataset):
+        uri = frame.literal.uri if frame.literal is not None else frame.uri
+        return from_uri(uri) if is_dolt_uri(uri) else None
+    return _tables.of(frame)
+
+
+def _committed(ctx: FlyteContext, table: DoltTable, frame: Any) -> str:
+    """Store ``frame`` as the table's data, and return the address of what was written."""
+    table.data = frame
+    store(ctx, table)
+    commit = table.commit
+    assert commit is not None  # noqa: S101  # for the type checker: that is what store does
+    reference = table.at(commit)
+    _tables.note(frame, reference)
+    return dolt_uri(reference)
+
+
+class _Resolved:
+    """To which commit an address without one was resolved in a task, so that looking again sees the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tables: weakref.WeakKeyDictionary[Any, dict[str, DoltTable]] = weakref.WeakKeyDictionary()
+
+    def table(self, ctx: FlyteContext, table: DoltTable) -> DoltTable:
+        if table.commit is not None or not execution.is_executing(ctx) or ctx.user_space_params is None:
+            return resolved(ctx, table)
+        with self._lock:
+            known = self._tables.setdefault(ctx.user_space_params, {})
+        uri = dolt_uri(table)
+        if uri not in known:
+            known[uri] = resolved(ctx, table)
+        return known[uri]
+
+
+_resolved = _Resolved()
+
+
+def _frame(ctx: FlyteContext, table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> Any:
+    """Return the rows of a table as a frame of the class ``kind``; only ``columns`` are asked for."""
+    from . import frames
+
+    table = _resolved.table(ctx, table)
+    if kind.__module__.partition(".")[0] == "polars":
+        return _polars(table, columns or None, lazy=kind.__name__ == "LazyFrame")
+    with to_be_tried_again():
+        found = frames.load(table, columns=columns or None)
+    return found.to_frame() if kind.__module__.partition(".")[0] == "pandas" else found.to_arrow()
+
+
+def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> Any:
+    from . import frames
+
+    def load(names: Sequence[str] | None, limit: int | None = None) -> Any:
+        import polars
+
+        with to_be_tried_again():
+            return polars.from_arrow(frames.load(table, columns=names, limit=limit).to_arrow())
+
+    if not lazy:
+        return load(columns)
+    if table.config.sql is not None:
+        return load(columns).lazy()
+    from polars.io.plugins import register_io_source
+
+    def source(names: list[str] | None, where: Any, limit: int | None, batch: int | None) -> Iterator[Any]:
+        found = load(names or columns, limit if where is None else None)
+        found = found if where is None else found.filter(where)
+        yield found if limit is None else found.head(limit)
+
+    return register_io_source(source, schema=load(columns, 0).schema, is_pure=True)
+
+
+# --------------------------------------------------------------------------------------------- StructuredDataset
+
+
+class DoltEncoder(StructuredDatasetEncoder):
+    """Writes frames of one class to ``dolt://`` addresses."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(kind, PROTOCOL)
+
+    def encode(
+        self, ctx: FlyteContext, structured_dataset: StructuredDataset, structured_dataset_type: StructuredDatasetType
+    ) -> literals.StructuredDataset:
+        """Commit the frame to the table at the dataset's address.
+
+        Raises:
+            InvalidUri: the address cannot be read, or names a commit.
+            DoltError: the frame could not be stored; nothing was changed.
+        """
+        table = from_uri(structured_dataset.uri)
+        if table.commit is not None:
+            raise InvalidUri(
+                f"Cannot write to {structured_dataset.uri!r}: it names a commit, and a commit never changes. Leave out "
+                "the commit, and name a branch if it is not the checked-out one.",
+                uri=structured_dataset.uri,
+            )
+        return _dataset(_committed(ctx, table, structured_dataset.dataframe), structured_dataset_type)
+
+
+class DoltDecoder(StructuredDatasetDecoder):
+    """Reads frames of one class from ``dolt://`` addresses."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(kind, PROTOCOL)
+
+    def decode(
+        self,
+        ctx: FlyteContext,
+        flyte_value: literals.StructuredDataset,
+        current_task_metadata: StructuredDatasetMetadata,
+    ) -> Any:
+        """Return the rows at the address, with only the columns that the task declares.
+
+        Raises:
+            InvalidUri: the address cannot be read.
+            DoltError: there is nothing to read there.
+        """
+        columns = _names(current_task_metadata.structured_dataset_type)
+        return _frame(ctx, from_uri(flyte_value.uri), self.python_type, columns)
+
+
+class _PolarsAsParquet(StructuredDatasetEncoder):
+    """Writes a plain Polars frame as flytekit writes Arrow, where the package for Polars is not installed."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(kind, None, "parquet")
+
+    def encode(
+        self, ctx: FlyteContext, structured_dataset: StructuredDataset, structured_dataset_type: StructuredDatasetType
+    ) -> literals.StructuredDataset:
+        from flytekit.types.structured.basic_dfs import ArrowToParquetEncodingHandler
+
+        frame = structured_dataset.dataframe
+        frame = frame.collect() if hasattr(frame, "collect") else frame
+        arrow = StructuredDataset(dataframe=frame.to_arrow(), uri=structured_dataset.uri)
+        return ArrowToParquetEncodingHandler().encode(ctx, arrow, structured_dataset_type)
+
+
+class _PolarsFromParquet(StructuredDatasetDecoder):
+    """Reads a plain Polars frame as flytekit reads Arrow, where the package for Polars is not installed."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        super().__init__(kind, None, "parquet")
+
+    def decode(
+        self,
+        ctx: FlyteContext,
+        flyte_value: literals.StructuredDataset,
+        current_task_metadata: StructuredDatasetMetadata,
+    ) -> Any:
+        import polars
+        from flytekit.types.structured.basic_dfs import ParquetToArrowDecodingHandler
+
+        arrow = ParquetToArrowDecodingHandler().decode(ctx, flyte_value, current_task_metadata)
+        frame: Any = polars.from_arrow(arrow)
+        return frame.lazy() if self.python_type.__name__ == "LazyFrame" else frame
+
+
+def _register_what_is_imported() -> None:
+    for library, names in _LIBRARIES.items():
+        if is_imported(library):
+            for name in names:
+                kind = getattr(sys.modules[library], name, None)
+                if kind is not None and PROTOCOL not in StructuredDatasetTransformerEngine.DECODERS.get(kind, {}):
+                    _register(kind)
+
+
+def _register(kind: type[Any]) -> None:
+    engine, before = StructuredDatasetTransformerEngine, TypeEngine._REGISTRY.get(kind)
+    if kind.__module__.startswith("polars.") and "fsspec" not in engine.ENCODERS.get(kind, {}):
+        # A class of frames that flytekit knows is not pickled any more, so it needs a way to travel without an address.
+        engine.register(_PolarsAsParquet(kind), default_format_for_type=True)
+        engine.register(_PolarsFromParquet(kind), default_format_for_type=True)
+    engine.register(DoltEncoder(kind))
+    engine.register(DoltDecoder(kind))
+    if before is not None:  # registering handlers puts flytekit's engine in the place of whatever was there
+        TypeEngine._REGISTRY[kind] = before
+
+
+def register() -> None:
+    """Have ``dolt://`` known for each library of frames as soon as it is imported; the second call changes nothing.
+
+    flytekit registers its own handlers in one function, which it calls before it looks for any; it offers no other way
+    to register for a library that is not imported yet.
+    """
+    original: Callable[[], None] = flytekit_structured.lazy_import_structured_dataset_handler
+    if getattr(original, "of_dolt", False):
+        return
+
+    @functools.wraps(original)
+    def with_dolt() -> None:
+        original()
+        _register_what_is_imported()
+
+    with_dolt.of_dolt = True  # type: ignore[attr-defined]
+    flytekit_structured.lazy_import_structured_dataset_handler = with_dolt
