@@ -82,7 +82,7 @@ def test_links_within_the_project_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["schema", "errors", "frames", "codec"])
+@pytest.mark.parametrize("name", ["schema", "errors", "frames", "codec", "moments", "diffs", "history"])
 def test_examples_in_docstrings_run(name: str) -> None:
     """What a docstring shows is what happens."""
     module = importlib.import_module(f"flytekitplugins.dolt.{name}")

@@ -31,6 +31,7 @@ from flytekitplugins.dolt.errors import (
     RevisionNotFound,
     SchemaMismatch,
     TableNotFound,
+    TagExists,
     UncommittedChanges,
     close_names,
     from_server,
@@ -162,6 +163,8 @@ PROVOKED: list[tuple[type[DoltError], str, tuple[str, ...]]] = [
     (RevisionNotFound, "invalid ref spec", ("SELECT DOLT_HASHOF('nope')",)),
     (RevisionNotFound, "not a valid branch or hash", ("SELECT * FROM t AS OF 'a b'",)),
     (InvalidName, "is an invalid branch name", ("CALL DOLT_BRANCH('a b')",)),
+    (InvalidName, "not a valid user tag name", ("CALL DOLT_TAG('a b')",)),
+    (TagExists, "^already exists$", ("CALL DOLT_TAG('v1')", "CALL DOLT_TAG('v1')")),
     (UncommittedChanges, "local changes would be stomped", ("UPDATE t SET v = 3", "CALL DOLT_MERGE('ahead')")),
     (UncommittedChanges, "uncommitted changes", ("UPDATE t SET v = 3", "CALL DOLT_REBASE('-i', 'behind')")),
     (
@@ -197,6 +200,9 @@ PROVOKED: list[tuple[type[DoltError], str, tuple[str, ...]]] = [
 
 # Words that have a test of their own below, or cannot be brought about, with the reason.
 ELSEWHERE = {
+    "shallow clone": "needs a shallow clone, see test_revisions.py",
+    "ghost commit": "needs a shallow clone, see test_revisions.py",
+    "performed an online garbage collection": "a warm connection meets it, see test_revisions.py",
     "access denied": "needs a server with users, see test_servers.py",
     "command denied to user": "needs a server with users, see test_servers.py",
     "does not allow insecure connections": "needs a server with TLS, see test_servers.py",

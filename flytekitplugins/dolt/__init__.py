@@ -14,8 +14,18 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    Commit
    write
    read
+   pin
    diff
    TableDiff
+   Ago
+   versions
+   first_appeared
+   restore
+   tag
+   tags
+   delete_tag
+   run_branches
+   delete_run_branches
    create_repository
    dolt_frame
    dolt_uri
@@ -29,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import execution, structured
 from .errors import DoltError
+from .moments import Ago
 from .schema import Branch, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
 from .structured import dolt_frame
 from .transformer import register, to_be_tried_again
@@ -43,9 +54,20 @@ if TYPE_CHECKING:
 
     from .binary import create_repository
     from .diffs import TableDiff, diff
-    from .frames import read, write
+    from .frames import pin, read, write
+    from .history import (
+        delete_run_branches,
+        delete_tag,
+        first_appeared,
+        restore,
+        run_branches,
+        tag,
+        tags,
+        versions,
+    )
 
 __all__ = [
+    "Ago",
     "Branch",
     "Commit",
     "DoltConfig",
@@ -55,10 +77,19 @@ __all__ = [
     "SerialBranch",
     "TableDiff",
     "create_repository",
+    "delete_run_branches",
+    "delete_tag",
     "diff",
     "dolt_frame",
     "dolt_uri",
+    "first_appeared",
+    "pin",
     "read",
+    "restore",
+    "run_branches",
+    "tag",
+    "tags",
+    "versions",
     "write",
 ]
 
@@ -66,8 +97,17 @@ __all__ = [
 _LAZY = {
     "TableDiff": "diffs",
     "create_repository": "binary",
+    "delete_run_branches": "history",
+    "delete_tag": "history",
     "diff": "diffs",
+    "first_appeared": "history",
+    "pin": "frames",
     "read": "frames",
+    "restore": "history",
+    "run_branches": "history",
+    "tag": "history",
+    "tags": "history",
+    "versions": "history",
     "write": "frames",
 }
 

@@ -19,6 +19,7 @@ from . import changes, codec, repository, revisions, tables
 from .codec import Notes, literal, quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, QueryFailed, TableNotFound, close_names
+from .revisions import Revision
 from .schema import Commit, DoltConfig, DoltTable
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ __all__ = ["KINDS", "ColumnChange", "TableDiff", "changed_tables", "diff", "last
 
 KINDS = ("added", "modified", "removed")
 """What can have happened to a row."""
-
-Revision = str
-"""What `revisions.resolve` takes."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +219,7 @@ def _commit(connection: Connection, side: DoltTable | DoltConfig | Commit | Revi
     if isinstance(side, (DoltTable, DoltConfig)):
         config = side.config if isinstance(side, DoltTable) else side
         config.check()
-        return repository.head_of(connection, config.branch_conf)
+        return revisions.of_config(connection, config)
     return revisions.resolve(connection, side)
 
 

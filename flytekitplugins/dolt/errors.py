@@ -20,7 +20,9 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── InvalidName           a branch or table name Dolt cannot hold       (also ValueError)
     ├── BranchNotFound        no such branch                                (also LookupError)
     ├── RevisionNotFound      no such commit, tag or other revision         (also LookupError)
+    ├── ShallowClone          it lies before the history of this clone      (also LookupError)
     ├── TableNotFound         no such table at that revision                (also LookupError)
+    ├── TagExists             the tag names another commit already          (also FileExistsError)
     ├── UnsupportedFrame      the frame cannot be stored exactly            (also ValueError)
     ├── SchemaMismatch        the frame does not fit the existing table     (also ValueError)
     ├── ConstraintViolated    a row breaks a key or constraint of the table (also ValueError)
@@ -63,7 +65,9 @@ __all__ = [
     "RevisionNotFound",
     "SchemaMismatch",
     "ServerFailed",
+    "ShallowClone",
     "TableNotFound",
+    "TagExists",
     "UncommittedChanges",
     "UnsupportedFrame",
     "UntrustedServer",
@@ -138,8 +142,16 @@ class RevisionNotFound(DoltError, LookupError):
     """No commit, tag, branch or ancestor of that name. Fact: ``revision``."""
 
 
+class ShallowClone(DoltError, LookupError):
+    """The revision lies before the history that a clone made with ``--depth`` has. Fact: ``revision``."""
+
+
 class TableNotFound(DoltError, LookupError):
     """No table of that name at that revision. Facts: ``table``, ``close``."""
+
+
+class TagExists(DoltError, FileExistsError):
+    """A tag of that name is there, on another commit. Facts: ``name``, ``commit``."""
 
 
 class UnsupportedFrame(DoltError, ValueError):
@@ -220,6 +232,14 @@ _FAULTS = (
         UntrustedServer,
         "Take ssl_disabled out of the URL, or, on loopback, add ?ssl_ca=/path/of/ca.pem.",
     ),
+    _Fault(
+        None,
+        r"shallow clone|ghost commit",
+        ShallowClone,
+        "This clone was made with --depth and lacks the history before: make a whole clone with `dolt clone`.",
+    ),
+    _Fault(None, r"^already exists$", TagExists, "Take another name, or delete that tag first."),
+    _Fault(None, r"performed an online garbage collection", ConnectionLost, "Try again."),
     _Fault(1049, r"database not found", RevisionNotFound, "Check the branch, tag or commit."),
     _Fault(1146, r"table not found", TableNotFound, "Check the name (case matters) and the branch or revision."),
     _Fault(
@@ -229,7 +249,12 @@ _FAULTS = (
         RevisionNotFound,
         "Check the branch, tag or commit.",
     ),
-    _Fault(None, r"is an invalid branch name", InvalidName, "Use letters, digits and - _ . / in branch names."),
+    _Fault(
+        None,
+        r"is an invalid branch name|not a valid user tag name",
+        InvalidName,
+        "Use letters, digits and - _ . / in branch names.",
+    ),
     _Fault(
         None,
         r"local changes would be stomped|uncommitted changes",

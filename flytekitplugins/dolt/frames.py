@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from . import arrow, repository, tables
+from . import arrow, history, repository, revisions, tables
+from .engine import connect
 from .errors import InvalidConfig
 from .schema import DoltConfig, DoltTable
 
@@ -59,6 +60,18 @@ def read(config: DoltConfig) -> pd.DataFrame:
     return DoltTable.fetch(resolve(DoltTable(config=config)))  # the package's, which notes what a task has read
 
 
+def pin(config: DoltConfig) -> DoltTable:
+    """Return the table or query that ``config`` names as a reference to one commit, with nothing fetched yet.
+
+    It is what a task gets for an input: the branch (or ``as_of``) is resolved now, and never again.
+
+    Raises:
+        BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
+        TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
+    """
+    return resolve(DoltTable(config=config))
+
+
 def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTable:
     """Commit the table's data and note the commit on it; the same table is returned.
 
@@ -72,20 +85,34 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
         raise InvalidConfig(
             f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
         )
-    name, options = config.tablename, _write_options(config)
+    if config.as_of is not None:
+        raise InvalidConfig(
+            f"Cannot store data with {config!r}: its as_of={config.as_of!r} is of the past, which is only read. Use a "
+            "config without it, or restore(config, as_of) to put the past back."
+        )
+    name, options, tag = config.tablename, _write_options(config), config.tag
+    place = repository.locate(config.db_path)
     # Once for all attempts: a reader gives its rows only once, and a lazy frame is not computed again.
     streamed = arrow.table_of(frame)
     rows = frame if streamed is None else streamed
+
+    def work(connection: Connection) -> None:
+        tables.write(connection, name, rows, options)
+        if tag is not None:
+            history.refuse_taken_tag(connection, tag)
+
     written = repository.write(
-        repository.locate(config.db_path),
+        place,
         table=name,
         policy=config.branch_conf,
         message=message,
-        work=lambda connection: tables.write(connection, name, rows, options),
+        work=work,
         key=key,
         lock_timeout_s=config.options().get("lock_timeout_s", repository.LOCK_TIMEOUT_S),
     )
     table.written(written.commit)
+    if tag is not None:
+        history.tag(tag, table)
     return table
 
 
@@ -100,12 +127,23 @@ def _write_options(config: DoltConfig) -> tables.WriteOptions:
 
 
 def resolve(table: DoltTable) -> DoltTable:
-    """Return the table as a reference to the commit that its branch points to now; one that has a commit, as it is."""
+    """Return the table as a reference to one commit: that of ``as_of``, or the head of its branch as it is now.
+
+    One that has a commit is returned as it is.
+
+    Raises:
+        BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
+        TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
+    """
     if table.commit is not None:
         return table
-    table.config.check()
-    head = repository.resolve(repository.locate(table.config.db_path), table.config.branch_conf)
-    return table.at(head)
+    config = table.config
+    config.check()
+    with connect(repository.locate(config.db_path)) as connection:
+        commit = revisions.of_config(connection, config)
+        if config.as_of is not None:
+            history.check_was_there(connection, config, commit)
+    return table.at(commit)
 
 
 def fetch(table: DoltTable) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import binary, locks, places, scratch
@@ -109,7 +109,7 @@ def head_of(connection: Connection, policy: Branch | None) -> Commit:
     Raises:
         BranchNotFound: there is no such branch.
     """
-    branch = _branch_of(policy) or connection.active_branch(attempt="find the checked-out branch")
+    branch = branch_of(policy) or connection.active_branch(attempt="find the checked-out branch")
     head = _head(connection, branch)
     if head is None:
         raise _no_branch(connection, branch, "read")
@@ -135,25 +135,38 @@ def log(repository: Place, revision: str | None = None, *, limit: int | None = N
         branch = connection.active_branch(attempt=attempt)
         known = _heads(connection)
         start = known.get(revision or branch, revision or branch)
-        rows = connection.rows(
-            "SELECT l.commit_hash, l.parents, l.committer, l.email,"
-            " DATE_FORMAT(l.date, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), l.message"
-            f" FROM DOLT_LOG(%s, '--parents') l{'' if limit is None else f' LIMIT {int(limit)}'}",
-            start,
-            attempt=attempt,
-        )
         own = revision if revision in known else branch if revision is None else None
-        return [
-            Commit(
-                hash_,
-                branch=own,
-                parents=tuple(parents.split(", ")) if parents else (),
-                author=f"{name} <{email}>",
-                date=f"{date}Z",
-                message=message,
-            )
-            for hash_, parents, name, email, date, message in rows
-        ]
+        return [replace(commit, branch=own) for commit in walk(connection, start, limit=limit, attempt=attempt)]
+
+
+def walk(
+    connection: Connection, start: str, *, table: str | None = None, limit: int | None = None, attempt: str
+) -> list[Commit]:
+    """Return the commits that lead to ``start``, newest first; with ``table``, those that changed it.
+
+    Raises:
+        RevisionNotFound: there is nothing of that name.
+        ShallowClone: ``table`` is given, and the clone does not have all of its history.
+    """
+    of_table = ", '--tables', %s" if table is not None else ""
+    rows = connection.rows(
+        "SELECT l.commit_hash, l.parents, l.committer, l.email,"
+        " DATE_FORMAT(l.date, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), l.message"
+        f" FROM DOLT_LOG(%s, '--parents'{of_table}) l{'' if limit is None else f' LIMIT {int(limit)}'}",
+        start,
+        *([] if table is None else [table]),
+        attempt=attempt,
+    )
+    return [
+        Commit(
+            hash_,
+            parents=tuple(parents.split(", ")) if parents else (),
+            author=f"{name} <{email}>",
+            date=f"{date}Z",
+            message=message,
+        )
+        for hash_, parents, name, email, date, message in rows
+    ]
 
 
 @contextmanager
@@ -237,7 +250,7 @@ def write(
     job = _Job(
         table=table,
         message=message if key is None else _with_key(message, key),
-        author=binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR,
+        author=author_of(repository),
         work=work,
         key=key,
     )
@@ -261,6 +274,11 @@ def write(
     raise fault
 
 
+def author_of(repository: Place) -> str:
+    """Return the author of what is made in a repository: its or the user's Dolt identity, else `DEFAULT_AUTHOR`."""
+    return binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR
+
+
 def differs(repository: Place, commit: Commit, *, work: Callable[[Connection], None]) -> bool:
     """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it."""
     attempt = f"compare with commit {commit.hash}"
@@ -278,14 +296,15 @@ class _Target:
 
 
 def _target(connection: Connection, policy: Branch | None) -> _Target:
-    branch = _branch_of(policy)
+    branch = branch_of(policy)
     if isinstance(policy, NewBranch):
         base = policy.base or connection.active_branch(attempt="find the checked-out branch")
         return _Target(policy.branch, base)
     return _Target(branch or connection.active_branch(attempt="find the checked-out branch"), None)
 
 
-def _branch_of(policy: Branch | None) -> str | None:
+def branch_of(policy: Branch | None) -> str | None:
+    """Return the branch that ``policy`` names; None is the one that the repository has checked out."""
     if policy is None:
         return None
     if isinstance(policy, (NewBranch, SerialBranch)):

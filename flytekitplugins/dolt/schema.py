@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from mashumaro.types import SerializableType
 
+from . import moments
 from .errors import InvalidConfig, InvalidName
 
 if TYPE_CHECKING:
@@ -249,6 +250,17 @@ class DoltConfig(_Portable):
     columns: list[str] | None = field(default=None, kw_only=True)
     """Columns that are read of a table, in this order; None (the default) is all."""
 
+    as_of: Any = field(default=None, kw_only=True)
+    """Which state is read; None (the default) is the branch as it is now. A branch, tag, whole or abbreviated hash or
+    ``HEAD~1`` as text, a datetime (UTC where it has no zone), a date (its end), a timedelta before now, or
+    ``Ago(months=1)``. It is resolved once, when the task starts; for `sql` it holds for every table of the query."""
+
+    tag: str | None = field(default=None, kw_only=True)
+    """A tag that a write gives to its commit, for example ``"release/2024-05"``; None (the default) makes none."""
+
+    def __post_init__(self) -> None:
+        self.as_of = _revision_text(self.as_of)
+
     def check(self) -> None:
         """Raise unless the fields make sense together.
 
@@ -273,6 +285,10 @@ class DoltConfig(_Portable):
                 f"Cannot use {self!r}: branch_conf is a {type(self.branch_conf).__name__}, "
                 "and must be NewBranch(...) or SerialBranch(...) of flytekitplugins.dolt."
             )
+        if not (_revision_text(self.as_of) or "HEAD").strip():
+            raise InvalidConfig(f"Cannot use {self!r}: as_of is empty. Leave it out to read the branch as it is now.")
+        if self.tag is not None:
+            check_branch_name(self.tag)  # tags have the same rules
         self.options()
 
     def options(self) -> dict[str, Any]:
@@ -303,6 +319,7 @@ class DoltConfig(_Portable):
         given["db_path"] = os.fspath(self.db_path)
         if isinstance(self.branch_conf, Branch):
             given["branch_conf"] = self.branch_conf.to_dict()
+        given["as_of"] = _revision_text(self.as_of)  # it may have been assigned since the config was made
         return {k: v for k, v in given.items() if v is not None}
 
     @classmethod
@@ -317,6 +334,10 @@ class DoltConfig(_Portable):
             given["branch_conf"] = Branch.from_dict(given["branch_conf"])
         found: _V = _from_fields(cls, given)
         return found
+
+
+def _revision_text(value: Any) -> str | None:
+    return None if value is None else value.hash if isinstance(value, Commit) else moments.to_text(value)
 
 
 @dataclass(frozen=True)
