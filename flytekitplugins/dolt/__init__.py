@@ -18,6 +18,7 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    diff
    TableDiff
    Ago
+   Changes
    versions
    first_appeared
    restore
@@ -40,7 +41,7 @@ from typing import TYPE_CHECKING, Any
 from . import execution, structured
 from .errors import DoltError
 from .moments import Ago
-from .schema import Branch, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
+from .schema import LAST_CONSUMED, Branch, Changes, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
 from .structured import dolt_frame
 from .transformer import register, to_be_tried_again
 from .uri import dolt_uri
@@ -67,8 +68,10 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "LAST_CONSUMED",
     "Ago",
     "Branch",
+    "Changes",
     "Commit",
     "DoltConfig",
     "DoltError",

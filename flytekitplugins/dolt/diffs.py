@@ -9,28 +9,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import changes, codec, repository, revisions, tables
+from . import changes, repository, revisions, tables, trailers
 from .codec import Notes, literal, quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, QueryFailed, TableNotFound, close_names
 from .revisions import Revision
-from .schema import Commit, DoltConfig, DoltTable
+from .schema import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, DoltTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from .gate import Existing
 
-__all__ = ["KINDS", "ColumnChange", "TableDiff", "changed_tables", "diff", "last_change"]
-
-KINDS = ("added", "modified", "removed")
-"""What can have happened to a row."""
+__all__ = ["ColumnChange", "TableDiff", "changed_tables", "diff", "last_change"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class TableDiff:
     rows: pd.DataFrame | None = field(default=None, compare=False)
     """The first changed rows, all of them unless there was a limit. ``diff_type`` is ``added``, ``modified`` or
     ``removed``; then come the table's columns with the row as it is after, or, where it was removed, as it was; then
-    ``before_<column>`` for each column outside the key, filled for modified rows. See `rows_frame` for the rest."""
+    ``before_<column>`` for each column outside the key, filled for modified rows. See `read` for the rest."""
 
     @property
     def changed(self) -> int:
@@ -233,6 +230,50 @@ def parent(connection: Connection, commit: Commit) -> Commit | None:
     return Commit(str(rows[0][0])) if rows and rows[0][0] else None
 
 
+# ------------------------------------------------------------------------------------------------- changes as an input
+
+
+def fixed(connection: Connection, config: DoltConfig) -> DoltConfig:
+    """Return a config with ``changes`` whose ``since`` is the commit that it means now.
+
+    Raises:
+        BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
+    """
+    changes = config.changes
+    assert changes is not None  # noqa: S101  # for the type checker: it is called for such configs only
+    if changes.since == LAST_CONSUMED:
+        since = last_consumed(config)
+    elif changes.since is not None:
+        since = revisions.resolve(connection, changes.since, on=repository.branch_of(config.branch_conf)).hash
+    else:
+        since = None
+    return replace(config, changes=Changes(since, changes.until, changes.kinds, changes.into))
+
+
+def last_consumed(config: DoltConfig) -> str | None:
+    """Return up to which commit the changes of ``config`` are in the table that its ``into`` names, or None.
+
+    The newest commit of that table's branch that says so counts. A branch that a write would create counts as the one
+    it would start from.
+    """
+    into = config.changes.into if config.changes is not None else None
+    assert into is not None  # noqa: S101  # for the type checker: `Changes` has seen to it
+    wanted = trailers.consumed_by(into, config, "")
+    with connect(repository.locate(into.db_path)) as connection:
+        head = repository.start_of(connection, into.branch_conf)
+        terms = trailers.search_terms(wanted, str(into.tablename))
+        query = "SELECT message FROM DOLT_LOG(%s) WHERE INSTR(message, %s) AND INSTR(message, %s)"
+        for limit in (" LIMIT 8", ""):  # the first will do, unless other repositories have tables of that name
+            rows = connection.rows(
+                query + limit, head, *terms, attempt=f"look for what {into.tablename!r} has consumed"
+            )
+            for (message,) in rows:
+                for found in trailers.parse(message).consumed:
+                    if (found.table, found.repository) == (wanted.table, wanted.repository):
+                        return found.commit
+    return None
+
+
 # ------------------------------------------------------------------------------------------------- one table, two sides
 
 
@@ -279,7 +320,7 @@ def between(
         key_after=new.key,
         create_before=old.create,
         create_after=new.create,
-        rows=_frame(pairs, old, new, with_before=True),
+        rows=_joined(pairs, old, new, with_before=True).to_frame(),
     )
 
 
@@ -331,7 +372,7 @@ class _Pairs:
     after: pa.Table
 
 
-def rows_frame(
+def read(
     connection: Connection,
     table: str,
     before: Commit | None,
@@ -339,7 +380,7 @@ def rows_frame(
     *,
     kinds: Sequence[str] = KINDS,
     limit: int | None = None,
-) -> pd.DataFrame:
+) -> tables.Read:
     """Return the rows of ``table`` that differ, as `TableDiff.rows` describes them.
 
     Columns of both schemas are there: where a row has no value for one it is NULL. A column whose type has changed has
@@ -353,7 +394,7 @@ def rows_frame(
     if old.existing is None and new.existing is None:
         raise _no_table(connection, table, before, after)
     _, pairs = _compared(connection, table, old, new, kinds, limit)
-    return _frame(pairs, old, new, with_before="modified" in kinds)
+    return _joined(pairs, old, new, with_before="modified" in kinds)
 
 
 def _compared(
@@ -486,19 +527,20 @@ def _nulls(schema: pa.Schema, rows: int) -> pa.Table:
     return pa.Table.from_arrays([pa.nulls(rows, kind) for kind in schema.types], schema=schema)
 
 
-def _frame(pairs: _Pairs, old: _Side, new: _Side, *, with_before: bool) -> pd.DataFrame:
-    import pandas as pd
-
+def _joined(pairs: _Pairs, old: _Side, new: _Side, *, with_before: bool) -> tables.Read:
     names = [*_in_order(new), *(name for name in _in_order(old) if name not in new.types)]
     removed = pc.equal(pairs.kinds, "removed")
-    rows = pa.table({name: _row_values(pairs, name, removed) for name in names})
-    notes = Notes({**old.notes.columns, **new.notes.columns})
-    kinds = pd.DataFrame({_free("diff_type", names): pairs.kinds.to_pandas().astype(str)})
-    parts = [kinds, codec.decode(rows, notes)]
+    columns = {_free("diff_type", names): pairs.kinds}
+    columns |= {name: _row_values(pairs, name, removed) for name in names}
+    notes = {**old.notes.columns, **new.notes.columns}
     if with_before and new.key == old.key and new.key:
-        parts.append(_before(pairs, old, names))
-    joined: pd.DataFrame = pd.concat(parts, axis=1)
-    return joined
+        modified = pc.equal(pairs.kinds, "modified")
+        for name in names:
+            if name in old.types and name not in old.key:
+                was, ours = pairs.before.column(name), _free(f"before_{name}", names)
+                columns[ours] = pc.if_else(modified, was, pa.scalar(None, was.type))
+                notes |= {ours: old.notes.columns[name]} if name in old.notes.columns else {}
+    return tables.Read(pa.table(columns), Notes(notes))
 
 
 def _in_order(side: _Side) -> list[str]:
@@ -530,18 +572,6 @@ def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_binary(column.type):
         return pa.chunked_array([pa.array([v if v is None else v.hex() for v in column.to_pylist()], pa.string())])
     return column.cast(pa.string())
-
-
-def _before(pairs: _Pairs, old: _Side, names: Sequence[str]) -> pd.DataFrame:
-    modified = pc.equal(pairs.kinds, "modified")
-    values = {
-        name: pc.if_else(modified, pairs.before.column(name), pa.scalar(None, pairs.before.column(name).type))
-        for name in names
-        if name in old.types and name not in old.key
-    }
-    frame = codec.decode(pa.table(values), Notes(old.notes.columns))
-    frame.columns = [_free(f"before_{name}", names) for name in values]
-    return frame
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
 from . import trailers
-from .trailers import Origin, Read, Write
+from .trailers import Consumed, Origin, Read, Write
 
 if TYPE_CHECKING:
     from flytekit.core.context_manager import FlyteContext
@@ -49,6 +49,7 @@ class _Execution:
         self._lock = threading.Lock()
         self._writes: dict[str, int] = {}
         self._reads: dict[Read, None] = {}
+        self._consumed: dict[tuple[str, str | None], dict[Consumed, None]] = {}
 
     def ordinal(self, target: str) -> int:
         """Return how many writes to ``target`` there were before this one."""
@@ -61,6 +62,19 @@ class _Execution:
         """Remember what was read; again and again is once."""
         with self._lock:
             self._reads.update(dict.fromkeys(reads))
+
+    def consume(self, config: DoltConfig, commit: str) -> None:
+        """Remember that changes up to ``commit`` go into a table, if the config says into which."""
+        if config.changes is not None and config.changes.into is not None:
+            into = config.changes.into
+            with self._lock:
+                lines = self._consumed.setdefault((trailers.address_of(into), into.tablename), {})
+                lines[trailers.consumed_by(into, config, commit)] = None
+
+    def consumed(self, config: DoltConfig) -> tuple[Consumed, ...]:
+        """Return what was consumed to be written with ``config``."""
+        with self._lock:
+            return tuple(self._consumed.get((trailers.address_of(config), config.tablename), {}))
 
     def reads(self, here: str) -> tuple[Read, ...]:
         """Return what was read until now, with the repository ``here`` under its short name."""
@@ -87,6 +101,7 @@ def note_read(table: DoltTable, *, ctx: FlyteContext | None = None) -> None:
     ctx = ctx or FlyteContextManager.current_context()
     if table.commit is not None and _is_in_task(ctx):
         _execution(ctx).note(_reads(table.config, table.commit.hash))
+        _execution(ctx).consume(table.config, table.commit.hash)
 
 
 def message(ctx: FlyteContext, table: DoltTable, *, write_key: str | None = None) -> str:
@@ -119,8 +134,9 @@ def _message(ctx: FlyteContext, table: DoltTable, first: str | None, write_key: 
         Origin(
             execution=running,
             writes=(Write(table.config.tablename, mode),) if table.config.tablename else (),
-            reads=_execution(ctx).reads(_place(table.config)) if _is_in_task(ctx) else (),
+            reads=_execution(ctx).reads(trailers.address_of(table.config)) if _is_in_task(ctx) else (),
             write_key=write_key,
+            consumed=_execution(ctx).consumed(table.config) if _is_in_task(ctx) else (),
         ),
     )
 
@@ -141,13 +157,7 @@ def _plugin() -> str | None:
 def _reads(config: DoltConfig, commit: str) -> list[Read]:
     """Return what reading ``config`` at ``commit`` reads: its table, or its query."""
     query = trailers.digest(config.sql) if config.sql is not None else None
-    return [Read(commit, _place(config), table=config.tablename, query=query)]
-
-
-def _place(config: DoltConfig) -> str:
-    """Return what names the repository for others: its remote, or its folder by its one real path. No secrets."""
-    address = getattr(config.remote_conf, "url", None) or os.fspath(config.db_path)
-    return trailers.place(address) if "://" in address else os.path.realpath(os.path.expanduser(address))
+    return [Read(commit, trailers.address_of(config), table=config.tablename, query=query)]
 
 
 def _is_local(ctx: FlyteContext) -> bool:

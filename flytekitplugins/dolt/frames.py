@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from . import arrow, history, repository, revisions, tables
+from . import arrow, diffs, history, repository, revisions, tables, trailers
 from .engine import connect
 from .errors import InvalidConfig
-from .schema import DoltConfig, DoltTable
+from .schema import Changes, Commit, DoltConfig, DoltTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +28,12 @@ SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 
 
 def write(
-    config: DoltConfig, frame: pd.DataFrame | arrow.Streams, *, message: str | None = None, key: str | None = None
+    config: DoltConfig,
+    frame: pd.DataFrame | arrow.Streams,
+    *,
+    message: str | None = None,
+    key: str | None = None,
+    consumed: DoltTable | None = None,
 ) -> DoltTable:
     """Commit ``frame`` as the whole content of the table that ``config`` names, and return the reference to it.
 
@@ -37,6 +42,7 @@ def write(
     Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
     ``key`` is a word of yours that names this write: when one of the newest commits of the branch has it (how many is
     `repository.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.
+    ``consumed`` is a pinned table of `Changes` that are in ``frame``; outside a task the commit learns of it by that.
     Inside a task the message goes on with what is known of it, as that of an output does (see docs/lineage.md).
 
     Raises:
@@ -47,7 +53,20 @@ def write(
     """
     table = DoltTable(config=config, data=frame)  # type: ignore[arg-type]
     config.check()
-    return store(table, message=DoltTable.sign(table, message) or message or SCRIPT_MESSAGE, key=key)
+    signed = DoltTable.sign(table, message) or _with_consumed(message or SCRIPT_MESSAGE, config, consumed)
+    return store(table, message=signed, key=key)
+
+
+def _with_consumed(message: str, config: DoltConfig, consumed: DoltTable | None) -> str:
+    if consumed is None:
+        return message
+    if consumed.commit is None or consumed.config.changes is None:
+        raise InvalidConfig(f"Cannot note that {consumed!r} was consumed: give what pin(config) returns for changes.")
+    origin = trailers.Origin(
+        writes=(trailers.Write(str(config.tablename), config.options().get("mode", "replace")),),
+        consumed=(trailers.consumed_by(config, consumed.config, consumed.commit.hash),),
+    )
+    return trailers.compose(message, origin)
 
 
 def read(config: DoltConfig) -> pd.DataFrame:
@@ -85,6 +104,8 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
         raise InvalidConfig(
             f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
         )
+    if config.changes is not None:
+        raise InvalidConfig(f"Cannot store data with {config!r}: its changes are only read. Use a config without them.")
     if config.as_of is not None:
         raise InvalidConfig(
             f"Cannot store data with {config!r}: its as_of={config.as_of!r} is of the past, which is only read. Use a "
@@ -141,9 +162,11 @@ def resolve(table: DoltTable) -> DoltTable:
     config.check()
     with connect(repository.locate(config.db_path)) as connection:
         commit = revisions.of_config(connection, config)
-        if config.as_of is not None:
+        if config.changes is not None:
+            config = diffs.fixed(connection, config)
+        elif config.as_of is not None:
             history.check_was_there(connection, config, commit)
-    return table.at(commit)
+    return DoltTable(config=config).at(commit)
 
 
 def fetch(table: DoltTable) -> pd.DataFrame:
@@ -164,6 +187,8 @@ def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int |
         if config.sql is not None:
             return tables.query(connection, tables.part_of_query(config.sql, columns=columns, limit=limit))
         assert config.tablename is not None  # noqa: S101  # for the type checker: the config was checked
+        if config.changes is not None:
+            return _changes(connection, table, config.changes, columns or options.get("columns"), limit)
         return tables.read(
             connection,
             config.tablename,
@@ -171,6 +196,20 @@ def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int |
             order_by=options.get("order_by", ()),
             limit=limit,
         )
+
+
+def _changes(
+    connection: Connection, table: DoltTable, changes: Changes, columns: Sequence[str] | None, limit: int | None
+) -> tables.Read:
+    since = Commit(changes.since) if changes.since is not None else None
+    name = str(table.config.tablename)
+    found = diffs.read(connection, name, since, table.commit, kinds=changes.kinds, limit=limit)
+    if columns is None:
+        return found
+    there = found.arrow.column_names
+    tables.check_columns(name, columns, there)
+    kept = [there[0], *columns, *(f"before_{each}" for each in columns if f"before_{each}" in there)]
+    return tables.Read(found.arrow.select(list(dict.fromkeys(kept))), found.notes)
 
 
 def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
@@ -196,6 +235,8 @@ def _parts(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> 
     options = table.config.options()
     if table.config.tablename is None:
         raise InvalidConfig(f"Cannot read {table!r} in parts: it is a query. Use its data, or LIMIT in the query.")
+    if table.config.changes is not None:
+        raise InvalidConfig(f"Cannot read {table!r} in parts: it is what has changed. Use its data.")
     with (
         _at(table) as connection,
         tables.stream(
@@ -226,7 +267,7 @@ def is_changed(table: DoltTable) -> bool:
     streamed = arrow.table_of(frame)
     if frame is None or (streamed is None and fetch(table).equals(frame)):
         return False
-    if name is None:
+    if name is None or table.config.changes is not None or table.config.as_of is not None:
         return True
     options = _write_options(table.config)
     rows = frame if streamed is None else streamed

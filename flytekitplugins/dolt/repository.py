@@ -364,6 +364,16 @@ def _sweep_when_due(connection: Connection, repository: Place) -> None:
         _swept_at[repository] = time.monotonic()
 
 
+def start_of(connection: Connection, policy: Branch | None) -> str:
+    """Return the commit that a write with ``policy`` starts from now.
+
+    Raises:
+        BranchNotFound: the branch (or the base of a new one) does not exist.
+    """
+    target = _target(connection, policy)
+    return _head(connection, target.branch) or _start(connection, target)
+
+
 def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
     state = _state(connection, target.branch, key=job.key)
     if state is None:

@@ -69,14 +69,15 @@ def resolve(connection: Connection, revision: Revision, *, on: str | None = None
 
 
 def of_config(connection: Connection, config: DoltConfig) -> Commit:
-    """Return the commit that ``config`` reads now: that of its ``as_of``, or the head of its branch.
+    """Return the commit that ``config`` reads now: that of its ``as_of`` (or ``until``), or the head of its branch.
 
     Raises:
         BranchNotFound, RevisionNotFound, ShallowClone: there is none.
     """
-    if config.as_of is None:
+    wanted = config.as_of or (config.changes.until if config.changes is not None else None)
+    if wanted is None:
         return repository.head_of(connection, config.branch_conf)
-    return resolve(connection, config.as_of, on=repository.branch_of(config.branch_conf))
+    return resolve(connection, wanted, on=repository.branch_of(config.branch_conf))
 
 
 def _refs(connection: Connection) -> _Refs:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 else:
     Frame = Any  # flytekit looks at the hints of a dataclass at run time, and pandas is not loaded for that
 
-__all__ = ["Branch", "Commit", "DoltConfig", "DoltTable", "NewBranch", "SerialBranch"]
+__all__ = ["LAST_CONSUMED", "Branch", "Changes", "Commit", "DoltConfig", "DoltTable", "NewBranch", "SerialBranch"]
 
 SCRATCH_PREFIX = "flyte-tmp/"
 """Branches under this name are this package's own, short-lived, and never a user's."""
@@ -192,6 +192,74 @@ class NewBranch(Branch):
             check_branch_name(self.base)
 
 
+KINDS = ("added", "modified", "removed")
+"""What can have happened to a row."""
+
+LAST_CONSUMED = "last consumed"
+"""For `Changes`: since the state whose changes the table ``into`` holds already. (No branch has such a name.)"""
+
+
+@dataclass(frozen=True)
+class Changes(_Portable):
+    """Which rows of a table are read: those that differ between two states, instead of all.
+
+    The frame has ``diff_type`` (``added``, ``modified``, ``removed``), the table's columns with the row as it is, or,
+    where it was removed, as it was, and ``before_<column>`` with what a modified row was before.
+
+    >>> Changes(since="HEAD~1", kinds=("added",)).to_dict()
+    {'since': 'HEAD~1', 'kinds': ['added']}
+    """
+
+    since: Any = None
+    """The state that is compared with: all that ``as_of`` takes, a table at a commit, or `LAST_CONSUMED`; None (the
+    default) is "before there was anything", so that every row is added."""
+
+    until: Any = None
+    """The state that is read; None (the default) is the config's branch as it is when the task starts."""
+
+    kinds: tuple[str, ...] = KINDS
+    """The kinds of changes that are read: of ``added``, ``modified`` and ``removed`` (all by default)."""
+
+    into: Any = None
+    """Config of the table that the consumer writes. The commit that writes it says up to where the changes are in it,
+    which is what `LAST_CONSUMED` goes by; so rows and position cannot part, whatever fails between."""
+
+    def __post_init__(self) -> None:
+        for name in ("since", "until"):
+            object.__setattr__(self, name, _revision_text(getattr(self, name)))
+        kinds = tuple(self.kinds)
+        object.__setattr__(self, "kinds", tuple(kind for kind in KINDS if kind in kinds))
+        if not kinds or set(kinds) - set(KINDS):
+            raise InvalidConfig(f"Cannot read changes of the kinds {kinds!r}: known are {', '.join(KINDS)}.")
+        if self.into is not None and (not isinstance(self.into, DoltConfig) or self.into.tablename is None):
+            raise InvalidConfig(f"Cannot consume changes into {self.into!r}: it takes a DoltConfig with a tablename.")
+        if self.into is None and LAST_CONSUMED in (self.since, self.until):
+            raise InvalidConfig(
+                "Cannot read what changed since it was last consumed: it is not said into which table. Give "
+                "Changes(since=LAST_CONSUMED, into=DoltConfig(...)) the config that the task writes with."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are set as plain values."""
+        given: dict[str, Any] = {"since": self.since, "until": self.until}
+        given["kinds"] = list(self.kinds) if self.kinds != KINDS else None
+        given["into"] = self.into.to_dict() if self.into is not None else None
+        return {k: v for k, v in given.items() if v is not None}
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the changes that ``d`` describes.
+
+        Raises:
+            InvalidConfig: an entry is unknown or of the wrong kind.
+        """
+        given = {k: v for k, v in d.items() if v is not None}
+        if isinstance(given.get("into"), Mapping):
+            given["into"] = DoltConfig.from_dict(given["into"])
+        found: _V = _from_fields(cls, given)
+        return found
+
+
 @dataclass
 class DoltConfig(_Portable):
     """Which repository, which table or query, on which branch.
@@ -255,6 +323,9 @@ class DoltConfig(_Portable):
     ``HEAD~1`` as text, a datetime (UTC where it has no zone), a date (its end), a timedelta before now, or
     ``Ago(months=1)``. It is resolved once, when the task starts; for `sql` it holds for every table of the query."""
 
+    changes: Changes | None = field(default=None, kw_only=True)
+    """Read the rows that differ between two states instead of all rows; None (the default) reads all."""
+
     tag: str | None = field(default=None, kw_only=True)
     """A tag that a write gives to its commit, for example ``"release/2024-05"``; None (the default) makes none."""
 
@@ -287,9 +358,24 @@ class DoltConfig(_Portable):
             )
         if not (_revision_text(self.as_of) or "HEAD").strip():
             raise InvalidConfig(f"Cannot use {self!r}: as_of is empty. Leave it out to read the branch as it is now.")
+        if self.changes is not None:
+            self._check_changes(self.changes)
         if self.tag is not None:
             check_branch_name(self.tag)  # tags have the same rules
         self.options()
+
+    def _check_changes(self, changes: Any) -> None:
+        found = None
+        if not isinstance(changes, Changes):
+            found = f"changes is a {type(changes).__name__}, and must be Changes(...) of flytekitplugins.dolt"
+        elif self.tablename is None:
+            found = "the changes are those of a table, and it has none. Give it a tablename instead of sql"
+        elif changes.until is not None and self.as_of is not None:
+            found = "as_of and the until of its changes say the same thing twice. Leave one of them out"
+        elif self.options().get("order_by"):
+            found = "changes come in the order of the key. Leave order_by out"
+        if found is not None:
+            raise InvalidConfig(f"Cannot use {self!r}: {found}.")
 
     def options(self) -> dict[str, Any]:
         """Return the options that are set, be it as fields or in `io_args`, with names as lists.
@@ -319,6 +405,8 @@ class DoltConfig(_Portable):
         given["db_path"] = os.fspath(self.db_path)
         if isinstance(self.branch_conf, Branch):
             given["branch_conf"] = self.branch_conf.to_dict()
+        if isinstance(self.changes, Changes):
+            given["changes"] = self.changes.to_dict()
         given["as_of"] = _revision_text(self.as_of)  # it may have been assigned since the config was made
         return {k: v for k, v in given.items() if v is not None}
 
@@ -332,11 +420,15 @@ class DoltConfig(_Portable):
         given = {k: v for k, v in d.items() if v is not None}
         if isinstance(given.get("branch_conf"), Mapping):
             given["branch_conf"] = Branch.from_dict(given["branch_conf"])
+        if isinstance(given.get("changes"), Mapping):
+            given["changes"] = Changes.from_dict(given["changes"])
         found: _V = _from_fields(cls, given)
         return found
 
 
 def _revision_text(value: Any) -> str | None:
+    if isinstance(value, DoltTable) and value.commit is not None:
+        value = value.commit
     return None if value is None else value.hash if isinstance(value, Commit) else moments.to_text(value)
 
 

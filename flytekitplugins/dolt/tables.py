@@ -187,7 +187,7 @@ def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None
             close=known,
         )
     sql_types = existing.sql_types
-    _check_columns(table, [*(columns or ()), *order_by], list(sql_types))
+    check_columns(table, [*(columns or ()), *order_by], list(sql_types))
     notes = Notes.from_comment(existing.comment)[0]
     if columns is None:
         names = [name for name in sql_types if not (notes.rows and name == codec.ROW_COLUMN)]
@@ -206,7 +206,12 @@ def _times(columns: Mapping[str, str]) -> list[str]:
     return [name for name, sql_type in columns.items() if codec.SqlType.parse(sql_type).base == "time"]
 
 
-def _check_columns(table: str, asked: Sequence[str], known: Sequence[str]) -> None:
+def check_columns(table: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    """Raise unless all columns in ``asked`` are ``known``.
+
+    Raises:
+        SchemaMismatch: one is not.
+    """
     absent = [name for name in asked if name not in known]
     if absent:
         raise SchemaMismatch(
