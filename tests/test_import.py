@@ -31,7 +31,7 @@ def test_import_flytekit_registers_the_types() -> None:
         "print(sorted(t.__name__ for t in TypeEngine.get_available_transformers()"
         " if getattr(t, '__module__', '').startswith('flytekitplugins.dolt')))"
     )
-    assert python(code) == "['Branch', 'DoltConfig', 'DoltTable', 'NewBranch', 'SerialBranch']"
+    assert python(code) == "['Branch', 'DoltConfig', 'DoltTable', 'MergeBranch', 'NewBranch', 'SerialBranch']"
 
 
 def test_it_costs_little_beyond_flytekit() -> None:

@@ -10,6 +10,7 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    DoltConfig
    DoltTable
    NewBranch
+   MergeBranch
    SerialBranch
    Commit
    write
@@ -22,6 +23,7 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    versions
    first_appeared
    restore
+   merge
    tag
    tags
    delete_tag
@@ -41,7 +43,7 @@ from typing import TYPE_CHECKING, Any
 from . import execution, structured
 from .errors import DoltError
 from .moments import Ago
-from .schema import LAST_CONSUMED, Branch, Changes, Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
+from .schema import LAST_CONSUMED, Branch, Changes, Commit, DoltConfig, DoltTable, MergeBranch, NewBranch, SerialBranch
 from .structured import dolt_frame
 from .transformer import register, to_be_tried_again
 from .uri import dolt_uri
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
         tags,
         versions,
     )
+    from .merging import DoltTests, merge
 
 __all__ = [
     "LAST_CONSUMED",
@@ -76,6 +79,8 @@ __all__ = [
     "DoltConfig",
     "DoltError",
     "DoltTable",
+    "DoltTests",
+    "MergeBranch",
     "NewBranch",
     "SerialBranch",
     "TableDiff",
@@ -86,6 +91,7 @@ __all__ = [
     "dolt_frame",
     "dolt_uri",
     "first_appeared",
+    "merge",
     "pin",
     "read",
     "restore",
@@ -99,11 +105,13 @@ __all__ = [
 # Loaded at first use: `import flytekit` imports this package, and must not pay for pandas, Arrow and a driver.
 _LAZY = {
     "TableDiff": "diffs",
+    "DoltTests": "merging",
     "create_repository": "binary",
     "delete_run_branches": "history",
     "delete_tag": "history",
     "diff": "diffs",
     "first_appeared": "history",
+    "merge": "merging",
     "pin": "frames",
     "read": "frames",
     "restore": "history",

@@ -14,6 +14,8 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── RepositoryBusy        somebody else holds a lock, waited in vain    (also TimeoutError)
     ├── RepositoryDamaged     Dolt says the stored data is not whole        (also RuntimeError)
     ├── UncommittedChanges    the user's own work is in the way             (also RuntimeError)
+    ├── MergeConflict         two branches have changed the same            (also RuntimeError)
+    ├── ChecksFailed          a merge was refused by its own checks         (also RuntimeError)
     ├── HeadMoved             other writers won every race                  (also RuntimeError)
     ├── InvalidConfig         a DoltConfig or branch policy makes no sense  (also ValueError)
     ├── InvalidUri            a ``dolt://`` address that cannot be read     (also ValueError)
@@ -47,6 +49,7 @@ __all__ = [
     "BinaryUnsupported",
     "BranchNotFound",
     "BuildFailed",
+    "ChecksFailed",
     "CommandFailed",
     "ConnectionLost",
     "ConstraintViolated",
@@ -55,6 +58,7 @@ __all__ = [
     "InvalidConfig",
     "InvalidName",
     "InvalidUri",
+    "MergeConflict",
     "NotInTask",
     "OutcomeUnknown",
     "QueryFailed",
@@ -116,6 +120,17 @@ class RepositoryDamaged(DoltError, RuntimeError):
 
 class UncommittedChanges(DoltError, RuntimeError):
     """The user's uncommitted or staged work would be lost or swept in. Facts: ``branch``, ``tables``."""
+
+
+class MergeConflict(DoltError, RuntimeError):
+    """A merge has conflicts or breaks constraints; both branches are as they were.
+
+    Facts: ``branch``, ``into``, ``conflicts`` (a tuple of `merging.Conflict`: table, kind, count, first rows).
+    """
+
+
+class ChecksFailed(DoltError, RuntimeError):
+    """Checks did not pass, so nothing was merged. Facts: ``branch``, ``into``, ``failed`` (reasons by name)."""
 
 
 class HeadMoved(DoltError, RuntimeError):

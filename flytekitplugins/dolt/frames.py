@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from . import arrow, diffs, history, repository, revisions, tables, trailers
+from . import arrow, diffs, history, merging, repository, revisions, tables, trailers
 from .engine import connect
 from .errors import InvalidConfig
-from .schema import Changes, Commit, DoltConfig, DoltTable
+from .schema import Changes, Commit, DoltConfig, DoltTable, MergeBranch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,15 +122,13 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
         if tag is not None:
             history.refuse_taken_tag(connection, tag)
 
-    written = repository.write(
-        place,
-        table=name,
-        policy=config.branch_conf,
-        message=message,
-        work=work,
-        key=key,
-        lock_timeout_s=config.options().get("lock_timeout_s", repository.LOCK_TIMEOUT_S),
-    )
+    how: Any = {"table": name, "message": message, "work": work, "key": key}
+    how["lock_timeout_s"] = config.options().get("lock_timeout_s", repository.LOCK_TIMEOUT_S)
+    policy = config.branch_conf
+    if isinstance(policy, MergeBranch):
+        written = merging.write(place, policy, **how)
+    else:
+        written = repository.write(place, policy=policy, **how)
     table.written(written.commit)
     if tag is not None:
         history.tag(tag, table)

@@ -33,7 +33,7 @@ from .errors import (
     close_names,
 )
 from .places import Place, ServerPlace
-from .schema import SCRATCH_PREFIX, Branch, Commit, NewBranch, SerialBranch
+from .schema import SCRATCH_PREFIX, Branch, Commit, MergeBranch, NewBranch, SerialBranch
 from .scratch import Scratch
 
 LOCK_TIMEOUT_S = 60.0
@@ -230,13 +230,15 @@ def write(
     work: Callable[[Connection], None],
     key: str | None = None,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
+    before_publishing: Callable[[Connection, str], None] | None = None,
 ) -> Written:
     """Run ``work`` on a scratch branch, and move the branch of ``policy`` forward to one commit with its changes.
 
     ``work`` gets a connection on the scratch branch and may be called again when the head has moved or the server went
     away; it must change ``table`` only and keep nothing of the connection. The author is the repository's or the user's
     Dolt identity. A write whose ``key`` one of the branch's newest `LOOK_BACK` commits has was done before: it returns
-    that commit. Without a key each call is a write of its own.
+    that commit. Without a key each call is a write of its own. ``before_publishing`` is called with the commit that is
+    about to be published, and stops that by raising.
 
     Raises:
         BranchNotFound: the branch (or the base of a new one) does not exist.
@@ -253,6 +255,7 @@ def write(
         author=author_of(repository),
         work=work,
         key=key,
+        before_publishing=before_publishing,
     )
     for lost in range(1, MAX_LOST + 1):
         try:
@@ -297,6 +300,8 @@ class _Target:
 
 def _target(connection: Connection, policy: Branch | None) -> _Target:
     branch = branch_of(policy)
+    if isinstance(policy, MergeBranch):
+        return _Target(policy.branch, branch or connection.active_branch(attempt="find the checked-out branch"))
     if isinstance(policy, NewBranch):
         base = policy.base or connection.active_branch(attempt="find the checked-out branch")
         return _Target(policy.branch, base)
@@ -309,6 +314,8 @@ def branch_of(policy: Branch | None) -> str | None:
         return None
     if isinstance(policy, (NewBranch, SerialBranch)):
         return policy.branch
+    if isinstance(policy, MergeBranch):
+        return policy.into  # where the result is
     raise TypeError(f"no rule for the branch policy {policy!r}")
 
 
@@ -319,6 +326,7 @@ class _Job:
     author: str
     work: Callable[[Connection], None]
     key: str | None
+    before_publishing: Callable[[Connection, str], None] | None = None
 
     @property
     def task(self) -> str | None:
@@ -386,6 +394,8 @@ def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
     with Scratch(connection, start, task=job.task) as branch:
         job.work(connection)
         commit = _commit(connection, job.message, job.author, attempt=f"commit table {job.table!r}")
+        if job.before_publishing is not None:
+            job.before_publishing(connection, commit or start)
         if state is None:
             _create(connection, target.branch, start, branch, commit or start)
         elif commit is not None:

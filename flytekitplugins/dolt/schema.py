@@ -40,7 +40,17 @@ if TYPE_CHECKING:
 else:
     Frame = Any  # flytekit looks at the hints of a dataclass at run time, and pandas is not loaded for that
 
-__all__ = ["LAST_CONSUMED", "Branch", "Changes", "Commit", "DoltConfig", "DoltTable", "NewBranch", "SerialBranch"]
+__all__ = [
+    "LAST_CONSUMED",
+    "Branch",
+    "Changes",
+    "Commit",
+    "DoltConfig",
+    "DoltTable",
+    "MergeBranch",
+    "NewBranch",
+    "SerialBranch",
+]
 
 SCRATCH_PREFIX = "flyte-tmp/"
 """Branches under this name are this package's own, short-lived, and never a user's."""
@@ -190,6 +200,30 @@ class NewBranch(Branch):
         check_branch_name(self.branch)
         if self.base is not None:
             check_branch_name(self.base)
+
+
+@dataclass(frozen=True)
+class MergeBranch(Branch):
+    """Write on a branch, and merge the result three-way into another; a conflict leaves both as they were.
+
+    A read takes what is in ``into``.
+
+    >>> MergeBranch("run/1", into="main").to_dict()
+    {'_type': 'MergeBranch', 'branch': 'run/1', 'into': 'main'}
+    """
+
+    branch: str
+    """The branch to write on; it is created from ``into`` when it is missing."""
+
+    into: str | None = field(default=None, kw_only=True)
+    """The branch to merge into; None (the default) is the checked-out branch."""
+
+    def __post_init__(self) -> None:
+        check_branch_name(self.branch)
+        if self.into is not None:
+            check_branch_name(self.into)
+        if self.branch == self.into:
+            raise InvalidConfig(f"Cannot use {self!r}: a branch is not merged into itself. Name two branches.")
 
 
 KINDS = ("added", "modified", "removed")

@@ -22,7 +22,7 @@ from google.protobuf.json_format import MessageToDict
 
 from . import execution
 from .errors import TRANSIENT, InvalidConfig, NotInTask
-from .schema import Branch, DoltConfig, DoltTable, NewBranch, SerialBranch
+from .schema import Branch, DoltConfig, DoltTable, MergeBranch, NewBranch, SerialBranch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -215,6 +215,6 @@ def _sorted(value: Any) -> Any:
 def register() -> None:
     """Make the types known to flytekit; the second call changes nothing."""
     transformers: list[TypeTransformer[Any]] = [DoltTableTransformer(), DoltConfigTransformer()]
-    transformers += [_ValueTransformer(policy) for policy in (Branch, SerialBranch, NewBranch)]
+    transformers += [_ValueTransformer(policy) for policy in (Branch, SerialBranch, NewBranch, MergeBranch)]
     for transformer in transformers:
         TypeEngine.register_additional_type(transformer, transformer.python_type, override=True)
