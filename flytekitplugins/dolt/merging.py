@@ -60,11 +60,10 @@ class Conflict:
     description: str = ""
 
     def __str__(self) -> str:
-        first = (
-            f", first {_row_text(self.rows[0])}" if self.rows else f": {self.description}" if self.description else ""
-        )
+        said = f": {self.description}" if self.description else ""
+        first = f", first {_row_text(self.rows[0])}" if self.rows else ""
         what = {"rows": "conflicting rows", "schema": "schema conflicts", "constraints": "rows that break a constraint"}
-        return f"table {self.table!r} has {self.count} {what[self.kind]}{first}"
+        return f"table {self.table!r} has {self.count} {what[self.kind]}{said}{first}"
 
 
 def _row_text(row: Mapping[str, Mapping[str, Any]]) -> str:
