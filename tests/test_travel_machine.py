@@ -30,7 +30,8 @@ from flytekitplugins.dolt import (
 from flytekitplugins.dolt.errors import MergeConflict, TagExists
 
 Rows = dict[int, int]
-ROWS = st.dictionaries(st.integers(0, 3), st.integers(0, 2), max_size=4)
+VALUE = st.sampled_from([None, 0, 1, 2])
+ROWS = st.tuples(VALUE, VALUE, VALUE, VALUE).map(lambda row: {k: v for k, v in enumerate(row) if v is not None})
 RUNS = itertools.count()
 
 
@@ -133,6 +134,13 @@ class Travel(RuleBasedStateMachine):
                 return
             expected = found
         self.move(into, merge(source, into=into, db_path=self.path).hash, expected, theirs)
+
+    @rule(base=branches, here=ROWS, there=ROWS)
+    def diverge_and_merge(self, base: str, here: Rows, there: Rows) -> None:
+        """Both sides change something since one state: the usual case, which single rules seldom come to."""
+        side = self.branch(base, there)
+        self.upsert(base, here)
+        self.merge(side, base)
 
     @rule(branch=branches, name=st.sampled_from("abc"))
     def tag(self, branch: str, name: str) -> None:

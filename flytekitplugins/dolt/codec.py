@@ -64,6 +64,8 @@ class Field:
     binary: bool
     length: int
     scale: int
+    not_null: bool = False
+    """Whether the server says that there is no NULL; behind an outer join Dolt 1.83 says so wrongly."""
 
 
 @dataclass(frozen=True)

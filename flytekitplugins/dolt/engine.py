@@ -248,6 +248,7 @@ def _field(column: Any) -> Field:
         binary=column.charsetnr == BINARY_CHARSET,
         length=column.length,
         scale=column.scale,
+        not_null=bool(column.flags & FLAG.NOT_NULL),
     )
 
 
