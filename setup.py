@@ -34,7 +34,7 @@ setup(
         "sqlalchemy>=2",  # SQLAlchemyTask
         "connectorx>=0.4.6",  # reads as Arrow; earlier ones do not know ssl-mode, without which it offers no batches
         "doltcli>=0.1.18",  # runs `dolt`, and the set_dolt_path that users know
-        "sqlglot>=26",  # reads the SQL of queries before a server does
+        "sqlglot>=26.16.4",  # reads queries before a server does; earlier ones do not say where a name stands
     ],
     extras_require={
         "polars": ["polars>=1"],  # pl.DataFrame and pl.LazyFrame in task signatures

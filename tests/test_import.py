@@ -43,7 +43,17 @@ def test_it_costs_little_beyond_flytekit() -> None:
     assert python(code) == str(
         [
             f"flytekitplugins.dolt.{name}"
-            for name in ("errors", "execution", "moments", "schema", "structured", "trailers", "transformer", "uri")
+            for name in (
+                "errors",
+                "execution",
+                "moments",
+                "parameters",
+                "schema",
+                "structured",
+                "trailers",
+                "transformer",
+                "uri",
+            )
         ]
     )
 

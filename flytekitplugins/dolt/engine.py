@@ -9,6 +9,7 @@ use starts on the checked-out branch and goes from there with ``USE``, never wit
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import socket
@@ -17,7 +18,7 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -60,6 +61,7 @@ _WIRE_NAMES = {
 
 
 _UNKNOWN = Path()
+_READER = "flyte_reader"
 
 
 def _is_ours(folder: Path) -> bool:
@@ -81,6 +83,7 @@ class Connection:
         self.database = database
         self.revision: str | None = None
         self._folder: Path | None = _UNKNOWN
+        self._reader: Connection | None = None
 
     @property
     def number(self) -> int:
@@ -194,6 +197,31 @@ class Connection:
             finally:
                 self._raw.decoders, self._raw.use_unicode = decoders, encoding
 
+    @contextmanager
+    def reading(self, *, attempt: str) -> Iterator[Connection]:
+        """Give a session on the same revision whose user may do nothing but SELECT.
+
+        On a server that somebody else runs no users are made there, and the session is this one.
+        """
+        folder = self.shared_folder()
+        if folder is None or not server.is_private(folder):
+            yield self
+            return
+        if self._reader is None:
+            self._reader = self._open_reader(attempt)
+        self._reader.run("ROLLBACK", attempt=attempt)
+        self._reader.use(self.revision, attempt=attempt)
+        yield self._reader
+
+    def _open_reader(self, attempt: str) -> Connection:
+        """Make the user, whose password follows from the server's own, so that all processes know it, and log in."""
+        password = hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest()
+        self.run(f"CREATE USER IF NOT EXISTS '{_READER}'@'localhost' IDENTIFIED BY %s", password, attempt=attempt)
+        # Not on this database alone: to Dolt 1.83 its revisions are databases of their own to table functions.
+        self.run(f"GRANT SELECT ON *.* TO '{_READER}'@'localhost'", attempt=attempt)
+        endpoint = replace(self._endpoint, user=_READER, password=password)
+        return Connection(_open(endpoint, attempt), endpoint, self.database)
+
     def shared_folder(self) -> Path | None:
         """Return the folder from which this server loads files and into which we may write, or None."""
         if not self._endpoint.shares_files:
@@ -229,8 +257,16 @@ class Connection:
 
     def close(self) -> None:
         """Close the session."""
+        if self._reader is not None:
+            self._reader.close()
         with contextlib.suppress(pymysql.err.Error):
             self._raw.close()
+
+    def abandon(self) -> None:
+        """Drop the sockets without a word on them: they are those of another process."""
+        if self._reader is not None:
+            self._reader.abandon()
+        self._raw._force_close()  # type: ignore[attr-defined]
 
     @contextmanager
     def _translated(self, attempt: str) -> Iterator[None]:
@@ -284,7 +320,7 @@ def _from_connectorx(said: str, attempt: str) -> DoltError:
     _, found, rest = said.partition("MySqlError { ERROR ")
     code, _, text = rest.partition(" ")
     if found and code.isdigit():
-        return from_server(int(code), text.partition("): ")[2].removesuffix(" }"), attempt=attempt)
+        return from_server(int(code), re.sub(r" \}\)*\Z", "", text.partition("): ")[2]), attempt=attempt)
     if any(word in said for word in ("DriverError", "IoError", "CodecError", "onnection")):
         return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
     return QueryFailed(f"Cannot {attempt}: the transport says {said!r}.", server_message=said, code=0)
@@ -570,7 +606,7 @@ def _forget() -> None:
     _pools_lock = threading.Lock()
     for pool in _pools.values():
         for connection in pool._idle:
-            connection._raw._force_close()  # type: ignore[attr-defined]  # close() would say goodbye on the parent's socket
+            connection.abandon()
     _pools.clear()
 
 

@@ -29,6 +29,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── SchemaMismatch        the frame does not fit the existing table     (also ValueError)
     ├── ConstraintViolated    a row breaks a key or constraint of the table (also ValueError)
     ├── QueryFailed           the server refused a statement                (also ValueError)
+    ├── QueryRefused          a query is not one that only reads            (also ValueError)
     ├── ServerFailed          the server could not start, or said no        (also RuntimeError)
     ├── AccessDenied          a server or remote does not let this user in  (also PermissionError)
     ├── UntrustedServer       no verified TLS connection with the server    (also ConnectionError)
@@ -62,6 +63,7 @@ __all__ = [
     "NotInTask",
     "OutcomeUnknown",
     "QueryFailed",
+    "QueryRefused",
     "RepositoryBusy",
     "RepositoryDamaged",
     "RepositoryNotFound",
@@ -183,6 +185,12 @@ class ConstraintViolated(DoltError, ValueError):
 
 class QueryFailed(DoltError, ValueError):
     """The server refused a statement. Facts: ``code``, ``server_message``."""
+
+    code: int = 0
+
+
+class QueryRefused(DoltError, ValueError):
+    """A query was not sent: it is not one statement that only reads what commits hold. Facts: ``sql``, ``found``."""
 
 
 class ServerFailed(DoltError, RuntimeError):

@@ -7,6 +7,7 @@ configs. `transformer` uses the same functions, so a task and a script store and
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from .engine import Connection
+    from .places import Place
+    from .schema import Commit
 
 SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 """First line of a commit made outside Flyte, unless the caller gives a message."""
@@ -148,9 +151,11 @@ def _write_options(config: DoltConfig) -> tables.WriteOptions:
 def resolve(table: DoltTable) -> DoltTable:
     """Return the table as a reference to one commit: that of ``as_of``, or the head of its branch as it is now.
 
-    One that has a commit is returned as it is.
+    One that has a commit is returned as it is. A query is checked, and what moves in it (``AS OF 'main'``, ``NOW()``)
+    is replaced by what it means now.
 
     Raises:
+        QueryRefused: the query is not one statement that only reads.
         BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
         TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
     """
@@ -158,13 +163,27 @@ def resolve(table: DoltTable) -> DoltTable:
         return table
     config = table.config
     config.check()
-    with connect(repository.locate(config.db_path)) as connection:
+    place = repository.locate(config.db_path)
+    with connect(place) as connection:
         commit = revisions.of_config(connection, config)
         if config.changes is not None:
             config = diffs.fixed(connection, config)
         elif config.as_of is not None:
             history.check_was_there(connection, config, commit)
+    if config.sql is not None:
+        config = _pinned(place, commit, config)
     return DoltTable(config=config).at(commit)
+
+
+def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
+    from . import queries, references  # here, because they load a parser, which only queries need
+
+    assert config.sql is not None  # noqa: S101  # for the type checker: the caller asked
+    attempt = f"run the query {config.sql!r}"
+    with repository.at(place, commit) as connection, connection.reading(attempt=attempt) as reading:
+        pinned = references.pin(reading, commit, config.sql, config.params).sql
+    kept = {name: value for name, value in (config.params or {}).items() if name in queries.names(pinned)}
+    return replace(config, sql=pinned, params=kept or None)
 
 
 def fetch(table: DoltTable) -> pd.DataFrame:
@@ -183,7 +202,8 @@ def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int |
     config, options = table.config, table.config.options()
     with _at(table) as connection:
         if config.sql is not None:
-            return tables.query(connection, tables.part_of_query(config.sql, columns=columns, limit=limit))
+            assert table.commit is not None  # noqa: S101  # for the type checker: _at asked
+            return _queried(connection, table.commit, config, columns=columns, limit=limit)
         assert config.tablename is not None  # noqa: S101  # for the type checker: the config was checked
         if config.changes is not None:
             return _changes(connection, table, config.changes, columns or options.get("columns"), limit)
@@ -208,6 +228,23 @@ def _changes(
     tables.check_columns(name, columns, there)
     kept = [there[0], *columns, *(f"before_{each}" for each in columns if f"before_{each}" in there)]
     return tables.Read(found.arrow.select(list(dict.fromkeys(kept))), found.notes)
+
+
+def _queried(
+    connection: Connection, commit: Commit, config: DoltConfig, *, columns: Sequence[str] | None, limit: int | None
+) -> tables.Read:
+    """Run a query, checked again because a literal can come from anywhere, as a user who may only read."""
+    from . import queries, references
+
+    sql, params = str(config.sql), config.params or {}
+    attempt = f"run the query {sql!r}"
+    with connection.reading(attempt=attempt) as reading:
+        query = references.pin(reading, commit, sql, params)
+        statement = tables.part_of_query(queries.bind(query, params), columns=columns, limit=limit)
+        found = tables.query(reading, statement, attempt=attempt)
+    # SHOW TABLES names its column for the database, which to the server is the one at this commit.
+    names = [name.removesuffix(f"/{commit.hash}") for name in found.arrow.column_names]
+    return replace(found, arrow=found.arrow.rename_columns(names))
 
 
 def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from mashumaro.types import SerializableType
 
-from . import moments
+from . import moments, parameters
 from .errors import InvalidConfig, InvalidName
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ _BRANCH_TRAPS = (
     (re.compile(r"/\.|\.lock(/|$)"), "no part of it may start with '.' or end with '.lock'"),
     (re.compile(r"^[0-9a-v]{32}$"), "32 characters of 0-9a-v would read as a commit hash"),
 )
+_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _TABLE_NAME = re.compile(r"^[\w$](?:[\w$.-]*[\w$-])?\Z")
 
 
@@ -363,6 +364,9 @@ class DoltConfig(_Portable):
     tag: str | None = field(default=None, kw_only=True)
     """A tag that a write gives to its commit, for example ``"release/2024-05"``; None (the default) makes none."""
 
+    params: dict[str, Any] | None = field(default=None, kw_only=True)
+    """Values for each ``:name`` in `sql`: text, numbers, bytes, dates and times, None, or a list of them for ``IN``."""
+
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)
 
@@ -396,6 +400,7 @@ class DoltConfig(_Portable):
             self._check_changes(self.changes)
         if self.tag is not None:
             check_branch_name(self.tag)  # tags have the same rules
+        self._check_params()
         self.options()
 
     def _check_changes(self, changes: Any) -> None:
@@ -410,6 +415,22 @@ class DoltConfig(_Portable):
             found = "changes come in the order of the key. Leave order_by out"
         if found is not None:
             raise InvalidConfig(f"Cannot use {self!r}: {found}.")
+
+    def _check_params(self) -> None:
+        if self.params is None:
+            return
+        if self.sql is None or not isinstance(self.params, Mapping):
+            raise InvalidConfig(f"Cannot use {self!r}: params is a dictionary of values for an sql query.")
+        for name, value in self.params.items():
+            if not isinstance(name, str) or not _PARAMETER.match(name):
+                raise InvalidConfig(f"Cannot use {self!r}: {name!r} cannot stand as :name in a query. Use letters.")
+            try:
+                parameters.checked(value)
+            except parameters.UnsupportedValue as error:
+                raise InvalidConfig(
+                    f"Cannot use params[{name!r}]: {error}. Give text, a number, bytes, a date or time, None, or a "
+                    "list of them."
+                ) from error
 
     def options(self) -> dict[str, Any]:
         """Return the options that are set, be it as fields or in `io_args`, with names as lists.
@@ -442,6 +463,9 @@ class DoltConfig(_Portable):
         if isinstance(self.changes, Changes):
             given["changes"] = self.changes.to_dict()
         given["as_of"] = _revision_text(self.as_of)  # it may have been assigned since the config was made
+        if self.params is not None:
+            self._check_params()
+            given["params"] = parameters.canonical(self.params)
         return {k: v for k, v in given.items() if v is not None}
 
     @classmethod
@@ -456,6 +480,8 @@ class DoltConfig(_Portable):
             given["branch_conf"] = Branch.from_dict(given["branch_conf"])
         if isinstance(given.get("changes"), Mapping):
             given["changes"] = Changes.from_dict(given["changes"])
+        if isinstance(given.get("params"), Mapping):
+            given["params"] = _params_from(given["params"])
         found: _V = _from_fields(cls, given)
         return found
 
@@ -680,6 +706,13 @@ def _option(config: DoltConfig, name: str, allowed: tuple[Any, ...] | type[float
     if not names or not all(isinstance(item, str) for item in names) or len(set(names)) < len(names):
         raise InvalidConfig(f"Cannot use {config!r}: {name} must be a list of different column names.")
     return names
+
+
+def _params_from(plain: Mapping[str, Any]) -> dict[str, object]:
+    try:
+        return parameters.restored(plain)
+    except parameters.UnsupportedValue as error:
+        raise InvalidConfig(f"Cannot read params: {error}. Pass what to_dict() returned.") from error
 
 
 def _from_fields(cls: type[Any], given: Mapping[str, Any]) -> Any:

@@ -181,6 +181,11 @@ def using(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[A
         use.leave()
 
 
+def is_private(folder: Path) -> bool:
+    """Whether ``folder``, from which a server loads files, is that of a server which this package started."""
+    return folder.parent.name.startswith(_FOLDER_PREFIX)
+
+
 def on_release(repository: Path, close: Callable[[], None]) -> None:
     """Call ``close`` once, just before this process lets go of the server of ``repository``."""
     _use_of(repository).on_release.append(close)

@@ -19,7 +19,7 @@ from . import arrow as arrow_tables
 from . import changes, codec, gate, rows
 from .codec import Notes, quote
 from .engine import Connection
-from .errors import ConstraintViolated, DoltError, SchemaMismatch, TableNotFound, close_names
+from .errors import ConstraintViolated, DoltError, QueryFailed, SchemaMismatch, TableNotFound, close_names
 from .progress import shown
 
 if TYPE_CHECKING:
@@ -229,17 +229,18 @@ def part_of_query(sql: str, *, columns: Sequence[str] | None = None, limit: int 
         return sql
     selected = "*" if columns is None else ", ".join(map(quote, columns))
     most = "" if limit is None else f" LIMIT {int(limit)}"
-    # Lines of their own, so that a comment at the end of the query does not swallow the parenthesis.
-    return f"SELECT {selected} FROM (\n{sql.strip().rstrip(';').rstrip()}\n) AS q{most}"
+    return f"SELECT {selected} FROM ({sql}) AS q{most}"
 
 
-def query(connection: Connection, sql: str) -> Read:
+def query(connection: Connection, sql: str, *, attempt: str | None = None) -> Read:
     """Return the rows of one SQL statement, run in the revision the connection is on.
+
+    It is sent as it is: whether it only reads is the business of `queries`. ``attempt`` completes "Cannot ...".
 
     Raises:
         QueryFailed, TableNotFound, RevisionNotFound: the server refused it.
     """
-    attempt = f"run the query {sql!r}"
+    attempt = attempt or f"run the query {sql!r}"
     statement = sql.strip().rstrip(";").rstrip()
     try:
         # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis; and not
@@ -250,10 +251,18 @@ def query(connection: Connection, sql: str) -> Read:
     names = [found.name for found in fields]
     wanted = [codec.wanted(found) for found in fields]
     exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
-    if fields and exact and not _has_time(fields) and not _may_lie(fields, statement):
-        return Read(codec.restored(_fetched(connection, statement, attempt), wanted, names), Notes())
+    if fields and exact and not _needs_text(fields, statement):
+        try:
+            return Read(codec.restored(_fetched(connection, statement, attempt), wanted, names), Notes())
+        except QueryFailed as error:
+            if error.code:  # the server's word; the transport has none, and gives up where a column is announced wrong
+                raise
     fields, printed = connection.text_rows(statement, attempt=attempt)
-    return Read(codec.from_text(fields, printed), Notes())
+    try:
+        return Read(codec.from_text(fields, printed), Notes())
+    except pa.ArrowInvalid:  # EXPLAIN announces numbers and prints the word NULL
+        texts = [replace(found, wire="VAR_STRING", binary=False) for found in fields]
+        return Read(codec.from_text(texts, printed), Notes())
 
 
 def _fetched(connection: Connection, statement: str, attempt: str) -> pa.Table:
@@ -276,8 +285,9 @@ def _may_lie(fields: Sequence[codec.Field], statement: str) -> bool:
     return any(found.not_null for found in fields) and _PADS_WITH_NULL.search(statement) is not None
 
 
-def _has_time(fields: Sequence[codec.Field]) -> bool:
-    return any(found.wire == "TIME" for found in fields)
+def _needs_text(fields: Sequence[codec.Field], statement: str) -> bool:
+    """Whether a column holds what the fast transport cannot carry: a span of time, nothing but NULL, or a lie."""
+    return any(found.wire in ("TIME", "NULL") for found in fields) or _may_lie(fields, statement)
 
 
 # --------------------------------------------------------------------------------------------------------- write
