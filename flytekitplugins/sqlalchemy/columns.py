@@ -1,0 +1,138 @@
+"""What a MySQL server prints as exact Arrow columns: which type a column has, and its values as that type.
+
+Pure: no connection, no Flyte. The other plugin of this distribution converts what Dolt prints, too; this is a piece of
+its own all the same, because either plugin works without the other, and here any query of any server of the family has
+to be read, without a table whose types could be asked for. `results` calls it for each piece that `wire` gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pymysql.constants import FIELD_TYPE as T
+from pymysql.constants import FLAG
+
+from .errors import UnreadableResult
+from .wire import Column
+
+_BINARY_CHARSET = 63
+_INTEGERS = {T.TINY, T.SHORT, T.INT24, T.LONG, T.LONGLONG, T.YEAR}
+_TEXTS = {T.VARCHAR, T.VAR_STRING, T.STRING, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB, T.ENUM, T.SET}
+_TIME = r"^(?P<sign>-?)(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)(?:\.(?P<f>\d{1,6}))?$"
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """Return the Arrow type that holds every value of the column exactly.
+
+    All integers are as wide as there are, so that arithmetic in a frame does not overflow where SQL does not.
+    """
+    code = column.type_code
+    if code in _INTEGERS:
+        return pa.uint64() if code == T.LONGLONG and column.flags & FLAG.UNSIGNED else pa.int64()
+    if code in (T.DECIMAL, T.NEWDECIMAL):
+        return _decimal(column)
+    if code == T.BIT:
+        return pa.bool_() if column.length == 1 else pa.uint64()
+    if code in _TEXTS:
+        return pa.binary() if column.charset == _BINARY_CHARSET else pa.string()
+    return {
+        T.FLOAT: pa.float32(),
+        T.DOUBLE: pa.float64(),
+        T.DATE: pa.date32(),
+        T.NEWDATE: pa.date32(),
+        T.DATETIME: pa.timestamp("us"),
+        T.TIMESTAMP: pa.timestamp("us"),
+        T.TIME: pa.duration("us"),
+        T.JSON: pa.string(),
+        T.NULL: pa.null(),
+    }.get(code, pa.binary())
+
+
+def _decimal(column: Column) -> pa.DataType:
+    signs = (0 if column.flags & FLAG.UNSIGNED else 1) + (1 if column.scale else 0)
+    digits = max(column.length - signs, column.scale, 1)
+    return pa.decimal128(digits, column.scale) if digits <= 38 else pa.decimal256(min(digits, 76), column.scale)
+
+
+def converted(column: Column, raw: pa.Array) -> pa.Array:
+    """Return the values of ``raw`` (bytes, as printed) with the type that `arrow_type` says.
+
+    A DECIMAL that the server announced too narrow comes with the type that it needs.
+
+    Raises:
+        UnreadableResult: there is a value that no Arrow type holds, such as the date 0000-00-00.
+    """
+    target = arrow_type(column)
+    if pa.types.is_binary(target):
+        return raw.cast(target)
+    if column.type_code == T.BIT:
+        return pa.array([v and int.from_bytes(v, "big") for v in raw.to_pylist()], pa.uint64()).cast(target)
+    try:
+        text = raw.cast(pa.string())
+        return _READERS.get(target.id, pc.cast)(text, target)
+    except pa.ArrowInvalid as error:
+        raise _unreadable(column, raw, error) from None
+
+
+def _read_decimals(text: pa.Array, target: pa.DataType) -> pa.Array:
+    try:
+        return text.cast(target)
+    except pa.ArrowInvalid:  # an expression whose scale the server did not know
+        from decimal import Decimal
+
+        return pa.array([None if v is None else Decimal(v) for v in text.to_pylist()])
+
+
+def _read_times(text: pa.Array, target: pa.DataType) -> pa.Array:
+    """Return times, which in MySQL go from -838:59:59 to 838:59:59, as durations."""
+    parts = pc.extract_regex(text, _TIME)
+    if parts.null_count != text.null_count:
+        raise pa.ArrowInvalid("not a time")
+    hours, minutes, seconds = (pc.cast(pc.struct_field(parts, name), pa.int64()) for name in "hms")
+    fraction = pc.cast(pc.utf8_rpad(pc.coalesce(pc.struct_field(parts, "f"), ""), 6, "0"), pa.int64())
+    total = pc.add(
+        pc.multiply(pc.add(pc.multiply(pc.add(pc.multiply(hours, 60), minutes), 60), seconds), 10**6), fraction
+    )
+    negative = pc.equal(pc.struct_field(parts, "sign"), "-")
+    return pc.if_else(negative, pc.negate(total), total).cast(target)
+
+
+def _read_dates(text: pa.Array, target: pa.DataType) -> pa.Array:
+    # Dolt prints the years before 1000 with fewer digits.
+    return pc.utf8_lpad(text, 10, "0").cast(target)
+
+
+def _read_datetimes(text: pa.Array, target: pa.DataType) -> pa.Array:
+    short = pc.not_equal(pc.utf8_slice_codeunits(text, 4, 5), "-")
+    if pc.any(short).as_py():
+        day, rest = pc.split_pattern(text, " ", max_splits=1), None
+        day, rest = pc.list_element(day, 0), pc.list_element(day, 1)
+        text = pc.binary_join_element_wise(pc.utf8_lpad(day, 10, "0"), rest, " ")
+    return text.cast(target)
+
+
+def _read_nothing(text: pa.Array, target: pa.DataType) -> pa.Array:
+    return pa.nulls(len(text), target)
+
+
+_READERS: dict[int, Callable[[pa.Array, pa.DataType], pa.Array]] = {
+    pa.decimal128(1).id: _read_decimals,
+    pa.decimal256(1).id: _read_decimals,
+    pa.duration("us").id: _read_times,
+    pa.date32().id: _read_dates,
+    pa.timestamp("us").id: _read_datetimes,
+    pa.null().id: _read_nothing,
+}
+
+
+def _unreadable(column: Column, raw: pa.Array, error: Exception) -> UnreadableResult:
+    dates = column.type_code in (T.DATE, T.DATETIME, T.TIMESTAMP)
+    if dates and pc.any(pc.match_substring_regex(raw, rb"^0000-|-00")).as_py():
+        return UnreadableResult(
+            f"column {column.name!r} has a date with zeros, such as 0000-00-00, which no frame can hold. Select "
+            f"nullif({column.name}, 0) for missing values, or cast({column.name} as char) for the text.",
+            columns=[column.name],
+        )
+    return UnreadableResult(f"column {column.name!r} has a value that cannot be read: {error}.", columns=[column.name])

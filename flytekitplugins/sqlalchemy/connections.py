@@ -1,0 +1,387 @@
+"""Sessions with a server: where it is, with which login, and what a session is told before the task's statement.
+
+A `Place` is where to connect, with secrets in it that its ``name`` and its messages never show. `connect` gives one
+session in one transaction: never pooled, with timeouts, and tried again only while nothing of the task's was sent. What
+servers and drivers say is turned into our errors here and nowhere else. It knows no Flyte; `execution` calls it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import sqlalchemy
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from .errors import (
+    ConnectionLost,
+    DatabaseNotFound,
+    DriverMissing,
+    InvalidTask,
+    OutcomeUnknown,
+    ServerUnreachable,
+    SQLTaskError,
+    StatementTimedOut,
+    from_server,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL, Connection, Engine
+
+ATTEMPTS_TO_CONNECT = 3
+_PAUSE_S = 0.5
+_MYSQL = ("mysql", "mariadb")
+_GONE = {0, 2002, 2003, 2005, 2006, 2013, 2055, 1053, 1927}  # PyMySQL's and MySQL's codes for "nobody there any more"
+_URL_PARTS = {
+    "username": "username",
+    "user": "username",
+    "password": "password",
+    "passwd": "password",
+    "host": "host",
+    "port": "port",
+    "database": "database",
+    "db": "database",
+    "dbname": "database",
+}
+_SHORTEST_HIDDEN = 3
+
+Phase = Literal["connect", "read", "write", "commit"]
+"""What was going on when something failed: it decides what a lost connection means."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and how to connect."""
+
+    url: URL = field(repr=False)
+    connect_args: Mapping[str, Any] = field(repr=False)
+    hidden: tuple[str, ...] = field(repr=False, default=())
+    """What came from secrets, and the password: never to be shown."""
+    connect_timeout_s: float = 10
+    timeout_s: float | None = None
+
+    @property
+    def dialect(self) -> str:
+        """The kind of server, as SQLAlchemy calls it."""
+        return self.url.get_backend_name()
+
+    @property
+    def name(self) -> str:
+        """The server's address for people, without password and secrets."""
+        url = without_password(self.url).set(query={})
+        return self.shown(url.render_as_string(hide_password=True))
+
+    def shown(self, text: str) -> str:
+        """Return ``text`` with everything hidden replaced by stars."""
+        for secret in sorted(self.hidden, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_HIDDEN:
+                text = text.replace(secret, "***")
+        return text
+
+
+def place(
+    uri: str,
+    *,
+    connect_args: Mapping[str, Any],
+    secrets: Mapping[str, str],
+    connect_timeout_s: float,
+    timeout_s: float | None,
+) -> Place:
+    """Return where ``uri`` leads, with ``connect_args`` and ``secrets`` (by the same names) put in.
+
+    Names of parts of a URL (user, password, host, port, database) replace those of the URI; others go to the driver.
+
+    Raises:
+        InvalidTask: the URI is none.
+    """
+    url = with_driver(parsed(uri))
+    arguments = dict(connect_args)
+    for given in (connect_args, secrets):
+        for key, value in given.items():
+            if key in _URL_PARTS:
+                part: dict[str, Any] = {_URL_PARTS[key]: int(value) if key == "port" else value}
+                url = url.set(**part)
+                arguments.pop(key, None)
+            else:
+                arguments[key] = value
+    hidden = [*secrets.values(), *([str(url.password)] if url.password else [])]
+    for key, value in _timeouts(url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s).items():
+        if key not in url.query:
+            arguments.setdefault(key, value)
+    return Place(url, arguments, tuple(str(h) for h in hidden), connect_timeout_s, timeout_s)
+
+
+def parsed(uri: str) -> URL:
+    """Return the parts of a URI.
+
+    Raises:
+        InvalidTask: it is none; the message does not repeat it, since it may hold a password.
+    """
+    try:
+        return sqlalchemy.make_url(uri)
+    except (ArgumentError, ValueError):
+        raise InvalidTask(
+            "Cannot use the uri: it is no database URL. Write dialect://user@host:port/database, with special "
+            "characters as %XX; an error of the parser is not shown, because it may hold the password."
+        ) from None
+
+
+def without_password(url: URL) -> URL:
+    """Return the URL without its password, which `URL.set` cannot take away: there None means "as it is"."""
+    return url._replace(password=None)
+
+
+def with_driver(url: URL) -> URL:
+    """Return the URL with the driver to use when it names none: PyMySQL for MySQL, what is installed for PostgreSQL."""
+    if url.drivername in _MYSQL:
+        return url.set(drivername=f"{url.drivername}+pymysql")
+    if url.drivername == "postgresql":
+        for driver in ("psycopg", "psycopg2"):
+            if importlib.util.find_spec(driver) is not None:
+                return url.set(drivername=f"postgresql+{driver}")
+    return url
+
+
+def _timeouts(url: URL, *, connect_timeout_s: float, timeout_s: float | None) -> dict[str, Any]:
+    """Return the driver's own names for the timeouts; empty for drivers that we know nothing of."""
+    driver = url.drivername.partition("+")[2] or url.drivername
+    connecting = max(1, math.ceil(connect_timeout_s))
+    if driver in ("pymysql", "mysqldb"):
+        reading = None if timeout_s is None else max(1, math.ceil(timeout_s))
+        waits = {} if reading is None else {"read_timeout": reading, "write_timeout": reading}
+        return {"connect_timeout": connecting, **waits}
+    if driver in ("psycopg", "psycopg2"):
+        return {"connect_timeout": connecting}
+    return {"timeout": connecting} if url.get_backend_name() == "sqlite" else {}
+
+
+@dataclass
+class Session:
+    """One connection in one transaction, and what its server is."""
+
+    connection: Connection
+    place: Place
+    is_dolt: bool = False
+    sql_mode: str = ""
+    thread: int | None = None
+    """MySQL's number of the connection."""
+
+    @property
+    def raw(self) -> Any:
+        """The driver's own connection."""
+        return self.connection.connection.dbapi_connection
+
+    @property
+    def speaks_wire(self) -> bool:
+        """Whether rows can be read from PyMySQL's stream."""
+        return self.place.url.drivername.endswith("+pymysql") and getattr(self.raw, "encoding", "") == "utf8"
+
+    def rows(self, sql: str, *parameters: object) -> list[Any]:
+        """Run a statement of ours; parameters are marked as the driver does it."""
+        result = self.connection.exec_driver_sql(sql, parameters or None)
+        return list(result) if result.returns_rows else []
+
+
+@contextmanager
+def connect(where: Place, *, attempt: str, read_only: bool = False) -> Iterator[Session]:
+    """Give a session that has begun its transaction; it is undone unless the block commits.
+
+    ``attempt`` completes "Cannot ..." in errors.
+
+    Raises:
+        ServerUnreachable: nobody answered, several times.
+        AccessDenied: the login was refused.
+        DatabaseNotFound: there is no such database, branch or commit.
+    """
+    engine = _engine(where, attempt)
+    session = _opened(engine, where, attempt=attempt, read_only=read_only)
+    try:
+        yield session
+    finally:
+        _close(session)
+        engine.dispose()
+
+
+def _close(session: Session) -> None:
+    """Close the connection, which undoes what was not committed; one that is broken already is only let go."""
+    with contextlib.suppress(SQLAlchemyError):
+        if not getattr(session.raw, "open", True) or getattr(session.raw, "closed", False):
+            session.connection.invalidate()
+        session.connection.close()
+
+
+def _engine(where: Place, attempt: str) -> Engine:
+    try:
+        return sqlalchemy.create_engine(
+            where.url,
+            connect_args=dict(where.connect_args),
+            poolclass=sqlalchemy.pool.NullPool,
+            hide_parameters=True,
+            echo=False,
+            skip_autocommit_rollback=False,
+        )
+    except NoSuchModuleError:
+        raise DriverMissing(
+            f"Cannot {attempt}: SQLAlchemy has no dialect or driver {where.url.drivername!r}. Correct the uri, or "
+            "install the package that brings it."
+        ) from None
+    except ImportError as error:
+        raise DriverMissing(
+            f"Cannot {attempt}: the driver of {where.url.drivername!r} is not installed ({error}). Install it, in the "
+            "task's container image too, or name another driver in the uri."
+        ) from None
+
+
+def _opened(engine: Engine, where: Place, *, attempt: str, read_only: bool) -> Session:
+    """Connect and tell the session how to be; a connection that breaks meanwhile is tried again."""
+    for number in range(1, ATTEMPTS_TO_CONNECT + 1):
+        try:
+            connection = engine.connect()
+            try:
+                return _prepared(connection, where, attempt=attempt, read_only=read_only)
+            except BaseException:
+                connection.close()
+                raise
+        except DBAPIError as error:
+            found = translated(error, where, attempt=attempt, phase="connect")
+            if not isinstance(found, ServerUnreachable) or number == ATTEMPTS_TO_CONNECT:
+                raise found from None  # the driver's error may hold what is not to be shown
+        time.sleep(_PAUSE_S * number)
+    raise AssertionError("the loop returns or raises")
+
+
+def _prepared(connection: Connection, where: Place, *, attempt: str, read_only: bool) -> Session:
+    session = Session(connection, where)
+    if where.dialect in _MYSQL:
+        _prepare_mysql(session, attempt=attempt, read_only=read_only)
+    elif where.dialect == "postgresql":
+        session.rows("SET TIME ZONE 'UTC'")
+        if where.timeout_s is not None:
+            session.rows(f"SET statement_timeout = {math.ceil(where.timeout_s * 1000)}")
+        if read_only:
+            session.rows("SET TRANSACTION READ ONLY")
+        _keep_json_as_text(session)
+    elif where.dialect == "sqlite":
+        if read_only:
+            session.rows("PRAGMA query_only = ON")
+    elif read_only:
+        raise InvalidTask(
+            f"Cannot {attempt}: read_only is offered for MySQL, MariaDB, Dolt, PostgreSQL and SQLite only."
+        )
+    return session
+
+
+def _prepare_mysql(session: Session, *, attempt: str, read_only: bool) -> None:
+    where = session.place
+    mode, comment, version, thread = session.rows("SELECT @@sql_mode, @@version_comment, version(), connection_id()")[0]
+    session.sql_mode, session.is_dolt, session.thread = str(mode), str(comment) == "Dolt", int(thread)
+    # PyMySQL takes Dolt's greeting for "autocommit is off already" and never says so, and every statement would stay.
+    session.rows("SET autocommit = 0")
+    if "time_zone" not in str(where.connect_args.get("init_command", "")):
+        session.rows("SET time_zone = '+00:00'")
+    if where.timeout_s is not None and not session.is_dolt:
+        if "mariadb" in str(version).lower():
+            session.rows(f"SET max_statement_time = {max(where.timeout_s, 0.001)}")
+        else:
+            session.rows(f"SET max_execution_time = {math.ceil(where.timeout_s * 1000)}")
+    if read_only and not session.is_dolt:
+        session.rows("SET SESSION TRANSACTION READ ONLY")
+    session.rows("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
+    if session.is_dolt and "/" in str(where.url.database or ""):
+        _assert_branch(session, attempt=attempt)
+
+
+def _assert_branch(session: Session, *, attempt: str) -> None:
+    """Refuse another branch than the one asked for: Dolt looks for branches without regard to case."""
+    asked = str(session.place.url.database).partition("/")[2]
+    (active,) = session.rows("SELECT active_branch()")[0]
+    if active is not None and active != asked:
+        raise DatabaseNotFound(
+            f"Cannot {attempt}: there is no branch {asked!r}, and Dolt would have taken {active!r}. Branch names are "
+            "case-sensitive.",
+            code=None,
+            server_message="",
+        )
+
+
+def _keep_json_as_text(session: Session) -> None:
+    if session.place.url.drivername.endswith("+psycopg"):
+        from psycopg.types.json import set_json_loads
+
+        set_json_loads(lambda text: text if isinstance(text, str) else bytes(text).decode(), context=session.raw)
+
+
+def stop(session: Session) -> None:
+    """Tell the server of a session that took too long to end its statement, as far as it can be told."""
+    if session.thread is None:
+        return
+    engine = sqlalchemy.create_engine(
+        session.place.url, connect_args=dict(session.place.connect_args), poolclass=sqlalchemy.pool.NullPool
+    )
+    with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
+        connection.exec_driver_sql(f"KILL {session.thread:d}")
+
+
+def translated(error: Exception, where: Place, *, attempt: str, phase: Phase) -> SQLTaskError:
+    """Return our error for what a driver raised; the caller raises it ``from None``, since causes are printed."""
+    original = getattr(error, "orig", None) or error
+    code, message = _said(original)
+    message = where.shown(message)
+    if _timed_out(original, message) and phase != "connect":
+        return StatementTimedOut(
+            f"Cannot {attempt}: no answer within {where.timeout_s} s. Make the query faster, or raise timeout_s of the "
+            "config.",
+            timeout_s=where.timeout_s,
+        )
+    if _is_gone(error, code):
+        return _lost(message, where, attempt=attempt, phase=phase)
+    found = from_server(code, message, attempt=attempt)
+    if isinstance(found, StatementTimedOut):
+        found.__dict__["timeout_s"] = where.timeout_s
+    return found
+
+
+def _said(original: BaseException) -> tuple[object, str]:
+    """Return the code and the words of a driver's error."""
+    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+    first = original.args[0] if original.args else None
+    if isinstance(first, int):  # the MySQL drivers; PyMySQL has a sqlstate beside
+        return first, " ".join(str(word) for word in original.args[1:])
+    return state, " ".join(str(original).split())
+
+
+def _timed_out(original: BaseException, message: str) -> bool:
+    return isinstance(original, TimeoutError) or "timed out" in message
+
+
+def _is_gone(error: Exception, code: object) -> bool:
+    if isinstance(code, int):
+        return code in _GONE
+    if isinstance(code, str):
+        return code.startswith("08") or code in ("57P01", "57P02", "57P03")
+    text = str(getattr(error, "orig", error)).lower()
+    unknown = any(word in text for word in ("authentication failed", "no password supplied", "does not exist"))
+    lost = ("connection", "server closed", "could not translate", "resolve", "already closed")
+    return bool(getattr(error, "connection_invalidated", False)) or (not unknown and any(word in text for word in lost))
+
+
+def _lost(message: str, where: Place, *, attempt: str, phase: Phase) -> SQLTaskError:
+    said = message.strip().rstrip(".") or "the connection broke"
+    if phase == "connect":
+        return ServerUnreachable(
+            f"Cannot {attempt}: nobody answers there ({said}); tried {ATTEMPTS_TO_CONNECT} times. Check host, port and "
+            "network.",
+            attempts=ATTEMPTS_TO_CONNECT,
+        )
+    if phase == "read":
+        return ConnectionLost(f"Cannot {attempt}: the server went away while rows were read ({said}). Try again.")
+    return OutcomeUnknown(
+        f"Cannot {attempt}: the server went away while the statement {'ran' if phase == 'write' else 'was committed'} "
+        f"({said}). It may have been done or not: look before you try again."
+    )

@@ -1,0 +1,280 @@
+"""One run of a task's statement: render it, connect, run it in one transaction, keep its rows or their number.
+
+What is run is an `Order`, which is all that the serialised task says. On Dolt a run also says which commit it read,
+and makes one commit if that was ordered. It knows no Flyte; `task` calls it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from . import results, templates
+from .connections import Phase, Place, Session, connect, stop, translated
+from .errors import InvalidTask, ReadOnlyRefused, SQLTaskError, StatementTimedOut, UncommittedChanges, UnreadableResult
+from .values import as_text, bindable, is_list
+
+_LONGEST_SHOWN = 2000
+_SHORTEST_SCRUBBED = 3
+_AS_OF = re.compile(r"\bas\s+of\s+(?:(?:dolt_)?hashof\s*\(\s*)?('(?:[^'\\]|\\.|'')*')", re.IGNORECASE)
+_STREAMED = ("select", "values", "table", "(")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be run."""
+
+    task: str
+    """The task's name, for messages."""
+    template: str
+    read_only: bool = False
+    dolt_commit_message: str | None = None
+    execution: str = ""
+    """Flyte's id of the execution, for the commit."""
+    columns: tuple[str, ...] = ()
+    """Columns that the output has to have; none given: any."""
+
+
+@dataclass
+class Outcome:
+    """What came of it."""
+
+    rows: int
+    """Rows in the file; without one, rows that the statement affected (-1: the server does not say)."""
+    columns: list[str] = field(default_factory=list)
+    notes: dict[str, Any] = field(default_factory=dict)
+    """On Dolt: ``dolt_commit``, ``dolt_branch``, ``dolt_uncommitted_changes``, ``dolt_as_of``."""
+
+
+def run(order: Order, *, where: Place, inputs: Mapping[str, object], file: Path | None) -> Outcome:
+    """Run the statement and write its rows as Parquet to ``file``, or run it for its effect if there is none.
+
+    The transaction is committed when all rows are there; whatever fails before leaves nothing behind.
+
+    Raises:
+        SQLTaskError: one of its kinds, naming the task, the server and the query as it was written.
+    """
+    run_ = _Run(order, where, inputs)
+    with run_.explained():
+        run_.check()
+        with connect(where, attempt=run_.attempt, read_only=order.read_only) as session:
+            return run_.statement(session, file)
+
+
+class _Run:
+    """What the steps of one run share."""
+
+    def __init__(self, order: Order, where: Place, inputs: Mapping[str, object]) -> None:
+        self.order, self.where, self.inputs = order, where, inputs
+        self.attempt = f"run task {order.task!r} on {where.name}"
+        self.phase: Phase = "write"
+        self.language = templates.grammar(where.dialect)
+
+    def check(self) -> None:
+        """Refuse before anything is sent what would be refused anyway."""
+        if self.order.read_only and not templates.reads_only(self.order.template, self.language):
+            raise ReadOnlyRefused("the task is read_only, and its statement is not one that only reads")
+        if self.order.read_only and self.order.dolt_commit_message is not None:
+            raise InvalidTask("a read_only task makes no commit: leave dolt_commit_message out")
+
+    def statement(self, session: Session, file: Path | None) -> Outcome:
+        """Run it on a session, and commit."""
+        self.language = templates.grammar(self.where.dialect, sql_mode=session.sql_mode, is_dolt=session.is_dolt)
+        if templates.reads_only(self.order.template, self.language):
+            self.phase = "read"
+        rendered = self._rendered(session)
+        with self._translated(session):
+            notes = self._before(session)
+            outcome = self._to_file(session, rendered, file, notes) if file else self._for_effect(session, rendered)
+            if not self.order.read_only:
+                self._commit(session, outcome)
+        return outcome
+
+    def _rendered(self, session: Session) -> templates.Rendered:
+        dialect = session.connection.dialect
+        style = dialect.paramstyle
+        values = {name: _bindable(name, value, self.where.dialect) for name, value in self.inputs.items()}
+        parts = templates.parse(self.order.template, self.language)
+        quote = dialect.identifier_preparer.quote_identifier
+        return templates.render(parts, values, paramstyle=style, quote=quote)
+
+    def _to_file(self, session: Session, rendered: templates.Rendered, file: Path, notes: dict[str, Any]) -> Outcome:
+        sql = _with_values(session, rendered) if session.speaks_wire else ""
+        notes = {**notes, **(_as_of(session, sql) if session.is_dolt else {})}
+        with results.Spool(file, notes=notes) as spool:
+            spool.take(self._batches(session, rendered, sql))
+            self._assert_columns(list(spool.schema.names))
+            spool.finish()
+        return Outcome(spool.rows, list(spool.schema.names), notes)
+
+    def _batches(self, session: Session, rendered: templates.Rendered, sql: str) -> Iterator[pa.RecordBatch]:
+        if not session.speaks_wire:
+            return results.from_driver(_executed(session, rendered, streamed=self._is_streamed()))
+        is_call = templates.code(self.order.template, self.language).lstrip().lower().startswith("call")
+        return results.from_procedure(session, sql) if is_call else results.from_stream(session, sql)
+
+    def _assert_columns(self, given: list[str]) -> None:
+        if not given:
+            raise InvalidTask("the statement gives no rows: give the task output_schema_type=None")
+        missing = [name for name in self.order.columns if name not in given]
+        if missing:
+            raise UnreadableResult(
+                f"the output's type declares the columns {', '.join(map(repr, missing))}, which the query lacks",
+                columns=missing,
+            )
+
+    def _for_effect(self, session: Session, rendered: templates.Rendered) -> Outcome:
+        result = _executed(session, rendered, streamed=self._is_streamed())
+        affected = -1 if result.returns_rows else result.rowcount
+        result.close()
+        return Outcome(affected)
+
+    def _is_streamed(self) -> bool:
+        """Say whether a cursor on the server's side can take the statement."""
+        code = templates.code(self.order.template, self.language).lstrip().lower()
+        return code.startswith(_STREAMED) or (
+            code.startswith("with") and not re.search(r"\b(insert|update|delete|merge)\b", code)
+        )
+
+    def _before(self, session: Session) -> dict[str, Any]:
+        """Return what is read, on Dolt, and see that a commit would hold the task's own work only."""
+        if not session.is_dolt:
+            if self.order.dolt_commit_message is not None:
+                raise InvalidTask("dolt_commit_message is for Dolt, and this server is none")
+            return {}
+        if not self.where.url.database or self.where.url.database in ("information_schema", "mysql"):
+            return {}
+        head, branch = session.rows("SELECT dolt_hashof('HEAD'), active_branch()")[0]
+        dirty = [str(name) for (name,) in session.rows("SELECT DISTINCT table_name FROM dolt_status")] if branch else []
+        if dirty and self.order.dolt_commit_message is not None:
+            raise UncommittedChanges(
+                f"the branch {branch!r} has uncommitted changes in {', '.join(map(repr, dirty))}, which would be swept "
+                "into the task's commit. Commit or discard them first, or give the task a branch of its own",
+                tables=dirty,
+            )
+        return {"dolt_commit": head, "dolt_branch": branch, "dolt_uncommitted_changes": bool(dirty)}
+
+    def _commit(self, session: Session, outcome: Outcome) -> None:
+        if self.order.dolt_commit_message is not None:
+            self.phase = "commit"
+            message = f"{self.order.dolt_commit_message}\n\nGenerated by Flyte execution id: {self.order.execution}"
+            session.rows("CALL dolt_commit('-A', '-m', %s, '--skip-empty')", message)
+            outcome.notes["dolt_commit"] = session.rows("SELECT dolt_hashof('HEAD')")[0][0]
+        if self.phase != "read":
+            self.phase = "commit"
+        session.connection.commit()
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Give every error of ours the task, the server and the query, once, and take values out of its words."""
+        try:
+            yield
+        except SQLTaskError as error:
+            said = str(error)
+            if not said.startswith("Cannot "):
+                said = f"Cannot {self.attempt}: {said.rstrip('.')}."
+            query = self.order.template.strip()
+            shown = query if len(query) <= _LONGEST_SHOWN else f"{query[:_LONGEST_SHOWN]} ..."
+            error.args = (f"{self.where.shown(self._scrubbed(said))} Query: {shown}",)
+            if "server_message" in error.__dict__:
+                error.__dict__["server_message"] = self._scrubbed(str(error.__dict__["server_message"]))
+            raise
+
+    @contextmanager
+    def _translated(self, session: Session) -> Iterator[None]:
+        """Turn what drivers raise into our errors, and end on the server what took too long."""
+        raised: tuple[type[Exception], ...] = (DBAPIError, *_driver_errors(session))
+        try:
+            yield
+        except raised as error:
+            found = translated(error, self.where, attempt=self.attempt, phase=self.phase)
+            if isinstance(found, StatementTimedOut):
+                stop(session)
+            raise found from None  # the driver's own error may repeat values, and causes are printed
+
+    def _scrubbed(self, text: str) -> str:
+        """Return ``text`` with the placeholders of values in place of the values that a server repeats."""
+        for name, value in self.inputs.items():
+            for one in value if is_list(value) else [value]:
+                for form in _forms(name, one):
+                    text = _without(text, form, f"{{{{ .inputs.{name} }}}}")
+        return text
+
+
+def _forms(name: str, value: object) -> list[str]:
+    """Return how a server may print a value, the longest first."""
+    try:
+        text = value.hex() if isinstance(value, bytes) else as_text(name, value)
+    except SQLTaskError:
+        return []
+    if text is None or len(text) < _SHORTEST_SCRUBBED:
+        return []
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return sorted({text, text.replace("'", "''"), escaped, text.replace("\n", "\\n")}, key=len, reverse=True)
+
+
+def _without(text: str, form: str, placeholder: str) -> str:
+    """Return ``text`` without ``form``, also where a server cuts off what it repeats."""
+    text = text.replace(form, placeholder)
+    begin = form[: max(_SHORTEST_SCRUBBED, min(8, len(form)))]
+    place = text.find(begin)
+    if place < 0 or len(form) < 8:
+        return text
+    end = place
+    while end < len(text) and end - place < len(form) and text[end] == form[end - place]:
+        end += 1
+    return text[:place] + placeholder + text[end:]
+
+
+def _bindable(name: str, value: object, dialect: str) -> object:
+    if is_list(value):
+        return [bindable(name, element, dialect=dialect) for element in value]
+    return bindable(name, value, dialect=dialect)
+
+
+def _with_values(session: Session, rendered: templates.Rendered) -> str:
+    """Return the statement as PyMySQL sends it, each value as a literal that PyMySQL makes for this very session."""
+    if not rendered.values:
+        return rendered.sql
+    with contextlib.closing(session.raw.cursor()) as cursor:
+        return str(cursor.mogrify(rendered.sql, _parameters(session, rendered)))
+
+
+def _executed(session: Session, rendered: templates.Rendered, *, streamed: bool) -> Any:
+    options: dict[str, Any] = {"stream_results": streamed, "max_row_buffer": results.ROWS_AT_ONCE}
+    if not rendered.values:
+        options["no_parameters"] = True
+    connection = session.connection.execution_options(**options)
+    return connection.exec_driver_sql(rendered.sql, _parameters(session, rendered) if rendered.values else None)
+
+
+def _parameters(session: Session, rendered: templates.Rendered) -> Any:
+    if session.connection.dialect.paramstyle in ("pyformat", "named"):
+        return {f"p{number}": value for number, value in enumerate(rendered.values, start=1)}
+    return tuple(rendered.values)
+
+
+def _driver_errors(session: Session) -> tuple[type[Exception], ...]:
+    """Return what the driver raises where SQLAlchemy is not in between."""
+    error = getattr(session.connection.dialect.dbapi, "Error", None)
+    return (error,) if isinstance(error, type) else ()
+
+
+def _as_of(session: Session, sql: str) -> dict[str, Any]:
+    """Return which commits the query's AS OF meant, by the text that stands there."""
+    found: dict[str, Any] = {}
+    for revision in dict.fromkeys(_AS_OF.findall(sql)):
+        with contextlib.suppress(SQLAlchemyError):  # a time, or 'as of' within a text: then there is no commit to name
+            found[revision] = session.connection.exec_driver_sql(
+                f"SELECT dolt_hashof({revision})".replace("%", "%%")
+            ).scalar()
+    return {"dolt_as_of": found} if found else {}

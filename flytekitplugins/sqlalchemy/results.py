@@ -1,0 +1,253 @@
+"""Rows into a frame, piece by piece: what a session's statement gives, as one Parquet file of exact types.
+
+At no time are more rows in memory than one piece holds. From MySQL, MariaDB and Dolt pieces come straight from the
+stream (`wire`) with the types that the server announces (`columns`); from other servers as Python values, whose types
+are those of the driver's or of the values. It knows no Flyte; `execution` calls it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from . import wire
+from .columns import arrow_type, converted
+from .errors import UnreadableResult
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import CursorResult
+
+    from .connections import Session
+
+ROWS_AT_ONCE = 10_000
+"""Rows of a piece, where they come one by one."""
+
+# PostgreSQL's numbers of types whose values have one Arrow type; others are known by their values.
+_POSTGRES: dict[int, pa.DataType] = {
+    16: pa.bool_(),
+    17: pa.binary(),
+    20: pa.int64(),
+    21: pa.int64(),
+    23: pa.int64(),
+    25: pa.string(),
+    114: pa.string(),
+    700: pa.float32(),
+    701: pa.float64(),
+    1042: pa.string(),
+    1043: pa.string(),
+    1082: pa.date32(),
+    1083: pa.time64("us"),
+    1114: pa.timestamp("us"),
+    1184: pa.timestamp("us", "UTC"),
+    1186: pa.duration("us"),
+    2950: pa.string(),
+    3802: pa.string(),
+}
+
+
+def assert_distinct(names: Sequence[str]) -> None:
+    """Refuse a result with two columns of one name.
+
+    Raises:
+        UnreadableResult: there are some.
+    """
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise UnreadableResult(
+            f"several columns are called {', '.join(map(repr, twice))}, and a frame has one of each name. Give them "
+            "names of their own with AS.",
+            columns=twice,
+        )
+
+
+def from_stream(session: Session, sql: str) -> Iterator[pa.RecordBatch]:
+    """Run a statement on PyMySQL's connection and give its rows from the stream; at least one batch, maybe empty."""
+    session.raw.query(sql, unbuffered=True)
+    described = wire.columns(session.raw)
+    names = [column.name for column in described]
+    schema = pa.schema([(column.name, arrow_type(column)) for column in described])
+    pieces = wire.pieces(session.raw, count=len(described)) if described else iter(())
+    try:
+        assert_distinct(names)
+        yield pa.RecordBatch.from_pylist([], schema=schema)
+        for piece in pieces:
+            yield _batch(described, piece)
+    finally:
+        pieces.close() if hasattr(pieces, "close") else None
+
+
+def from_procedure(session: Session, sql: str) -> Iterator[pa.RecordBatch]:
+    """Run a CALL on PyMySQL's connection and give the rows of its first result, which has to be the only one."""
+    raw = session.raw
+    decoders, raw.decoders, raw.use_unicode = raw.decoders, {}, False
+    try:
+        raw.query(sql)
+        described, arrays = wire.columns(raw), wire.whole(raw) if wire.columns(raw) else []
+        while raw._result.has_next:
+            raw.next_result()
+            if wire.columns(raw):
+                raise UnreadableResult("the procedure gives several results, and a frame is made of one.", columns=[])
+    finally:
+        raw.decoders, raw.use_unicode = decoders, True
+    assert_distinct([column.name for column in described])
+    yield _batch(described, arrays)
+
+
+def _batch(described: Sequence[wire.Column], arrays: Sequence[pa.Array]) -> pa.RecordBatch:
+    values = [converted(column, array) for column, array in zip(described, arrays, strict=True)]
+    return pa.RecordBatch.from_arrays(values, names=[column.name for column in described])
+
+
+def from_driver(result: CursorResult[Any]) -> Iterator[pa.RecordBatch]:
+    """Give the rows of a statement that SQLAlchemy ran; at least one batch, maybe empty."""
+    if not result.returns_rows:
+        return
+    names = [str(column[0]) for column in result.cursor.description] if result.cursor else list(result.keys())
+    codes = [column[1] for column in result.cursor.description] if result.cursor else []
+    assert_distinct(names)
+    types = [_POSTGRES.get(code) if isinstance(code, int) else None for code in codes]
+    yield _typed(names, types, [])
+    for rows in result.partitions(ROWS_AT_ONCE):
+        yield _typed(names, types, rows)
+
+
+def _typed(names: Sequence[str], types: Sequence[pa.DataType | None], rows: Sequence[Any]) -> pa.RecordBatch:
+    values = zip(*rows, strict=True) if rows else ([] for _ in names)
+    arrays = [_array(name, kind, list(column)) for name, kind, column in zip(names, types, values, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=list(names))
+
+
+def _array(name: str, kind: pa.DataType | None, values: list[Any]) -> pa.Array:
+    if kind is not None and pa.types.is_string(kind):
+        values = [None if value is None else str(value) for value in values]
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+        raise UnreadableResult(
+            f"column {name!r} has values that one column of a frame cannot hold exactly ({error}). Cast it in the "
+            "query.",
+            columns=[name],
+        ) from None
+
+
+class Spool:
+    """A Parquet file that is written batch by batch.
+
+    Where a later batch needs a wider type, or has the first missing value of an integer column, what is there already
+    is written anew, piece by piece: readers find types and metadata in the file's head only.
+    """
+
+    def __init__(self, path: Path, *, notes: Mapping[str, object]) -> None:
+        self.rows = 0
+        self.schema = pa.schema([])
+        self._path = path
+        self._notes = notes
+        self._with_nulls: set[str] = set()
+        self._writer: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def take(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Append the batches."""
+        for batch in batches:
+            nulls = self._with_nulls | _with_missing(batch)
+            schema = _wide_enough(self.schema, batch.schema)
+            changed = schema != self.schema or nulls != self._with_nulls
+            self.schema, self._with_nulls = schema, nulls
+            if len(batch):
+                self._open(anew=changed).write_batch(_as(batch, self._full_schema()))
+                self.rows += len(batch)
+
+    def finish(self) -> None:
+        """Write the file of a result without rows, too."""
+        self._open(anew=False)
+
+    def _open(self, *, anew: bool) -> pq.ParquetWriter:
+        if self._writer is not None and not anew:
+            return self._writer
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, self._full_schema())
+            return self._writer
+        self._writer.close()
+        old = self._path.rename(self._path.with_suffix(".narrow"))
+        self._writer = pq.ParquetWriter(self._path, self._full_schema())
+        with pq.ParquetFile(old) as file:
+            for batch in file.iter_batches():
+                self._writer.write_batch(_as(batch, self._full_schema()))
+        old.unlink()
+        return self._writer
+
+    def _full_schema(self) -> pa.Schema:
+        """Return the schema with what pandas needs to know, and the notes for ``attrs`` and metadata."""
+        said = {"pandas": json.dumps(_pandas_metadata(self.schema, self._with_nulls))}
+        if self._notes:
+            said |= {"PANDAS_ATTRS": json.dumps(self._notes)}
+            said |= {key: json.dumps(v) if isinstance(v, dict) else str(v) for key, v in self._notes.items()}
+        return self.schema.with_metadata(said)
+
+
+def _with_missing(batch: pa.RecordBatch) -> set[str]:
+    """Return the columns with missing values whose pandas dtype depends on that."""
+    found = zip(batch.schema, batch.columns, strict=True)
+    return {f.name for f, a in found if a.null_count and (pa.types.is_integer(f.type) or pa.types.is_boolean(f.type))}
+
+
+def _wide_enough(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
+    if not schema.names or schema == other:
+        return other
+    try:
+        return pa.unify_schemas([schema, other], promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise UnreadableResult(
+            f"a column changes its type from row to row ({error}). Cast it in the query.", columns=[]
+        ) from None
+
+
+def _as(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the batch with the types of the schema; what they cannot hold exactly is refused."""
+    try:
+        return batch.cast(schema)
+    except pa.ArrowInvalid as error:
+        raise UnreadableResult(
+            f"a column has values that one column of a frame cannot hold exactly ({error}). Cast it in the query.",
+            columns=[],
+        ) from None
+
+
+def _pandas_metadata(schema: pa.Schema, with_nulls: set[str]) -> dict[str, object]:
+    """Return the metadata by which integers and booleans stay what they are in pandas, beside missing values."""
+
+    def column(entry: pa.Field) -> dict[str, object]:
+        dtype = "object"
+        if entry.name in with_nulls:
+            integer = "UInt64" if pa.types.is_unsigned_integer(entry.type) else "Int64"
+            dtype = "boolean" if pa.types.is_boolean(entry.type) else integer
+        return {
+            "name": entry.name,
+            "field_name": entry.name,
+            "pandas_type": "empty" if dtype == "object" else dtype.lower(),
+            "numpy_type": dtype,
+            "metadata": None,
+        }
+
+    creator = {"library": "pyarrow", "version": pa.__version__}
+    columns = [column(entry) for entry in schema]
+    return {
+        "index_columns": [],
+        "column_indexes": [],
+        "columns": columns,
+        "creator": creator,
+        "pandas_version": "2.0.0",
+    }

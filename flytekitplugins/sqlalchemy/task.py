@@ -1,0 +1,421 @@
+"""The border to Flyte: `SQLAlchemyTask`, its config, and the executor that runs it from its serialised template.
+
+What runs a statement is in `execution`; here stand what a user writes, what a task's template says (never a password),
+where secrets come from, and how rows become the output. With `errors` the only module that imports flytekit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from flytekit import current_context, kwtypes
+from flytekit.configuration import SerializationSettings
+from flytekit.configuration.default_images import DefaultImages, PythonVersion
+from flytekit.core.base_sql_task import SQLTask
+from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.python_customized_container_task import PythonCustomizedContainerTask
+from flytekit.core.shim_task import ShimTaskExecutor
+from flytekit.image_spec.image_spec import ImageSpec
+from flytekit.loggers import logger
+from flytekit.models.security import Secret
+from flytekit.types.schema import FlyteSchema
+from flytekit.types.structured.structured_dataset import StructuredDataset
+
+from . import templates
+from .errors import InvalidTask, SecretMissing
+
+if TYPE_CHECKING:
+    from flytekit.models.task import TaskTemplate
+
+    from .connections import Place
+    from .execution import Outcome
+
+DISTRIBUTION = "flytekitplugins-doltdb"
+IMAGE_VARIABLE = "FLYTE_SQLALCHEMY_IMAGE"
+_RESULTS = "results"
+_CONFIDENTIAL = re.compile(r"pass(word|wd|phrase|code)?$|_pass|secret|token|private_key|credential", re.IGNORECASE)
+
+
+class SQLAlchemyDefaultImages(DefaultImages):
+    """The container image of tasks that name none: this distribution's, which its Dockerfile builds.
+
+    Nobody publishes it: build it, push it where your cluster finds it, and give that name as ``container_image``, or
+    for all tasks in the environment variable ``FLYTE_SQLALCHEMY_IMAGE``.
+    """
+
+    _DEFAULT_IMAGE_PREFIXES: ClassVar = {
+        version: f"{DISTRIBUTION}:py{version.value[0]}.{version.value[1]}-sqlalchemy-" for version in PythonVersion
+    }
+
+    @classmethod
+    def default_image(cls) -> str:
+        """Return the image's name."""
+        chosen = os.environ.get(IMAGE_VARIABLE)
+        return chosen or str(super().default_image())
+
+    @classmethod
+    def get_version_suffix(cls) -> str:
+        """Return this distribution's version."""
+        try:
+            return metadata.version(DISTRIBUTION)
+        except metadata.PackageNotFoundError:
+            return "latest"
+
+
+@dataclass
+class SQLAlchemyConfig:
+    """Where a task's statement runs, and how.
+
+    >>> SQLAlchemyConfig(uri="mysql://user:password@localhost/db")
+    SQLAlchemyConfig(uri='mysql://user:***@localhost/db')
+
+    Raises:
+        InvalidTask: a field makes no sense.
+    """
+
+    uri: str
+    """SQLAlchemy's URL of the database. ``mysql://`` without a driver means PyMySQL. On Dolt the database may have a
+    branch or commit: ``mysql://user@host/db/run/x``. For a cluster leave the password out (`secret_connect_args`)."""
+    connect_args: dict[str, Any] | None = None
+    """Arguments for the driver, such as ``{"ssl": {"ca": "/ca.pem"}}``; names of parts of the URL replace them."""
+    secret_connect_args: dict[str, Secret] | None = None
+    """The same from Flyte's secrets: ``{"password": Secret(group="db", key="password")}``; also user, host, port,
+    database. The task requests them, so a cluster mounts them."""
+    connect_timeout_s: float = 10
+    """How long to wait for a connection, in seconds."""
+    timeout_s: float | None = 3600
+    """How long the statement may take and the server be silent, in seconds; None: for ever."""
+    read_only: bool = False
+    """Whether statements that change something are refused, by the server too."""
+    dolt_commit_message: str | None = None
+    """On Dolt: make one commit of what the statement changed, with this message (placeholders of inputs are filled in)
+    and the id of the execution. Nothing changed: no commit."""
+
+    def __post_init__(self) -> None:
+        for name, secret in (self.secret_connect_args or {}).items():
+            if not isinstance(secret, Secret):
+                raise InvalidTask(
+                    f"Cannot use secret_connect_args: {name!r} is a {type(secret).__name__}. Give a flytekit.Secret."
+                )
+        for name in ("connect_timeout_s", "timeout_s"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise InvalidTask(f"Cannot use {name}={seconds!r}: a time is longer than 0 seconds.")
+        if self.dolt_commit_message is not None and (self.read_only or not self.dolt_commit_message.strip()):
+            raise InvalidTask(
+                "Cannot use dolt_commit_message: it is empty, or the task is read_only and makes no commit."
+            )
+        self._uri_without_password()
+
+    def __repr__(self) -> str:
+        from .connections import parsed
+
+        shown = [f"uri={parsed(self.uri).set(query={}).render_as_string(hide_password=True)!r}"]
+        shown += [
+            f"{name}={sorted(value)}"
+            for name in ("connect_args", "secret_connect_args")
+            if (value := getattr(self, name))
+        ]
+        shown += ["read_only=True"] if self.read_only else []
+        return f"SQLAlchemyConfig({', '.join(shown)})"
+
+    def secret_connect_args_to_dicts(self) -> dict[str, dict[str, str | None]] | None:
+        """Return where the secrets are, as the task's template says it."""
+        if self.secret_connect_args is None:
+            return None
+        return {name: _secret_to_dict(secret) for name, secret in self.secret_connect_args.items()}
+
+    def holds_password(self) -> bool:
+        """Say whether a password or the like stands in the URI or in ``connect_args``."""
+        from .connections import parsed
+
+        url = parsed(self.uri)
+        named = any(_CONFIDENTIAL.search(key) for key in url.query)
+        return bool(url.password) or named or _public(self.connect_args or {}) != (self.connect_args or {})
+
+    def _uri_without_password(self) -> str:
+        from .connections import parsed, without_password
+
+        url = without_password(parsed(self.uri))
+        public = {key: value for key, value in url.query.items() if not _CONFIDENTIAL.search(key)}
+        return url.set(query=public).render_as_string(hide_password=False)
+
+    def to_custom(self) -> dict[str, Any]:
+        """Return the config as the task's template holds it, without passwords."""
+        return {
+            "uri": self._uri_without_password(),
+            "connect_args": _public(self.connect_args or {}),
+            "secret_connect_args": self.secret_connect_args_to_dicts(),
+            "connect_timeout_s": self.connect_timeout_s,
+            "timeout_s": self.timeout_s,
+            "read_only": self.read_only,
+            "dolt_commit_message": self.dolt_commit_message,
+        }
+
+
+def _secret_to_dict(secret: Secret) -> dict[str, str | None]:
+    return {
+        "group": secret.group,
+        "key": secret.key,
+        "group_version": secret.group_version,
+        "mount_requirement": secret.mount_requirement.value,
+        "env_var": secret.env_var,
+    }
+
+
+def _public(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments without those that hold a password or the like."""
+    return {
+        key: _public(value) if isinstance(value, Mapping) else value
+        for key, value in arguments.items()
+        if not (_CONFIDENTIAL.search(key) and isinstance(value, (str, bytes)))
+    }
+
+
+class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQLAlchemyConfig]):
+    """One SQL statement as a Flyte task, on any server that SQLAlchemy knows.
+
+    ``{{ .inputs.x }}`` in the template is the value of input ``x``, bound by the driver and never part of the text, in
+    quotes or without; a list is for ``IN``. ``{{ .inputs.x | identifier }}`` is the name of a table or column. All else
+    arrives at the server as it is written here.
+
+    >>> SQLAlchemyTask(
+    ...     name="test-task",
+    ...     query_template="select * from my_table where id = {{ .inputs.id }}",
+    ...     inputs=kwtypes(id=int),
+    ...     task_config=SQLAlchemyConfig(uri="mysql://user:password@localhost/db"),
+    ... ).name
+    'test-task'
+
+    Args:
+        name: unique name of the task.
+        query_template: the statement.
+        task_config: where it runs, and how.
+        inputs: the types of the inputs by name.
+        output_schema_type: the output, called ``results``: FlyteSchema, pd.DataFrame, StructuredDataset, pa.Table,
+            pl.DataFrame, or None for a statement that is run for its effect.
+        container_image: the image that it runs in on a cluster: a name or an ImageSpec.
+        kwargs: what other tasks take, too: metadata, requests, limits, environment, secret_requests.
+
+    Raises:
+        InvalidTask: template, inputs and config do not fit together.
+    """
+
+    _SQLALCHEMY_TASK_TYPE = "sqlalchemy"
+
+    def __init__(
+        self,
+        name: str,
+        query_template: str,
+        task_config: SQLAlchemyConfig,
+        inputs: dict[str, Any] | None = None,
+        output_schema_type: Any = FlyteSchema,
+        container_image: str | ImageSpec | None = None,
+        **kwargs: Any,
+    ) -> None:
+        requested = list(kwargs.pop("secret_requests", None) or [])
+        for secret in (task_config.secret_connect_args or {}).values():
+            if secret not in requested:
+                requested.append(secret)
+        super().__init__(
+            name=name,
+            task_config=task_config,
+            executor_type=SQLAlchemyTaskExecutor,
+            task_type=self._SQLALCHEMY_TASK_TYPE,
+            query_template=query_template,
+            container_image=container_image or SQLAlchemyDefaultImages.default_image(),
+            inputs=inputs,
+            outputs=kwtypes(**{_RESULTS: output_schema_type}) if output_schema_type else None,
+            secret_requests=requested or None,
+            **kwargs,
+        )
+        self._query_template = query_template  # flytekit's has all white space collapsed, in quotes as well
+        self._output_schema_type = output_schema_type
+        self._check(set(inputs or {}))
+
+    def _check(self, inputs: set[str]) -> None:
+        config = self.task_config
+        try:
+            named = templates.placeholders(self.query_template)
+            used = named | templates.placeholders(config.dolt_commit_message or "")
+            if "\\" not in self.query_template:  # else how the text is to be read depends on the session's sql_mode
+                templates.parse(self.query_template, templates.grammar(_dialect(config.uri)))
+        except InvalidTask as error:
+            raise InvalidTask(f"{str(error).rstrip('.')}. (Task {self.name!r})") from None
+        if used - inputs:
+            raise InvalidTask(
+                f"Cannot make task {self.name!r}: no inputs for the placeholders {sorted(used - inputs)}."
+            )
+        if inputs - used:
+            raise InvalidTask(
+                f"Cannot make task {self.name!r}: no placeholders for the inputs {sorted(inputs - used)}."
+            )
+
+    @property
+    def output_columns(self) -> list[str] | None:
+        """The names of the columns that the output's type declares, or None."""
+        return _declared_columns(self.interface.outputs) or None
+
+    def get_custom(self, settings: SerializationSettings) -> dict[str, Any]:
+        """Return what the template says of the task; passwords are no part of it.
+
+        Raises:
+            InvalidTask: the task is serialised for a cluster, and could not connect there without the password.
+        """
+        custom = {**self.task_config.to_custom(), "query_template": self.query_template, "output": self._output()}
+        if settings is not PythonCustomizedContainerTask.SERIALIZE_SETTINGS:  # those are a local run's
+            self._assert_registrable(custom)
+        return custom
+
+    def _assert_registrable(self, custom: dict[str, Any]) -> None:
+        if self.task_config.holds_password():
+            raise InvalidTask(
+                f"Cannot serialise task {self.name!r}: its uri or connect_args hold a password, which everybody could "
+                "read who sees the task. Store it as a secret, and give secret_connect_args={'password': "
+                "Secret(group=..., key=...)}."
+            )
+        try:
+            json.dumps(custom)
+        except (TypeError, ValueError) as error:
+            raise InvalidTask(
+                f"Cannot serialise task {self.name!r}: connect_args hold what JSON cannot ({error}). Give texts, "
+                "numbers, lists and dicts."
+            ) from None
+
+    def _output(self) -> str | None:
+        """Return the name of an output type that the template's interface does not tell."""
+        kind = self._output_schema_type
+        module, name = getattr(kind, "__module__", "") or "", getattr(kind, "__name__", "")
+        return "polars" if module.startswith("polars") and name == "DataFrame" else None
+
+    def execute(self, **kwargs: Any) -> Any:
+        """Run the task here; unlike the template, the config at hand may hold a password."""
+        config, executor = self.task_config, self.executor
+        return executor.run(self.task_template, kwargs, uri=config.uri, connect_args=config.connect_args or {})
+
+
+class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
+    """Runs a task by what its template says, in a container or here."""
+
+    def execute_from_model(self, tt: TaskTemplate, **kwargs: Any) -> Any:
+        """Run the statement of the template ``tt`` with the inputs ``kwargs``, and return the output."""
+        return self.run(tt, kwargs, uri=tt.custom["uri"], connect_args=_integers(tt.custom["connect_args"] or {}))
+
+    def run(self, tt: TaskTemplate, inputs: Mapping[str, Any], *, uri: str, connect_args: Mapping[str, Any]) -> Any:
+        """Run it with this URI and these arguments, which may hold a password."""
+        from . import execution
+
+        where = _place(tt.custom, uri=uri, connect_args=connect_args)
+        order = execution.Order(
+            task=tt.id.name,
+            template=tt.custom["query_template"],
+            read_only=bool(tt.custom.get("read_only")),
+            dolt_commit_message=_filled_in(tt.custom.get("dolt_commit_message"), inputs),
+            execution=_execution_id(),
+            columns=tuple(_declared_columns(tt.interface.outputs)),
+        )
+        logger.info(f"Task {order.task!r} connects to {where.name}")
+        folder = Path(FlyteContextManager.current_context().file_access.get_random_local_directory())
+        wants_rows = bool(tt.interface.outputs)
+        used = templates.placeholders(order.template)
+        outcome = execution.run(
+            order,
+            where=where,
+            inputs={name: value for name, value in inputs.items() if name in used},
+            file=folder / "00000" if wants_rows else None,
+        )
+        _report(order.task, outcome, wants_rows=wants_rows)
+        return _output(tt, folder) if wants_rows else None
+
+
+def _dialect(uri: str) -> str:
+    from .connections import parsed
+
+    return str(parsed(uri).drivername).partition("+")[0]
+
+
+def _place(custom: Mapping[str, Any], *, uri: str, connect_args: Mapping[str, Any]) -> Place:
+    from . import connections
+
+    timeout_s = custom.get("timeout_s")
+    return connections.place(
+        uri,
+        connect_args=connect_args,
+        secrets={name: _secret(name, where) for name, where in (custom.get("secret_connect_args") or {}).items()},
+        connect_timeout_s=float(custom.get("connect_timeout_s") or 10),
+        timeout_s=None if timeout_s is None else float(timeout_s),
+    )
+
+
+def _secret(name: str, where: Mapping[str, Any]) -> str:
+    variable = where.get("env_var")
+    if variable and variable in os.environ:
+        return os.environ[variable]
+    try:
+        found = current_context().secrets.get(
+            group=where["group"], key=where["key"], group_version=where.get("group_version")
+        )
+    except ValueError:
+        raise SecretMissing(
+            f"Cannot connect: the secret for {name!r} (group {where['group']!r}, key {where['key']!r}) is not there. "
+            "Create it in the cluster's secret store; locally set the environment variable "
+            f"_FSEC_{str(where['group']).upper()}_{str(where['key']).upper()}.",
+            group=where["group"],
+            key=where["key"],
+        ) from None
+    return str(found)
+
+
+def _integers(value: Any) -> Any:
+    """Return the value with whole numbers as int: in a template all numbers have become floats."""
+    if isinstance(value, Mapping):
+        return {key: _integers(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_integers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _filled_in(message: str | None, inputs: Mapping[str, Any]) -> str | None:
+    """Return the commit message with the values of its placeholders, which are plain text there."""
+    return None if message is None else templates.PLACEHOLDER.sub(lambda found: str(inputs[found[1]]), message)
+
+
+def _execution_id() -> str:
+    found = current_context().execution_id
+    return f"ex:{found.project}:{found.domain}:{found.name}" if found is not None else "ex:::"
+
+
+def _declared_columns(outputs: Mapping[str, Any]) -> list[str]:
+    """Return the names of the columns that the type of the output declares; empty for any."""
+    if _RESULTS not in outputs:
+        return []
+    literal = outputs[_RESULTS].type
+    declared = literal.schema or literal.structured_dataset_type
+    return [column.name for column in declared.columns] if declared is not None else []
+
+
+def _report(task: str, outcome: Outcome, *, wants_rows: bool) -> None:
+    if wants_rows:
+        logger.info(f"Task {task!r} read {outcome.rows} rows")
+    elif outcome.rows >= 0:
+        logger.info(f"Task {task!r} affected {outcome.rows} rows")
+    for name, value in outcome.notes.items():
+        logger.info(f"Task {task!r}: {name} is {value}")
+
+
+def _output(tt: TaskTemplate, folder: Path) -> Any:
+    """Return the rows in ``folder`` as what the interface declares; flytekit uploads them from there."""
+    if tt.custom.get("output") == "polars" and tt.interface.outputs[_RESULTS].type.structured_dataset_type is None:
+        import polars
+
+        return polars.read_parquet(folder / "00000")
+    if tt.interface.outputs[_RESULTS].type.schema is not None:
+        return FlyteSchema(local_path=str(folder))
+    return StructuredDataset(uri=str(folder), file_format="parquet")

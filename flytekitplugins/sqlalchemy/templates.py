@@ -1,0 +1,326 @@
+"""Query templates: where in the SQL text the placeholders stand, and the text with bound parameters in their place.
+
+Pure: no connection, no Flyte. A placeholder ``{{ .inputs.x }}`` stands for a value, which never becomes text of the
+query; ``{{ .inputs.x | identifier }}`` stands for the name of a table or column, which is quoted. To tell code from
+quotes and comments the text is read as the server will read it, so the server's ways of quoting are a `Grammar`.
+Everything but the placeholders stays as it was written. `task` checks templates with this, `execution` renders them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .errors import InvalidTask, InvalidValue
+from .values import as_text, is_list
+
+PLACEHOLDER = re.compile(r"\{\{\s*\.inputs\.(\w+)\s*(?:\|\s*(\w+)\s*)?\}\}", re.IGNORECASE)
+_LOOKS_LIKE_ONE = re.compile(r"\{\{\s*\.?\s*inputs?\b[^}]*\}?\}?", re.IGNORECASE)
+_IDENTIFIER = "identifier"
+_MYSQL = ("mysql", "mariadb")
+_MYSQL_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": r"\%", "_": r"\_"}
+_LONGEST_NAME = 64
+_READING = ("select", "with", "values", "table", "show", "describe", "desc", "explain", "pragma", "(")
+_CHANGING = re.compile(r"\b(insert|update|delete|merge|replace)\b")
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """How a server tells code from quotes and comments."""
+
+    is_mysql: bool = False
+    """Whether ``#`` starts a comment, ``--`` only does before white space, and ``/*! */`` is code."""
+    backslash: bool = False
+    """Whether a backslash escapes the next character in a text."""
+    double_quoted_text: bool = False
+    """Whether double quotes hold a text; else a name."""
+    dollar_quotes: bool = False
+    """Whether ``$tag$ ... $tag$`` is a text."""
+    nested_comments: bool = False
+    """Whether comments hold comments."""
+
+
+def grammar(dialect: str, *, sql_mode: str = "", is_dolt: bool = False) -> Grammar:
+    """Return the grammar of a server of SQLAlchemy's ``dialect`` whose session has ``sql_mode`` (MySQL's variable)."""
+    if dialect in _MYSQL:
+        modes = set(sql_mode.upper().split(","))
+        # Dolt takes the mode NO_BACKSLASH_ESCAPES and goes on escaping.
+        backslash = is_dolt or "NO_BACKSLASH_ESCAPES" not in modes
+        return Grammar(is_mysql=True, backslash=backslash, double_quoted_text=not {"ANSI_QUOTES", "ANSI"} & modes)
+    return Grammar(dollar_quotes=dialect == "postgresql", nested_comments=dialect == "postgresql")
+
+
+@dataclass(frozen=True)
+class Value:
+    """A placeholder for the value of an input."""
+
+    name: str
+    quoted: bool = False
+    """Whether it stands alone in quotes, so that a number is meant as its text."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A quoted text with placeholders in it: one value, put together."""
+
+    parts: tuple[str | Value, ...]
+
+
+@dataclass(frozen=True)
+class Name:
+    """A placeholder for a name, which the input holds."""
+
+    name: str
+
+
+Part = str | Value | Text | Name
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A statement for a driver: the text with marks, and the values in their order."""
+
+    sql: str
+    values: list[object] = field(repr=False)
+    names: list[str] = field(default_factory=list)
+    """The name of each value's input."""
+
+
+def placeholders(template: str) -> set[str]:
+    """Return the names of the inputs that ``template`` has placeholders for.
+
+    >>> sorted(placeholders("select {{ .inputs.a }}, {{.inputs.b|identifier}}"))
+    ['a', 'b']
+
+    Raises:
+        InvalidTask: something looks like a placeholder and is none.
+    """
+    for found in _LOOKS_LIKE_ONE.finditer(template):
+        correct = PLACEHOLDER.match(template, found.start())
+        if correct is None or (correct[2] or _IDENTIFIER) != _IDENTIFIER:
+            raise InvalidTask(
+                f"Cannot use the template: {found[0]!r} is no placeholder. Write {{{{ .inputs.name }}}} for a value, "
+                "{{ .inputs.name | identifier }} for the name of a table or column."
+            )
+    return {found[1] for found in PLACEHOLDER.finditer(template)}
+
+
+def parse(template: str, language: Grammar) -> list[Part]:
+    """Return the parts of the template: text as written, and what stands for values and names.
+
+    Raises:
+        InvalidTask: a placeholder stands where no value can be: in a quoted name, an optimizer hint, an open quote.
+    """
+    parts: list[Part] = []
+    for kind, piece in _pieces(template, language):
+        if not PLACEHOLDER.search(piece) or kind == "comment":
+            parts.append(piece)
+        elif kind == "code":
+            parts.extend(_of_code(piece))
+        elif kind == "text" and not _is_prefixed(parts):
+            parts.append(_of_text(piece, language))
+        else:
+            raise _misplaced(piece, kind)
+    return parts
+
+
+def code(template: str, language: Grammar) -> str:
+    """Return the template without comments and without what stands in quotes."""
+    return "".join(piece if kind == "code" else " " for kind, piece in _pieces(template, language))
+
+
+def reads_only(template: str, language: Grammar) -> bool:
+    """Say whether the statement is, by its first word, one that asks and does not change.
+
+    >>> reads_only("/* all */ select 1", Grammar()), reads_only("call dolt_commit('-Am', 'x')", Grammar())
+    (True, False)
+    """
+    first = code(template, language).lstrip().lower()
+    return first.startswith(_READING) and not (first.startswith("with") and _CHANGING.search(first))
+
+
+def render(
+    parts: Sequence[Part], inputs: Mapping[str, object], *, paramstyle: str, quote: Callable[[str], str]
+) -> Rendered:
+    """Return the statement with marks of the driver's ``paramstyle``, and the values.
+
+    A list becomes as many marks as it has elements. ``quote`` quotes a name as the server wants it.
+
+    Raises:
+        InvalidValue: an input cannot be what its placeholder wants.
+    """
+    has_values = any(isinstance(part, (Value, Text)) for part in parts)
+    percent = has_values and paramstyle in ("format", "pyformat")
+    rendered = Rendered("", [])
+    sql: list[str] = []
+
+    def mark(value: object, name: str) -> str:
+        rendered.values.append(value)
+        rendered.names.append(name)
+        return _mark(paramstyle, len(rendered.values))
+
+    for part in parts:
+        if isinstance(part, str):
+            sql.append(part.replace("%", "%%") if percent else part)
+        elif isinstance(part, Name):
+            name = quote(checked_name(part.name, inputs[part.name]))
+            sql.append(name.replace("%", "%%") if percent else name)
+        elif isinstance(part, Text):
+            sql.append(mark(_joined(part, inputs), next(p.name for p in part.parts if isinstance(p, Value))))
+        else:
+            sql.append(_marks(part, inputs[part.name], "".join(sql), mark))
+    return Rendered("".join(sql), rendered.values, rendered.names)
+
+
+def checked_name(name: str, value: object) -> str:
+    """Return the value of input ``name`` if a table or column may be called that.
+
+    >>> checked_name("table", "users")
+    'users'
+
+    Raises:
+        InvalidValue: it is no text, empty, longer than 64 characters, or holds a control character.
+    """
+    if not isinstance(value, str):
+        raise InvalidValue(f"Input {name!r} is to name a table or column, and is a {type(value).__name__}.", name=name)
+    if not value or len(value) > _LONGEST_NAME or value != value.strip() or not value.isprintable():
+        raise InvalidValue(
+            f"Input {name!r} is to name a table or column: 1 to {_LONGEST_NAME} printable characters without spaces "
+            "around them. For the name of a table in another database use two placeholders with a dot between them.",
+            name=name,
+        )
+    return value
+
+
+def _marks(part: Value, value: object, before: str, mark: Callable[[object, str], str]) -> str:
+    def one(element: object) -> str:
+        number = part.quoted and isinstance(element, (int, float)) and not isinstance(element, bool)
+        return mark(as_text(part.name, element) if number else element, part.name)
+
+    if not is_list(value):
+        return one(value)
+    listed = ", ".join(one(element) for element in value)
+    opened = before.rstrip()[-1:]
+    if not listed:
+        if opened == ",":
+            raise InvalidValue(
+                f"Input {part.name!r} is an empty list, which cannot stand beside other values: IN needs it alone.",
+                name=part.name,
+            )
+        listed = "select null from (select 1 as one) as nothing where 1 = 0"
+    return listed if opened in ("(", ",") else f"({listed})"
+
+
+def _mark(paramstyle: str, number: int) -> str:
+    return {
+        "format": "%s",
+        "pyformat": f"%(p{number})s",
+        "qmark": "?",
+        "named": f":p{number}",
+        "numeric": f":{number}",
+        "numeric_dollar": f"${number}",
+    }[paramstyle]
+
+
+def _joined(text: Text, inputs: Mapping[str, object]) -> str | None:
+    """Return the text put together, or None if one of its values is None, as concatenating in SQL does."""
+    parts = [part if isinstance(part, str) else as_text(part.name, inputs[part.name]) for part in text.parts]
+    return None if None in parts else "".join(part for part in parts if part is not None)
+
+
+def _pieces(sql: str, language: Grammar) -> Iterator[tuple[str, str]]:
+    """Give the text in pieces, each with its kind: code, text, name, comment, hint."""
+    openers = re.compile(
+        r"'|\"|`|/\*"
+        + (r"|--(?=[\s\x00-\x1f]|\Z)|\#" if language.is_mysql else "|--")
+        + (r"|(?<![\w$])\$(?:[A-Za-z_]\w*)?\$" if language.dollar_quotes else "")
+    )
+    place = 0
+    while (found := openers.search(sql, place)) is not None:
+        yield "code", sql[place : found.start()]
+        kind, end = _end(sql, found, language)
+        yield kind, sql[found.start() : end]
+        place = end
+    yield "code", sql[place:]
+
+
+def _end(sql: str, opener: re.Match[str], language: Grammar) -> tuple[str, int]:
+    """Return what was opened and where it ends; what is not closed ends with the text, and is "open"."""
+    start, opened = opener.start(), opener[0]
+    if opened == "/*":
+        kind = "hint" if sql[start + 2 : start + 3] in ("!", "+") or sql.startswith("/*M!", start) else "comment"
+        return kind, _end_of_comment(sql, start, nested=language.nested_comments)
+    if opened in ("--", "#"):
+        line = sql.find("\n", start)
+        return "comment", len(sql) if line < 0 else line
+    if opened.startswith("$"):
+        close = sql.find(opened, opener.end())
+        return ("dollar-quoted text", close + len(opened)) if close >= 0 else ("open", len(sql))
+    is_text = opened == "'" or (opened == '"' and language.double_quoted_text)
+    backslash = r"|\\." if is_text and _escapes(sql, start, language) else ""
+    plain = rf"[^{opened}\\]" if backslash else f"[^{opened}]"
+    whole = re.compile(f"{opened}(?:{plain}|{opened}{opened}{backslash})*{opened}", re.DOTALL).match(sql, start)
+    if whole is None:
+        return "open", len(sql)
+    return "text" if is_text else "name", whole.end()
+
+
+def _escapes(sql: str, start: int, language: Grammar) -> bool:
+    # PostgreSQL's E'...' is the one text there in which a backslash escapes.
+    return language.backslash or (language.dollar_quotes and re.search(r"(?<!\w)[eE]\Z", sql[:start]) is not None)
+
+
+def _end_of_comment(sql: str, start: int, *, nested: bool) -> int:
+    depth, place = 1, start + 2
+    while depth:
+        found = re.compile(r"\*/|/\*" if nested else r"\*/").search(sql, place)
+        if found is None:
+            return len(sql)
+        depth += -1 if found[0] == "*/" else 1
+        place = found.end()
+    return place
+
+
+def _is_prefixed(parts: Sequence[Part]) -> bool:
+    """Say whether the last part ends with the E of PostgreSQL's E'...', which no parameter may follow."""
+    return bool(parts) and isinstance(parts[-1], str) and re.search(r"(?<!\w)[eE]\Z", parts[-1]) is not None
+
+
+def _of_code(piece: str) -> Iterator[Part]:
+    place = 0
+    for found in PLACEHOLDER.finditer(piece):
+        yield piece[place : found.start()]
+        yield Name(found[1]) if found[2] else Value(found[1])
+        place = found.end()
+    yield piece[place:]
+
+
+def _of_text(piece: str, language: Grammar) -> Part:
+    parts = [part for part in _of_code(piece[1:-1]) if part != ""]
+    for part in parts:
+        if isinstance(part, Name):
+            raise _misplaced(piece, "text")
+    if len(parts) == 1 and isinstance(parts[0], Value):
+        return Value(parts[0].name, quoted=True)
+    plain = [part if isinstance(part, Value) else _unescaped(str(part), piece[0], language) for part in parts]
+    return Text(tuple(plain))
+
+
+def _unescaped(text: str, quote: str, language: Grammar) -> str:
+    """Return the characters that a quoted text means."""
+    if not language.backslash:
+        return text.replace(quote * 2, quote)
+    pattern = re.compile(rf"\\(.)|{quote}{quote}", re.DOTALL)
+    return pattern.sub(lambda m: quote if m[1] is None else _MYSQL_ESCAPES.get(m[1], m[1]), text)
+
+
+def _misplaced(piece: str, kind: str) -> InvalidTask:
+    where = {
+        "name": "a quoted name; write it without the quotes, as {{ .inputs.x | identifier }}",
+        "text": "a quoted text; a name stands without quotes, a text with E'...' cannot hold a placeholder",
+        "hint": "a comment that the server executes",
+        "open": "a quote that is never closed",
+    }.get(kind, f"a {kind}")
+    found = PLACEHOLDER.search(piece)
+    return InvalidTask(f"Cannot put a value in place of {found[0] if found else piece!r}: it stands in {where}.")

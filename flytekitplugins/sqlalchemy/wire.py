@@ -1,0 +1,197 @@
+"""The rows of a MySQL server as Arrow columns, taken straight from the connection's stream in large pieces.
+
+PyMySQL sends the statement and reads the description of its columns; from there on this module reads, and finds the
+values of all rows of a piece at once with array arithmetic, so that no Python object is made per value. Every value
+stays what the server printed; what it means is said in `columns`. Nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pymysql import err
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pymysql.connections import Connection
+
+    Bytes = NDArray[np.uint8]
+    Places = NDArray[np.int64]
+
+PIECE_BYTES = 1 << 20
+"""How much is asked of the stream at once."""
+_LONGEST_PACKET = 0xFFFFFF  # a row of this length goes on in the next packet
+_NULL, _TWO, _THREE, _EIGHT, _ERROR, _END = 0xFB, 0xFC, 0xFD, 0xFE, 0xFF, 0xFE
+_LOST = 2013
+_MORE_RESULTS = 8  # a bit of the status in the packet that ends a result
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a result, as the server describes it."""
+
+    name: str
+    type_code: int
+    """The protocol's number of the type."""
+    length: int
+    scale: int
+    flags: int
+    charset: int
+
+
+@dataclass
+class Rows:
+    """Some rows, not yet taken apart: the bytes, and where in them each row begins and ends."""
+
+    data: Bytes
+    starts: Places
+    ends: Places
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def columns(connection: Connection[Any]) -> list[Column]:
+    """Return the columns of the result that is waiting on the connection; none for a statement without rows."""
+    result = connection._result  # type: ignore[attr-defined]  # its length and charset are not in the public description
+    if result is None or not result.description:
+        return []
+    return [Column(f.name, f.type_code, f.length, f.scale, f.flags, f.charsetnr) for f in result.fields]
+
+
+def pieces(connection: Connection[Any], *, count: int) -> Iterator[list[pa.Array]]:
+    """Give the rows of the waiting result piece by piece, each as ``count`` arrays of raw bytes, one for a column.
+
+    A piece is about a megabyte of rows, or one row where that is longer. Whoever stops before the last piece finds the
+    connection closed, because the rest of the rows is still on its way.
+
+    Raises:
+        pymysql.err.Error: what the server says in the middle of the rows, or that it went away.
+    """
+    done = False
+    try:
+        for rows in _all_rows(connection):
+            yield _taken_apart(rows, count)
+        done = True
+    finally:
+        result = connection._result  # type: ignore[attr-defined]
+        result.unbuffered_active, result.connection = False, None
+        if not done:
+            connection._force_close()  # type: ignore[attr-defined]
+
+
+def whole(connection: Connection[Any]) -> list[pa.Array]:
+    """Return the rows of a result that PyMySQL read itself, with ``decoders`` empty, as arrays of raw bytes."""
+    result = connection._result  # type: ignore[attr-defined]
+    rows = result.rows or ()
+    values = zip(*rows, strict=True) if rows else ([] for _ in result.fields)
+    return [pa.array(list(column), pa.large_binary()) for column in values]
+
+
+def _all_rows(connection: Connection[Any]) -> Iterator[Rows]:
+    stream = connection._rfile  # type: ignore[attr-defined]
+    rest, ended = b"", False
+    while not ended:
+        more = _read(stream)
+        buffer = rest + more if rest else more
+        rows, used, ended = _packets(buffer)
+        if len(rows):
+            yield rows
+        rest = buffer[used:]
+        if not ended and rest[:3] == b"\xff\xff\xff":
+            row, rest = _long_row(stream, rest)
+            yield row
+            rows, used, ended = _packets(rest)
+            if len(rows):
+                yield rows
+            rest = rest[used:]
+    if rest[4] == _END and len(rest) >= 9 and rest[7] & _MORE_RESULTS:
+        raise err.NotSupportedError("the statement gives more than one result")
+
+
+def _read(stream: Any) -> bytes:
+    """Return the next bytes of the stream, waiting as long as the connection's own timeout says."""
+    try:
+        found: bytes = stream.read1(PIECE_BYTES)
+    except OSError as error:
+        raise err.OperationalError(_LOST, f"Lost connection to MySQL server during query ({error})") from error
+    if not found:
+        raise err.OperationalError(_LOST, "Lost connection to MySQL server during query")
+    return found
+
+
+def _packets(buffer: bytes) -> tuple[Rows, int, bool]:
+    """Return the whole rows in ``buffer``, how many bytes were used up, and whether the result ends there."""
+    starts: list[int] = []
+    note = starts.append
+    place, size, last, ended = 0, len(buffer), 0, False
+    while place + 5 <= size:
+        length = buffer[place] | buffer[place + 1] << 8 | buffer[place + 2] << 16
+        after = place + 4 + length
+        if after > size or length == _LONGEST_PACKET:
+            break
+        first = buffer[place + 4]
+        if first == _ERROR:
+            err.raise_mysql_exception(buffer[place + 4 : after])
+        if first == _END and length < 9:
+            ended = True
+            break
+        note(place)
+        place = last = after
+    begins = np.array(starts, np.int64)
+    ends = np.append(begins[1:], last) if starts else begins
+    return Rows(np.frombuffer(buffer, np.uint8), begins + 4, ends), place, ended
+
+
+def _long_row(stream: Any, rest: bytes) -> tuple[Rows, bytes]:
+    """Return a row that is longer than one packet, and what was read after it."""
+    row = bytearray()
+    while True:
+        while len(rest) < 4 or len(rest) < 4 + int.from_bytes(rest[:3], "little"):
+            rest += _read(stream)
+        length = int.from_bytes(rest[:3], "little")
+        row += rest[4 : 4 + length]
+        rest = rest[4 + length :]
+        if length < _LONGEST_PACKET:
+            break
+    data = np.frombuffer(bytes(row), np.uint8)
+    return Rows(data, np.array([0], np.int64), np.array([len(data)], np.int64)), rest
+
+
+def _taken_apart(rows: Rows, count: int) -> list[pa.Array]:
+    arrays, place = [], rows.starts
+    for _ in range(count):
+        begin, length, valid = _values(rows.data, place)
+        arrays.append(_array(rows.data, begin, length, valid))
+        place = begin + length
+    if not np.array_equal(place, rows.ends):
+        raise err.InternalError("Malformed row packet")
+    return arrays
+
+
+def _values(data: Bytes, place: Places) -> tuple[Places, Places, NDArray[np.bool_]]:
+    """Return where the value at each place begins, how long it is, and whether there is one."""
+    first = data[place]
+    begin, length, valid = place + 1, first.astype(np.int64), first != _NULL
+    length[~valid] = 0
+    for mark, size in ((_TWO, 2), (_THREE, 3), (_EIGHT, 8)):
+        chosen = np.flatnonzero(first == mark)
+        if len(chosen):
+            digits = data[begin[chosen][:, None] + np.arange(size)].astype(np.int64)
+            length[chosen] = (digits << (8 * np.arange(size))).sum(axis=1)
+            begin[chosen] += size
+    return begin, length, valid
+
+
+def _array(data: Bytes, begin: Places, length: Places, valid: NDArray[np.bool_]) -> pa.Array:
+    offsets = np.zeros(len(length) + 1, np.int64)
+    np.cumsum(length, out=offsets[1:])
+    # The place of each byte: a run of ones, which jumps at the begin of each value.
+    picked = data[np.repeat(begin - offsets[:-1], length) + np.arange(offsets[-1])]
+    bitmap = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(picked)]
+    return pa.Array.from_buffers(pa.large_binary(), len(length), buffers)
