@@ -30,7 +30,7 @@ setup(
         "flytekit>=1.16,<2",  # the tasks; 2 is another package with another type system
         "pandas>=2.0.3",  # 2.0 is the first with datetimes that are not in nanoseconds; 2.0.0 lacks structs of Arrow
         "pyarrow>=16",  # 16 is the first that tells string views from strings
-        "pymysql>=1.2,<2",  # statements and writes; 1.2 quotes bytes and decimals rightly in every mode of a server
+        "pymysql>=1.2.4,<2",  # statements and writes; 1.2.0 quotes negative durations and bytes wrongly
         "sqlalchemy>=2",  # SQLAlchemyTask
         "connectorx>=0.4.6",  # reads as Arrow; earlier ones do not know ssl-mode, without which it offers no batches
         "doltcli>=0.1.18",  # runs `dolt`, and the set_dolt_path that users know
