@@ -12,7 +12,10 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    NewBranch
    MergeBranch
    SerialBranch
+   Remote
+   Secret
    Commit
+   secret_requests
    write
    read
    pin
@@ -41,9 +44,23 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from . import execution, structured
+from .credentials import read as _read_secret
+from .credentials import secret_requests
 from .errors import DoltError
 from .moments import Ago
-from .schema import LAST_CONSUMED, Branch, Changes, Commit, DoltConfig, DoltTable, MergeBranch, NewBranch, SerialBranch
+from .schema import (
+    LAST_CONSUMED,
+    Branch,
+    Changes,
+    Commit,
+    DoltConfig,
+    DoltTable,
+    MergeBranch,
+    NewBranch,
+    Remote,
+    Secret,
+    SerialBranch,
+)
 from .structured import dolt_frame
 from .transformer import register, to_be_tried_again
 from .uri import dolt_uri
@@ -82,6 +99,8 @@ __all__ = [
     "DoltTests",
     "MergeBranch",
     "NewBranch",
+    "Remote",
+    "Secret",
     "SerialBranch",
     "TableDiff",
     "create_repository",
@@ -96,6 +115,7 @@ __all__ = [
     "read",
     "restore",
     "run_branches",
+    "secret_requests",
     "tag",
     "tags",
     "versions",
@@ -179,6 +199,7 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
+Secret.read = staticmethod(_read_secret)
 DoltTable.fetch = staticmethod(_fetch)
 DoltTable.scan = staticmethod(_scan)
 DoltTable.reader = staticmethod(_reader)

@@ -268,16 +268,22 @@ def _not_dolt(path: Path, problem: str) -> BinaryUnsupported:
     )
 
 
-def run(args: Sequence[str], *, cwd: Path | None = None, timeout_s: float = 60) -> str:
+def run(
+    args: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    timeout_s: float = 60,
+    env: Mapping[str, str] | None = None,
+) -> str:
     """Run `dolt` with ``args`` in ``cwd`` and return what it wrote to standard output.
 
-    It sees the user's own environment and Dolt configuration, and no standard input.
+    It sees the user's own environment and Dolt configuration, with what ``env`` changes in it, and no standard input.
 
     Raises:
         BinaryNotFound, BinaryUnsupported: as `find`.
         CommandFailed: it could not be started, failed, or took longer than ``timeout_s`` seconds and was stopped.
     """
-    return _run([str(find()), *args], cwd=cwd, env=os.environ, timeout_s=timeout_s)
+    return _run([str(find()), *args], cwd=cwd, env={**os.environ, **(env or {})}, timeout_s=timeout_s)
 
 
 def _run(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], timeout_s: float) -> str:

@@ -32,6 +32,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── QueryRefused          a query is not one that only reads            (also ValueError)
     ├── ServerFailed          the server could not start, or said no        (also RuntimeError)
     ├── AccessDenied          a server or remote does not let this user in  (also PermissionError)
+    ├── SecretNotFound        Flyte has no secret of that name here         (also LookupError)
     ├── UntrustedServer       no verified TLS connection with the server    (also ConnectionError)
     ├── ConnectionLost        the server went away, nothing was published   (also ConnectionError)
     ├── OutcomeUnknown        the server went away while publishing         (also ConnectionError)
@@ -70,6 +71,7 @@ __all__ = [
     "RepositoryReadOnly",
     "RevisionNotFound",
     "SchemaMismatch",
+    "SecretNotFound",
     "ServerFailed",
     "ShallowClone",
     "TableNotFound",
@@ -201,6 +203,10 @@ class AccessDenied(DoltError, PermissionError):
     """A server or remote does not know this user, the password is wrong, or the user lacks a right."""
 
 
+class SecretNotFound(DoltError, LookupError):
+    """Flyte has no secret of that name here: none is there, or the task did not ask. Facts: ``group``, ``key``."""
+
+
 class UntrustedServer(DoltError, ConnectionError):
     """The server's certificate is expired, for another host or of an unknown authority, or it offers no TLS."""
 
@@ -247,7 +253,12 @@ class _Fault:
 # What Dolt 1.83 says, in the order in which it is tried. Nearly everything is code 1105 with only a text, so the texts
 # are matched here and nowhere else; tests/test_errors.py provokes each row on the real server.
 _FAULTS = (
-    _Fault(1045, r"access denied", AccessDenied, "Check the user's name and the secret with its password."),
+    _Fault(
+        None,
+        r"access denied|unauthenticated|permission_?denied",
+        AccessDenied,
+        "Check the user's name and the secret with its password.",
+    ),
     _Fault(None, r"command denied to user", AccessDenied, "Ask for that right, or use another user."),
     _Fault(
         None,
@@ -290,6 +301,20 @@ _FAULTS = (
         r"cannot fast forward from",
         HeadMoved,
         "Another writer was faster.",
+    ),
+    _Fault(None, r"\[(remote )?rejected\]", HeadMoved, "Another writer was faster."),
+    _Fault(
+        None,
+        r"contains no dolt data",
+        RepositoryNotFound,
+        "Check the URL, or push a repository there with `dolt push`.",
+    ),
+    _Fault(None, r"x509: |tls: ", UntrustedServer, "Mend the certificate, or let this machine trust it."),
+    _Fault(
+        None,
+        r"no such host|connection refused|connection reset|i/o timeout|code = unavailable|error reading from server",
+        ConnectionLost,
+        "Check the URL and the network, and try again.",
     ),
     _Fault(1213, r"serialization failure", HeadMoved, "Another writer was faster."),
     _Fault(

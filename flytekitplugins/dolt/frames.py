@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from . import arrow, diffs, history, merging, repository, revisions, tables, trailers
+from . import arrow, diffs, history, merging, remotes, repository, revisions, tables, trailers
 from .engine import connect
 from .errors import InvalidConfig
 from .schema import Changes, Commit, DoltConfig, DoltTable, MergeBranch
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from .engine import Connection
     from .places import Place
-    from .schema import Commit
+    from .repository import Written
+    from .schema import Branch, Commit
 
 SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 """First line of a commit made outside Flyte, unless the caller gives a message."""
@@ -115,7 +116,6 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
             "config without it, or restore(config, as_of) to put the past back."
         )
     name, options, tag = config.tablename, _write_options(config), config.tag
-    place = repository.locate(config.db_path)
     # Once for all attempts: a reader gives its rows only once, and a lazy frame is not computed again.
     streamed = arrow.table_of(frame)
     rows = frame if streamed is None else streamed
@@ -127,15 +127,29 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
 
     how: Any = {"table": name, "message": message, "work": work, "key": key}
     how["lock_timeout_s"] = config.options().get("lock_timeout_s", repository.LOCK_TIMEOUT_S)
-    policy = config.branch_conf
-    if isinstance(policy, MergeBranch):
-        written = merging.write(place, policy, **how)
+
+    def put(place: Place, policy: Branch | None) -> Written:
+        if isinstance(policy, MergeBranch):
+            return merging.write(place, policy, **how)
+        return repository.write(place, policy=policy, **how)
+
+    origin = remotes.origin_of(config)
+    if origin is None:
+        written = put(remotes.locate(config), config.branch_conf)
     else:
-        written = repository.write(place, policy=policy, **how)
+        written = remotes.publish(origin, config.branch_conf, put, lock_timeout_s=how["lock_timeout_s"])
     table.written(written.commit)
     if tag is not None:
         history.tag(tag, table)
     return table
+
+
+def _place_at(config: DoltConfig, commit: Commit) -> Place:
+    origin = remotes.origin_of(config)
+    if origin is None:
+        return remotes.locate(config)
+    history_needed = config.sql is not None or config.changes is not None
+    return remotes.holding(origin, commit, history=history_needed)
 
 
 def _write_options(config: DoltConfig) -> tables.WriteOptions:
@@ -161,9 +175,11 @@ def resolve(table: DoltTable) -> DoltTable:
     """
     if table.commit is not None:
         return table
-    config = table.config
+    config, origin = table.config, remotes.origin_of(table.config)
     config.check()
-    place = repository.locate(config.db_path)
+    if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
+        return table.at(remotes.resolve(origin, config.branch_conf, history=False))
+    place = remotes.place_of(config)
     with connect(place) as connection:
         commit = revisions.of_config(connection, config)
         if config.changes is not None:
@@ -290,7 +306,7 @@ def _at(table: DoltTable) -> Iterator[Connection]:
     table.config.check()
     if table.commit is None:
         raise InvalidConfig(f"Cannot fetch {table!r}: it is not resolved to a commit. Use read(config).")
-    with repository.at(repository.locate(table.config.db_path), table.commit) as connection:
+    with repository.at(_place_at(table.config, table.commit), table.commit) as connection:
         yield connection
 
 
@@ -307,7 +323,7 @@ def is_changed(table: DoltTable) -> bool:
     options = _write_options(table.config)
     rows = frame if streamed is None else streamed
     return repository.differs(
-        repository.locate(table.config.db_path),
+        _place_at(table.config, table.commit),
         table.commit,
         work=lambda connection: tables.write(connection, name, rows, options),
     )

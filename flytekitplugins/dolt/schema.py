@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from mashumaro.types import SerializableType
 
-from . import moments, parameters
+from . import moments, parameters, places
 from .errors import InvalidConfig, InvalidName
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ __all__ = [
     "DoltTable",
     "MergeBranch",
     "NewBranch",
+    "Remote",
+    "Secret",
     "SerialBranch",
 ]
 
@@ -295,6 +297,120 @@ class Changes(_Portable):
         return found
 
 
+class _SecretValue(_Portable):
+    """How a secret's value is found. Not a hint of the dataclass: flytekit visits each of those by name."""
+
+    if TYPE_CHECKING:
+        read: ClassVar[Callable[[Secret], str]]  # plugged in by the package
+
+
+@dataclass(frozen=True)
+class Secret(_SecretValue):
+    """A password by the name under which Flyte keeps it; the value itself is in no config, literal or message.
+
+    The task has to ask for it: ``@task(secret_requests=secret_requests(config))``.
+
+    >>> Secret("dolt", "password").to_dict()
+    {'group': 'dolt', 'key': 'password'}
+    """
+
+    group: str | None = None
+    """Name of the secret (on Kubernetes, of the Secret object)."""
+
+    key: str | None = None
+    """Which entry of it."""
+
+    version: str | None = None
+    """Version of the group, where the cluster has them."""
+
+    def __post_init__(self) -> None:
+        given = [part for part in (self.group, self.key, self.version) if part is not None]
+        if not (self.group or self.key) or not all(isinstance(part, str) and part for part in given):
+            raise InvalidConfig(f"Cannot use {self!r}: a secret has a group, a key or both, as texts.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are set."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the reference that ``d`` describes.
+
+        Raises:
+            InvalidConfig: an entry is unknown or missing.
+        """
+        found: _V = _from_fields(cls, d)
+        return found
+
+    @classmethod
+    def of(cls, given: Any) -> Secret:
+        """Return ``given``, which may be flytekit's own ``Secret``, as one of this class.
+
+        Raises:
+            InvalidConfig: it names no secret.
+        """
+        if isinstance(given, Secret):
+            return given
+        if not hasattr(given, "group") or not hasattr(given, "key"):
+            raise InvalidConfig(f"Cannot use a {type(given).__name__} as a secret: give Secret(group, key).")
+        return Secret(given.group, given.key, getattr(given, "group_version", None))
+
+
+@dataclass(frozen=True)
+class Remote(_Portable):
+    """Another repository, from which tasks clone and to which they push what they write.
+
+    >>> Remote("https://doltremoteapi.dolthub.com/me/rabbits", user="me").to_dict()
+    {'url': 'https://doltremoteapi.dolthub.com/me/rabbits', 'user': 'me'}
+    """
+
+    url: str
+    """Where it is, as ``dolt clone`` takes it: ``https://…``, ``file:///…``, ``aws://…``, ``gs://…``, ``az://…``."""
+
+    branch: str | None = field(default=None, kw_only=True)
+    """The branch that is meant where no branch is named; None (the default) is the one that ``dolt clone`` chooses."""
+
+    user: str | None = field(default=None, kw_only=True)
+    """Who logs in at a ``dolt sql-server``'s own endpoint; None (the default) is nobody, or Dolt's own credentials."""
+
+    secret: Secret | None = field(default=None, kw_only=True)
+    """Where the password of `user` is."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.url, str) or not self.url or self.url.startswith("-"):
+            raise InvalidConfig(f"Cannot use {self.url!r} as the URL of a remote: give one that `dolt clone` takes.")
+        if places.has_password(self.url):
+            raise InvalidConfig(
+                f"Cannot use {places.without_password(self.url)!r} as a remote: it has a password in it, which would "
+                "be stored and shown. Give Remote(url, user=..., secret=Secret(group, key))."
+            )
+        if self.branch is not None:
+            check_branch_name(self.branch)
+        if self.secret is not None:
+            object.__setattr__(self, "secret", Secret.of(self.secret))
+            if not self.user:
+                raise InvalidConfig(f"Cannot use {self!r}: a secret is the password of a user. Give user=..., too.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are set."""
+        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None} | (
+            {"secret": self.secret.to_dict()} if self.secret is not None else {}
+        )
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the remote that ``d`` describes.
+
+        Raises:
+            InvalidConfig: an entry is unknown or missing.
+        """
+        given = dict(d)
+        if isinstance(given.get("secret"), Mapping):
+            given["secret"] = Secret.from_dict(given["secret"])
+        found: _V = _from_fields(cls, given)
+        return found
+
+
 @dataclass
 class DoltConfig(_Portable):
     """Which repository, which table or query, on which branch.
@@ -307,7 +423,8 @@ class DoltConfig(_Portable):
     """
 
     db_path: str
-    """Folder of the Dolt repository (the one that holds ``.dolt``)."""
+    """Folder of the Dolt repository (the one that holds ``.dolt``), or the URL of a database of a running Dolt server,
+    ``mysql+pymysql://user@host:3306/database``. With `remote_conf` it is only the name by which the clone goes."""
 
     tablename: str | None = None
     """Table to write or to read whole."""
@@ -324,8 +441,8 @@ class DoltConfig(_Portable):
     meta_conf: Any = None
     """Not offered yet: anything but None is refused when the config is used."""
 
-    remote_conf: Any = None
-    """Not offered yet: anything but None is refused when the config is used."""
+    remote_conf: Remote | None = None
+    """The repository that is cloned and pushed to; None (the default) is the one at `db_path` itself."""
 
     primary_key: list[str] | None = field(default=None, kw_only=True)
     """Columns that make the key of a table created by this config; None (the default) makes a table without a key."""
@@ -367,8 +484,21 @@ class DoltConfig(_Portable):
     params: dict[str, Any] | None = field(default=None, kw_only=True)
     """Values for each ``:name`` in `sql`: text, numbers, bytes, dates and times, None, or a list of them for ``IN``."""
 
+    secret: Secret | None = field(default=None, kw_only=True)
+    """Where the password of a server's user is; None (the default) is a user without one."""
+
+    read_from: list[str] | None = field(default=None, kw_only=True)
+    """URLs of replicas of a server, which serve reads at a known commit; a user, database and options that they lack
+    are those of `db_path`."""
+
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)
+
+    def __repr__(self) -> str:
+        shown = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if isinstance(self.db_path, str):
+            shown["db_path"] = places.without_password(self.db_path)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def check(self) -> None:
         """Raise unless the fields make sense together.
@@ -386,9 +516,9 @@ class DoltConfig(_Portable):
             )
         if self.tablename is not None:
             check_table_name(self.tablename)
-        for name in ("meta_conf", "remote_conf"):
-            if getattr(self, name) is not None:
-                raise InvalidConfig(f"Cannot use {self!r}: {name} is not offered by this version. Leave it out.")
+        if self.meta_conf is not None:
+            raise InvalidConfig(f"Cannot use {self!r}: meta_conf is not offered by this version. Leave it out.")
+        self._check_place()
         if self.branch_conf is not None and not isinstance(self.branch_conf, Branch):
             raise InvalidConfig(
                 f"Cannot use {self!r}: branch_conf is a {type(self.branch_conf).__name__}, "
@@ -432,6 +562,25 @@ class DoltConfig(_Portable):
                     "list of them."
                 ) from error
 
+    def _check_place(self) -> None:
+        if self.remote_conf is not None and not isinstance(self.remote_conf, Remote):
+            raise InvalidConfig(
+                f"Cannot use {self!r}: remote_conf is a {type(self.remote_conf).__name__}, and must be Remote(url)."
+            )
+        is_server = places.is_url(self.db_path)
+        if is_server and self.remote_conf is not None:
+            raise InvalidConfig(f"Cannot use {self!r}: db_path is a server and remote_conf a remote. Keep one of them.")
+        if is_server:
+            places.server(str(self.db_path), read_from=self.read_from or ())
+            if self.secret is not None:
+                Secret.of(self.secret)
+        for name in ("secret", "read_from"):
+            if getattr(self, name) is not None and not is_server:
+                hint = " A remote's goes into it: Remote(url, user=..., secret=...)." if name == "secret" else ""
+                raise InvalidConfig(
+                    f"Cannot use {self!r}: {name} is for a server, and db_path is no URL. Leave it out.{hint}"
+                )
+
     def options(self) -> dict[str, Any]:
         """Return the options that are set, be it as fields or in `io_args`, with names as lists.
 
@@ -458,6 +607,12 @@ class DoltConfig(_Portable):
         """Return the fields that are set as plain values, ready for JSON."""
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         given["db_path"] = os.fspath(self.db_path)
+        if places.has_password(given["db_path"]):
+            places.server(given["db_path"])  # raises, so that the password gets into no literal
+        if isinstance(self.remote_conf, Remote):
+            given["remote_conf"] = self.remote_conf.to_dict()
+        if self.secret is not None:
+            given["secret"] = Secret.of(self.secret).to_dict()
         if isinstance(self.branch_conf, Branch):
             given["branch_conf"] = self.branch_conf.to_dict()
         if isinstance(self.changes, Changes):
@@ -482,6 +637,9 @@ class DoltConfig(_Portable):
             given["changes"] = Changes.from_dict(given["changes"])
         if isinstance(given.get("params"), Mapping):
             given["params"] = _params_from(given["params"])
+        for name, kind in (("remote_conf", Remote), ("secret", Secret)):
+            if isinstance(given.get(name), Mapping):
+                given[name] = kind.from_dict(given[name])
         found: _V = _from_fields(cls, given)
         return found
 

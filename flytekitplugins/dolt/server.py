@@ -88,6 +88,7 @@ class _Use:
         self.repository = repository
         self.lock = threading.RLock()
         self.address: Address | None = None
+        self.environment: dict[str, str] = {}
         self.on_release: list[Callable[[], None]] = []
         self._held: int | None = None
         self._identity: tuple[int, int] | None = None
@@ -189,6 +190,11 @@ def is_private(folder: Path) -> bool:
 def on_release(repository: Path, close: Callable[[], None]) -> None:
     """Call ``close`` once, just before this process lets go of the server of ``repository``."""
     _use_of(repository).on_release.append(close)
+
+
+def prepare(repository: Path, environment: dict[str, str]) -> None:
+    """Give a server that is started for ``repository`` these environment variables: where credentials are, say."""
+    _use_of(repository).environment = environment
 
 
 def release(repository: Path) -> None:
@@ -321,7 +327,8 @@ def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subproces
     process = subprocess.Popen(  # noqa: S603  # our own script, arguments are paths
         [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
         env=kept
-        | {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "DOLT_DISABLE_EVENT_FLUSH": "1", "TMPDIR": str(folder)},
+        | {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "DOLT_DISABLE_EVENT_FLUSH": "1", "TMPDIR": str(folder)}
+        | _use_of(repository).environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
