@@ -44,10 +44,12 @@ def test_it_costs_little_beyond_flytekit() -> None:
         [
             f"flytekitplugins.dolt.{name}"
             for name in (
+                "credentials",
                 "errors",
                 "execution",
                 "moments",
                 "parameters",
+                "places",
                 "schema",
                 "structured",
                 "trailers",

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import Branch, DoltConfig, DoltTable, NewBranch, SerialBranch, errors
+from flytekitplugins.dolt import Branch, DoltConfig, DoltTable, NewBranch, Remote, Secret, SerialBranch, errors
 from flytekitplugins.dolt.schema import Commit, check_branch_name, check_table_name
 
 POLICIES = [NewBranch("run/1"), NewBranch("run/1", base="dev"), SerialBranch(), SerialBranch("main")]
@@ -67,7 +67,19 @@ def test_a_config_is_checked_when_it_is_used_not_when_it_is_built() -> None:
         ({"tablename": "t", "sql": "select 1"}, errors.InvalidConfig, "and both are given"),
         ({"db_path": "", "tablename": "t"}, errors.InvalidConfig, "db_path must be the path"),
         ({"tablename": "t", "meta_conf": object()}, errors.InvalidConfig, "meta_conf is not offered"),
-        ({"tablename": "t", "remote_conf": object()}, errors.InvalidConfig, "remote_conf is not offered"),
+        (
+            {"tablename": "t", "remote_conf": object()},
+            errors.InvalidConfig,
+            "and must be Remote",
+        ),
+        ({"tablename": "t", "secret": Secret("g", "k")}, errors.InvalidConfig, "secret is for a server"),
+        ({"tablename": "t", "read_from": ["x"]}, errors.InvalidConfig, "read_from is for a server"),
+        ({"db_path": "ftp://h/x", "tablename": "t"}, errors.InvalidConfig, "'ftp' is no way to a server"),
+        (
+            {"db_path": "mysql://u@h/x", "tablename": "t", "remote_conf": Remote("file:///x")},
+            errors.InvalidConfig,
+            "Keep one of them",
+        ),
         ({"tablename": "t", "branch_conf": "main"}, errors.InvalidConfig, "branch_conf is a str, and must be"),
         ({"tablename": "t", "io_args": {"pk": 1}}, errors.InvalidConfig, "io_args has 'pk'"),
         ({"tablename": "t", "primary_key": []}, errors.InvalidConfig, "must be a list of different column names"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import changes, repository, revisions, tables, trailers
+from . import changes, remotes, repository, revisions, tables, trailers
 from .codec import Notes, literal, quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, QueryFailed, TableNotFound, close_names
@@ -193,7 +193,7 @@ class _Place:
 def _place(sides: Sequence[object], table: str | None, db_path: str | os.PathLike[str] | None) -> _Place:
     configs = [side.config if isinstance(side, DoltTable) else side for side in sides]
     given = [config for config in configs if isinstance(config, DoltConfig)]
-    places = {repository.locate(config.db_path) for config in given}
+    places = {remotes.place_of(config) for config in given}
     if db_path is not None:
         places.add(repository.locate(db_path))
     names = {table} if table is not None else {config.tablename for config in given} - {None}
@@ -259,7 +259,7 @@ def last_consumed(config: DoltConfig) -> str | None:
     into = config.changes.into if config.changes is not None else None
     assert into is not None  # noqa: S101  # for the type checker: `Changes` has seen to it
     wanted = trailers.consumed_by(into, config, "")
-    with connect(repository.locate(into.db_path)) as connection:
+    with connect(remotes.place_of(into)) as connection:
         head = repository.start_of(connection, into.branch_conf)
         terms = trailers.search_terms(wanted, str(into.tablename))
         query = "SELECT message FROM DOLT_LOG(%s) WHERE INSTR(message, %s) AND INSTR(message, %s)"

@@ -116,6 +116,8 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
             "config without it, or restore(config, as_of) to put the past back."
         )
     name, options, tag = config.tablename, _write_options(config), config.tag
+    if tag is not None:
+        remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
     # Once for all attempts: a reader gives its rows only once, and a lazy frame is not computed again.
     streamed = arrow.table_of(frame)
     rows = frame if streamed is None else streamed

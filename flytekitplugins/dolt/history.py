@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from . import locks, repository, revisions, tables
+from . import locks, remotes, repository, revisions, tables
 from .codec import quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, InvalidName, RevisionNotFound, TableNotFound, TagExists, close_names
@@ -56,7 +56,7 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
     table = _table_of(config)
     if last < 1:
         raise InvalidConfig(f"Cannot return the last {last} versions of {table!r}: ask for one or more.")
-    with connect(repository.locate(config.db_path)) as connection:
+    with connect(remotes.place_of(config)) as connection:
         head = revisions.of_config(connection, config)
         found: list[Commit] = []
         for commit in _changes(connection, table, head):
@@ -76,7 +76,7 @@ def first_appeared(config: DoltConfig) -> Commit:
         TableNotFound: the table never was on that branch.
     """
     table = _table_of(config)
-    with connect(repository.locate(config.db_path)) as connection:
+    with connect(remotes.place_of(config)) as connection:
         head = revisions.of_config(connection, config)
         commit = _first(connection, table, head)
         if commit is None:
@@ -194,7 +194,7 @@ def restore(
     table, given = _table_of(config), config.as_of if as_of is None else as_of
     if given is None:
         raise InvalidConfig(f"Cannot restore table {table!r}: it is not said to which state. Give as_of=.")
-    place = repository.locate(config.db_path)
+    place = remotes.locate(config)
     past = _config_at(config, given)
     with connect(place) as connection:
         old = revisions.of_config(connection, past)
@@ -278,7 +278,7 @@ def tag(
     check_tag_name(name)
     if (config is None) == (db_path is None):
         raise InvalidConfig(f"Cannot make tag {name!r}: give either a table (or config), or db_path=.")
-    place = repository.locate(config.db_path if config is not None else db_path)  # type: ignore[arg-type]
+    place = remotes.locate(config) if config is not None else repository.locate(db_path)  # type: ignore[arg-type]
     with connect(place) as connection:
         if isinstance(table, DoltTable) and table.commit is not None:
             commit = table.commit

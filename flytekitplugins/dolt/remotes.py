@@ -29,6 +29,7 @@ from .errors import (
     ConnectionLost,
     DoltError,
     HeadMoved,
+    InvalidConfig,
     OutcomeUnknown,
     QueryFailed,
     RepositoryBusy,
@@ -37,9 +38,9 @@ from .errors import (
     close_names,
     from_server,
 )
-from .places import without_password
+from .places import Place, without_password
 from .repository import Written
-from .schema import Branch, Commit, NewBranch, Remote, Secret, SerialBranch
+from .schema import Branch, Commit, DoltConfig, NewBranch, Remote, Secret, SerialBranch
 
 MAX_ATTEMPTS = 30
 """How often a write is done again because another push was faster, before giving up."""
@@ -69,6 +70,42 @@ class Origin:
 
     def __str__(self) -> str:
         return without_password(self.remote.url)
+
+
+# ------------------------------------------------------------------------------------------------- what a config says
+
+
+def origin_of(config: DoltConfig) -> Origin | None:
+    """Return the remote that is cloned, or None where the repository at `db_path` itself is meant."""
+    return Origin.of(config.remote_conf, config.db_path) if config.remote_conf is not None else None
+
+
+def locate(config: DoltConfig) -> Place:
+    """Return the folder or server that ``config`` means.
+
+    Raises:
+        InvalidConfig: it has a ``remote_conf``, and only tables are pushed there.
+    """
+    if config.remote_conf is not None:
+        raise InvalidConfig(
+            f"Cannot do that with {config!r}: only writes of tables are pushed to a remote. Use the folder or the "
+            "server itself, without remote_conf."
+        )
+    secret = Secret.of(config.secret) if config.secret is not None else None
+    return repository.locate(
+        config.db_path,
+        password=None if secret is None else lambda: Secret.read(secret),
+        read_from=config.read_from or (),
+    )
+
+
+def place_of(config: DoltConfig) -> Place:
+    """Return where the repository that ``config`` means can be looked at: its own place, or an up to date whole clone.
+
+    What is written to a clone stays there; only `publish` pushes.
+    """
+    origin = origin_of(config)
+    return locate(config) if origin is None else mirrored(origin)
 
 
 # ------------------------------------------------------------------------------------------------------------- verbs
@@ -148,6 +185,11 @@ def publish(
         OutcomeUnknown: the connection broke while pushing, and the remote could not be asked afterwards.
         RepositoryBusy: another process of this machine held the branch for ``lock_timeout_s`` seconds.
     """
+    if not isinstance(policy, (NewBranch, SerialBranch, type(None))):
+        raise InvalidConfig(
+            f"Cannot push with {policy!r}: only NewBranch and SerialBranch are offered with a remote. Write on the "
+            "branch, and merge where the repository is."
+        )
     clone = _whole(origin)
     branch = _branch_of(policy) or _default(origin, clone)
     sent: list[str] = []
@@ -202,7 +244,7 @@ def _prepared(
         if not _fetch(origin, clone, base):
             raise _no_branch(origin, clone, base, f"start {branch!r} from")
         _point(connection, base, _tracked(connection)[base])
-        _remove(connection, branch, instead=base)
+        _remove(connection, branch)
         return NewBranch(branch, base=base)
 
 
@@ -255,11 +297,10 @@ def _point(connection: Connection, branch: str, head: str) -> None:
         connection.run("CALL DOLT_BRANCH('-f', %s, %s)", branch, head, attempt=f"reset the clone's branch {branch!r}")
 
 
-def _remove(connection: Connection, branch: str, *, instead: str) -> None:
+def _remove(connection: Connection, branch: str) -> None:
     """Remove from our clone a branch that an interrupted or rejected write has left there."""
     if branch in _local(connection):
-        attempt = f"remove the clone's branch {branch!r}"
-        connection.run("CALL DOLT_BRANCH('-D', %s)", branch, attempt=attempt)
+        connection.run("CALL DOLT_BRANCH('-D', %s)", branch, attempt=f"remove the clone's branch {branch!r}")
 
 
 def _leads_to(connection: Connection, commit: str, head: str) -> bool:
