@@ -35,6 +35,8 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    create_repository
    dolt_frame
    dolt_uri
+   content_hash
+   resolve
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatchReader
 
     from .binary import create_repository
+    from .caching import content_hash
     from .diffs import TableDiff, diff
     from .frames import pin, read, write
     from .history import (
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
         versions,
     )
     from .merging import DoltTests, merge
+    from .pinning import resolve
 
 __all__ = [
     "LAST_CONSUMED",
@@ -103,6 +107,7 @@ __all__ = [
     "Secret",
     "SerialBranch",
     "TableDiff",
+    "content_hash",
     "create_repository",
     "delete_run_branches",
     "delete_tag",
@@ -113,6 +118,7 @@ __all__ = [
     "merge",
     "pin",
     "read",
+    "resolve",
     "restore",
     "run_branches",
     "secret_requests",
@@ -126,6 +132,7 @@ __all__ = [
 _LAZY = {
     "TableDiff": "diffs",
     "DoltTests": "merging",
+    "content_hash": "caching",
     "create_repository": "binary",
     "delete_run_branches": "history",
     "delete_tag": "history",
@@ -134,6 +141,7 @@ _LAZY = {
     "merge": "merging",
     "pin": "frames",
     "read": "frames",
+    "resolve": "pinning",
     "restore": "history",
     "run_branches": "history",
     "tag": "history",

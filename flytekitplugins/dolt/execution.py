@@ -179,10 +179,15 @@ def _task_name(ctx: FlyteContext) -> str | None:
 
 
 def _local_task(ctx: FlyteContext) -> str | None:
-    """Return the name of the task that runs locally in this context, None where none does.
+    """Return the name of the task that runs locally in this context, None where none does."""
+    return str(getattr(local_task(ctx), "name", None) or "") or None
 
-    flytekit gives every local task the same made-up name, so the name is that of the task whose ``dispatch_execute`` is
-    under way with the parameters of this context: on this thread for a task's own code, on another one for conversions.
+
+def local_task(ctx: FlyteContext) -> Any:
+    """Return the task that runs locally in this context, None where none does.
+
+    flytekit gives every local task the same made-up name, so the task is that whose ``dispatch_execute`` is under way
+    with the parameters of this context: on this thread for a task's own code, on another one for conversions.
     """
     for innermost in sys._current_frames().values():
         frame = innermost
@@ -191,7 +196,7 @@ def _local_task(ctx: FlyteContext) -> str | None:
                 found = frame.f_locals
                 inside = getattr(found.get("exec_ctx"), "user_space_params", None)
                 if inside is ctx.user_space_params:
-                    return str(getattr(found.get("self"), "name", None) or "") or None
+                    return found.get("self")
             frame = frame.f_back  # type: ignore[assignment]
     return None
 

@@ -303,6 +303,12 @@ def _parts(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> 
         yield parts
 
 
+def content_hash(table: DoltTable) -> str:
+    """Return Dolt's own hash of a table at its commit: of its columns, keys, comments and rows."""
+    with _at(table) as connection:
+        return repository.hash_of_table(connection, table.config.tablename or "")
+
+
 @contextmanager
 def _at(table: DoltTable) -> Iterator[Connection]:
     table.config.check()

@@ -212,6 +212,16 @@ def use(connection: Connection, commit: Commit) -> None:
         ) from error
 
 
+def hash_of_table(connection: Connection, table: str) -> str:
+    """Return what Dolt names the content of ``table`` by, at the commit the connection is on.
+
+    Raises:
+        TableNotFound: there is no such table at that commit.
+    """
+    rows = connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=f"hash table {table!r}")
+    return str(rows[0][0])
+
+
 @dataclass(frozen=True)
 class Written:
     """What `write` did."""

@@ -149,6 +149,10 @@ def resolved(ctx: FlyteContext, table: DoltTable) -> DoltTable:
     """Return the table at its commit, found out now if it has none, and note that what runs in ``ctx`` reads it."""
     from . import frames
 
+    if table.commit is None:
+        from .caching import warn_if_cached
+
+        warn_if_cached(ctx, table)
     with to_be_tried_again(FlyteDownloadDataException):
         table = frames.resolve(table)
     execution.note_read(table, ctx=ctx)

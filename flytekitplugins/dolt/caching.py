@@ -1,0 +1,71 @@
+"""Flyte's cache and tables: a hash of what a table holds, and a word to who lets a cached task read what moves.
+
+Flyte takes a value that came before for the same, and does not run a cached task again. A literal of ours names a
+commit, so that is right, if stricter than need be: `content_hash` makes equal rows the same value, whichever commit or
+branch has them. A query without a commit is always the same value, though its rows change: `warn_if_cached` says so,
+and the task `resolve` (in `pinning`) gives it a commit. Cheap to import, because ``import flytekit`` does so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from flytekit.core.hash import HashMethod
+
+from . import execution
+from .errors import InvalidConfig
+from .schema import DoltTable
+from .structured import table_of
+from .transformer import to_be_tried_again
+
+if TYPE_CHECKING:
+    from flytekit.core.context_manager import FlyteContext
+
+
+def hash_of(value: Any) -> str:
+    """Return a text that is the same for equal content of a table, in any commit, branch or clone of the repository.
+
+    ``value`` is a `DoltTable` that has a commit, or a frame that a task wrote through `dolt_frame` or a dataset. A
+    table is hashed by what Dolt keeps for it: columns, keys, comments and rows. A query is hashed by its text and the
+    commit, because what it reads of the history cannot be told from its text.
+
+    Raises:
+        InvalidConfig: no commit holds the value.
+    """
+    from . import frames
+
+    table = value if isinstance(value, DoltTable) else table_of(value)
+    if table is None or table.commit is None:
+        raise InvalidConfig(
+            f"Cannot hash the content of {table if table is not None else type(value).__name__!r}: no commit holds it. "
+            "Hash what a task returns as a DoltTable or with dolt_frame(config), or what the task resolve returned."
+        )
+    options = table.config.options()
+    if table.config.sql is not None:
+        content = {"sql": table.config.sql, "commit": table.commit.hash}
+    else:
+        with to_be_tried_again():
+            content = {"table": frames.content_hash(table)}
+    read = {name: options[name] for name in ("columns", "order_by") if name in options}
+    return hashlib.sha256(json.dumps(content | read, sort_keys=True).encode()).hexdigest()[:32]
+
+
+content_hash: HashMethod[Any] = HashMethod(hash_of)
+"""Annotation by which a cached task takes equal content for the same: ``-> Annotated[DoltTable, content_hash]``."""
+
+
+def warn_if_cached(ctx: FlyteContext, table: DoltTable) -> None:
+    """Warn, locally, that the cached task that runs was given a query or table without a commit."""
+    task = execution.local_task(ctx)
+    if task is not None and getattr(getattr(task, "metadata", None), "cache", False):
+        what = "a query" if table.config.sql is not None else f"table {table.config.tablename!r}"
+        warnings.warn(
+            f"The cached task {task.name} was given {what} without a commit. Flyte will take it for the same value the "
+            "next time, and give back today's result though the rows may have changed. Pin it first, in the workflow: "
+            "flytekitplugins.dolt.resolve(config=...) returns it with its commit.",
+            UserWarning,
+            stacklevel=2,
+        )
