@@ -140,20 +140,21 @@ def log(repository: Place, revision: str | None = None, *, limit: int | None = N
 
 
 def walk(
-    connection: Connection, start: str, *, table: str | None = None, limit: int | None = None, attempt: str
+    connection: Connection, *starts: str, table: str | None = None, limit: int | None = None, attempt: str
 ) -> list[Commit]:
-    """Return the commits that lead to ``start``, newest first; with ``table``, those that changed it.
+    """Return the commits that lead to any of ``starts``, newest first; with ``table``, those that changed it.
 
     Raises:
         RevisionNotFound: there is nothing of that name.
         ShallowClone: ``table`` is given, and the clone does not have all of its history.
     """
+    places = ", ".join(["%s"] * len(starts))
     of_table = ", '--tables', %s" if table is not None else ""
     rows = connection.rows(
         "SELECT l.commit_hash, l.parents, l.committer, l.email,"
         " DATE_FORMAT(l.date, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), l.message"
-        f" FROM DOLT_LOG(%s, '--parents'{of_table}) l{'' if limit is None else f' LIMIT {int(limit)}'}",
-        start,
+        f" FROM DOLT_LOG({places}, '--parents'{of_table}) l{'' if limit is None else f' LIMIT {int(limit)}'}",
+        *starts,
         *([] if table is None else [table]),
         attempt=attempt,
     )
