@@ -7,6 +7,7 @@ it can serve as a cache key. It must stay cheap to import, because ``import flyt
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,6 +27,8 @@ from .schema import Branch, DoltConfig, DoltTable, MergeBranch, NewBranch, Seria
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+logger = logging.getLogger(__name__)
 
 _MSGPACK = "msgpack"
 _TAG = "flytekitplugins.dolt"
@@ -128,6 +131,23 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
         payload = _payload(lv, self.name)
         table = DoltTable.from_dict(payload if "config" in payload else {"config": payload})
         return resolved(ctx, table) if execution.is_executing(ctx) else table
+
+    def to_html(self, ctx: FlyteContext, python_val: DoltTable, expected_python_type: type[DoltTable]) -> str:
+        """Return what a deck shows: the commit, what it changed in the table, how the table grew.
+
+        A deck never fails a task: what goes wrong here is logged, and said on the page.
+        """
+        from . import deck
+
+        if python_val.commit is None:
+            return deck.note(f"{python_val!r}: no commit holds it.")
+        try:
+            from . import showing
+
+            return deck.page(showing.card(python_val))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the task's work is done and committed
+            logger.warning("Cannot show %r in a deck: %s", python_val, error)
+            return deck.note(f"{python_val!r}. Nothing more can be shown: {error}")
 
 
 def store(ctx: FlyteContext, table: DoltTable) -> None:

@@ -1,0 +1,55 @@
+"""What a deck shows of a table, asked of its repository: the commit, what it changed, how the table grew.
+
+Bounded in rows and statements, so that a deck costs little beside what it shows; looks only. `transformer` calls it for
+tasks with decks switched on, `deck` turns the answer into a page.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from . import diffs, history, remotes, repository
+from .codec import quote
+from .deck import MAX_ROWS, Card, Size
+from .engine import connect
+from .schema import Commit, DoltConfig, DoltTable
+
+VERSIONS = 12
+"""How many versions of a table the line of its sizes goes back."""
+
+
+def card(table: DoltTable) -> Card:
+    """Return what is shown of ``table``, which has to be at a commit.
+
+    Raises:
+        DoltError: the repository cannot be asked, or does not hold that commit (any more).
+    """
+    config, at = table.config, table.commit
+    assert at is not None  # noqa: S101  # for the type checker: the caller has looked
+    commit = _whole(config, at)
+    if config.tablename is None:
+        return Card("query", str(config.db_path), commit, query=config.sql)
+    return Card(
+        config.tablename,
+        str(config.db_path),
+        commit,
+        change=diffs.last_change(table, limit=MAX_ROWS),
+        history=_sizes(config, at),
+    )
+
+
+def _whole(config: DoltConfig, at: Commit) -> Commit:
+    (commit,) = repository.log(remotes.place_of(config), at.hash, limit=1)
+    return dataclasses.replace(commit, branch=at.branch)
+
+
+def _sizes(config: DoltConfig, at: Commit) -> tuple[Size, ...]:
+    pinned = dataclasses.replace(config, as_of=at.hash, branch_conf=None, changes=None)
+    commits = [found.commit for found in history.versions(pinned, last=VERSIONS) if found.commit is not None]
+    sizes = []
+    with connect(remotes.place_of(config)) as connection:
+        for commit in reversed(commits):
+            counted = f"SELECT COUNT(*) FROM {quote(str(config.tablename))} AS OF %s"
+            ((rows,),) = connection.rows(counted, commit.hash, attempt=f"count the rows of {config.tablename!r}")
+            sizes.append(Size(commit.hash, commit.date, int(rows)))
+    return tuple(sizes)

@@ -1,0 +1,225 @@
+"""Decks: what a person sees of a commit, in a real browser; nothing that is in a table can break out of the page."""
+
+from __future__ import annotations
+
+import html
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from flytekit import task, workflow
+from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.type_engine import TypeEngine
+
+from flytekitplugins.dolt import Commit, DoltConfig, DoltTable, deck, diffs, read, server, showing, write
+
+Config = Callable[..., DoltConfig]
+BROWSER = [
+    "chromium",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--virtual-time-budget=2000",
+]
+HOSTILE = [
+    "<script>document.title='owned'</script>",
+    "</td></table><img src=x onerror=\"document.title='owned'\">",
+    "' onmouseover='x",
+    "&lt;b&gt;",
+    "\u202eright to left",
+    "a\0b\x1b[31m",
+    "</style><b>",
+]
+
+
+def shown(table: DoltTable) -> str:
+    """Return the deck of a table as flytekit gets it."""
+    transformer = TypeEngine.get_transformer(DoltTable)
+    return str(transformer.to_html(FlyteContextManager.current_context(), table, DoltTable))
+
+
+def seen(page: str, folder: Path) -> str:
+    """Return the page as a browser has it after loading, scripts run."""
+    file = folder / "page.html"
+    file.write_text(f"<!doctype html><meta charset='utf-8'><title>mine</title>{page}")
+    done = subprocess.run(
+        [*BROWSER, f"--user-data-dir={folder / 'profile'}", "--dump-dom", file.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout
+
+
+def words(page: str) -> str:
+    """Return the text of a page without its tags and styles."""
+    return html.unescape(re.sub(r"<style>.*?</style>|<[^>]*>", " ", page, flags=re.DOTALL))
+
+
+@pytest.fixture
+def rabbits(config: Config) -> DoltTable:
+    """Give a table at its third version: one row added, one changed, one removed."""
+    keyed = config("rabbits", primary_key=["name"])
+    write(keyed, pd.DataFrame({"name": ["Alice", "Bo"], "count": [1, 2]}))
+    write(keyed, pd.DataFrame({"name": ["Alice", "Bo", "Dot"], "count": [1, 2, 3]}))
+    return write(
+        keyed, pd.DataFrame({"name": ["Alice", "Dot", "Elm"], "count": [1, 4, 5]}), message="the third\n\nx: y"
+    )
+
+
+def test_it_shows_commit_counts_rows_schema_and_sizes(rabbits: DoltTable, repo: Path) -> None:
+    """Everything that a reader asks of a commit stands there, with the values of the repository itself."""
+    text = words(shown(rabbits))
+    card = showing.card(rabbits)
+    assert rabbits.commit is not None
+    for expected in (
+        str(repo),
+        rabbits.commit.hash,
+        card.commit.parents[0],
+        "main",
+        "Bojack Horseman <bojack@horseman.com>",
+        "the third",
+        "+1 added",
+        "~1 modified",
+        "-1 removed",
+        "CREATE TABLE `rabbits`",
+        "Rows over the last 3 versions",
+    ):
+        assert expected in text, expected
+    assert [size.rows for size in card.history] == [2, 3, 3]
+    page = shown(rabbits)
+    assert "<del>3</del> <ins>4</ins>" in page
+    assert re.search(r'<tr class="removed"><th>-</th><td>Bo</td><td>2</td></tr>', page)
+    assert re.search(r'<tr class="added"><th>\+</th><td>Elm</td><td>5</td></tr>', page)
+
+
+def test_a_change_of_schema_is_said(config: Config) -> None:
+    """New columns and widened types are listed; what a new column is before is not made up."""
+    keyed = config("t", primary_key=["id"], on_schema_change="evolve")
+    write(keyed, pd.DataFrame({"id": [1, 2], "v": pd.array([1, 2], dtype="int8")}))
+    page = shown(write(keyed, pd.DataFrame({"id": [1, 2], "v": [1, 3000], "w": ["a", "b"]})))
+    assert "new column &#x27;w&#x27;" in page
+    assert "column &#x27;v&#x27; tinyint is now bigint" in page
+    assert "<del>2</del> <ins>3000</ins>" in page
+    assert '<del><i class="null">' not in page
+
+
+@pytest.mark.slow
+def test_a_browser_shows_hostile_values_as_text(config: Config, tmp_path: Path) -> None:
+    """No value, name or message becomes a tag, a script or an attribute."""
+    frame = pd.DataFrame({"id": range(len(HOSTILE)), "</th><script>": [v.replace("\0", "") for v in HOSTILE]})
+    table = write(config("t", primary_key=["id"]), frame, message=HOSTILE[0])
+    dom = seen(shown(table), tmp_path)
+    assert "<title>mine</title>" in dom
+    assert "<script" not in dom
+    assert "<img" not in dom
+    assert " onmouseover=" not in re.sub(r">[^<]*<", "><", dom)
+    assert "\u202e" not in dom
+    assert "&lt;script&gt;document.title=" in dom
+
+
+@pytest.mark.slow
+def test_a_browser_shows_it_in_light_and_dark(rabbits: DoltTable, tmp_path: Path) -> None:
+    """The page takes its colours from what the reader prefers."""
+    probe = (
+        "<script>document.title=getComputedStyle(document.querySelector('.dolt-deck')).backgroundColor"
+        "+'/'+getComputedStyle(document.querySelector('.dolt-deck')).color</script>"
+    )
+    titles = []
+    for scheme in ("1", "0"):  # of Chromium's setting: light, dark
+        file = tmp_path / f"{scheme}.html"
+        file.write_text(f"<!doctype html><meta charset='utf-8'>{shown(rabbits)}{probe}")
+        command = [*BROWSER, f"--blink-settings=preferredColorScheme={scheme}", f"--user-data-dir={tmp_path / scheme}"]
+        done = subprocess.run([*command, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120)
+        titles += re.findall(r"<title>(rgb.*?)</title>", done.stdout)
+    assert titles == ["rgb(255, 255, 255)/rgb(28, 36, 48)", "rgb(22, 27, 34)/rgb(228, 233, 240)"]
+
+
+def test_it_stays_small_and_says_what_it_leaves_out(config: Config) -> None:
+    """However wide, long and deep a table is, the page is a few hundred KiB, and counts what is not on it."""
+    wide = pd.DataFrame({"id": range(500)} | {f"c{n}": ['"' * 300] * 500 for n in range(60)})
+    table = write(config("t", primary_key=["id"]), wide, message="<" * 100_000)
+    before = len(shown(table))
+    again = write(config("t", primary_key=["id"]), wide.replace('"' * 300, "'" * 300), message="<" * 100_000)
+    page = shown(again)
+    assert max(before, len(page)) < 400 * 1024
+    assert "and 480 more rows" in words(page)
+    assert "and 41 more columns" in words(page)
+
+
+def test_nothing_is_fetched_from_anywhere(rabbits: DoltTable) -> None:
+    """The page names no address of a style, a script, a font or a picture."""
+    assert not re.search(r"https?:|src=|href=|@import|url\(|<script", shown(rabbits))
+
+
+def test_a_query_is_shown_with_its_commit(config: Config, rabbits: DoltTable) -> None:
+    """A query has no changes of its own: statement and commit are shown."""
+    query = replace(config(None), sql="select name from rabbits where `count` > 1")
+    page = words(shown(DoltTable(config=query).at(Commit(str(rabbits.commit and rabbits.commit.hash), branch="main"))))
+    assert "select name from rabbits where `count` > 1" in page
+    assert str(rabbits.commit) in page
+
+
+def test_a_keyless_table_and_a_table_with_names_like_ours(config: Config) -> None:
+    """Columns called `diff_type` and `before_v` are columns like others."""
+    keyed = config("t", primary_key=["id"])
+    frame = pd.DataFrame({"id": [1], "diff_type": ["x"], "v": [1], "before_v": ["y"]})
+    write(keyed, frame)
+    page = shown(write(keyed, frame.assign(v=2)))
+    assert "<td>1</td><td>x</td><td><del>1</del> <ins>2</ins></td><td>y</td>" in page
+    keyless = config("k")
+    write(keyless, pd.DataFrame({"v": [1, 2]}))
+    assert '<tr class="removed"><th>-</th><td>2</td></tr>' in shown(write(keyless, pd.DataFrame({"v": [1, 3]})))
+
+
+def test_what_cannot_be_shown_never_fails_a_task(
+    config: Config, rabbits: DoltTable, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A commit that is not there (any more) makes a page that says so, and a line in the log."""
+    gone = DoltTable(config=rabbits.config).at(Commit("0" * 32))
+    assert "Nothing more can be shown" in words(shown(gone))
+    assert "Cannot show" in caplog.text
+    assert "no commit holds it" in words(shown(DoltTable(config=rabbits.config)))
+
+
+def test_a_task_with_decks_has_one(config: Config, repo: Path) -> None:
+    """With decks switched on flytekit asks for the page of an output; the task's result is what it was."""
+    pages: list[str] = []
+    original = deck.page
+
+    @task(enable_deck=True)
+    def count(n: int) -> DoltTable:
+        return DoltTable(config("t"), pd.DataFrame({"n": [n]}))
+
+    @workflow
+    def wf(n: int) -> DoltTable:
+        return count(n=n)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deck, "page", lambda card: pages.append(original(card)) or pages[-1])
+        table = wf(n=3)
+    server.release(repo)
+    assert read(config("t"))["n"].tolist() == [3]
+    assert len(pages) == 1
+    assert table.commit is not None
+    assert table.commit.hash in pages[0]
+    assert "+1 added" in words(pages[0])
+
+
+def test_the_counts_are_those_of_the_diff(rabbits: DoltTable) -> None:
+    """A deck says what `last_change` says, for all its rows."""
+    change = diffs.last_change(rabbits)
+    card = showing.card(rabbits)
+    assert card.change == change
+    assert change.rows is not None
+    assert len(change.rows) == 3
