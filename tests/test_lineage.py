@@ -13,7 +13,7 @@ from flytekit import task, workflow
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, engine, repository, server, write
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryNotFound, RevisionNotFound
-from flytekitplugins.dolt.lineage import commits_of, execution_of, lineage
+from flytekitplugins.dolt.lineages import commits_of, execution_of, lineage
 from flytekitplugins.dolt.trailers import Execution, Origin, Read, Write, compose
 
 Config = Callable[..., DoltConfig]

@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         tags,
         versions,
     )
+    from .lineages import commits_of, execution_of, lineage
     from .merging import DoltTests, merge
     from .pinning import resolve
 
@@ -107,6 +108,7 @@ __all__ = [
     "Secret",
     "SerialBranch",
     "TableDiff",
+    "commits_of",
     "content_hash",
     "create_repository",
     "delete_run_branches",
@@ -114,7 +116,9 @@ __all__ = [
     "diff",
     "dolt_frame",
     "dolt_uri",
+    "execution_of",
     "first_appeared",
+    "lineage",
     "merge",
     "pin",
     "read",
@@ -134,6 +138,9 @@ _LAZY = {
     "DoltTests": "merging",
     "content_hash": "caching",
     "create_repository": "binary",
+    "commits_of": "lineages",
+    "execution_of": "lineages",
+    "lineage": "lineages",
     "delete_run_branches": "history",
     "delete_tag": "history",
     "diff": "diffs",

@@ -1,18 +1,19 @@
-"""The command line: ``python -m flytekitplugins.dolt install`` and ``python -m flytekitplugins.dolt doctor``.
+"""The command line: ``python -m flytekitplugins.dolt`` with ``install``, ``doctor``, or a verb of `commands`.
 
-It only parses arguments, calls `binary` or `doctor`, and turns their answers into words and exit codes: 0 all is well,
-1 something is to be done, 2 the arguments make no sense.
+It only parses arguments, calls who can answer, and turns answers into words and exit codes: 0 all is well, 1 something
+is to be done or went wrong, 2 the arguments make no sense.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import binary, builder, doctor
+from . import binary, builder, commands, doctor
 from .errors import BinaryNotFound, BinaryUnsupported, DoltError
 
 
@@ -20,21 +21,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     chosen = _parser().parse_args(arguments)
     try:
-        return _install() if chosen.command == "install" else _doctor(chosen.db)
+        if chosen.command == "install":
+            return _install()
+        if chosen.command == "doctor":
+            return _doctor(chosen.db)
+        answer = chosen.answer(chosen)
+        print(answer.to_json() if chosen.json else answer.text, flush=True)
+        return 0
     except DoltError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m flytekitplugins.dolt", description="Dolt for Flyte: its binary.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("install", help=f"build dolt {builder.DOLT_VERSION} from its sources, unless a fit one is here")
-    look = commands.add_parser("doctor", help="say what is installed, what is wrong and what to do")
+    words = "Dolt for Flyte: versions, lineage, setup."
+    parser = argparse.ArgumentParser(prog="python -m flytekitplugins.dolt", description=words)
+    verbs = parser.add_subparsers(dest="command", required=True)
+    verbs.add_parser("install", help=f"build dolt {builder.DOLT_VERSION} from its sources, unless a fit one is here")
+    look = verbs.add_parser("doctor", help="say what is installed, what is wrong and what to do")
     look.add_argument("--db", type=Path, metavar="PATH", help="a Dolt repository to look at as well")
+    commands.add_to(verbs)
     return parser
 
 

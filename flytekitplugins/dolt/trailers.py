@@ -1,7 +1,7 @@
 """What a commit says of its origin: the execution, what it wrote and what it had read, as lines of its message.
 
 Git-style trailers in the last paragraph, made and read back here and nowhere else. Every value is one line whatever is
-in it, equal values are equal text, and their number and length are bounded. Pure; `execution` fills them in, `lineage`
+in it, equal values are equal text, and their number and length are bounded. Pure; `execution` fills them in, `lineages`
 follows them.
 """
 
