@@ -260,6 +260,8 @@ def check_names(names: Sequence[Any]) -> None:
             not name.strip() or len(name) > _MAX_NAME or name != name.rstrip() or re.search(r"[\0\ud800-\udfff]", name)
         ):
             problems.append(f"the name {name!r} is empty, over 64 characters, ends with a space or is no valid text")
+        elif "İ" in name:  # its small letter does not lead back to it, and Dolt 1.83 goes by small letters
+            problems.append(f"the name {name!r} has the letter 'İ', and Dolt loses the values of such a column")
         elif name == ROW_COLUMN:
             problems.append(f"the name {name!r} is taken for the order of rows")
     texts = [name for name in names if isinstance(name, str)]

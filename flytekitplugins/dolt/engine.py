@@ -274,6 +274,13 @@ class Connection:
             yield
         except pymysql.err.MySQLError as error:
             raise _from_pymysql(error, attempt) from error
+        except UnicodeEncodeError as error:
+            raise QueryFailed(
+                f"Cannot {attempt}: {error.object[error.start : error.end]!r} is half a character (a lone surrogate), "
+                "which is no text. Take it out.",
+                server_message="",
+                code=0,
+            ) from error
 
 
 def _field(column: Any) -> Field:
@@ -361,6 +368,12 @@ class _Session(pymysql.connections.Connection):
         if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
             raise ssl.SSLError("the server offers no TLS")
         super()._request_authentication()  # type: ignore[misc]
+
+    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
+        # Strictly: the driver would send halves of characters as bytes that are no text.
+        encoded = sql.encode() if isinstance(sql, str) else sql
+        affected: int = super().query(encoded, unbuffered)
+        return affected
 
 
 def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[Any]:

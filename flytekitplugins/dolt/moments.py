@@ -18,7 +18,8 @@ from .errors import InvalidConfig
 UNITS = ("years", "months", "weeks", "days", "hours", "minutes", "seconds")
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s+(year|month|week|day|hour|minute|second)s?(?:\s*,)?(?:\s+and)?(?:\s+|\Z)")
+_NUMBER = r"(\d{1,12}(?:\.\d{1,12})?)"
+_PART = re.compile(rf"{_NUMBER}\s+(year|month|week|day|hour|minute|second)s?(?:\s*,)?(?:\s+and)?(?:\s+|\Z)")
 _AGO = re.compile(r"(.*\S)\s+ago\Z", re.IGNORECASE)
 
 
@@ -136,7 +137,10 @@ def _ago(text: str, now: datetime) -> datetime | None:
 
 def _in_utc(moment: datetime) -> datetime:
     plain = datetime(*moment.timetuple()[:6], moment.microsecond, moment.tzinfo, fold=moment.fold)
-    return plain.replace(tzinfo=timezone.utc) if moment.tzinfo is None else plain.astimezone(timezone.utc)
+    try:
+        return plain.replace(tzinfo=timezone.utc) if moment.tzinfo is None else plain.astimezone(timezone.utc)
+    except OverflowError as error:
+        raise InvalidConfig(f"Cannot use {moment.isoformat()!r}: in UTC it is not in the years 1 to 9999.") from error
 
 
 def _end_of(day: date) -> datetime:

@@ -7,6 +7,7 @@ between the two only passes it on; its `str` is for messages and never holds a p
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ DEFAULT_PORT = 3306
 """The port of a server whose URL names none."""
 
 _TLS_OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity", "ssl_disabled")
+# Up to the last @: a password that is not percent-encoded may have any sign in it, and none of it may be shown.
+_PASSWORD = re.compile(r"(://[^/?#@:]*):.*@", re.DOTALL)
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -74,16 +77,12 @@ def is_url(db_path: object) -> bool:
 
 def has_password(url: str) -> bool:
     """Whether a URL has a password in it, which would travel with the config and be shown."""
-    return is_url(url) and ":" in urlsplit(url).netloc.rpartition("@")[0]
+    return is_url(url) and _PASSWORD.search(url) is not None
 
 
 def without_password(url: str) -> str:
     """Return a URL as it may be shown."""
-    if not has_password(url):
-        return url
-    split = urlsplit(url)
-    login, _, host = split.netloc.rpartition("@")
-    return split._replace(netloc=f"{login.partition(':')[0]}:***@{host}").geturl()
+    return _PASSWORD.sub(r"\1:***@", url)
 
 
 def server(url: str, *, password: str = "", read_from: Sequence[str] = ()) -> ServerPlace:

@@ -25,6 +25,7 @@ from .errors import (
     DoltError,
     HeadMoved,
     InvalidConfig,
+    InvalidName,
     OutcomeUnknown,
     RepositoryNotFound,
     RepositoryReadOnly,
@@ -69,16 +70,16 @@ def locate(
     """
     if isinstance(db_path, str) and places.is_url(db_path):
         return places.server(db_path, password=password() if password is not None else "", read_from=read_from)
-    path = Path(db_path).expanduser()
-    repository = path.resolve()
-    if not binary.is_repository(repository):
-        above = next((p for p in repository.parents if binary.is_repository(p)), None)
-        if not repository.exists():
-            found = "there is no such folder"
-        elif above is not None:
-            found = f"it is only a folder inside the repository {str(above)!r}"
-        else:
-            found = "it is not a Dolt repository"
+    try:
+        repository = Path(db_path).expanduser().resolve()
+        found = None if binary.is_repository(repository) else _found_instead(repository)
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # too long, a loop of links, no such home, NUL, half a character
+        repository, found = Path(db_path), f"no folder has that name ({error})"
+    if found is not None:
         raise RepositoryNotFound(
             f"Cannot open {str(db_path)!r} as a Dolt repository: {found}. Make one there with `dolt init`, or with "
             "flytekitplugins.dolt.create_repository(path).",
@@ -91,6 +92,16 @@ def locate(
             path=repository,
         )
     return repository
+
+
+def _found_instead(folder: Path) -> str:
+    """Return what is there where no repository is."""
+    above = next((p for p in folder.parents if binary.is_repository(p)), None)
+    if not folder.exists():
+        return "there is no such folder"
+    if above is not None:
+        return f"it is only a folder inside the repository {str(above)!r}"
+    return "it is not a Dolt repository"
 
 
 def resolve(repository: Place, policy: Branch | None) -> Commit:
@@ -431,6 +442,13 @@ def _start(connection: Connection, target: _Target) -> str:
     head = _head(connection, target.base)
     if head is None:
         raise _no_branch(connection, target.base, f"start {target.branch!r} from")
+    double = next((name for name in _heads(connection) if name.casefold() == target.branch.casefold()), None)
+    if double is not None:  # Dolt would open the new one for both, and hide what the user has on the other
+        raise InvalidName(
+            f"Cannot create branch {target.branch!r}: there is {double!r}, whose name differs in case only, and Dolt "
+            "does not tell them apart. Use another name.",
+            name=target.branch,
+        )
     return head
 
 

@@ -47,6 +47,9 @@ _TRAPS = (
 )
 
 
+_HALVES = re.compile("[\ud800-\udfff]")
+
+
 class Unreadable(Exception):
     """The text cannot be cut into tokens; holds what was found and what to do."""
 
@@ -93,6 +96,8 @@ def scan(sql: str) -> list[Token]:
     tokens, position = [], 0
     if "\0" in sql:
         raise Unreadable("it holds a NUL character", "Give such a value with params=")
+    if _HALVES.search(sql):
+        raise Unreadable("it holds half a character (a lone surrogate), which is no text", "Take it out")
     while position < len(sql):
         if sql.startswith("//", position):
             raise _trap(sql, position)
