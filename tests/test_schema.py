@@ -66,7 +66,7 @@ def test_a_config_is_checked_when_it_is_used_not_when_it_is_built() -> None:
         ({}, errors.InvalidConfig, "needs a tablename or an sql query, and neither is given"),
         ({"tablename": "t", "sql": "select 1"}, errors.InvalidConfig, "and both are given"),
         ({"db_path": "", "tablename": "t"}, errors.InvalidConfig, "db_path must be the path"),
-        ({"tablename": "t", "meta_conf": object()}, errors.InvalidConfig, "meta_conf is not offered"),
+        ({"tablename": "t", "meta_conf": object()}, errors.InvalidConfig, "meta_conf is a object"),
         (
             {"tablename": "t", "remote_conf": object()},
             errors.InvalidConfig,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from . import arrow, diffs, history, merging, remotes, repository, revisions, tables, trailers
+from . import arrow, diffs, history, logbook, merging, remotes, repository, revisions, tables, trailers
 from .engine import connect
 from .errors import InvalidConfig
 from .schema import Changes, Commit, DoltConfig, DoltTable, MergeBranch
@@ -115,6 +115,7 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
             f"Cannot store data with {config!r}: its as_of={config.as_of!r} is of the past, which is only read. Use a "
             "config without it, or restore(config, as_of) to put the past back."
         )
+    logbook.check(config)
     name, options, tag = config.tablename, _write_options(config), config.tag
     if tag is not None:
         remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
@@ -143,6 +144,7 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
     table.written(written.commit)
     if tag is not None:
         history.tag(tag, table)
+    logbook.tell("save", table, changed=written.changed)
     return table
 
 
@@ -206,7 +208,9 @@ def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
 
 def fetch(table: DoltTable) -> pd.DataFrame:
     """Return the rows of a table or query at its commit."""
-    return load(table).to_frame()
+    frame = load(table).to_frame()
+    logbook.tell("load", table)
+    return frame
 
 
 def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int | None = None) -> tables.Read:
@@ -300,6 +304,7 @@ def _parts(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> 
             order_by=options.get("order_by", ()),
         ) as parts,
     ):
+        logbook.tell("load", table)
         yield parts
 
 
@@ -324,7 +329,7 @@ def is_changed(table: DoltTable) -> bool:
         return False
     frame, name = table.data, table.config.tablename
     streamed = arrow.table_of(frame)
-    if frame is None or (streamed is None and fetch(table).equals(frame)):
+    if frame is None or (streamed is None and load(table).to_frame().equals(frame)):
         return False
     if name is None or table.config.changes is not None or table.config.as_of is not None:
         return True

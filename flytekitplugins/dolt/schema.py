@@ -43,11 +43,14 @@ else:
 __all__ = [
     "LAST_CONSUMED",
     "Branch",
+    "CallbackMeta",
     "Changes",
     "Commit",
     "DoltConfig",
+    "DoltMeta",
     "DoltTable",
     "MergeBranch",
+    "Meta",
     "NewBranch",
     "Remote",
     "Secret",
@@ -227,6 +230,77 @@ class MergeBranch(Branch):
             check_branch_name(self.into)
         if self.branch == self.into:
             raise InvalidConfig(f"Cannot use {self!r}: a branch is not merged into itself. Name two branches.")
+
+
+class Meta(_Portable):
+    """Base of what is told of each load and save of a table."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the class name under ``_type``, so that the right class comes back."""
+        return {"_type": type(self).__name__} | {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the value that ``d`` describes.
+
+        Raises:
+            InvalidConfig: ``_type`` names none.
+        """
+        kinds = {kind.__name__: kind for kind in (DoltMeta, CallbackMeta)}
+        kind = kinds.get(d.get("_type", ""))
+        if kind is None:
+            raise InvalidConfig(f"Cannot read {dict(d)!r}: its '_type' is none of {', '.join(sorted(kinds))}.")
+        found: _V = _from_fields(kind, {k: v for k, v in d.items() if k != "_type"})
+        return found
+
+
+@dataclass(frozen=True)
+class DoltMeta(Meta):
+    """Note each load and save as a row of a table: what, when, from and to which commit, by which execution.
+
+    >>> DoltMeta("meta", "actions").to_dict()
+    {'_type': 'DoltMeta', 'db_path': 'meta', 'tablename': 'actions'}
+    """
+
+    db_path: str
+    """The repository that holds the table; another one than that of the data keeps its log free of these commits."""
+
+    tablename: str = "actions"
+    """The table; it is created by the first row."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "db_path", os.fspath(self.db_path))
+        check_table_name(self.tablename)
+
+
+@dataclass(frozen=True)
+class CallbackMeta(Meta):
+    """Call a function with a dictionary that describes each load and save.
+
+    >>> CallbackMeta("json:dumps").to_dict()
+    {'_type': 'CallbackMeta', 'fn': 'json:dumps'}
+    """
+
+    fn: Any
+    """The function, or its place as ``module:name``. In a value that travels it has to be one that can be imported."""
+
+    def __post_init__(self) -> None:
+        if not callable(self.fn) and not (isinstance(self.fn, str) and ":" in self.fn):
+            raise InvalidConfig(f"Cannot use {self!r}: fn is a function, or the place of one as 'module:name'.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the place of the function.
+
+        Raises:
+            InvalidConfig: it has none, as a lambda or a function within a function.
+        """
+        place = self.fn if isinstance(self.fn, str) else f"{self.fn.__module__}:{getattr(self.fn, '__qualname__', '<')}"
+        if "<" in place:
+            raise InvalidConfig(
+                f"Cannot send {self!r} through Flyte: another process cannot import {place!r}. Use a function "
+                "of a module."
+            )
+        return {"_type": "CallbackMeta", "fn": place}
 
 
 KINDS = ("added", "modified", "removed")
@@ -438,8 +512,8 @@ class DoltConfig(_Portable):
     branch_conf: Branch | None = None
     """Branch policy; None is ``SerialBranch()``, the checked-out branch."""
 
-    meta_conf: Any = None
-    """Not offered yet: anything but None is refused when the config is used."""
+    meta_conf: Meta | None = None
+    """Who is told of each load and save: `DoltMeta` or `CallbackMeta`; None (the default) is nobody."""
 
     remote_conf: Remote | None = None
     """The repository that is cloned and pushed to; None (the default) is the one at `db_path` itself."""
@@ -493,6 +567,14 @@ class DoltConfig(_Portable):
 
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Turn the objects of the earlier plugin into ours; fields may have been assigned since the config was made."""
+        for name in ("branch_conf", "meta_conf", "remote_conf"):
+            given = getattr(self, name)
+            if type(given).__module__.startswith("dolt_integrations."):
+                setattr(self, name, _taken_over(given))
 
     def __repr__(self) -> str:
         shown = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
@@ -516,8 +598,12 @@ class DoltConfig(_Portable):
             )
         if self.tablename is not None:
             check_table_name(self.tablename)
-        if self.meta_conf is not None:
-            raise InvalidConfig(f"Cannot use {self!r}: meta_conf is not offered by this version. Leave it out.")
+        self._take_over()
+        if self.meta_conf is not None and not isinstance(self.meta_conf, Meta):
+            raise InvalidConfig(
+                f"Cannot use {self!r}: meta_conf is a {type(self.meta_conf).__name__}, and must be DoltMeta(...) or "
+                "CallbackMeta(...) of flytekitplugins.dolt."
+            )
         self._check_place()
         if self.branch_conf is not None and not isinstance(self.branch_conf, Branch):
             raise InvalidConfig(
@@ -605,6 +691,7 @@ class DoltConfig(_Portable):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set as plain values, ready for JSON."""
+        self._take_over()
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         given["db_path"] = os.fspath(self.db_path)
         if places.has_password(given["db_path"]):
@@ -615,6 +702,8 @@ class DoltConfig(_Portable):
             given["secret"] = Secret.of(self.secret).to_dict()
         if isinstance(self.branch_conf, Branch):
             given["branch_conf"] = self.branch_conf.to_dict()
+        if isinstance(self.meta_conf, Meta):
+            given["meta_conf"] = self.meta_conf.to_dict()
         if isinstance(self.changes, Changes):
             given["changes"] = self.changes.to_dict()
         given["as_of"] = _revision_text(self.as_of)  # it may have been assigned since the config was made
@@ -637,11 +726,32 @@ class DoltConfig(_Portable):
             given["changes"] = Changes.from_dict(given["changes"])
         if isinstance(given.get("params"), Mapping):
             given["params"] = _params_from(given["params"])
-        for name, kind in (("remote_conf", Remote), ("secret", Secret)):
+        for name, kind in (("remote_conf", Remote), ("secret", Secret), ("meta_conf", Meta)):
             if isinstance(given.get(name), Mapping):
                 given[name] = kind.from_dict(given[name])
         found: _V = _from_fields(cls, given)
         return found
+
+
+def _taken_over(given: Any) -> Any:
+    """Return what an object of ``dolt_integrations.core`` says, in our own words."""
+    name = type(given).__name__
+    if name == "NewBranch":
+        return NewBranch(given.branch)
+    if name == "SerialBranch":
+        return SerialBranch(given.branch)
+    if name == "MergeBranch":
+        return MergeBranch(given.branch_from, into=given.merge_to)
+    if name == "DoltMeta":
+        return DoltMeta(given.db.repo_dir(), given.tablename)
+    if name == "CallbackMeta":
+        return CallbackMeta(given.fn)
+    if name == "Remote" and given.url and not given.force:
+        return Remote(given.url)
+    raise InvalidConfig(
+        f"Cannot use {given!r} of the earlier plugin: a remote needs a url here, and is never pushed to by force. Use "
+        "Remote(url) of flytekitplugins.dolt."
+    )
 
 
 def _revision_text(value: Any) -> str | None:

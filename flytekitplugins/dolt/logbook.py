@@ -1,0 +1,96 @@
+"""Who asked to be told of loads and saves is told: a row in a table, or a call of a function.
+
+The entries are those of the earlier plugin. A load is told when rows are fetched, a save when it is committed; `frames`
+is the only caller.
+"""
+
+from __future__ import annotations
+
+import importlib
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import remotes, repository, tables, trailers
+from .errors import InvalidConfig
+from .schema import CallbackMeta, Commit, DoltMeta, DoltTable
+
+if TYPE_CHECKING:
+    from .schema import DoltConfig
+
+MESSAGE = "Note what was loaded and saved"
+"""First line of the commits that add to the table of `DoltMeta`."""
+
+
+def tell(kind: Literal["load", "save"], table: DoltTable, *, changed: bool = False) -> None:
+    """Tell who is named by the table's ``meta_conf``, if anybody is; ``changed`` says that a save made a commit.
+
+    Raises:
+        InvalidConfig: the function cannot be imported.
+        DoltError: the row could not be stored; what was loaded or saved stays so.
+    """
+    meta, commit = table.config.meta_conf, table.commit
+    if meta is None or commit is None:
+        return
+    entry = _entry(kind, table, commit, changed=changed)
+    if isinstance(meta, DoltMeta):
+        _note(meta, entry)
+    elif isinstance(meta, CallbackMeta):
+        _function(meta)(entry)
+
+
+def _entry(kind: str, table: DoltTable, commit: Commit, *, changed: bool) -> dict[str, Any]:
+    config = table.config
+    (found,) = repository.log(remotes.place_of(config), commit.hash, limit=1)
+    origin = trailers.parse((found.message if kind == "save" else DoltTable.sign(table, None)) or "")
+    return {
+        "kind": kind,
+        "db_path": str(config.db_path),
+        "tablename": config.tablename,
+        "sql": config.sql,
+        "branch": commit.branch,
+        "from_commit": found.parents[0] if changed and found.parents else commit.hash,
+        "to_commit": commit.hash,
+        "timestamp": datetime.now(timezone.utc).replace(tzinfo=None),
+        "context_id": origin.execution.id if origin.execution is not None else None,
+    }
+
+
+def _note(meta: DoltMeta, entry: dict[str, Any]) -> None:
+    import pandas as pd
+
+    texts = {name: pd.array([value], dtype="str") for name, value in entry.items() if name != "timestamp"}
+    row = pd.DataFrame({**texts, "timestamp": pd.array([entry["timestamp"]], dtype="datetime64[us]")})
+    options = tables.WriteOptions(mode="append")
+    repository.write(
+        repository.locate(meta.db_path),
+        table=meta.tablename,
+        policy=None,
+        message=MESSAGE,
+        work=lambda connection: tables.write(connection, meta.tablename, row, options),
+    )
+
+
+def _function(meta: CallbackMeta) -> Any:
+    if callable(meta.fn):
+        return meta.fn
+    module, _, name = str(meta.fn).partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise InvalidConfig(f"Cannot call {meta.fn!r}: {error}. Give CallbackMeta a function of a module.") from error
+    return found
+
+
+def check(config: DoltConfig) -> None:
+    """Raise unless who is to be told can be told, before anything is written.
+
+    Raises:
+        InvalidConfig: the function cannot be imported.
+        RepositoryNotFound: the repository of the table is not there.
+    """
+    if isinstance(config.meta_conf, DoltMeta):
+        repository.locate(config.meta_conf.db_path)
+    elif isinstance(config.meta_conf, CallbackMeta):
+        _function(config.meta_conf)
