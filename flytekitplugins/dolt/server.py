@@ -40,6 +40,8 @@ START_TIMEOUT_S = 30.0
 _FOLDER_PREFIX = f"flyte-dolt-{os.getuid()}-"
 _LOCKED = "locked by another dolt process"
 _PORT_TAKEN = "already in use"
+_NOT_FOR_SERVERS = ("DOLT_", "_FSEC_")
+"""How variables begin that no server inherits: Dolt's settings, and the secrets that Flyte gives to a task."""
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 # Statistics would be collected into a folder inside the user's repository; files may be read and written by SQL in our
@@ -323,7 +325,7 @@ def _yaml(path: Path) -> str:
 
 @contextmanager
 def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DOLT_")}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_SERVERS)}
     process = subprocess.Popen(  # noqa: S603  # our own script, arguments are paths
         [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
         env=kept
