@@ -121,6 +121,21 @@ def run_tasks(say: Callable[..., None], repo: str, me: str, count: int, first: i
         say(_hash(append(repo=repo, me=me, number=number)), me, number, "log")
 
 
+def write_often(say: Callable[..., None], config: DoltConfig, me: int, count: int, kind: str) -> None:
+    """Write ``count`` times: a row that names the writer and the number, or a whole table that does."""
+    for number in range(count):
+        began = time.monotonic()
+        table = frames.write(config, rows_of(kind, me, number), message=f"{me} {number}")
+        say(_hash(table), me, number, f"{time.monotonic() - began:.3f}")
+
+
+def rows_of(kind: str, me: int, number: int) -> pd.DataFrame:
+    """Return what one write of a writer brings: ``whole`` is a table of three rows, anything else one row."""
+    if kind == "whole":
+        return pd.DataFrame({"place": [0, 1, 2], "writer": [me] * 3, "number": [number] * 3})
+    return pd.DataFrame({"writer": [me], "number": [number]})
+
+
 def write_all(say: Callable[..., None], jobs: Sequence[tuple[DoltConfig, pd.DataFrame, str]]) -> None:
     """Write one frame after the other."""
     for config, frame, message in jobs:

@@ -1,0 +1,109 @@
+"""Eight processes write at once: every write is one commit with its own rows, in one line, and nobody starves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import writers
+from factor import FACTOR
+
+from flytekitplugins.dolt import DoltConfig, NewBranch, frames, repository
+from flytekitplugins.dolt.schema import Commit
+
+WRITERS = 8
+COMMITS = 25 * FACTOR
+
+KINDS = {
+    "append": {"mode": "append"},
+    "append to a key": {"mode": "append", "primary_key": ["writer", "number"]},
+    "upsert": {"mode": "upsert", "primary_key": ["writer"]},
+    "whole": {"primary_key": ["place"]},
+    "whole, no key": {},
+}
+
+
+def written(repo: Path, tmp_path: Path, configs: list[DoltConfig], kind: str) -> dict[tuple[int, int], str]:
+    """Let a process write by each config from the same moment on; return the commit that each write was told."""
+    go = tmp_path / "go"
+    started = [
+        writers.start(writers.write_often, tmp_path / f"{me}.txt", config, me, COMMITS, kind, go=go)
+        for me, config in enumerate(configs)
+    ]
+    go.touch()
+    assert [writer.ended_well(within_s=280) for writer in started] == [True] * len(configs)
+    told = {(int(me), int(number)): commit for w in started for commit, me, number, _ in w.told()}
+    assert len(told) == len(configs) * COMMITS
+    waited = [max(float(line[3]) for line in writer.told()) for writer in started]
+    total = sum(float(line[3]) for line in started[0].told())
+    # In a fair queue of eight nobody waits for much longer than the seven before it: far from the whole time.
+    assert max(waited) < max(total / 3, 2.0), waited
+    return told
+
+
+def changed_rows(repo: Path, log: list[Commit], table: str) -> dict[str, Counter[tuple[str, object, object]]]:
+    """Return for each commit the rows that it added, changed or removed, as Dolt's own diff has them."""
+    found: dict[str, Counter[tuple[str, object, object]]] = {}
+    with repository.connect(repo) as connection:
+        for commit, older in pairwise(log):
+            rows = connection.rows(
+                "SELECT diff_type, COALESCE(to_writer, from_writer), COALESCE(to_number, from_number)"
+                " FROM DOLT_DIFF(%s, %s, %s)",
+                older.hash,
+                commit.hash,
+                table,
+                attempt="look",
+            )
+            found[commit.hash] = Counter(rows)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_eight_processes_on_one_branch_and_table(repo: Path, tmp_path: Path, kind: str) -> None:
+    """200 of 200 writes are commits in one line, each with exactly its own rows; the end is what the line says."""
+    config = DoltConfig(str(repo), "t", **KINDS[kind])  # type: ignore[arg-type]
+    shape = "whole" if kind.startswith("whole") else "row"
+    frames.write(config, writers.rows_of(shape, 99, 99), message="99 99")
+    told = written(repo, tmp_path, [config] * WRITERS, shape)
+    log = repository.log(repo)
+    assert all(commit.parents == (older.hash,) for commit, older in pairwise(log))
+    by_hash = {commit.hash: str(commit.message) for commit in log}
+    assert {by_hash[commit] for commit in told.values()} == {f"{me} {number}" for me, number in told}
+    assert len(log) == 2 + WRITERS * COMMITS  # the repository's first commit, and the table's
+    for commit, rows in changed_rows(repo, log[:-1], "t").items():
+        me, number = map(int, by_hash[commit].split())
+        news = {kind: count for (kind, *whose), count in rows.items() if kind != "removed" and whose == [me, number]}
+        assert sum(news.values()) == (3 if shape == "whole" else 1), (commit, rows)
+        others = [key for key in rows if key[0] != "removed" and [*key[1:]] != [me, number]]
+        assert others == [], (commit, rows)
+        if kind.startswith("append"):
+            assert not any(change == "removed" for change, *_ in rows), (commit, rows)
+    end = sorted(zip(*(frames.read(config)[name].tolist() for name in ("writer", "number")), strict=True))
+    assert end == replayed([tuple(map(int, str(c.message).split())) for c in reversed(log[:-1])], kind)
+
+
+def replayed(line: list[tuple[int, ...]], kind: str) -> list[tuple[int, ...]]:
+    """Return what a table holds after the writes of a line were done one after the other."""
+    if kind.startswith("whole"):
+        return [line[-1]] * 3
+    if kind == "upsert":
+        return sorted({write[0]: write for write in line}.values())
+    return sorted(line)
+
+
+@pytest.mark.slow
+def test_eight_processes_on_branches_of_their_own(repo: Path, tmp_path: Path) -> None:
+    """Each branch has its own writer's 25 commits and nothing else; main is as it was."""
+    before = repository.log(repo, "main")
+    configs = [DoltConfig(str(repo), "t", branch_conf=NewBranch(f"run/{me}"), mode="append") for me in range(WRITERS)]
+    told = written(repo, tmp_path, configs, "row")
+    assert repository.log(repo, "main") == before
+    assert set(repository.branches(repo)) == {"main", *(f"run/{me}" for me in range(WRITERS))}
+    for me, config in enumerate(configs):
+        log = repository.log(repo, f"run/{me}")
+        assert [commit.hash for commit in log[:-1]] == [told[me, number] for number in reversed(range(COMMITS))]
+        frame = frames.read(config)
+        assert sorted(zip(frame["writer"], frame["number"], strict=True)) == [(me, n) for n in range(COMMITS)]
