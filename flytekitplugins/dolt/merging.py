@@ -42,7 +42,7 @@ Query: TypeAlias = "Callable[[str], pd.DataFrame]"
 """What a check in Python gets: it runs one SQL query on the merged result and returns its rows."""
 
 Check: TypeAlias = str | DoltTests | Callable[[Query], object]
-"""SQL for rows that are wrong (it passes when there are none), `DoltTests`, or a function that returns whether all is
+"""One SQL query for rows that are wrong (it passes when there are none), `DoltTests`, or a function that returns whether all is
 well, given a function that runs SQL on the merged result."""
 
 
@@ -254,12 +254,21 @@ def _found(connection: Connection, check: Check) -> str | None:
         rows = connection.rows(query, check.group, attempt=f"run the tests {check.group!r} of the repository")
         return "; ".join(f"{name}: {message}" for name, message in rows) or None
     if isinstance(check, str):
-        wrong = tables.query(connection, check).to_frame()
+        wrong = _rows(connection, check)
         return f"found {len(wrong)} rows, first {wrong.iloc[0].to_dict()!r}" if len(wrong) else None
     try:
-        passed = check(lambda sql: tables.query(connection, sql).to_frame())
+        passed = check(lambda sql: _rows(connection, sql))
     except AssertionError as error:
         return f"failed: {error}" if str(error) else "failed"
     except DoltError as error:
         return f"could not be run: {error}"
     return None if passed is None or bool(passed) else "returned False"
+
+
+def _rows(connection: Connection, sql: str) -> pd.DataFrame:
+    """Return the rows of a check's query, which may do nothing but read: what it wrote would be merged as well."""
+    from . import queries  # here, because it loads a parser, which only queries need
+
+    query = queries.parse(sql, database=connection.database)
+    # What moves may move: a check compares with what other branches are now.
+    return tables.query(connection, query.pinned([sql[at.start : at.end] for at in query.references])).to_frame()
