@@ -42,8 +42,8 @@ Query: TypeAlias = "Callable[[str], pd.DataFrame]"
 """What a check in Python gets: it runs one SQL query on the merged result and returns its rows."""
 
 Check: TypeAlias = str | DoltTests | Callable[[Query], object]
-"""A query for rows that are wrong (it passes when there are none), `DoltTests`, or a function that returns whether all is
-well, given a function that runs SQL on the merged result."""
+"""A query for rows that are wrong (it passes when there are none), `DoltTests`, or a function that returns whether all
+is well, given a function that runs a query on the merged result."""
 
 
 @dataclass(frozen=True)
