@@ -223,6 +223,7 @@ ELSEWHERE = {
     "dataset head is not ancestor": "Dolt says so when two connections move one branch in the same millisecond",
     "database is read only": "needs a repository that another process holds",
     "read-only file system": "needs a file system that turns read-only under a running server",
+    "no space left on device": "needs a full disk, see tests/reliability/test_disk.py",
     "duplicate entry": "MySQL's words, kept for servers that follow it",
     "checksum error": "needs a damaged table file, see the test with one",
     "corrupted journal": "said by a server that does not start, see the test with a damaged journal",

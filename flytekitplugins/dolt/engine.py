@@ -9,6 +9,7 @@ use starts on the checked-out branch and goes from there with ``USE``, never wit
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -32,6 +33,7 @@ from . import server
 from .codec import BINARY_CHARSET, Field, from_text, literal, quote
 from .errors import (
     ConnectionLost,
+    DiskFull,
     DoltError,
     InvalidConfig,
     QueryFailed,
@@ -248,9 +250,20 @@ class Connection:
         """
         how = "REPLACE " if replacing else ""
         with NamedTemporaryFile(dir=folder, suffix=".tsv") as file:
-            for buffer in lines:
-                file.write(buffer)
-            file.flush()
+            try:
+                for buffer in lines:
+                    file.write(buffer)
+                file.flush()
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                with contextlib.suppress(OSError):
+                    file.truncate(0)  # what could not be written is not tried again when the file is closed
+                raise DiskFull(
+                    f"Cannot {attempt}: no space is left in {str(folder)!r}, where the rows wait for the server. Free "
+                    "some, or set TMPDIR to a larger place.",
+                    path=folder,
+                ) from error
             # Not LOCAL: that means IGNORE to the server, and values would be changed in silence.
             statement = f"LOAD DATA INFILE {literal(file.name)} {how}INTO TABLE {quote(table)} {columns}"
             return self.run(statement, attempt=attempt)
@@ -597,8 +610,11 @@ def _checked_out(place: Place, endpoint: _Endpoint) -> Connection:
 def _returned(place: Place, endpoint: _Endpoint, connection: Connection) -> Iterator[None]:
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         connection.close()  # the server drops its transaction and its locks
+        if isinstance(error, DiskFull) and not isinstance(place, ServerPlace):
+            # Dolt 1.83 goes on saying so after there is space again; the next server does not.
+            server.replace(place)
         raise
     _pool(place, endpoint).give_back(connection)
 

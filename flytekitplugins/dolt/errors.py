@@ -12,6 +12,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── RepositoryNotFound    the path is not a Dolt repository             (also LookupError)
     ├── RepositoryReadOnly    the repository cannot be opened for writing   (also PermissionError)
     ├── RepositoryBusy        somebody else holds a lock, waited in vain    (also TimeoutError)
+    ├── DiskFull              no space is left where it was to be written  (also OSError)
     ├── RepositoryDamaged     Dolt says the stored data is not whole        (also RuntimeError)
     ├── UncommittedChanges    the user's own work is in the way             (also RuntimeError)
     ├── MergeConflict         two branches have changed the same            (also RuntimeError)
@@ -55,6 +56,7 @@ __all__ = [
     "CommandFailed",
     "ConnectionLost",
     "ConstraintViolated",
+    "DiskFull",
     "DoltError",
     "HeadMoved",
     "InvalidConfig",
@@ -116,6 +118,10 @@ class RepositoryReadOnly(DoltError, PermissionError):
 
 class RepositoryBusy(DoltError, TimeoutError):
     """A lock on the repository or a branch was not free in time. Facts: ``path``, ``waited_s``, ``holder``."""
+
+
+class DiskFull(DoltError, OSError):
+    """No space is left where a commit or its rows were to be written; the branch is as it was."""
 
 
 class RepositoryDamaged(DoltError, RuntimeError):
@@ -339,6 +345,12 @@ _FAULTS = (
         r"is too large for column|out of range|is not a valid value for|incorrect .* value",
         SchemaMismatch,
         "Give the frame the table's types, or write to another table.",
+    ),
+    _Fault(
+        None,
+        r"no space left on device",
+        DiskFull,
+        "Free some space, and write again; nothing was published.",
     ),
     _Fault(
         None,

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import binary
-from .errors import RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
+from .errors import DiskFull, RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
 
 IDLE_S = float(os.environ.get("FLYTE_DOLT_IDLE_S", "5"))
 """Seconds without use after which this process lets go of a server."""
@@ -204,6 +204,20 @@ def release(repository: Path) -> None:
     _use_of(repository).release()
 
 
+def replace(repository: Path) -> None:
+    """Let go of the server of ``repository`` and give it a moment to end, so that the next use starts another.
+
+    One that others use goes on: their next failure is followed by the same.
+    """
+    use = _use_of(repository)
+    address = use.address
+    use.release()
+    notice = repository / ".dolt" / "sql-server.info"
+    deadline = time.monotonic() + 2
+    while address is not None and time.monotonic() < deadline and _names(notice, address.pid):
+        time.sleep(0.005)
+
+
 def running(repository: Path) -> Address | None:
     """Return the address of the server that runs in exactly this folder, or None.
 
@@ -286,6 +300,12 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
         raise RepositoryReadOnly(
             f"Cannot open the repository {str(repository)!r}: its folder cannot be written to, which Dolt needs even "
             "for reading. Copy it to a writable folder, or mend its permissions.",
+            path=repository,
+        )
+    if "no space left" in log:
+        raise DiskFull(
+            f"Cannot open the repository {str(repository)!r}: no space is left there or in the temporary folder. Free "
+            "some, and try again.",
             path=repository,
         )
     if "corrupted journal" in log or "data loss detected" in log:

@@ -1,0 +1,95 @@
+"""The disk fails: a full one, a full temporary folder. Old or new, and typed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from flytekitplugins.dolt import DoltConfig, binary, create_repository, errors, frames, repository, server
+
+pytestmark = pytest.mark.slow
+
+SMALL_BYTES = 16 * 2**20
+FRAME = pd.DataFrame({"n": [1, 2]})
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 16 MiB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_BYTES}", "tmpfs", str(place)], capture_output=True, text=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(place: Path, *, but: int) -> Path:
+    """Fill a file system until only ``but`` bytes are left."""
+    free = os.statvfs(place)
+    filler = place / "filler"
+    with filler.open("wb") as file:
+        file.write(b"x" * (free.f_bavail * free.f_frsize - but))
+    return filler
+
+
+def large(seed: int, rows: int = 150_000) -> pd.DataFrame:
+    """Return a frame that does not compress."""
+    random = np.random.default_rng(seed)
+    return pd.DataFrame({"n": np.arange(rows), "x": random.random(rows), "y": random.integers(0, 2**62, rows)})
+
+
+def fsck(repo: Path) -> str:
+    """Let Dolt look at everything that is stored; its server has to be gone."""
+    done = subprocess.run([str(binary.find()), "fsck"], cwd=repo, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("left", [100_000, 600_000, 1_500_000, 3_000_000])
+def test_a_full_disk_leaves_the_old_table(small: Path, left: int) -> None:
+    """Wherever in a write the space ends: one typed error, the branch as it was; when there is space, all goes on."""
+    repo = create_repository(small / "foo", name="A", email="a@b.c")
+    config = DoltConfig(str(repo), "t", primary_key=["n"])
+    frames.write(config, FRAME)
+    before = repository.log(repo)
+    filler = fill(small, but=left)
+    with pytest.raises((errors.DiskFull, errors.ConnectionLost), match=r"no space|server") as caught:
+        frames.write(DoltConfig(str(repo), "t", primary_key=["n"], on_schema_change="replace"), large(left))
+    assert type(caught.value) in (errors.DiskFull, errors.ConnectionLost)
+    filler.unlink()
+    assert repository.log(repo) == before
+    assert frames.read(config)["n"].tolist() == [1, 2]
+    frames.write(config, pd.DataFrame({"n": [1, 2, 3]}))
+    assert frames.read(config)["n"].tolist() == [1, 2, 3]
+    with repository.connect(repo) as connection:
+        assert connection.rows("SELECT * FROM dolt_status", attempt="look") == []
+    server.release(repo)
+    assert "No problems found" in fsck(repo)
+
+
+def test_a_full_temporary_folder_is_said(repo: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the rows wait for the server is no space: the error names the place, and nothing was written."""
+    monkeypatch.setenv("TMPDIR", str(small))
+    monkeypatch.setattr(tempfile, "tempdir", str(small))
+    config = DoltConfig(str(repo), "t", primary_key=["n"])
+    frames.write(config, FRAME)
+    before = repository.log(repo)
+    filler = fill(small, but=500_000)
+    with pytest.raises(errors.DiskFull, match="no space is left in .*set TMPDIR to a larger place"):
+        frames.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1))
+    assert repository.log(repo) == before
+    filler.unlink()
+    frames.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1, rows=2_000))
+    assert len(repository.log(repo)) == len(before) + 1
+    server.release(repo)
