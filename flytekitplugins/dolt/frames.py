@@ -58,7 +58,8 @@ def write(
     table = DoltTable(config=config, data=frame)  # type: ignore[arg-type]
     config.check()
     signed = DoltTable.sign(table, message) or _with_consumed(message or SCRIPT_MESSAGE, config, consumed)
-    return store(table, message=signed, key=key)
+    with DoltTable.guard():
+        return store(table, message=signed, key=key)
 
 
 def _with_consumed(message: str, config: DoltConfig, consumed: DoltTable | None) -> str:

@@ -803,6 +803,8 @@ class _Rows(_Portable):
         reader: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], AbstractContextManager[RecordBatchReader]]]
         # Complete the message of a commit with what is known of the running task; None outside one.
         sign: ClassVar[Callable[[DoltTable, str | None], str | None]]
+        # What may go away by itself is raised as an error after which Flyte runs the task again.
+        guard: ClassVar[Callable[[], AbstractContextManager[None]]]
 
 
 @dataclass(repr=False, eq=False)

@@ -193,7 +193,9 @@ def to_be_tried_again(recoverable: type[FlyteRecoverableException] = UserRecover
         kind = type(error)
         if isinstance(error, FlyteRecoverableException):
             raise
-        both = type(kind.__name__, (kind, recoverable), {"__module__": kind.__module__, "__doc__": kind.__doc__})
+        # flytekit asks for the time when it reports the error; its own constructor, which is not run, would set it.
+        body = {"__module__": kind.__module__, "__doc__": kind.__doc__, "_timestamp": None}
+        both = type(kind.__name__, (kind, recoverable), body)
         raise both(str(error), **vars(error)) from error
 
 
