@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import json
 import zoneinfo
 from collections.abc import Callable
 from typing import Any
@@ -333,5 +334,6 @@ class TestTablesOfOthers:
         frame = pd.DataFrame({"v": pd.Series([0.5], dtype="float32")})
         write(config("t"), frame)
         pd.testing.assert_frame_equal(read(config("t")), frame)
-        comment = read(config(sql="select table_comment c from information_schema.tables where table_name = 't'")).c[0]
+        asked = "select table_comment c from information_schema.tables where table_name = 't'"
+        comment = json.loads(dolt("sql", "-r", "json", "-q", asked))["rows"][0]["c"]
         assert comment.startswith(f"{text}\nflytekitplugins.dolt ")
