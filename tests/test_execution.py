@@ -39,7 +39,7 @@ def test_the_commit_names_each_input_at_its_commit(config: Config, repo: Path) -
     assert set(found.reads) == {
         Read(first.commit.hash, ".", table="t"),
         Read(head, ".", table="u"),
-        Read(head, ".", query=digest(sql)),
+        Read(head, ".", table="t", query=digest(sql)),
     }
     assert found.writes == (Write("out"),)
     assert found.execution is not None

@@ -29,6 +29,7 @@ from flytekitplugins.dolt import (
     create_repository,
     errors,
     frames,
+    queries,
     read,
     references,
     repository,
@@ -915,3 +916,23 @@ def test_processes_share_the_user(repo: Path) -> None:
         ]
         said = [process.communicate(timeout=120)[0].strip() for process in running]
     assert said == ["[[1, 'flyte_reader@localhost']]"] * 6
+
+
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("select * from a", {("a", None)}),
+        ("select a.x from a join `b c` on a.x = `b c`.x, d", {("a", None), ("b c", None), ("d", None)}),
+        (f"select * from a as of '{'0' * 32}' o join a n on o.x = n.x", {("a", "0" * 32), ("a", None)}),
+        ("with w as (select * from a) select * from w union select * from b", {("a", None), ("b", None)}),
+        ("select (select max(x) from b) from a where x in (select x from c) -- from d", {(n, None) for n in "abc"}),
+        ("select 'from b' from a where x = :x", {("a", None)}),
+        ("select * from dolt_log", set()),
+        ("select * from dolt_diff('HEAD~1', 'HEAD', 'a')", set()),
+        ("show tables", set()),
+        ("select 1", set()),
+    ],
+)
+def test_the_tables_that_a_query_reads(sql: str, found: set[tuple[str, str | None]]) -> None:
+    """Each table once, at its own commit where it names one; not a CTE, a system table or a word in a text."""
+    assert {(source.table, source.commit) for source in queries.sources(sql)} == found

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
 from . import trailers
+from .errors import QueryRefused
 from .trailers import Consumed, Origin, Read, Write
 
 if TYPE_CHECKING:
@@ -155,9 +156,19 @@ def _plugin() -> str | None:
 
 
 def _reads(config: DoltConfig, commit: str) -> list[Read]:
-    """Return what reading ``config`` at ``commit`` reads: its table, or its query."""
-    query = trailers.digest(config.sql) if config.sql is not None else None
-    return [Read(commit, trailers.address_of(config), table=config.tablename, query=query)]
+    """Return what reading ``config`` at ``commit`` reads: its table, or the tables that its query names."""
+    place = trailers.address_of(config)
+    if config.sql is None:
+        return [Read(commit, place, table=config.tablename)]
+    from . import queries  # loads a parser
+
+    query = trailers.digest(config.sql)
+    try:
+        sources = queries.sources(config.sql)
+    except QueryRefused:
+        sources = ()
+    reads = [Read(source.commit or commit, place, table=source.table, query=query) for source in sources]
+    return reads or [Read(commit, place, query=query)]
 
 
 def _is_local(ctx: FlyteContext) -> bool:

@@ -194,6 +194,27 @@ def parse(sql: str, *, database: str, given: Mapping[str, object] | None = None)
         raise _refused(sql, error.found, error.advice) from error
 
 
+@dataclass(frozen=True)
+class Source:
+    """A table that a query reads."""
+
+    table: str
+    commit: str | None
+    """The hash of its own ``AS OF``; None is the commit that the whole query is read at."""
+
+
+def sources(sql: str) -> tuple[Source, ...]:
+    """Return the tables that a query reads, each once, as far as it names them: not those behind views and functions.
+
+    Raises:
+        QueryRefused: it cannot be told.
+    """
+    try:
+        return _Reader(sql, "", {}).sources()
+    except tokens.Unreadable as error:
+        raise _refused(sql, error.found, error.advice) from error
+
+
 def _refused(sql: str, found: str, advice: str) -> QueryRefused:
     shown = sql if len(sql) <= _SHOWN else sql[:_SHOWN] + "..."
     return QueryRefused(f"Cannot run the query {shown!r}: {found}. {advice}.", sql=sql, found=found)
@@ -232,6 +253,31 @@ class _Reader:
             tuple(self.fixed),
             tuple(self.items),
         )
+
+    def sources(self) -> tuple[Source, ...]:
+        if not self.tokens or not self._starts_select(0):
+            return ()
+        self._find_as_of()
+        tree = self._tree(0)
+        own = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
+        found: dict[Source, None] = {}
+        for node in tree.find_all(exp.Table):
+            name = node.name
+            if (
+                isinstance(node.this, exp.Identifier)
+                and name.lower() not in own
+                and not name.lower().startswith("dolt_")
+            ):
+                found |= dict.fromkeys(self._source(name, node.this.meta.get("start")))
+        return tuple(found)
+
+    def _source(self, name: str, start: int | None) -> Iterator[Source]:
+        at = next((index for index, token in enumerate(self.tokens) if token.start == start), None)
+        behind = self.tokens[at + 1 : at + 4] if at is not None else []
+        if [token.word for token in behind[:2]] != ["AS", "OF"]:
+            yield Source(name, None)
+        elif len(behind) == 3 and re.fullmatch("[0-9a-v]{32}", behind[2].value):
+            yield Source(name, behind[2].value)
 
     def _check_frame(self) -> None:
         if not self.tokens:
