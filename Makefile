@@ -41,7 +41,7 @@ test: setup ## everything that must pass: lint, types, import contracts and all 
 
 .PHONY: nightly
 nightly: setup ## the tests with random moments, ten times as many rounds, from a new seed
-	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability
+	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/test_hostile.py
 
 .PHONY: check
 check: setup ## the quick round before a commit: as test, without the slow tests
