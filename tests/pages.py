@@ -1,7 +1,8 @@
 """Runs the fenced blocks of a page in their order, as a reader does who tries them one after the other.
 
 `python pages.py PAGE FOLDER` runs the Python blocks in one interpreter and the shell blocks in one shell's folder, and
-prints as JSON what each of them printed. test_pages.py starts it and compares; `blocks` is what both read a page with.
+prints as JSON what each of them printed. What a page takes for granted (a repository with some tables) is made first, by
+the Python in its comment ``<!-- before this page is run: ... -->``. test_pages.py starts it and compares; `blocks` is what both read a page with.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from pathlib import Path
 _FENCE = re.compile(
     r"^(?:<!-- (?P<remark>[^\n]*?) -->\n)?^```(?P<language>[a-z]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+
+
+_BEFORE = re.compile(r"^<!-- before this page is run:\n(.*?)^-->$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,10 @@ def main(page: Path, folder: Path) -> None:
     """Run the page in the folder and print the outputs."""
     os.chdir(folder)
     reader, outputs = Reader(page.name, folder.with_name(f"{folder.name}.place")), []
-    for block in blocks(page.read_text()):
+    text = page.read_text()
+    for needed in _BEFORE.findall(text):
+        reader.python(Block("python", needed, 1, None, None, None))
+    for block in blocks(text):
         run = reader.python if block.language == "python" else reader.shell
         outputs.append(run(block) if block.runs_here else None)
     print(json.dumps(outputs))
