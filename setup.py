@@ -39,7 +39,6 @@ setup(
     extras_require={
         "polars": ["polars>=1"],  # pl.DataFrame and pl.LazyFrame in task signatures
         "sqlalchemy": ["psycopg[binary]>=3"],  # SQLAlchemyTask on PostgreSQL; MariaDB, MySQL and Dolt need nothing more
-        "examples": ["scikit-learn>=1.3"],  # the model of examples/pima_diabetes_example.py
         "docs": [
             "furo",  # the pages' look
             "myst-parser>=3",  # the guide is Markdown, as GitHub shows it

@@ -5,8 +5,8 @@
     Running pima_diabetes_example.py main...
     768 patients, right for 0.73 of them
     the model was trained on the commit of the patients: True
-    $ cd pima && dolt log -n 1 | grep Flyte-Read
-        Flyte-Read: patients 7rpirvmut4raqr8m9qd2eluv7uej5dgs .
+    $ cd pima && dolt log -n 1 | grep -o 'Flyte-Read: patients .*'
+    Flyte-Read: patients 7rpirvmut4raqr8m9qd2eluv7uej5dgs .
 
 Without an argument the file is fetched from the address that Flyte's own tutorial uses. The model is a logistic
 regression in numpy, to need no further package. Its table names the commit of the rows it was trained on, and so does the

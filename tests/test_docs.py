@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import flytekitplugins.dolt
+from flytekitplugins.dolt import errors
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "flytekitplugins" / "dolt"
@@ -23,18 +24,11 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
-def test_the_readmes_program_prints_what_the_readme_says(tmp_path: Path) -> None:
-    """The complete program runs as it stands there; only the hash is another one. The one without Flyte runs, too."""
-    readme = (ROOT / "README.md").read_text()
-    program, without_flyte = blocks(readme, "python")
-    (expected,) = blocks(readme, "text")
+def test_the_readmes_program_is_short() -> None:
+    """The first program is complete in some fifteen lines; tests/test_pages.py runs it."""
+    program = blocks((ROOT / "README.md").read_text(), "python")[0]
     assert len([line for line in program.splitlines() if line]) <= 16
-    show = "print(sorted(frame['name']))"
-    (tmp_path / "program.py").write_text(f"{program}\n{without_flyte}\n{show}\n")
-    done = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    printed = re.sub(r"commit [0-9a-v]{8}", "commit HASH", done.stdout)
-    assert printed == re.sub(r"commit [0-9a-v]{8}", "commit HASH", expected) + "['Alice']\n"
+    compile(program, "README.md", "exec")
 
 
 def test_the_readmes_commands_are_there() -> None:
@@ -87,6 +81,47 @@ def test_examples_in_docstrings_run(name: str) -> None:
     """What a docstring shows is what happens."""
     module = importlib.import_module(f"flytekitplugins.dolt.{name}")
     assert doctest.testmod(module).failed == 0
+
+
+def test_every_error_stands_in_troubleshooting() -> None:
+    """The page has a row for each error class, in the order of the tree, and none that is gone."""
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", (ROOT / "docs" / "troubleshooting.md").read_text(), re.MULTILINE)
+    tree = re.findall(r"^ +[├└]── (\w+) ", errors.__doc__ or "", re.MULTILINE)
+    assert rows == tree
+
+
+def test_what_may_be_tried_again_is_said() -> None:
+    """The page names the transient errors, which Flyte runs a task again after."""
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    section = page.partition("## What may be tried again")[2].partition("##")[0]
+    assert {error.__name__ for error in errors.TRANSIENT} == set(re.findall(r"`(\w+)`", section))
+
+
+def test_every_page_stands_in_the_index() -> None:
+    """docs/README.md leads to each page of the guide."""
+    index = (ROOT / "docs" / "README.md").read_text()
+    pages = [page.name for page in ROOT.glob("docs/*.md") if page.name not in ("README.md", "index.md", "cookbook.md")]
+    assert [name for name in pages if f"]({name})" not in index] == []
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_headings_lead_to_one(page: Path) -> None:
+    """Each link with an anchor names a heading of its page."""
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text()):
+        text = (page.parent / target).read_text() if target else page.read_text()
+        assert anchor in {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}, (target, anchor)
+
+
+def test_the_reference_names_every_public_name() -> None:
+    """docs/reference has each name that a user can import from the package."""
+    reference = (ROOT / "docs" / "reference" / "dolt.rst").read_text()
+    named = set(re.findall(r"^\.\. auto\w+:: (\w+)$", reference, re.MULTILINE))
+    assert named == set(flytekitplugins.dolt.__all__) - {"DoltError"}
 
 
 def test_every_environment_variable_is_documented() -> None:

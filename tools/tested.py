@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 PINS = Path(__file__).parent.parent / "constraints" / "tested.txt"
 OURS = "flytekitplugins-doltdb"
-EXTRAS = ("", "polars", "sqlalchemy", "examples", "docs", "dev")
+EXTRAS = ("", "polars", "sqlalchemy", "docs", "dev")
 
 
 def required(distribution: str, extras: tuple[str, ...] = ("",)) -> list[Requirement]:
