@@ -35,9 +35,8 @@ def _prepare(_app: object, page: str, source: list[str]) -> None:
     if page == "index":
         source[0] = (_DOCS / "README.md").read_text() + source[0]
     if page == "cookbook":
-        source[0] = (_EXAMPLES / "README.md").read_text() + "".join(
-            map(_listing, sorted(_EXAMPLES.glob("*_example.py")))
-        )
+        index = re.sub(r"\[([^\]]+)\]\(\1\)", r"`\1`", (_EXAMPLES / "README.md").read_text())
+        source[0] = index + "".join(map(_listing, sorted(_EXAMPLES.glob("*_example.py"))))
     source[0] = _OUTSIDE.sub(
         lambda link: link[1] if link[2].rstrip("/") in link[1] else f"{link[1]} (`{link[2]}`)", source[0]
     )

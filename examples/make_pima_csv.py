@@ -1,8 +1,8 @@
 """Make a file in the shape of the Pima Indians diabetes data, without its data: `python make_pima_csv.py pima.csv`.
 
 768 rows without a header, eight whole or decimal measures and whether diabetes was found. The numbers are drawn with a
-fixed seed, so that the file is the same everywhere; the outcome depends on glucose, weight and age, so that a model finds
-something.
+fixed seed, so that the file is the same everywhere; the outcome depends on glucose, weight and age, so that a model
+finds something.
 """
 
 import sys

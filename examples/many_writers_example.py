@@ -5,8 +5,8 @@
     12 writers, 12 rows, 12 commits
 
 Each writer upserts a row of its own. Whoever comes second is written on top of the first, so that the result is that of
-one after the other, whatever the order. A map task runs them, on a cluster each in a pod of its own; here the repository is
-on this machine, and `docs/clusters.md` says where to have it then.
+one after the other, whatever the order. On a cluster each is in a pod of its own, and `docs/clusters.md` says where to
+have the repository then.
 """
 
 import os

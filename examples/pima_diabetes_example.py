@@ -9,8 +9,8 @@
     Flyte-Read: patients 7rpirvmut4raqr8m9qd2eluv7uej5dgs .
 
 Without an argument the file is fetched from the address that Flyte's own tutorial uses. The model is a logistic
-regression in numpy, to need no further package. Its table names the commit of the rows it was trained on, and so does the
-commit that it is written by.
+regression in numpy, to need no further package. Its table names the commit of the rows it was trained on, and so does
+the commit that it is written by.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Runs the fenced blocks of a page in their order, as a reader does who tries them one after the other.
 
 `python pages.py PAGE FOLDER` runs the Python blocks in one interpreter and the shell blocks in one shell's folder, and
-prints as JSON what each of them printed. What a page takes for granted (a repository with some tables) is made first, by
-the Python in its comment ``<!-- before this page is run: ... -->``. test_pages.py starts it and compares; `blocks` is what both read a page with.
+prints as JSON what each of them printed. What a page takes for granted (a repository with some tables) is made first,
+by the Python in its comment ``<!-- before this page is run: ... -->``. test_pages.py starts it and compares.
 """
 
 from __future__ import annotations

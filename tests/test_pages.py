@@ -79,7 +79,8 @@ def test_what_is_not_run_stands_in_one_list() -> None:
         for block in pages.blocks(page.read_text())
         if block.not_run is not None
     )
-    listed = re.findall(r"^\| .* \| `.*` \| .* \|$", (ROOT / "docs" / "not-run.md").read_text(), re.MULTILINE)
+    page = (ROOT / "docs" / "not-run.md").read_text().replace(r"\|", "|")
+    listed = re.findall(r"^\| .* \| `.*` \| .* \|$", page, re.MULTILINE)
     assert sorted(listed) == left_out
     assert len(left_out) <= 15
 

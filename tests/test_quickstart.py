@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.mark.slow
 def test_make_quickstart_shows_commit_and_diff(tmp_path: Path) -> None:
-    """`make quickstart` runs the program twice and shows what Dolt recorded; what is installed is not installed again."""
+    """`make quickstart` runs the program twice and shows what Dolt recorded; nothing is installed twice."""
     folder = tmp_path / "clone"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".*", "build", "dist", "_build", "foo", "__pycache__"))
     shutil.copytree(ROOT / ".ci", folder / ".ci")
