@@ -64,9 +64,8 @@ def test_a_full_disk_leaves_the_old_table(small: Path, left: int) -> None:
     frames.write(config, FRAME)
     before = repository.log(repo)
     filler = fill(small, but=left)
-    with pytest.raises((errors.DiskFull, errors.ConnectionLost), match=r"no space|server") as caught:
+    with pytest.raises((errors.DiskFull, errors.ConnectionLost), match=r"no space|server"):
         frames.write(DoltConfig(str(repo), "t", primary_key=["n"], on_schema_change="replace"), large(left))
-    assert type(caught.value) in (errors.DiskFull, errors.ConnectionLost)
     filler.unlink()
     assert repository.log(repo) == before
     assert frames.read(config)["n"].tolist() == [1, 2]
