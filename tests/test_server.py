@@ -25,6 +25,7 @@ import pandas as pd
 import pymysql
 import pytest
 from users_server import users_server
+from waiting import eventually
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, binary, create_repository, frames, repository, server
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBusy, RepositoryReadOnly, ServerFailed
@@ -85,16 +86,6 @@ def told(process: subprocess.Popen[str], line: str = "") -> None:
     assert process.stdin is not None
     process.stdin.write(line + "\n")
     process.stdin.flush()
-
-
-def eventually(is_so: Callable[[], bool], *, within_s: float) -> bool:
-    """Whether ``is_so`` becomes true before the deadline."""
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def processes(word: str) -> dict[int, str]:

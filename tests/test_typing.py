@@ -63,4 +63,4 @@ def test_both_packages_say_that_they_are_typed() -> None:
     """Without the file py.typed a type checker ignores every annotation."""
     for package in ("dolt", "sqlalchemy"):
         folder = ROOT / "flytekitplugins" / package
-        assert (folder / "py.typed").is_file() or not folder.exists()
+        assert (folder / "py.typed").is_file()

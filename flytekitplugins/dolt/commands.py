@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import diffs, history, lineages, merging, repository, trailers
-from .engine import connect
+from .deck import visible
 from .schema import Commit, DoltConfig, SerialBranch
 
 if TYPE_CHECKING:
@@ -87,15 +87,9 @@ _count.__name__ = "number above 0"  # argparse says it
 
 def _log(chosen: argparse.Namespace) -> Answer:
     place = repository.locate(chosen.db)
-    if chosen.table is None:
-        commits = repository.log(place, chosen.revision, limit=chosen.last)
-    else:
-        head = repository.log(place, chosen.revision, limit=1)[0]
-        with connect(place) as connection:
-            attempt = f"read the log of table {chosen.table!r}"
-            commits = repository.walk(connection, head.hash, table=chosen.table, limit=chosen.last, attempt=attempt)
-        if not commits:  # what is asked next says why
-            history.first_appeared(DoltConfig(chosen.db, chosen.table, as_of=head.hash))
+    commits = repository.log(place, chosen.revision, table=chosen.table, limit=chosen.last)
+    if not commits:  # only of a table that never was there; what is asked next says so
+        history.first_appeared(DoltConfig(chosen.db, chosen.table, as_of=chosen.revision))
     return Answer("\n\n".join(map(_commit_text, commits)), [_commit(commit) for commit in commits])
 
 
@@ -113,12 +107,7 @@ def _commit(commit: Commit) -> dict[str, Any]:
 
 def _commit_text(commit: Commit) -> str:
     lines = [f"commit {commit.hash}", f"Author: {commit.author}", f"Date:   {commit.date}", ""]
-    return "\n".join([*lines, *(f"    {line}".rstrip() for line in _printable(commit.message or "").split("\n"))])
-
-
-def _printable(text: str) -> str:
-    """Return text that cannot command a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+    return "\n".join([*lines, *(f"    {line}".rstrip() for line in visible(commit.message or "").split("\n"))])
 
 
 def _diff(chosen: argparse.Namespace) -> Answer:
@@ -131,7 +120,7 @@ def _diff(chosen: argparse.Namespace) -> Answer:
 def _diff_text(found: TableDiff) -> str:
     lines = [str(found)]
     if found.rows is not None and len(found.rows):
-        lines.append(_printable(found.rows.to_string(index=False, na_rep="NULL", max_colwidth=60)))
+        lines.append(visible(found.rows.to_string(index=False, na_rep="NULL", max_colwidth=60)))
         if not found.is_complete:
             lines.append(f"and {found.changed - len(found.rows):,} more rows")
     return "\n".join(lines)
@@ -162,7 +151,7 @@ def _versions(chosen: argparse.Namespace) -> Answer:
     policy = SerialBranch(chosen.branch) if chosen.branch else None
     found = history.versions(DoltConfig(chosen.db, chosen.table, branch_conf=policy), last=chosen.last)
     commits = [table.commit for table in found if table.commit is not None]
-    lines = [f"{c.hash}  {(c.date or '')[:19]}  {_printable((c.message or '').partition(chr(10))[0])}" for c in commits]
+    lines = [f"{c.hash}  {(c.date or '')[:19]}  {visible((c.message or '').partition(chr(10))[0])}" for c in commits]
     return Answer("\n".join(lines), [_commit(commit) for commit in commits])
 
 

@@ -73,11 +73,14 @@ def note(words: str) -> str:
 
 
 def _text(value: object, limit: int) -> str:
-    """Return a value as escaped text; control characters and those that turn the direction of text are made visible."""
+    """Return a value as escaped text, cut off where it is too long."""
     text = str(value)
-    text = text if len(text) <= limit else text[: limit - 1] + "…"
-    seen = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
-    return escape(seen)
+    return escape(visible(text if len(text) <= limit else text[: limit - 1] + "…"))
+
+
+def visible(text: str) -> str:
+    """Return text whose control characters, and those that turn its direction, are shown instead of obeyed."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _head(card: Card) -> str:

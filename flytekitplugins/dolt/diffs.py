@@ -284,8 +284,11 @@ class _Side:
     commit: Commit | None
     existing: Existing | None
     """What it looks like; None where it does not exist."""
-    create: str | None
     rows: int | None
+
+    @property
+    def create(self) -> str | None:
+        return self.existing.statement if self.existing is not None else None
 
     @property
     def types(self) -> dict[str, str]:
@@ -326,15 +329,14 @@ def between(
 
 def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
     if commit is None:
-        return _Side(None, None, None, None)
+        return _Side(None, None, None)
     attempt = f"look at table {table!r} at commit {commit.hash}"
     repository.use(connection, commit)
     existing = tables.describe(connection, table)
     if existing is None:
-        return _Side(commit, None, None, None)
-    create = str(connection.rows(f"SHOW CREATE TABLE {quote(table)}", attempt=attempt)[0][1])
+        return _Side(commit, None, None)
     rows = int(connection.rows(f"SELECT COUNT(*) FROM {quote(table)}", attempt=attempt)[0][0])
-    return _Side(commit, existing, create, rows)
+    return _Side(commit, existing, rows)
 
 
 def _no_table(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> TableNotFound:

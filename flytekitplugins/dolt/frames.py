@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .engine import Connection
     from .places import Place
     from .repository import Written
-    from .schema import Branch, Commit
+    from .schema import Branch
 
 SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 """First line of a commit made outside Flyte, unless the caller gives a message."""

@@ -96,6 +96,8 @@ class Existing:
     unique: bool
     """Whether there is a unique index beside the primary key."""
     comment: str
+    statement: str = ""
+    """Its CREATE TABLE statement."""
 
     @classmethod
     def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> Existing:
@@ -114,6 +116,7 @@ class Existing:
             tuple(map(_name, names)),
             "\n  UNIQUE KEY " in statement,
             _comment(statement.rpartition("\n")[2]),
+            statement,
         )
 
     @property

@@ -120,7 +120,7 @@ def resolve(origin: Origin, policy: Branch | None, *, history: bool) -> Commit:
         BranchNotFound: the remote has no such branch.
         RepositoryNotFound, AccessDenied, ConnectionLost, UntrustedServer: the remote cannot be used.
     """
-    branch = _branch_of(policy) or origin.remote.branch
+    branch = repository.branch_of(policy) or origin.remote.branch
     clone = _existing(origin) if not history else None
     if clone is None:
         clone = _whole(origin) if history else _shallow(origin, branch)
@@ -191,7 +191,7 @@ def publish(
             "branch, and merge where the repository is."
         )
     clone = _whole(origin)
-    branch = _branch_of(policy) or _default(origin, clone)
+    branch = repository.branch_of(policy) or _default(origin, clone)
     sent: list[str] = []
     with _branch_lock(clone, branch, lock_timeout_s):
         for attempt in range(MAX_ATTEMPTS):
@@ -339,10 +339,6 @@ def _default(origin: Origin, clone: Path) -> str:
         return origin.remote.branch
     with connect(clone) as connection:
         return connection.active_branch(attempt="find the default branch")
-
-
-def _branch_of(policy: Branch | None) -> str | None:
-    return getattr(policy, "branch", None)
 
 
 def _no_branch(origin: Origin, clone: Path, branch: str, verb: str) -> BranchNotFound:

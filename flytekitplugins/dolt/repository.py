@@ -133,13 +133,16 @@ def branches(repository: Place) -> dict[str, str]:
         return _heads(connection)
 
 
-def log(repository: Place, revision: str | None = None, *, limit: int | None = None) -> list[Commit]:
-    """Return the commits that lead to ``revision``, newest first.
+def log(
+    repository: Place, revision: str | None = None, *, table: str | None = None, limit: int | None = None
+) -> list[Commit]:
+    """Return the commits that lead to ``revision``, newest first; with ``table``, those that changed it.
 
     ``revision`` is a branch, tag or hash; None is the checked-out branch. ``limit`` is the most that are returned.
 
     Raises:
         RevisionNotFound: there is nothing of this name.
+        ShallowClone: ``table`` is given, and the clone does not have all of its history.
     """
     attempt = f"read the log of {revision or 'the checked-out branch'!r}"
     with connect(repository) as connection:
@@ -147,7 +150,8 @@ def log(repository: Place, revision: str | None = None, *, limit: int | None = N
         known = _heads(connection)
         start = known.get(revision or branch, revision or branch)
         own = revision if revision in known else branch if revision is None else None
-        return [replace(commit, branch=own) for commit in walk(connection, start, limit=limit, attempt=attempt)]
+        found = walk(connection, start, table=table, limit=limit, attempt=attempt)
+        return [replace(commit, branch=own) for commit in found]
 
 
 def walk(

@@ -212,10 +212,8 @@ def replace(repository: Path) -> None:
     use = _use_of(repository)
     address = use.address
     use.release()
-    notice = repository / ".dolt" / "sql-server.info"
-    deadline = time.monotonic() + 2
-    while address is not None and time.monotonic() < deadline and _names(notice, address.pid):
-        time.sleep(0.005)
+    if address is not None:
+        _await_end(repository, address.pid, time.monotonic() + 2)
 
 
 def running(repository: Path) -> Address | None:
@@ -447,19 +445,23 @@ def _at_exit() -> None:
     waiting = []
     for use in list(_uses.values()):
         if use.address is not None:
-            waiting.append((use.repository / ".dolt" / "sql-server.info", use.address.pid))
+            waiting.append((use.repository, use.address.pid))
             use.release()
     deadline = time.monotonic() + 0.5
-    for notice, pid in waiting:
-        while time.monotonic() < deadline and _names(notice, pid):
-            time.sleep(0.005)
+    for repository, pid in waiting:
+        _await_end(repository, pid, deadline)
 
 
-def _names(notice: Path, pid: int) -> bool:
-    try:
-        return notice.read_text().startswith(f"{pid}:")
-    except OSError:
-        return False
+def _await_end(repository: Path, pid: int, deadline: float) -> None:
+    """Wait until the folder's notice does not name the server with this ``pid`` any more, or the time is over."""
+    notice = repository / ".dolt" / "sql-server.info"
+    while time.monotonic() < deadline:
+        try:
+            if not notice.read_text().startswith(f"{pid}:"):
+                return
+        except OSError:
+            return
+        time.sleep(0.005)
 
 
 def _forget() -> None:

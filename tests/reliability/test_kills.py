@@ -9,12 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import writers
 from factor import FACTOR, SEED
+from waiting import eventually
 from writers import ROWS, Writer
 
 from flytekitplugins.dolt import binary, repository, server
@@ -33,16 +33,6 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TMPDIR", str(folder))
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
-
-
-def eventually(is_so: Callable[[], bool], *, within_s: float) -> bool:
-    """Whether ``is_so`` becomes true before the deadline."""
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def left(temp: Path) -> list[str]:
