@@ -45,8 +45,9 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
     UncommittedChanges,
 )
-from flytekitplugins.dolt.repository import Written, branches, locate, log, write
+from flytekitplugins.dolt.repository import branches, locate, log
 from flytekitplugins.dolt.schema import SCRATCH_PREFIX
+from flytekitplugins.dolt.writing import Written, write
 
 Dolt = Callable[..., str]
 Work = Callable[[Connection], None]

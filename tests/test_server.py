@@ -27,7 +27,7 @@ import pytest
 from users_server import users_server
 from waiting import eventually
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, binary, create_repository, frames, repository, server
+from flytekitplugins.dolt import DoltConfig, DoltTable, binary, create_repository, frames, repository, server, writing
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBusy, RepositoryReadOnly, ServerFailed
 
 Dolt = Callable[..., str]
@@ -530,7 +530,7 @@ def test_killed_server_during_a_use(repo: Path) -> None:
             os.kill(killed[0], signal.SIGKILL)
         connection.run("CREATE TABLE whole (n INT)", attempt="write the other half")
 
-    written = repository.write(repo, table="half", policy=None, message="half", work=work)
+    written = writing.write(repo, table="half", policy=None, message="half", work=work)
     assert killed
     assert [commit.hash for commit in repository.log(repo, limit=2)] == [written.commit.hash, first]
     assert scratch_branches(repo) == []
@@ -548,7 +548,7 @@ def test_server_that_is_killed_each_time(repo: Path, monkeypatch: pytest.MonkeyP
         connection.run("CREATE TABLE whole (n INT)", attempt="write the other half")
 
     with pytest.raises(ConnectionLost, match=r"Cannot write the other half: the connection .* broke"):
-        repository.write(repo, table="half", policy=None, message="half", work=work)
+        writing.write(repo, table="half", policy=None, message="half", work=work)
     assert len(set(killed)) == 2
     assert repository.branches(repo) == {"main": first}
     second = put(repo, "t", 2)

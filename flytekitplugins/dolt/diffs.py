@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import changes, remotes, repository, revisions, tables, trailers
+from . import changes, remotes, repository, revisions, tables, trailers, writing
 from .codec import Notes, literal, quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, QueryFailed, TableNotFound, close_names
@@ -260,7 +260,7 @@ def last_consumed(config: DoltConfig) -> str | None:
     assert into is not None  # noqa: S101  # for the type checker: `Changes` has seen to it
     wanted = trailers.consumed_by(into, config, "")
     with connect(remotes.place_of(into)) as connection:
-        head = repository.start_of(connection, into.branch_conf)
+        head = writing.start_of(connection, into.branch_conf)
         terms = trailers.search_terms(wanted, str(into.tablename))
         query = "SELECT message FROM DOLT_LOG(%s) WHERE INSTR(message, %s) AND INSTR(message, %s)"
         for limit in (" LIMIT 8", ""):  # the first will do, unless other repositories have tables of that name

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from . import arrow, diffs, history, logbook, merging, remotes, repository, revisions, tables, trailers
+from . import arrow, diffs, history, logbook, merging, remotes, repository, revisions, tables, trailers, writing
 from .engine import connect
 from .errors import InvalidConfig
 from .schema import Changes, Commit, DoltConfig, DoltTable, MergeBranch
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from .engine import Connection
     from .places import Place
-    from .repository import Written
     from .schema import Branch
+    from .writing import Written
 
 SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
 """First line of a commit made outside Flyte, unless the caller gives a message."""
@@ -45,7 +45,7 @@ def write(
     Arrow's C stream; what does not come from pandas does not go through it.
     Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
     ``key`` is a word of yours that names this write: when one of the newest commits of the branch has it (how many is
-    `repository.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.
+    `writing.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.
     ``consumed`` is a pinned table of `Changes` that are in ``frame``; outside a task the commit learns of it by that.
     Inside a task the message goes on with what is known of it, as that of an output does (see docs/lineage.md).
 
@@ -130,12 +130,12 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
             history.refuse_taken_tag(connection, tag)
 
     how: Any = {"table": name, "message": message, "work": work, "key": key}
-    how["lock_timeout_s"] = config.options().get("lock_timeout_s", repository.LOCK_TIMEOUT_S)
+    how["lock_timeout_s"] = config.options().get("lock_timeout_s", writing.LOCK_TIMEOUT_S)
 
     def put(place: Place, policy: Branch | None) -> Written:
         if isinstance(policy, MergeBranch):
             return merging.write(place, policy, **how)
-        return repository.write(place, policy=policy, **how)
+        return writing.write(place, policy=policy, **how)
 
     origin = remotes.origin_of(config)
     if origin is None:
@@ -336,7 +336,7 @@ def is_changed(table: DoltTable) -> bool:
         return True
     options = _write_options(table.config)
     rows = frame if streamed is None else streamed
-    return repository.differs(
+    return writing.differs(
         _place_at(table.config, table.commit),
         table.commit,
         work=lambda connection: tables.write(connection, name, rows, options),

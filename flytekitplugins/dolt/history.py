@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from . import locks, remotes, repository, revisions, tables
+from . import locks, remotes, repository, revisions, tables, writing
 from .codec import quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, InvalidName, RevisionNotFound, TableNotFound, TagExists, close_names
@@ -200,7 +200,7 @@ def restore(
         old = revisions.of_config(connection, past)
         check_was_there(connection, past, old)
     target = _config_at(config, None)
-    written = repository.write(
+    written = writing.write(
         place,
         table=table,
         policy=config.branch_conf,
@@ -284,7 +284,7 @@ def tag(
             commit = table.commit
         else:
             commit = revisions.resolve(connection, at) if config is None else revisions.of_config(connection, config)
-        return set_tag(connection, name, commit, author=repository.author_of(place), message=message)
+        return set_tag(connection, name, commit, author=writing.author_of(place), message=message)
 
 
 def set_tag(connection: Connection, name: str, commit: Commit, *, author: str, message: str = "") -> Tag:
@@ -423,7 +423,7 @@ def _run_branches(connection: Connection, older_than: timedelta, prefix: str) ->
 
 def _deleted(connection: Connection, place: Place, branch: RunBranch, older_than: timedelta, prefix: str) -> bool:
     """Delete the branch under its lock if it is still what it was, and say whether it was deleted."""
-    with locks.held(connection, branch.name, timeout_s=repository.LOCK_TIMEOUT_S, place=place):
+    with locks.held(connection, branch.name, timeout_s=writing.LOCK_TIMEOUT_S, place=place):
         if branch not in _run_branches(connection, older_than, prefix):
             return False
         connection.run("CALL DOLT_BRANCH('-D', %s)", branch.name, attempt=f"delete branch {branch.name!r}")

@@ -10,7 +10,7 @@ import importlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import remotes, repository, tables, trailers
+from . import remotes, repository, tables, trailers, writing
 from .errors import InvalidConfig
 from .schema import CallbackMeta, Commit, DoltMeta, DoltTable
 
@@ -61,7 +61,7 @@ def _note(meta: DoltMeta, entry: dict[str, Any]) -> None:
     texts = {name: pd.array([value], dtype="str") for name, value in entry.items() if name != "timestamp"}
     row = pd.DataFrame({**texts, "timestamp": pd.array([entry["timestamp"]], dtype="datetime64[us]")})
     options = tables.WriteOptions(mode="append")
-    repository.write(
+    writing.write(
         repository.locate(meta.db_path),
         table=meta.tablename,
         policy=None,

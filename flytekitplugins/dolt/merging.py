@@ -1,6 +1,6 @@
 """Merging a branch into another: three-way, whole or not at all, after the checks that somebody wants to pass first.
 
-A merge is work like any other to `repository.write`: it happens on a scratch branch at the target's head, and the
+A merge is work like any other to `writing.write`: it happens on a scratch branch at the target's head, and the
 target is moved to its commit, under the same lock, refusals and retries. A conflict is therefore found where it harms
 nobody. Called by people and tasks (`merge`), and by `frames` for a config with `MergeBranch`.
 """
@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import repository, revisions, tables
+from . import repository, revisions, tables, writing
 from .codec import quote
 from .engine import Connection, connect
 from .errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges
 from .places import Place
-from .repository import Written
 from .schema import Commit, MergeBranch, NewBranch, SerialBranch
 from .scratch import Scratch
+from .writing import Written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +106,7 @@ def merge(
 def write(
     place: Place, policy: MergeBranch, *, table: str, message: str, work: Callable[[Connection], None], **options: Any
 ) -> Written:
-    """Write on the branch of ``policy`` and merge the result into its ``into``; see `repository.write`.
+    """Write on the branch of ``policy`` and merge the result into its ``into``; see `writing.write`.
 
     Raises:
         MergeConflict: the result does not merge; both branches are as they were.
@@ -118,7 +118,7 @@ def write(
             _merge_here(connection, commit, policy.branch, str(into.branch))
 
     on_branch = NewBranch(policy.branch, base=policy.into)
-    written = repository.write(
+    written = writing.write(
         place, table=table, policy=on_branch, message=message, work=work, before_publishing=try_it, **options
     )
     first = f"Merge {policy.branch} into {policy.into or 'the checked-out branch'}\n\n{message}"
@@ -146,7 +146,7 @@ def _merged(
     with connect(place) as connection:
         target = str(repository.head_of(connection, SerialBranch(into)).branch)
     what = table or f"(merge of {branch})"
-    return repository.write(place, table=what, policy=SerialBranch(target), message=message, work=work)
+    return writing.write(place, table=what, policy=SerialBranch(target), message=message, work=work)
 
 
 def _merge_here(connection: Connection, source: str, branch: str, target: str) -> None:

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import binary, repository, server
+from . import binary, repository, server, writing
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
@@ -39,8 +39,8 @@ from .errors import (
     from_server,
 )
 from .places import Place, without_password
-from .repository import Written
 from .schema import Branch, Commit, DoltConfig, NewBranch, Remote, Secret, SerialBranch
+from .writing import Written
 
 MAX_ATTEMPTS = 30
 """How often a write is done again because another push was faster, before giving up."""
@@ -162,7 +162,7 @@ def mirrored(origin: Origin) -> Path:
     _fetch(origin, clone, None)
     with connect(clone) as connection:
         for branch, head in _tracked(connection).items():
-            with _branch_lock(clone, branch, repository.LOCK_TIMEOUT_S):
+            with _branch_lock(clone, branch, writing.LOCK_TIMEOUT_S):
                 _point(connection, branch, head)
     return clone
 
@@ -172,7 +172,7 @@ def publish(
     policy: Branch | None,
     write: Callable[[Path, Branch], Written],
     *,
-    lock_timeout_s: float = repository.LOCK_TIMEOUT_S,
+    lock_timeout_s: float = writing.LOCK_TIMEOUT_S,
 ) -> Written:
     """Run ``write`` in a clone whose branch is at the remote's head, and push that branch; all once more when it moved.
 

@@ -1,59 +1,30 @@
-"""The verbs of versions: resolve, branches, log, status, and the one way in which anything is ever written.
+"""What a repository holds: where it is, its branches and their log, and reading at a commit.
 
-`write` lets work happen on a scratch branch that starts at the target's head, commits it there, and moves the target
-forward to that very commit. Nothing is checked out, so what the user has in the working set stays; nobody sees half a
-table; and when another writer was faster the work is done again on the new head, so that the result is always that of
-one writer after the other. The only file with Dolt's procedures and system tables in it.
+Reads only; what changes a repository is in `writing`. A commit is read through Dolt's read-only revision databases, so
+nothing is checked out. Everything that reads, writes or compares versions starts here.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import re
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from . import binary, locks, places, scratch
+from . import binary, places
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
     ConnectionLost,
-    DoltError,
-    HeadMoved,
-    InvalidConfig,
-    InvalidName,
-    OutcomeUnknown,
     RepositoryNotFound,
     RepositoryReadOnly,
     RevisionNotFound,
-    UncommittedChanges,
     close_names,
 )
 from .places import Place, ServerPlace
 from .schema import SCRATCH_PREFIX, Branch, Commit, MergeBranch, NewBranch, SerialBranch
-from .scratch import Scratch
-
-LOCK_TIMEOUT_S = 60.0
-"""Seconds to wait for another writer of the same branch."""
-
-MAX_ATTEMPTS = 20
-"""How often work is done again because the head moved, before giving up."""
-
-MAX_LOST = 4
-"""How often work is done again because the server went away, before giving up."""
-
-LOOK_BACK = 10_000
-"""How many commits of a branch are searched for the key of a write; 1,000 of them cost about 4 ms."""
-
-KEY_TRAILER = "Flyte-Write-Key"
-"""The line of a commit message that names the write; what is written again under the same key is not written twice."""
-
-DEFAULT_AUTHOR = "Flyte <flyte@localhost>"
-"""Author of a commit where the user has told Dolt no name and email."""
 
 
 def locate(
@@ -121,16 +92,16 @@ def head_of(connection: Connection, policy: Branch | None) -> Commit:
         BranchNotFound: there is no such branch.
     """
     branch = branch_of(policy) or connection.active_branch(attempt="find the checked-out branch")
-    head = _head(connection, branch)
+    head = find_head(connection, branch)
     if head is None:
-        raise _no_branch(connection, branch, "read")
+        raise no_branch(connection, branch, "read")
     return Commit(head, branch=branch)
 
 
 def branches(repository: Place) -> dict[str, str]:
     """Return the name and head of every branch, this package's scratch branches left out."""
     with connect(repository) as connection:
-        return _heads(connection)
+        return heads(connection)
 
 
 def log(
@@ -147,7 +118,7 @@ def log(
     attempt = f"read the log of {revision or 'the checked-out branch'!r}"
     with connect(repository) as connection:
         branch = connection.active_branch(attempt=attempt)
-        known = _heads(connection)
+        known = heads(connection)
         start = known.get(revision or branch, revision or branch)
         own = revision if revision in known else branch if revision is None else None
         found = walk(connection, start, table=table, limit=limit, attempt=attempt)
@@ -238,102 +209,6 @@ def hash_of_table(connection: Connection, table: str) -> str:
     return str(rows[0][0])
 
 
-@dataclass(frozen=True)
-class Written:
-    """What `write` did."""
-
-    commit: Commit
-    """The commit that holds the result: a new one, or the head as it was when nothing changed."""
-    changed: bool
-
-
-def write(
-    repository: Place,
-    *,
-    table: str,
-    policy: Branch | None,
-    message: str,
-    work: Callable[[Connection], None],
-    key: str | None = None,
-    lock_timeout_s: float = LOCK_TIMEOUT_S,
-    before_publishing: Callable[[Connection, str], None] | None = None,
-) -> Written:
-    """Run ``work`` on a scratch branch, and move the branch of ``policy`` forward to one commit with its changes.
-
-    ``work`` gets a connection on the scratch branch and may be called again when the head has moved or the server went
-    away; it must change ``table`` only and keep nothing of the connection. The author is the repository's or the user's
-    Dolt identity. A write whose ``key`` one of the branch's newest `LOOK_BACK` commits has was done before: it returns
-    that commit. Without a key each call is a write of its own. ``before_publishing`` is called with the commit that is
-    about to be published, and stops that by raising.
-
-    Raises:
-        BranchNotFound: the branch (or the base of a new one) does not exist.
-        UncommittedChanges: the user's work on the target branch stands in the way; nothing was changed.
-        RepositoryBusy: another writer held the branch for ``lock_timeout_s`` seconds.
-        HeadMoved: other writers, which do not use this package's lock, won `MAX_ATTEMPTS` times in a row.
-        ConnectionLost: the server went away `MAX_LOST` times before the branch was moved.
-        OutcomeUnknown: the server went away while the branch was being moved, and does not come back to say whether it
-            was.
-    """
-    job = _Job(
-        table=table,
-        message=message if key is None else _with_key(message, key),
-        author=author_of(repository),
-        work=work,
-        key=key,
-        before_publishing=before_publishing,
-    )
-    for lost in range(1, MAX_LOST + 1):
-        try:
-            with connect(repository) as connection:
-                return _write(connection, repository, policy, job, lock_timeout_s)
-        except OutcomeUnknown as unknown:
-            if _is_published(repository, unknown, lock_timeout_s):
-                return Written(Commit(unknown.commit, branch=unknown.branch), changed=True)
-            fault = ConnectionLost(
-                f"Cannot publish table {table!r} on branch {unknown.branch!r}: the server went away before it moved it."
-                " Try again."
-            )
-            fault.__cause__ = unknown
-        except ConnectionLost as error:
-            fault = error
-        _swept_at.pop(repository, None)  # our own scratch branch may be left there
-        if lost < MAX_LOST:
-            time.sleep(random.uniform(0.02, 0.1 * 2**lost))  # noqa: S311  # jitter, no secret
-    raise fault
-
-
-def author_of(repository: Place) -> str:
-    """Return the author of what is made in a repository: its or the user's Dolt identity, else `DEFAULT_AUTHOR`."""
-    return binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR
-
-
-def differs(repository: Place, commit: Commit, *, work: Callable[[Connection], None]) -> bool:
-    """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it."""
-    attempt = f"compare with commit {commit.hash}"
-    with connect(repository) as connection, Scratch(connection, commit.hash):
-        work(connection)
-        connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
-        return bool(connection.rows("SELECT 1 FROM dolt_status LIMIT 1", attempt=attempt))
-
-
-@dataclass(frozen=True)
-class _Target:
-    branch: str
-    base: str | None
-    """Where a missing branch starts; None when the branch has to exist."""
-
-
-def _target(connection: Connection, policy: Branch | None) -> _Target:
-    branch = branch_of(policy)
-    if isinstance(policy, MergeBranch):
-        return _Target(policy.branch, branch or connection.active_branch(attempt="find the checked-out branch"))
-    if isinstance(policy, NewBranch):
-        base = policy.base or connection.active_branch(attempt="find the checked-out branch")
-        return _Target(policy.branch, base)
-    return _Target(branch or connection.active_branch(attempt="find the checked-out branch"), None)
-
-
 def branch_of(policy: Branch | None) -> str | None:
     """Return the branch that ``policy`` names; None is the one that the repository has checked out."""
     if policy is None:
@@ -345,309 +220,23 @@ def branch_of(policy: Branch | None) -> str | None:
     raise TypeError(f"no rule for the branch policy {policy!r}")
 
 
-@dataclass(frozen=True)
-class _Job:
-    table: str
-    message: str
-    author: str
-    work: Callable[[Connection], None]
-    key: str | None
-    before_publishing: Callable[[Connection, str], None] | None = None
-
-    @property
-    def task(self) -> str | None:
-        """Return the execution that the message names, for those who wait for this writer."""
-        found = re.search(r"^Flyte-Execution: (.+)$", self.message, re.MULTILINE)
-        return found[1] if found else None
-
-
-_swept_at: dict[Place, float] = {}
-
-
-def _write(
-    connection: Connection, repository: Place, policy: Branch | None, job: _Job, lock_timeout_s: float
-) -> Written:
-    """Do the job on one connection, under the lock of its branch, again and again while others move the branch."""
-    target = _target(connection, policy)
-    _sweep_when_due(connection, repository)
-    with locks.held(connection, target.branch, timeout_s=lock_timeout_s, place=repository):
-        for attempt in range(MAX_ATTEMPTS):
-            if attempt:
-                time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 5)))  # noqa: S311  # jitter, no secret
-            try:
-                return _write_once(connection, target, job)
-            except HeadMoved:
-                continue
-    raise HeadMoved(
-        f"Cannot commit table {job.table!r} to branch {target.branch!r}: the branch moved under each of {MAX_ATTEMPTS} "
-        "attempts. Somebody writes to it without pause; give the task a NewBranch(...) of its own.",
-        branch=target.branch,
-        attempts=MAX_ATTEMPTS,
-    )
-
-
-def _sweep_when_due(connection: Connection, repository: Place) -> None:
-    """Remove what killed writers left, at the first write and then now and then.
-
-    Not each time, because the server goes through all branches to answer.
-    """
-    last = _swept_at.get(repository)
-    if last is None or time.monotonic() - last > scratch.LOOK_EVERY_S or scratch.has_old_marks(connection):
-        with suppress(DoltError):  # not what the caller asked for
-            scratch.sweep(connection)
-        _swept_at[repository] = time.monotonic()
-
-
-def start_of(connection: Connection, policy: Branch | None) -> str:
-    """Return the commit that a write with ``policy`` starts from now.
-
-    Raises:
-        BranchNotFound: the branch (or the base of a new one) does not exist.
-    """
-    target = _target(connection, policy)
-    return _head(connection, target.branch) or _start(connection, target)
-
-
-def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
-    state = _state(connection, target.branch, key=job.key)
-    if state is None:
-        start = _start(connection, target)
-    elif state.written is not None:
-        return Written(Commit(state.written, branch=target.branch), changed=True)
-    else:
-        start = state.head
-        _refuse_early(connection, state, target.branch, job.table)
-    with Scratch(connection, start, task=job.task) as branch:
-        job.work(connection)
-        commit = _commit(connection, job.message, job.author, attempt=f"commit table {job.table!r}")
-        if job.before_publishing is not None:
-            job.before_publishing(connection, commit or start)
-        if state is None:
-            _create(connection, target.branch, start, branch, commit or start)
-        elif commit is not None:
-            _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
-    return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
-
-
-def _refuse_early(connection: Connection, state: _State, branch: str, table: str) -> None:
-    """Refuse before the work; moving the branch asks again. What a killed server left half done is no user's work."""
-    try:
-        _refuse_if_in_the_way(state, branch, table)
-    except UncommittedChanges:
-        if not scratch.sweep(connection):
-            raise
-        _refuse_if_in_the_way(_state(connection, branch), branch, table)
-
-
-def _start(connection: Connection, target: _Target) -> str:
-    """Return the commit that a missing branch starts from."""
-    if target.base is None:
-        raise _no_branch(connection, target.branch, "write to")
-    head = _head(connection, target.base)
-    if head is None:
-        raise _no_branch(connection, target.base, f"start {target.branch!r} from")
-    double = next((name for name in _heads(connection) if name.casefold() == target.branch.casefold()), None)
-    if double is not None:  # Dolt would open the new one for both, and hide what the user has on the other
-        raise InvalidName(
-            f"Cannot create branch {target.branch!r}: there is {double!r}, whose name differs in case only, and Dolt "
-            "does not tell them apart. Use another name.",
-            name=target.branch,
-        )
-    return head
-
-
-def _with_key(message: str, key: str) -> str:
-    """Return the message with the line that names the write, which may be there already."""
-    if not re.fullmatch(r"[A-Za-z0-9._:/@+=-]{1,200}", key):
-        raise InvalidConfig(
-            f"Cannot use {key!r} as the key of a write: use 1 to 200 letters, digits and . _ : / @ + = - in one word."
-        )
-    line = f"{KEY_TRAILER}: {key}"
-    lines = message.rstrip().split("\n")
-    if line in lines:
-        return message
-    has_trailers = len(lines) > 1 and re.match(r"[A-Za-z-]+: ", lines[-1])
-    return "\n".join([*lines, *([] if has_trailers else [""]), line])
-
-
-def _create(connection: Connection, branch: str, start: str, scratch_branch: Scratch, commit: str) -> None:
-    """Make ``branch`` at ``commit`` of the scratch branch, or change nothing where somebody else made one."""
-    try:
-        scratch_branch.become(branch)
-    except ConnectionLost as error:
-        raise OutcomeUnknown(
-            f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look "
-            "whether `dolt branch -v` shows it; if it does not, run the task again.",
-            commit=commit,
-            branch=branch,
-            start=start,
-        ) from error
-    except DoltError as error:
-        if _head(connection, branch) is not None:
-            raise HeadMoved(f"Cannot create branch {branch!r}: another writer was faster.", branch=branch) from error
-        raise
-
-
-def _is_published(repository: Place, unknown: OutcomeUnknown, lock_timeout_s: float) -> bool:
-    """Ask the branch itself whether what was being published when the connection broke is there.
-
-    A commit that is there stays there. One that is not may still be on its way: the broken session holds the branch's
-    lock until the server has done with it, so only a look under that lock says no.
-
-    Raises:
-        OutcomeUnknown: nobody answers.
-    """
-    try:
-        with connect(repository) as connection:
-            found = _leads_to(connection, unknown)
-            if not found:
-                with locks.held(connection, unknown.branch, timeout_s=max(lock_timeout_s, 1), place=repository):
-                    found = _leads_to(connection, unknown)
-            if found:
-                with suppress(DoltError):  # what is published is published
-                    scratch.sweep(connection)
-            return found
-    except DoltError as error:
-        raise unknown from error
-
-
-def _leads_to(connection: Connection, unknown: OutcomeUnknown) -> bool:
-    """Whether the branch was moved to the commit, or beyond it."""
-    head = _head(connection, unknown.branch)
-    if head is None or head == unknown.start:
-        return False
-    attempt = f"look for commit {unknown.commit}"
-    since = "SELECT 1 FROM DOLT_LOG(%s) WHERE commit_hash = %s LIMIT 1"
-    return bool(connection.rows(since, f"{unknown.start}..{head}", unknown.commit, attempt=attempt))
-
-
-def _commit(connection: Connection, message: str, author: str, *, attempt: str) -> str | None:
-    """Commit everything on the scratch branch and return the hash, or None when nothing is different."""
-    save = "CALL DOLT_COMMIT('-A', '--skip-empty', '--author', %s, '-m', %s)"
-    rows = connection.rows(save, author, message, attempt=attempt)
-    if not rows:
-        # Nothing is different, or the user's dolt_ignore names the table: it was asked for by name, so it is taken.
-        connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
-        rows = connection.rows(save.replace("'-A', ", ""), author, message, attempt=attempt)
-    # Dolt's commit leaves the transaction open, and the connection would go on seeing the branches of its beginning.
-    connection.run("COMMIT", attempt=attempt)
-    return str(rows[0][0]) if rows else None
-
-
-def _fast_forward(connection: Connection, branch: str, start: str, source: str, commit: str, table: str) -> None:
-    """Move ``branch`` from ``start`` to ``commit``, which ``source`` points to, or change nothing."""
-    attempt = f"publish table {table!r} on branch {branch!r}"
-    connection.run("START TRANSACTION", attempt=attempt)
-    state = _state(connection, branch)
-    if state is None:
-        raise HeadMoved(f"Cannot {attempt}: the branch was deleted meanwhile.", branch=branch)
-    if state.head != start:  # also when it was set back: Dolt would move it forward again
-        raise HeadMoved(f"Cannot {attempt}: it was moved meanwhile.", branch=branch)
-    _refuse_if_in_the_way(state, branch, table)
-    try:
-        connection.run("CALL DOLT_MERGE('--ff-only', %s)", source, attempt=attempt)
-        connection.run("COMMIT", attempt=attempt)
-    except ConnectionLost as error:
-        raise OutcomeUnknown(
-            f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while the "
-            f"branch was moved to commit {commit}. Look whether `dolt log` shows that commit there; if it does not, "
-            "run the task again.",
-            commit=commit,
-            branch=branch,
-            start=start,
-        ) from error
-    except UncommittedChanges as error:
-        _refuse_if_in_the_way(_state(connection, branch), branch, table)
-        # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
-        raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
-
-
-@dataclass(frozen=True)
-class _State:
-    """What a branch is like, from one question."""
-
-    head: str
-    status: list[tuple[str, object, str]]
-    """Name, "is staged" and kind of each change that is in no commit."""
-    written: str | None
-    """The commit that has the key that was asked for."""
-
-
-def _state(connection: Connection, branch: str, *, key: str | None = None) -> _State | None:
-    """Go to ``branch`` and say what it is like, or return None when there is none of exactly that name.
-
-    Raises:
-        BranchNotFound: Dolt opens another branch for it, whose name differs in case.
-    """
-    attempt = f"look at branch {branch!r}"
-    try:
-        connection.use(branch, attempt=attempt)
-        # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to
-        # case.
-        found = connection.rows(
-            "SELECT active_branch(), DOLT_HASHOF('HEAD'), one.written, s.table_name, s.staged, s.status"
-            f" FROM (SELECT {'NULL' if key is None else _WITH_KEY} AS written) one LEFT JOIN dolt_status s ON TRUE",
-            *([] if key is None else [LOOK_BACK, f"\n{KEY_TRAILER}: {key}\n"]),
-            attempt=attempt,
-        )
-    except RevisionNotFound:
-        connection.use(None, attempt=attempt)  # on a branch that was deleted, every other question fails as well
-        return None
-    opened, head, written = found[0][:3]
-    if opened == branch:
-        return _State(head, [row[3:] for row in found if row[3] is not None], written)
-    if _head(connection, branch) is None:
-        return None
-    raise BranchNotFound(
-        f"Cannot write to branch {branch!r}: Dolt opens {opened!r} for it, whose name differs in case only. "
-        "Rename one of them.",
-        branch=branch,
-    )
-
-
-_WITH_KEY = (
-    "(SELECT commit_hash FROM (SELECT commit_hash, message FROM dolt_log LIMIT %s) l"
-    " WHERE INSTR(CONCAT(message, '\n'), %s) LIMIT 1)"
-)
-
-
-def _refuse_if_in_the_way(state: _State | None, branch: str, table: str) -> None:
-    """Raise if the user's work on ``branch`` would be lost or swept in by moving it.
-
-    Staged tables stop every write: Dolt unstages them when the branch moves, and no other way keeps them.
-    """
-    status = state.status if state is not None else []
-    staged = sorted({name for name, is_staged, _ in status if is_staged})
-    # Dolt 1.83 fails to move a branch under a dropped or renamed table: "chunk 000... required but not found".
-    dirty = sorted(
-        {name for name, _, kind in status if name.casefold() == table.casefold() or kind in ("deleted", "renamed")}
-    )
-    what = "staged" if staged else "uncommitted" if dirty else None
-    if what:
-        tables = staged or dirty
-        raise UncommittedChanges(
-            f"Cannot commit table {table!r} to branch {branch!r}: it has {what} changes of yours in "
-            f"{', '.join(map(repr, tables))}, which would be lost or mixed in. Commit or reset them, or give the task "
-            "a NewBranch(...) to write to.",
-            branch=branch,
-            tables=tables,
-        )
-
-
-def _head(connection: Connection, branch: str) -> str | None:
+def find_head(connection: Connection, branch: str) -> str | None:
+    """Return the hash of a branch's head, or None when there is no branch of exactly this name."""
     rows = connection.rows(
         "SELECT name, hash FROM dolt_branches WHERE name = %s", branch, attempt=f"find branch {branch!r}"
     )
     return next((str(found) for name, found in rows if name == branch), None)
 
 
-def _heads(connection: Connection) -> dict[str, str]:
+def heads(connection: Connection) -> dict[str, str]:
+    """Return the name and head of every branch, this package's scratch branches left out."""
     rows = connection.rows("SELECT name, hash FROM dolt_branches", attempt="list the branches")
     return {name: found for name, found in rows if not name.startswith(SCRATCH_PREFIX)}
 
 
-def _no_branch(connection: Connection, branch: str, verb: str) -> BranchNotFound:
-    known = _heads(connection)
+def no_branch(connection: Connection, branch: str, verb: str) -> BranchNotFound:
+    """Return the error for a missing branch, with the names that there are."""
+    known = heads(connection)
     return BranchNotFound(
         f"Cannot {verb} branch {branch!r}: there is none of that name.{close_names(branch, known)} The branches are "
         f"{', '.join(map(repr, sorted(known)))}. A task that writes makes one with NewBranch({branch!r}).",

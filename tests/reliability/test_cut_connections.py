@@ -16,7 +16,7 @@ import pytest
 from factor import FACTOR, SEED
 from proxy import Proxy, Verdict, between
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, frames, repository, server
+from flytekitplugins.dolt import DoltConfig, NewBranch, frames, locks, repository, server, writing
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, OutcomeUnknown
 
 
@@ -114,7 +114,7 @@ def test_cut_at_every_statement(repo: Path, proxy: Proxy, verdict: Verdict, bran
         assert [commit.hash for commit in log if commit.message == f"append {number}"] == [hash_], where
         assert numbers(repo, target or "main").count(number) == 1, where
         append(repo, 2000 + number)  # the next one finds the lock free, and sweeps
-    repository._swept_at.clear()
+    writing._swept_at.clear()
     append(repo, 3000)
     assert left_over(repo) == []
 
@@ -158,7 +158,7 @@ def test_server_that_is_gone_for_good(
         proxy.is_open, proxy.rule = True, lambda statement: "pass"
         # The server finishes what it was told before the connection was cut.
         with repository.connect(repo) as connection:
-            with repository.locks.held(connection, "main", timeout_s=10, place=repo):
+            with locks.held(connection, "main", timeout_s=10, place=repo):
                 after = numbers(repo)
         if not rule.was_used:
             break
@@ -200,7 +200,7 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
     assert number > 15
     calls[:] = [0, 0]
     server.release(repo)
-    repository._swept_at.clear()
+    writing._swept_at.clear()
     frames.write(config, row(1000))
     assert left_over(repo) == []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, frames, repository
+from flytekitplugins.dolt import DoltConfig, NewBranch, frames, repository, writing
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryBusy
 
 
@@ -95,7 +95,7 @@ def test_holder_of_the_lock_is_named(repo: Path) -> None:
 
     message = "Generated\n\nFlyte-Execution: ex:proj:dev:abc"
     options = {"table": "log", "policy": None, "message": message, "work": work}
-    writer = threading.Thread(target=repository.write, args=(repo,), kwargs=options)
+    writer = threading.Thread(target=writing.write, args=(repo,), kwargs=options)
     writer.start()
     try:
         assert inside.wait(timeout=60)
