@@ -30,6 +30,7 @@ from flytekitplugins.dolt import (
     create_repository,
     frames,
     server,
+    writing,
 )
 from flytekitplugins.dolt import repository as repository_module
 from flytekitplugins.dolt.engine import Connection, connect
@@ -723,7 +724,7 @@ def test_new_branch_created_meanwhile(repo: Path, dolt: Dolt) -> None:
 
 def test_every_race_lost(repo: Path, dolt: Dolt, monkeypatch: pytest.MonkeyPatch) -> None:
     """After MAX_ATTEMPTS lost races it is HeadMoved, with the others' commits whole and none of ours."""
-    monkeypatch.setattr(repository_module, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(writing, "MAX_ATTEMPTS", 3)
     work = Racing(
         lambda call: dolt("sql", "-q", f"insert into others values ({10 + call}); call dolt_commit('-am', '{call}')"),
         times=99,

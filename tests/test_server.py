@@ -538,7 +538,7 @@ def test_killed_server_during_a_use(repo: Path) -> None:
 
 def test_server_that_is_killed_each_time(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the server is killed under every attempt it is ConnectionLost, the branch stays, the next write works."""
-    monkeypatch.setattr(repository, "MAX_LOST", 2)
+    monkeypatch.setattr(writing, "MAX_LOST", 2)
     first = put(repo, "t", 1)
     killed = []
 

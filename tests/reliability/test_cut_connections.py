@@ -149,7 +149,7 @@ def test_server_that_is_gone_for_good(
     repo: Path, proxy: Proxy, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From each statement on nobody answers any more: the error says whether the commit may be there, and is right."""
-    monkeypatch.setattr(repository, "MAX_LOST", 2)
+    monkeypatch.setattr(writing, "MAX_LOST", 2)
     told = []
     for number in range(1, 100):
         before = numbers(repo)

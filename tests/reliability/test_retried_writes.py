@@ -54,7 +54,7 @@ def test_set_back_branch_forgets_the_write(repo: Path) -> None:
 
 def test_look_back_is_bounded(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key is looked for in the newest LOOK_BACK commits, and no further."""
-    monkeypatch.setattr(repository, "LOOK_BACK", 2)
+    monkeypatch.setattr(writing, "LOOK_BACK", 2)
     first = append(repo, "k")
     append(repo, None)
     assert append(repo, "k") == first
