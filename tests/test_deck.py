@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +16,19 @@ from flytekit import task, workflow
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 
-from flytekitplugins.dolt import Commit, DoltConfig, DoltTable, deck, diffs, read, server, showing, write
+from flytekitplugins.dolt import (
+    Commit,
+    DoltConfig,
+    DoltTable,
+    Remote,
+    deck,
+    diffs,
+    engine,
+    read,
+    server,
+    showing,
+    write,
+)
 
 Config = Callable[..., DoltConfig]
 BROWSER = [
@@ -223,3 +236,40 @@ def test_the_counts_are_those_of_the_diff(rabbits: DoltTable) -> None:
     assert card.change == change
     assert change.rows is not None
     assert len(change.rows) == 3
+
+
+def test_a_table_on_a_remote_is_shown_with_one_fetch_at_most(
+    tmp_path: Path, dolt: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who wrote the table fetches nothing for its deck, another pod once; the page names the remote, not the clone."""
+    url = f"file://{tmp_path / 'remote'}"
+    dolt("remote", "add", "origin", url)
+    dolt("push", "origin", "main")
+    fetches: list[str] = []
+    real = engine.Connection.run
+
+    def noted(self: engine.Connection, statement: str, *values: object, **options: Any) -> Any:
+        fetches.extend([statement] if "DOLT_FETCH" in statement else [])
+        return real(self, statement, *values, **options)
+
+    monkeypatch.setattr(engine.Connection, "run", noted)
+    monkeypatch.setenv("FLYTE_DOLT_CLONES", str(tmp_path / "one"))
+    config = DoltConfig("foo", "t", primary_key=["id"], remote_conf=Remote(url))
+    write(config, pd.DataFrame({"id": [1]}))
+    table = write(config, pd.DataFrame({"id": [1, 2]}))
+    fetches.clear()
+    page = shown(table)
+    assert fetches == []
+    assert url in page
+    assert "+1 added" in words(page)
+    assert "Rows over the last 2 versions" in words(page)
+    monkeypatch.setenv("FLYTE_DOLT_CLONES", str(tmp_path / "two"))
+    assert shown(table) == page
+    write(config, pd.DataFrame({"id": [1, 2, 3]}))  # through the second clone, and the first does not know of it
+    newest = write(config, pd.DataFrame({"id": [1, 2, 3, 4]}))
+    monkeypatch.setenv("FLYTE_DOLT_CLONES", str(tmp_path / "one"))
+    fetches.clear()
+    assert "+1 added" in words(shown(newest))
+    assert len(fetches) == 1
+    for clone in tmp_path.glob("*/*/foo"):
+        server.release(clone)

@@ -405,6 +405,120 @@ class TestStructuredDataset:
         assert wf()
 
 
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[typing.Any, str]]:
+    """Give the list of what flytekit shows in decks, each value's type with its page."""
+    found: list[tuple[typing.Any, str]] = []
+    real = TypeEngine.to_html
+
+    def noted(ctx: typing.Any, value: typing.Any, kind: typing.Any) -> str:
+        found.append((kind, real(ctx, value, kind)))
+        return found[-1][1]
+
+    monkeypatch.setattr(TypeEngine, "to_html", noted)
+    return found
+
+
+class TestDecks:
+    def test_a_dataset_that_was_written_shows_its_table(self, config: Config, shown: list[typing.Any]) -> None:
+        """Place, commit and changed rows of the table stand on the page, as for a DoltTable that is returned."""
+        uri = dolt_uri(config("t", branch_conf=NewBranch("run/1"), primary_key=["id"]))
+
+        @task(enable_deck=True)
+        def produce() -> StructuredDataset:
+            return StructuredDataset(dataframe=FRAMES["pandas"], uri=uri)
+
+        produce()
+        ((_, page),) = shown
+        commit = repository.log(repository.locate(config("t").db_path), "run/1", limit=1)[0]
+        for expected in (config("t").db_path, commit.hash, "run/1", "+2 added", "ex:local:local:local"):
+            assert expected in page
+
+    def test_a_dataset_that_is_taken_shows_the_commit_that_is_read(
+        self, config: Config, shown: list[typing.Any]
+    ) -> None:
+        """An address without a commit shows the one that the task has read, whatever was written meanwhile."""
+        read_at = write(config("t"), FRAMES["pandas"]).commit
+
+        @task(enable_deck=True)
+        def consume(dataset: StructuredDataset, unread: StructuredDataset, bad: StructuredDataset) -> None:
+            dataset.open(pd.DataFrame).all()
+            write(config("t"), pd.DataFrame({"id": [9], "name": ["z"]}))
+
+        given = StructuredDataset(uri=dolt_uri(config("t")))
+        unread = StructuredDataset(uri=dolt_uri(config("other")))
+        consume(dataset=given, unread=unread, bad=StructuredDataset(uri="dolt://foo?nonsense=1"))
+        assert read_at is not None
+        pages = [page for _, page in shown]
+        assert read_at.hash in pages[0]
+        assert "no commit holds it" in pages[1]
+        assert "it has a &#x27;nonsense&#x27;" in pages[2]
+
+    def test_an_annotated_frame_shows_its_table_in_and_out(self, config: Config, shown: list[typing.Any]) -> None:
+        """What was read is shown at the commit that was read; a reference in a frame's place is shown as itself."""
+        table = write(config("t"), FRAMES["pandas"])
+        kind = Annotated[pd.DataFrame, dolt_frame(config("t"))]
+
+        @task(enable_deck=True)
+        def copy(frame: kind) -> Annotated[pd.DataFrame, dolt_frame(config("u"))]:  # type: ignore[valid-type]
+            return frame.copy()
+
+        @task(enable_deck=True)
+        def refer() -> tuple[kind, kind]:  # type: ignore[valid-type]
+            return table, config("t")
+
+        copy(frame=StructuredDataset(uri=dolt_uri(config("t"))))
+        refer()
+        assert table.commit is not None
+        pages = [page for _, page in shown]
+        assert [table.commit.hash in page for page in pages] == [True, True, True, False]
+        assert [page.count("<h2>t</h2>") for page in pages] == [1, 0, 1, 0]
+
+    @pytest.mark.parametrize("kind", [pl.DataFrame, pl.LazyFrame])
+    def test_polars_frames_do_not_fail_a_task_with_decks(
+        self, config: Config, shown: list[typing.Any], kind: type
+    ) -> None:
+        """flytekit has nothing to show a Polars frame with; where nothing of ours holds it, its own text is shown."""
+        uri = dolt_uri(write(config("t"), pd.DataFrame({"id": [1], "name": ["<b>"]})))
+
+        @task(enable_deck=True)
+        def consume(
+            plain: kind,  # type: ignore[valid-type]
+            annotated: Annotated[kind, dolt_frame(config("t"))],  # type: ignore[valid-type]
+        ) -> kind:  # type: ignore[valid-type]
+            return plain
+
+        consume(plain=StructuredDataset(uri=uri), annotated=StructuredDataset(uri=uri))
+        plain, annotated, out = (page for _, page in shown)
+        assert "dolt-deck" in annotated
+        assert plain == out
+        assert plain.startswith("<pre>")
+        assert "<b>" not in plain
+        assert ("&lt;b&gt;" in plain) == (kind is pl.DataFrame)
+
+    def test_tables_inside_other_values_are_shown_as_text(self, config: Config, shown: list[typing.Any]) -> None:
+        """flytekit asks no transformer of ours for a list or an optional value; its text names table and commit."""
+        table = write(config("t"), FRAMES["pandas"])
+
+        @task(enable_deck=True)
+        def consume(tables: list[DoltTable], one: DoltTable | None) -> None:
+            assert len(tables) == 1
+
+        consume(tables=[table], one=table)
+        assert all(f"in {config('t').db_path!r}, at {table.commit}" in page.replace("&#x27;", "'") for _, page in shown)
+
+    def test_what_is_not_in_dolt_is_shown_as_ever(self, shown: list[typing.Any]) -> None:
+        """Other datasets and frames have flytekit's own decks."""
+
+        @task(enable_deck=True)
+        def produce() -> tuple[StructuredDataset, pd.DataFrame]:
+            return StructuredDataset(dataframe=FRAMES["pandas"]), FRAMES["pandas"]
+
+        produce()
+        ours = StructuredDatasetTransformerEngine.Renderers[pd.DataFrame].to_html(FRAMES["pandas"])
+        assert [page for _, page in shown] == [ours, ours]
+
+
 def test_who_imports_nothing_of_ours_reads_it_too(config: Config, tmp_path: Path) -> None:
     """A task whose module knows only flytekit and pandas gets the frame: the handlers come with flytekit."""
     uri = dolt_uri(write(config("t"), FRAMES["pandas"]))

@@ -24,18 +24,36 @@ def card(table: DoltTable) -> Card:
     Raises:
         DoltError: the repository cannot be asked, or does not hold that commit (any more).
     """
-    config, at = table.config, table.commit
+    at = table.commit
     assert at is not None  # noqa: S101  # for the type checker: the caller has looked
-    commit = _whole(config, at)
+    where, table = _where(table.config), _at_hand(table, at)
+    config, commit = table.config, _whole(table.config, at)
     if config.tablename is None:
-        return Card("query", str(config.db_path), commit, query=config.sql)
+        return Card("query", where, commit, query=config.sql)
     return Card(
         config.tablename,
-        str(config.db_path),
+        where,
         commit,
         change=diffs.last_change(table, limit=MAX_ROWS),
         history=_sizes(config, at),
     )
+
+
+def _where(config: DoltConfig) -> str:
+    origin = remotes.origin_of(config)
+    return str(config.db_path) if origin is None else str(origin)
+
+
+def _at_hand(table: DoltTable, at: Commit) -> DoltTable:
+    """Return the table as one of the clone where its repository is a remote, which is fetched once at most for that.
+
+    The clone of the task that wrote it holds the commit already, and nothing is fetched then.
+    """
+    origin = remotes.origin_of(table.config)
+    if origin is None:
+        return table
+    clone = remotes.holding(origin, at, history=True)
+    return DoltTable(config=dataclasses.replace(table.config, db_path=str(clone), remote_conf=None)).at(at)
 
 
 def _whole(config: DoltConfig, at: Commit) -> Commit:

@@ -125,8 +125,11 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         table = from_uri(given.uri)
         own = self._config.options()
         table.config.order_by = table.config.order_by or own.get("order_by")
+        table = _resolved.table(ctx, table)
         columns = _names(wanted) or own.get("columns") or _names(given.metadata.structured_dataset_type)
-        return _frame(ctx, table, _class_of(plain), columns)
+        frame = _frame(table, _class_of(plain), columns)
+        _read.note(frame, table)
+        return frame
 
     def to_html(self, ctx: Any, python_val: Any = None, expected_python_type: Any = None) -> str:
         """Return what a deck shows of a frame: that of the table which holds it.
@@ -134,11 +137,11 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         flytekit takes an annotation with a method of this name for a renderer, and then calls it with the frame alone.
         """
         frame = ctx if expected_python_type is None else python_val
-        table = table_of(frame)
-        if table is None:
-            return str(flyte_dataset_transformer.to_html(FlyteContext.current_context(), frame, type(frame)))
-        transformer = TypeEngine.get_transformer(DoltTable)
-        return str(transformer.to_html(FlyteContext.current_context(), table, DoltTable))
+        if isinstance(frame, StructuredDataset):
+            return _html_of_dataset(frame)
+        given = DoltTable(config=frame) if isinstance(frame, DoltConfig) else frame
+        table = given if isinstance(given, DoltTable) else _written.of(frame) or _read.of(frame)
+        return _html(table) if table is not None else _html_of_flytekit(frame)
 
 
 def _unpickled(config: DoltConfig, _: str) -> DoltFrame:
@@ -184,7 +187,7 @@ def _dataset(uri: str, kind: StructuredDatasetType | None) -> literals.Structure
 
 
 class _Tables:
-    """Which table holds a frame that was written, for what comes after: its deck, its hash. Keeps no frame alive."""
+    """Which table holds a frame, for what comes after: its deck, its hash. Keeps no frame alive."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -201,7 +204,9 @@ class _Tables:
         return found[1] if found is not None and found[0]() is frame else None
 
 
-_tables = _Tables()
+_written = _Tables()
+_read = _Tables()
+"""Apart from what was written, because a frame can be changed after it was read; for decks of inputs only."""
 
 
 def table_of(frame: Any) -> DoltTable | None:
@@ -209,7 +214,7 @@ def table_of(frame: Any) -> DoltTable | None:
     if isinstance(frame, StructuredDataset):
         uri = frame.literal.uri if frame.literal is not None else frame.uri
         return from_uri(uri) if is_dolt_uri(uri) else None
-    return _tables.of(frame)
+    return _written.of(frame)
 
 
 def _committed(ctx: FlyteContext, table: DoltTable, frame: Any) -> str:
@@ -219,7 +224,7 @@ def _committed(ctx: FlyteContext, table: DoltTable, frame: Any) -> str:
     commit = table.commit
     assert commit is not None  # noqa: S101  # for the type checker: that is what store does
     reference = table.at(commit)
-    _tables.note(frame, reference)
+    _written.note(frame, reference)
     return dolt_uri(reference)
 
 
@@ -233,22 +238,29 @@ class _Resolved:
     def table(self, ctx: FlyteContext, table: DoltTable) -> DoltTable:
         if table.commit is not None or not execution.is_executing(ctx) or ctx.user_space_params is None:
             return resolved(ctx, table)
-        with self._lock:
-            known = self._tables.setdefault(ctx.user_space_params, {})
-        uri = dolt_uri(table)
+        known, uri = self._of_task(ctx), dolt_uri(table)
         if uri not in known:
             known[uri] = resolved(ctx, table)
         return known[uri]
+
+    def as_read(self, ctx: FlyteContext, table: DoltTable) -> DoltTable:
+        """Return the table at the commit at which the task has read it, or as it is where it has not."""
+        if table.commit is not None or ctx.user_space_params is None:
+            return table
+        return self._of_task(ctx).get(dolt_uri(table), table)
+
+    def _of_task(self, ctx: FlyteContext) -> dict[str, DoltTable]:
+        with self._lock:
+            return self._tables.setdefault(ctx.user_space_params, {})
 
 
 _resolved = _Resolved()
 
 
-def _frame(ctx: FlyteContext, table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> Any:
-    """Return the rows of a table as a frame of the class ``kind``; only ``columns`` are asked for."""
+def _frame(table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> Any:
+    """Return the rows of a table at its commit as a frame of the class ``kind``; only ``columns`` are asked for."""
     from . import frames
 
-    table = _resolved.table(ctx, table)
     if kind.__module__.partition(".")[0] == "polars":
         return _polars(table, columns or None, lazy=kind.__name__ == "LazyFrame")
     with to_be_tried_again():
@@ -277,6 +289,51 @@ def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> A
         yield found if limit is None else found.head(limit)
 
     return register_io_source(source, schema=load(columns, 0).schema, is_pure=True)
+
+
+# ---------------------------------------------------------------------------------------------------------- decks
+
+
+def _html(table: DoltTable) -> str:
+    transformer = TypeEngine.get_transformer(DoltTable)
+    return str(transformer.to_html(FlyteContext.current_context(), table, DoltTable))
+
+
+def _html_of_flytekit(value: Any) -> str:
+    return str(flyte_dataset_transformer.to_html(FlyteContext.current_context(), value, type(value)))
+
+
+def _html_of_dataset(dataset: StructuredDataset) -> str:
+    try:
+        table = table_of(dataset)
+    except InvalidUri as error:  # a deck never fails a task, and this one has not looked at that address
+        from . import deck
+
+        return deck.note(str(error))
+    if table is None:
+        return _html_of_flytekit(dataset)
+    return _html(_resolved.as_read(FlyteContext.current_context(), table))
+
+
+class _Datasets(StructuredDatasetTransformerEngine):
+    """flytekit's own transformer for `StructuredDataset`, but for the deck of one at a ``dolt://`` address.
+
+    flytekit chooses what a deck shows by the class of the frame inside, and looks at no address; and of a dataset that
+    was only taken, so that no frame is inside, it shows an empty table.
+    """
+
+    def to_html(self, ctx: FlyteContext, python_val: Any, expected_python_type: Any) -> str:
+        """Return the deck of the table that the dataset is, or what flytekit shows of other datasets."""
+        return _html_of_dataset(python_val)
+
+
+class _PolarsAsText:
+    """Shows a Polars frame in decks as Polars prints it; flytekit has nothing to show it with, and fails the task."""
+
+    def to_html(self, python_value: Any) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(python_value))}</pre>"
 
 
 # --------------------------------------------------------------------------------------------- StructuredDataset
@@ -326,7 +383,7 @@ class DoltDecoder(StructuredDatasetDecoder):
             DoltError: there is nothing to read there.
         """
         columns = _names(current_task_metadata.structured_dataset_type)
-        return _frame(ctx, from_uri(flyte_value.uri), self.python_type, columns)
+        return _frame(_resolved.table(ctx, from_uri(flyte_value.uri)), self.python_type, columns)
 
 
 class _PolarsAsParquet(StructuredDatasetEncoder):
@@ -381,6 +438,8 @@ def _register(kind: type[Any]) -> None:
         # A class of frames that flytekit knows is not pickled any more, so it needs a way to travel without an address.
         engine.register(_PolarsAsParquet(kind), default_format_for_type=True)
         engine.register(_PolarsFromParquet(kind), default_format_for_type=True)
+    if kind.__module__.startswith("polars.") and kind not in engine.Renderers:
+        engine.register_renderer(kind, _PolarsAsText())
     engine.register(DoltEncoder(kind))
     engine.register(DoltDecoder(kind))
     if before is not None:  # registering handlers puts flytekit's engine in the place of whatever was there
@@ -390,7 +449,8 @@ def _register(kind: type[Any]) -> None:
 def register() -> None:
     """Have ``dolt://`` known for each library of frames as soon as it is imported; the second call changes nothing.
 
-    flytekit registers its own handlers in one function, which it calls before it looks for any; it offers no other way
+    A transformer for `StructuredDataset` that somebody else has put in the place of flytekit's is left there. flytekit
+    registers its own handlers in one function, which it calls before it looks for any; it offers no other way
     to register for a library that is not imported yet.
     """
     original: Callable[[], None] = flytekit_structured.lazy_import_structured_dataset_handler
@@ -402,5 +462,7 @@ def register() -> None:
         original()
         _register_what_is_imported()
 
+    if type(TypeEngine._REGISTRY.get(StructuredDataset)) is StructuredDatasetTransformerEngine:
+        TypeEngine.register_additional_type(_Datasets(), StructuredDataset, override=True)
     with_dolt.of_dolt = True  # type: ignore[attr-defined]
     flytekit_structured.lazy_import_structured_dataset_handler = with_dolt
