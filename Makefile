@@ -86,6 +86,6 @@ bench: setup ## run the benchmarks, all sizes; some 25 minutes
 
 .PHONY: clean
 clean: ## remove everything that make made here; the built dolt stays in the user's cache
-	@rm -rf .venv .venv-oldest build dist docs/_build *.egg-info packaging/dolt-bin/build packaging/dolt-bin/*.egg-info examples/foo
+	@rm -rf .venv .venv-oldest build dist docs/_build *.egg-info packaging/dolt-bin/build packaging/dolt-bin/*.egg-info examples/*/ .coverage
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

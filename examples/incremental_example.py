@@ -1,4 +1,13 @@
-"""Incremental work: each run adds what is new in `orders` to `totals`, once, whatever fails between."""
+"""Incremental work: each run adds what is new in `orders` to `totals`, once, whatever fails between.
+
+    $ python incremental_example.py
+    Running incremental_example.py main...
+    [(2, 30)]
+    [(1, 30), (2, 30)]
+    [(1, 30), (2, 30)]
+
+After each of three runs it shows `totals`: two orders came, then one, then none.
+"""
 
 import os
 

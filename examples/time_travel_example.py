@@ -1,4 +1,17 @@
-"""Four ways to travel in time: the newest rows of a branch, versions, the last commit's rows, a month ago."""
+"""Four ways to travel in time: the newest rows of a branch, versions, the last commit's rows, a month ago.
+
+    $ python time_travel_example.py
+    Running time_travel_example.py main...
+    newest: Alice, Bojack, Diane, George, Stephanie, Sugar Maple
+    versions: [6, 5, 4, 3, 2]
+    added: Diane
+    a month ago: Alice, George
+    $ python time_travel_example.py | tail -n 1
+    a month ago: Alice, George
+
+The versions are the numbers of rows in the last five. The first run makes a history of six versions in ``travel``, in
+which the second is more than a month old.
+"""
 
 import os
 from datetime import datetime, timezone

@@ -1,7 +1,15 @@
-"""Write, audit, publish: a run writes on a branch of its own, which is merged when the checks pass, else kept."""
+"""Write, audit, publish: a run writes on a branch of its own, which is merged when the checks pass, else kept.
+
+    $ python write_audit_publish_example.py
+    Running write_audit_publish_example.py main...
+    run/good: published, lowest price 3
+    run/bad: kept, main still has the lowest price 3
+    Cannot merge branch 'run/bad' into 'main': 1 of 2 checks did not pass, 'no price below zero' found 1 rows
+
+The branch `run/bad` stays for inspection. Running it again prints the same.
+"""
 
 import os
-import sys
 
 import pandas as pd
 from flytekit import task, workflow
@@ -48,5 +56,5 @@ if __name__ == "__main__":
             wf(lowest=lowest, branch=branch)
             print(f"{branch}: published, lowest price {read(prices)['price'].min()}")
         except Exception as error:  # noqa: BLE001  # flytekit gives what a task raises another class
-            print(f"{branch}: kept, {str(error)[str(error).index('Cannot merge') :].splitlines()[0]}", file=sys.stderr)
             print(f"{branch}: kept, main still has the lowest price {read(prices)['price'].min()}")
+            print(str(error)[str(error).index("Cannot merge") :].partition(", first")[0])

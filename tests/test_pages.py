@@ -95,8 +95,6 @@ def test_what_another_test_runs_stands_there() -> None:
                 assert [line for line in commands if line and line not in test] == [], f"{page}:{block.line}"
 
 
-HELD_ELSEWHERE = {"incremental_example.py", "time_travel_example.py", "write_audit_publish_example.py"}
-"""Their outputs stand in tests/test_travel_examples.py."""
 EXAMPLES = sorted(ROOT.glob("examples/*_example.py"))
 
 
@@ -108,9 +106,7 @@ def sessions(example: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "example", [e for e in EXAMPLES if e.name not in HELD_ELSEWHERE], ids=lambda example: example.name
-)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
 def test_an_example_prints_what_its_docstring_shows(example: Path, tmp_path: Path) -> None:
     """Each command is run in turn, in a folder with the examples in it."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("foo", "__pycache__"))
