@@ -101,15 +101,21 @@ def _read_times(text: pa.Array, target: pa.DataType) -> pa.Array:
 
 def _read_dates(text: pa.Array, target: pa.DataType) -> pa.Array:
     # Dolt prints the years before 1000 with fewer digits.
-    return pc.utf8_lpad(text, 10, "0").cast(target)
+    return _since_year_one(pc.utf8_lpad(text, 10, "0"), target)
 
 
 def _read_datetimes(text: pa.Array, target: pa.DataType) -> pa.Array:
-    short = pc.not_equal(pc.utf8_slice_codeunits(text, 4, 5), "-")
-    if pc.any(short).as_py():
-        day, rest = pc.split_pattern(text, " ", max_splits=1), None
+    if not pc.all(pc.match_substring_regex(text, r"^\d{4}-")).as_py():
+        day = pc.split_pattern(text, " ", max_splits=1)
         day, rest = pc.list_element(day, 0), pc.list_element(day, 1)
         text = pc.binary_join_element_wise(pc.utf8_lpad(day, 10, "0"), rest, " ")
+    return _since_year_one(text, target)
+
+
+def _since_year_one(text: pa.Array, target: pa.DataType) -> pa.Array:
+    """Return the dates of texts; the year 0, which Arrow has and Python and pandas have not, is none."""
+    if pc.any(pc.starts_with(text, "0000-")).as_py():
+        raise pa.ArrowInvalid("the year 0")
     return text.cast(target)
 
 
@@ -128,11 +134,15 @@ _READERS: dict[int, Callable[[pa.Array, pa.DataType], pa.Array]] = {
 
 
 def _unreadable(column: Column, raw: pa.Array, error: Exception) -> UnreadableResult:
-    dates = column.type_code in (T.DATE, T.DATETIME, T.TIMESTAMP)
-    if dates and pc.any(pc.match_substring_regex(raw, rb"^0000-|-00")).as_py():
-        return UnreadableResult(
-            f"column {column.name!r} has a date with zeros, such as 0000-00-00, which no frame can hold. Select "
-            f"nullif({column.name}, 0) for missing values, or cast({column.name} as char) for the text.",
-            columns=[column.name],
-        )
-    return UnreadableResult(f"column {column.name!r} has a value that cannot be read: {error}.", columns=[column.name])
+    name = column.name
+    if column.type_code in (T.DATE, T.NEWDATE, T.DATETIME, T.TIMESTAMP):
+        zeros, nothing = (pc.match_substring_regex(raw, pattern) for pattern in (rb"^0000-|-00", rb"^0000-00-00"))
+        if pc.any(zeros).as_py():
+            wanted = f"cast({name} as char) for the text"
+            if not pc.any(pc.and_not(zeros, nothing)).as_py():
+                wanted = f"nullif({name}, '0000-00-00') for missing values, or {wanted}"
+            return UnreadableResult(
+                f"column {name!r} has a date with zeros, such as 0000-00-00, which no frame can hold. Select {wanted}.",
+                columns=[name],
+            )
+    return UnreadableResult(f"column {name!r} has a value that cannot be read: {error}.", columns=[name])

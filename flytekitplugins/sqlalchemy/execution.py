@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,8 @@ class Order:
     """Flyte's id of the execution, for the commit."""
     columns: tuple[str, ...] = ()
     """Columns that the output has to have; none given: any."""
+    most_digits: int = results.MOST_DIGITS
+    """Digits of the widest DECIMAL that the reader of the file knows."""
 
 
 @dataclass
@@ -110,13 +112,18 @@ class _Run:
     def _to_file(self, session: Session, rendered: templates.Rendered, file: Path, notes: dict[str, Any]) -> Outcome:
         sql = _with_values(session, rendered) if session.speaks_wire else ""
         notes = {**notes, **(_as_of(session, sql) if session.is_dolt else {})}
-        with results.Spool(file, notes=notes) as spool:
-            spool.take(self._batches(session, rendered, sql))
+        with (
+            results.Spool(file, notes=notes) as spool,
+            contextlib.closing(self._batches(session, rendered, sql)) as batches,
+        ):
+            spool.take(results.narrowed(batches, digits=self.order.most_digits))
             self._assert_columns(list(spool.schema.names))
             spool.finish()
         return Outcome(spool.rows, list(spool.schema.names), notes)
 
-    def _batches(self, session: Session, rendered: templates.Rendered, sql: str) -> Iterator[pa.RecordBatch]:
+    def _batches(
+        self, session: Session, rendered: templates.Rendered, sql: str
+    ) -> Generator[pa.RecordBatch, None, None]:
         if not session.speaks_wire:
             return results.from_driver(_executed(session, rendered, streamed=self._is_streamed()))
         is_call = templates.code(self.order.template, self.language).lstrip().lower().startswith("call")

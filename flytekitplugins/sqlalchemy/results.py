@@ -7,9 +7,10 @@ are those of the driver's or of the values. It knows no Flyte; `execution` calls
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,17 +30,24 @@ if TYPE_CHECKING:
 ROWS_AT_ONCE = 10_000
 """Rows of a piece, where they come one by one."""
 
-# PostgreSQL's numbers of types whose values have one Arrow type; others are known by their values.
+# PostgreSQL's numbers of types whose values have one Arrow type, or only a text; others are known by their values.
 _POSTGRES: dict[int, pa.DataType] = {
     16: pa.bool_(),
     17: pa.binary(),
+    19: pa.string(),
     20: pa.int64(),
     21: pa.int64(),
     23: pa.int64(),
     25: pa.string(),
+    26: pa.int64(),
     114: pa.string(),
+    142: pa.string(),
+    650: pa.string(),
     700: pa.float32(),
     701: pa.float64(),
+    790: pa.string(),
+    829: pa.string(),
+    869: pa.string(),
     1042: pa.string(),
     1043: pa.string(),
     1082: pa.date32(),
@@ -47,9 +55,15 @@ _POSTGRES: dict[int, pa.DataType] = {
     1114: pa.timestamp("us"),
     1184: pa.timestamp("us", "UTC"),
     1186: pa.duration("us"),
+    1266: pa.string(),
+    1560: pa.string(),
+    1562: pa.string(),
     2950: pa.string(),
     3802: pa.string(),
 }
+_POSTGRES_NUMERIC = 1700
+MOST_DIGITS = 76
+"""Digits of the widest DECIMAL that Arrow holds."""
 
 
 def assert_distinct(names: Sequence[str]) -> None:
@@ -67,23 +81,24 @@ def assert_distinct(names: Sequence[str]) -> None:
         )
 
 
-def from_stream(session: Session, sql: str) -> Iterator[pa.RecordBatch]:
+def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, None]:
     """Run a statement on PyMySQL's connection and give its rows from the stream; at least one batch, maybe empty."""
     session.raw.query(sql, unbuffered=True)
     described = wire.columns(session.raw)
-    names = [column.name for column in described]
     schema = pa.schema([(column.name, arrow_type(column)) for column in described])
-    pieces = wire.pieces(session.raw, count=len(described)) if described else iter(())
     try:
-        assert_distinct(names)
+        assert_distinct(schema.names)
         yield pa.RecordBatch.from_pylist([], schema=schema)
-        for piece in pieces:
-            yield _batch(described, piece)
-    finally:
-        pieces.close() if hasattr(pieces, "close") else None
+    except BaseException:
+        wire.abandon(session.raw)
+        raise
+    if described:
+        with contextlib.closing(wire.pieces(session.raw, count=len(described))) as pieces:
+            for piece in pieces:
+                yield _batch(described, piece)
 
 
-def from_procedure(session: Session, sql: str) -> Iterator[pa.RecordBatch]:
+def from_procedure(session: Session, sql: str) -> Generator[pa.RecordBatch, None, None]:
     """Run a CALL on PyMySQL's connection and give the rows of its first result, which has to be the only one."""
     raw = session.raw
     decoders, raw.decoders, raw.use_unicode = raw.decoders, {}, False
@@ -105,17 +120,25 @@ def _batch(described: Sequence[wire.Column], arrays: Sequence[pa.Array]) -> pa.R
     return pa.RecordBatch.from_arrays(values, names=[column.name for column in described])
 
 
-def from_driver(result: CursorResult[Any]) -> Iterator[pa.RecordBatch]:
+def from_driver(result: CursorResult[Any]) -> Generator[pa.RecordBatch, None, None]:
     """Give the rows of a statement that SQLAlchemy ran; at least one batch, maybe empty."""
     if not result.returns_rows:
         return
-    names = [str(column[0]) for column in result.cursor.description] if result.cursor else list(result.keys())
-    codes = [column[1] for column in result.cursor.description] if result.cursor else []
+    described = result.cursor.description if result.cursor else []
+    names = [str(column[0]) for column in described]
     assert_distinct(names)
-    types = [_POSTGRES.get(code) if isinstance(code, int) else None for code in codes]
+    types = [_announced(column) for column in described]
     yield _typed(names, types, [])
     for rows in result.partitions(ROWS_AT_ONCE):
         yield _typed(names, types, rows)
+
+
+def _announced(column: Any) -> pa.DataType | None:
+    """Return the type that a driver's description of a column means, or None if only the values tell."""
+    code, precision, scale = column[1], column[4], column[5]
+    if code == _POSTGRES_NUMERIC and precision and 0 <= (scale or 0) <= precision <= MOST_DIGITS:
+        return pa.decimal128(precision, scale or 0) if precision <= 38 else pa.decimal256(precision, scale or 0)
+    return _POSTGRES.get(code) if isinstance(code, int) else None
 
 
 def _typed(names: Sequence[str], types: Sequence[pa.DataType | None], rows: Sequence[Any]) -> pa.RecordBatch:
@@ -135,6 +158,22 @@ def _array(name: str, kind: pa.DataType | None, values: list[Any]) -> pa.Array:
             "query.",
             columns=[name],
         ) from None
+
+
+def narrowed(batches: Iterable[pa.RecordBatch], *, digits: int) -> Iterator[pa.RecordBatch]:
+    """Give the batches with DECIMALs of at most so many ``digits``, for readers that know no wider ones.
+
+    Raises:
+        UnreadableResult: a value has more.
+    """
+    for batch in batches:
+        schema = pa.schema([pa.field(column.name, _narrow(column.type, digits)) for column in batch.schema])
+        yield batch if schema == batch.schema else _as(batch, schema)
+
+
+def _narrow(kind: pa.DataType, digits: int) -> pa.DataType:
+    wide = pa.types.is_decimal(kind) and kind.precision > digits
+    return pa.decimal128(digits, min(kind.scale, digits)) if wide else kind
 
 
 class Spool:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
 
 from flytekit import current_context, kwtypes
 from flytekit.configuration import SerializationSettings
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "flytekitplugins-doltdb"
 IMAGE_VARIABLE = "FLYTE_SQLALCHEMY_IMAGE"
 _RESULTS = "results"
+_POLARS_DIGITS = 38  # of a DECIMAL; a wider one is not refused by Polars but makes it panic
 _CONFIDENTIAL = re.compile(r"pass(word|wd|phrase|code)?$|_pass|secret|token|private_key|credential", re.IGNORECASE)
 
 
@@ -292,8 +293,9 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
     def _output(self) -> str | None:
         """Return the name of an output type that the template's interface does not tell."""
         kind = self._output_schema_type
+        kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         module, name = getattr(kind, "__module__", "") or "", getattr(kind, "__name__", "")
-        return "polars" if module.startswith("polars") and name == "DataFrame" else None
+        return "polars" if module.startswith("polars") and name in ("DataFrame", "LazyFrame") else None
 
     def execute(self, **kwargs: Any) -> Any:
         """Run the task here; unlike the template, the config at hand may hold a password."""
@@ -320,6 +322,7 @@ class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
             dolt_commit_message=_filled_in(tt.custom.get("dolt_commit_message"), inputs),
             execution=_execution_id(),
             columns=tuple(_declared_columns(tt.interface.outputs)),
+            **({"most_digits": _POLARS_DIGITS} if tt.custom.get("output") == "polars" else {}),
         )
         logger.info(f"Task {order.task!r} connects to {where.name}")
         folder = Path(FlyteContextManager.current_context().file_access.get_random_local_directory())

@@ -7,7 +7,7 @@ stays what the server printed; what it means is said in `columns`. Nothing is se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,7 @@ def columns(connection: Connection[Any]) -> list[Column]:
     return [Column(f.name, f.type_code, f.length, f.scale, f.flags, f.charsetnr) for f in result.fields]
 
 
-def pieces(connection: Connection[Any], *, count: int) -> Iterator[list[pa.Array]]:
+def pieces(connection: Connection[Any], *, count: int) -> Generator[list[pa.Array], None, None]:
     """Give the rows of the waiting result piece by piece, each as ``count`` arrays of raw bytes, one for a column.
 
     A piece is about a megabyte of rows, or one row where that is longer. Whoever stops before the last piece finds the
@@ -78,10 +78,21 @@ def pieces(connection: Connection[Any], *, count: int) -> Iterator[list[pa.Array
             yield _taken_apart(rows, count)
         done = True
     finally:
-        result = connection._result  # type: ignore[attr-defined]
-        result.unbuffered_active, result.connection = False, None
+        _forget(connection)
         if not done:
             connection._force_close()  # type: ignore[attr-defined]
+
+
+def abandon(connection: Connection[Any]) -> None:
+    """Close a connection whose waiting result nobody is going to read."""
+    _forget(connection)
+    connection._force_close()  # type: ignore[attr-defined]
+
+
+def _forget(connection: Connection[Any]) -> None:
+    """Take the waiting result from PyMySQL, which would read on where we did."""
+    result = connection._result  # type: ignore[attr-defined]
+    result.unbuffered_active, result.connection = False, None
 
 
 def whole(connection: Connection[Any]) -> list[pa.Array]:
