@@ -11,10 +11,11 @@ import contextlib
 import importlib.util
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -30,6 +31,7 @@ from .errors import (
     StatementTimedOut,
     from_server,
 )
+from .hiding import STARS, confidential, hide
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine
@@ -49,7 +51,6 @@ _URL_PARTS = {
     "db": "database",
     "dbname": "database",
 }
-_SHORTEST_HIDDEN = 3
 
 Phase = Literal["connect", "read", "write", "commit"]
 """What was going on when something failed: it decides what a lost connection means."""
@@ -62,7 +63,9 @@ class Place:
     url: URL = field(repr=False)
     connect_args: Mapping[str, Any] = field(repr=False)
     hidden: tuple[str, ...] = field(repr=False, default=())
-    """What came from secrets, and the password: never to be shown."""
+    """What came from secrets, and every password: never to be shown."""
+    secret_parts: frozenset[str] = frozenset()
+    """The parts of the URL that came from secrets."""
     connect_timeout_s: float = 10
     timeout_s: float | None = None
 
@@ -73,16 +76,16 @@ class Place:
 
     @property
     def name(self) -> str:
-        """The server's address for people, without password and secrets."""
+        """The server's address for people, without passwords and secrets."""
         url = without_password(self.url).set(query={})
-        return self.shown(url.render_as_string(hide_password=True))
+        stars: dict[str, Any] = dict.fromkeys(self.secret_parts - {"password", "port"}, STARS)
+        if "port" in self.secret_parts:
+            url = url._replace(port=None)
+        return url.set(**stars).render_as_string().replace(quote(STARS), STARS)
 
     def shown(self, text: str) -> str:
-        """Return ``text`` with everything hidden replaced by stars."""
-        for secret in sorted(self.hidden, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_HIDDEN:
-                text = text.replace(secret, "***")
-        return text
+        """Return ``text`` with stars for everything hidden."""
+        return hide(text, self.hidden)
 
 
 def place(
@@ -98,23 +101,33 @@ def place(
     Names of parts of a URL (user, password, host, port, database) replace those of the URI; others go to the driver.
 
     Raises:
-        InvalidTask: the URI is none.
+        InvalidTask: the URI is none, or the port is no number.
     """
     url = with_driver(parsed(uri))
-    arguments = dict(connect_args)
-    for given in (connect_args, secrets):
-        for key, value in given.items():
-            if key in _URL_PARTS:
-                part: dict[str, Any] = {_URL_PARTS[key]: int(value) if key == "port" else value}
-                url = url.set(**part)
-                arguments.pop(key, None)
-            else:
-                arguments[key] = value
-    hidden = [*secrets.values(), *([str(url.password)] if url.password else [])]
+    parts: dict[str, Any] = {
+        _URL_PARTS[k]: v for given in (connect_args, secrets) for k, v in given.items() if k in _URL_PARTS
+    }
+    if "port" in parts:
+        parts["port"] = _port(parts["port"])
+    url = url.set(**parts)
+    arguments = {k: v for given in (connect_args, secrets) for k, v in given.items() if k not in _URL_PARTS}
     for key, value in _timeouts(url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s).items():
         if key not in url.query:
             arguments.setdefault(key, value)
-    return Place(url, arguments, tuple(str(h) for h in hidden), connect_timeout_s, timeout_s)
+    if url.drivername.endswith("+pymysql") and url.password is not None and not str(url.password).isascii():
+        arguments["password"] = str(url.password).encode()  # PyMySQL would send Latin-1, servers compare UTF-8
+    hidden = (*secrets.values(), *([str(url.password)] if url.password else []), *confidential([url.query, arguments]))
+    secret_parts = frozenset(_URL_PARTS[key] for key in secrets if key in _URL_PARTS)
+    return Place(url, arguments, hidden, secret_parts, connect_timeout_s, timeout_s)
+
+
+def _port(given: object) -> int:
+    try:
+        return int(str(given))
+    except ValueError:
+        raise InvalidTask(
+            "Cannot connect: the port is no number. It is not shown, because it may be a secret."
+        ) from None
 
 
 def parsed(uri: str) -> URL:
@@ -146,6 +159,19 @@ def with_driver(url: URL) -> URL:
             if importlib.util.find_spec(driver) is not None:
                 return url.set(drivername=f"postgresql+{driver}")
     return url
+
+
+def quoter(uri: str) -> Callable[[str], str]:
+    """Return what quotes a name as the URI's kind of server wants it.
+
+    Raises:
+        DriverMissing: SQLAlchemy knows no such server.
+    """
+    url = with_driver(parsed(uri))
+    try:
+        return url.get_dialect()().identifier_preparer.quote_identifier
+    except NoSuchModuleError:
+        raise _no_dialect(url, "quote a name") from None
 
 
 def _timeouts(url: URL, *, connect_timeout_s: float, timeout_s: float | None) -> dict[str, Any]:
@@ -227,15 +253,19 @@ def _engine(where: Place, attempt: str) -> Engine:
             skip_autocommit_rollback=False,
         )
     except NoSuchModuleError:
-        raise DriverMissing(
-            f"Cannot {attempt}: SQLAlchemy has no dialect or driver {where.url.drivername!r}. Correct the uri, or "
-            "install the package that brings it."
-        ) from None
+        raise _no_dialect(where.url, attempt) from None
     except ImportError as error:
         raise DriverMissing(
             f"Cannot {attempt}: the driver of {where.url.drivername!r} is not installed ({error}). Install it, in the "
             "task's container image too, or name another driver in the uri."
         ) from None
+
+
+def _no_dialect(url: URL, attempt: str) -> DriverMissing:
+    return DriverMissing(
+        f"Cannot {attempt}: SQLAlchemy has no dialect or driver {url.drivername!r}. Correct the uri, or install the "
+        "package that brings it."
+    )
 
 
 def _opened(engine: Engine, where: Place, *, attempt: str, read_only: bool) -> Session:
@@ -321,9 +351,7 @@ def stop(session: Session) -> None:
     """Tell the server of a session that took too long to end its statement, as far as it can be told."""
     if session.thread is None:
         return
-    engine = sqlalchemy.create_engine(
-        session.place.url, connect_args=dict(session.place.connect_args), poolclass=sqlalchemy.pool.NullPool
-    )
+    engine = _engine(session.place, "end a statement")
     with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
         connection.exec_driver_sql(f"KILL {session.thread:d}")
 
@@ -333,18 +361,23 @@ def translated(error: Exception, where: Place, *, attempt: str, phase: Phase) ->
     original = getattr(error, "orig", None) or error
     code, message = _said(original)
     message = where.shown(message)
-    if _timed_out(original, message) and phase != "connect":
+    gone = _is_gone(error, code, where)
+    found = from_server(code, message, attempt=attempt)
+    timed_out = isinstance(original, TimeoutError) or (gone and "timed out" in message)
+    if gone or timed_out or isinstance(found, StatementTimedOut):
+        found = _interrupted(message, where, attempt=attempt, phase=phase, timed_out=timed_out or not gone)
+    return found
+
+
+def _interrupted(message: str, where: Place, *, attempt: str, phase: Phase, timed_out: bool) -> SQLTaskError:
+    """Return the error for an answer that did not come, or not in time: whether work was kept depends on the phase."""
+    if timed_out and phase in ("read", "write"):
         return StatementTimedOut(
             f"Cannot {attempt}: no answer within {where.timeout_s} s. Make the query faster, or raise timeout_s of the "
             "config.",
             timeout_s=where.timeout_s,
         )
-    if _is_gone(error, code):
-        return _lost(message, where, attempt=attempt, phase=phase)
-    found = from_server(code, message, attempt=attempt)
-    if isinstance(found, StatementTimedOut):
-        found.__dict__["timeout_s"] = where.timeout_s
-    return found
+    return _lost(message, where, attempt=attempt, phase=phase)
 
 
 def _said(original: BaseException) -> tuple[object, str]:
@@ -356,19 +389,20 @@ def _said(original: BaseException) -> tuple[object, str]:
     return state, " ".join(str(original).split())
 
 
-def _timed_out(original: BaseException, message: str) -> bool:
-    return isinstance(original, TimeoutError) or "timed out" in message
-
-
-def _is_gone(error: Exception, code: object) -> bool:
+def _is_gone(error: Exception, code: object, where: Place) -> bool:
     if isinstance(code, int):
         return code in _GONE
     if isinstance(code, str):
         return code.startswith("08") or code in ("57P01", "57P02", "57P03")
-    text = str(getattr(error, "orig", error)).lower()
+    original = getattr(error, "orig", None) or error
+    if getattr(error, "connection_invalidated", False):
+        return True
+    if where.dialect == "sqlite" or type(original).__name__ not in ("OperationalError", "InterfaceError"):
+        return False
+    text = str(original).lower()
     unknown = any(word in text for word in ("authentication failed", "no password supplied", "does not exist"))
     lost = ("connection", "server closed", "could not translate", "resolve", "already closed")
-    return bool(getattr(error, "connection_invalidated", False)) or (not unknown and any(word in text for word in lost))
+    return not unknown and any(word in text for word in lost)
 
 
 def _lost(message: str, where: Place, *, attempt: str, phase: Phase) -> SQLTaskError:

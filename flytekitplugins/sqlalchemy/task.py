@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -30,6 +29,7 @@ from flytekit.types.structured.structured_dataset import StructuredDataset
 
 from . import templates
 from .errors import InvalidTask, SecretMissing
+from .hiding import confidential, public
 
 if TYPE_CHECKING:
     from flytekit.models.task import TaskTemplate
@@ -41,7 +41,6 @@ DISTRIBUTION = "flytekitplugins-doltdb"
 IMAGE_VARIABLE = "FLYTE_SQLALCHEMY_IMAGE"
 _RESULTS = "results"
 _POLARS_DIGITS = 38  # of a DECIMAL; a wider one is not refused by Polars but makes it panic
-_CONFIDENTIAL = re.compile(r"pass(word|wd|phrase|code)?$|_pass|secret|token|private_key|credential", re.IGNORECASE)
 
 
 class SQLAlchemyDefaultImages(DefaultImages):
@@ -138,21 +137,19 @@ class SQLAlchemyConfig:
         from .connections import parsed
 
         url = parsed(self.uri)
-        named = any(_CONFIDENTIAL.search(key) for key in url.query)
-        return bool(url.password) or named or _public(self.connect_args or {}) != (self.connect_args or {})
+        return bool(url.password) or any(True for _ in confidential([url.query, self.connect_args or {}]))
 
     def _uri_without_password(self) -> str:
         from .connections import parsed, without_password
 
         url = without_password(parsed(self.uri))
-        public = {key: value for key, value in url.query.items() if not _CONFIDENTIAL.search(key)}
-        return url.set(query=public).render_as_string(hide_password=False)
+        return url.set(query=public(url.query)).render_as_string(hide_password=False)
 
     def to_custom(self) -> dict[str, Any]:
         """Return the config as the task's template holds it, without passwords."""
         return {
             "uri": self._uri_without_password(),
-            "connect_args": _public(self.connect_args or {}),
+            "connect_args": public(self.connect_args or {}),
             "secret_connect_args": self.secret_connect_args_to_dicts(),
             "connect_timeout_s": self.connect_timeout_s,
             "timeout_s": self.timeout_s,
@@ -168,15 +165,6 @@ def _secret_to_dict(secret: Secret) -> dict[str, str | None]:
         "group_version": secret.group_version,
         "mount_requirement": secret.mount_requirement.value,
         "env_var": secret.env_var,
-    }
-
-
-def _public(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments without those that hold a password or the like."""
-    return {
-        key: _public(value) if isinstance(value, Mapping) else value
-        for key, value in arguments.items()
-        if not (_CONFIDENTIAL.search(key) and isinstance(value, (str, bytes)))
     }
 
 
@@ -296,6 +284,36 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
         kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         module, name = getattr(kind, "__module__", "") or "", getattr(kind, "__name__", "")
         return "polars" if module.startswith("polars") and name in ("DataFrame", "LazyFrame") else None
+
+    def get_query(self, **kwargs: Any) -> str:
+        """Return the query for people to read: names filled in, values as ``:name``, which are never part of it.
+
+        Raises:
+            InvalidTask: an input is missing, or the task has no such input.
+            InvalidValue: an input is no name where a name is wanted.
+        """
+        from .connections import quoter
+
+        if set(kwargs) != set(self.interface.inputs):
+            raise InvalidTask(
+                f"Cannot show the query of task {self.name!r}: its inputs are {sorted(self.interface.inputs)}, and "
+                f"those given are {sorted(kwargs)}."
+            )
+        uri = self.task_config.uri
+        parts = templates.parse(self.query_template, templates.grammar(_dialect(uri)))
+        return templates.readable(parts, kwargs, quote=quoter(uri))
+
+    @classmethod
+    def interpolate_query(cls, query_template: str, **kwargs: Any) -> str:
+        """Refuse what flytekit's other SQL tasks do: paste values into the text.
+
+        Raises:
+            InvalidTask: always.
+        """
+        raise InvalidTask(
+            "Cannot paste values into a query: a value could become part of the statement. Call the task, which binds "
+            "them, or its get_query(...) to read the statement."
+        )
 
     def execute(self, **kwargs: Any) -> Any:
         """Run the task here; unlike the template, the config at hand may hold a password."""

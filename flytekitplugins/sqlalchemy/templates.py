@@ -21,8 +21,6 @@ _IDENTIFIER = "identifier"
 _MYSQL = ("mysql", "mariadb")
 _MYSQL_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": r"\%", "_": r"\_"}
 _LONGEST_NAME = 64
-_READING = ("select", "with", "values", "table", "show", "describe", "desc", "explain", "pragma", "(")
-_CHANGING = re.compile(r"\b(insert|update|delete|merge|replace)\b")
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def parse(template: str, language: Grammar) -> list[Part]:
         InvalidTask: a placeholder stands where no value can be: in a quoted name, an optimizer hint, an open quote.
     """
     parts: list[Part] = []
-    for kind, piece in _pieces(template, language):
+    for kind, piece in pieces(template, language):
         if not PLACEHOLDER.search(piece) or kind == "comment":
             parts.append(piece)
         elif kind == "code":
@@ -127,17 +125,7 @@ def parse(template: str, language: Grammar) -> list[Part]:
 
 def code(template: str, language: Grammar) -> str:
     """Return the template without comments and without what stands in quotes."""
-    return "".join(piece if kind == "code" else " " for kind, piece in _pieces(template, language))
-
-
-def reads_only(template: str, language: Grammar) -> bool:
-    """Say whether the statement is, by its first word, one that asks and does not change.
-
-    >>> reads_only("/* all */ select 1", Grammar()), reads_only("call dolt_commit('-Am', 'x')", Grammar())
-    (True, False)
-    """
-    first = code(template, language).lstrip().lower()
-    return first.startswith(_READING) and not (first.startswith("with") and _CHANGING.search(first))
+    return "".join(piece if kind == "code" else " " for kind, piece in pieces(template, language))
 
 
 def render(
@@ -171,6 +159,27 @@ def render(
         else:
             sql.append(_marks(part, inputs[part.name], "".join(sql), mark))
     return Rendered("".join(sql), rendered.values, rendered.names)
+
+
+def readable(parts: Sequence[Part], inputs: Mapping[str, object], *, quote: Callable[[str], str]) -> str:
+    """Return the statement for people: names as they are sent, ``:name`` for each value.
+
+    >>> readable(parse("select * from t where a = '{{ .inputs.a }}'", Grammar()), {"a": "x' or 1"}, quote=repr)
+    'select * from t where a = :a'
+
+    Raises:
+        InvalidValue: an input is no name where a name is wanted.
+    """
+
+    def one(part: Part) -> str:
+        if isinstance(part, str):
+            return part
+        if isinstance(part, Name):
+            return quote(checked_name(part.name, inputs[part.name]))
+        names = [part.name] if isinstance(part, Value) else [p.name for p in part.parts if isinstance(p, Value)]
+        return ":" + "_".join(names)
+
+    return "".join(one(part) for part in parts)
 
 
 def checked_name(name: str, value: object) -> str:
@@ -229,8 +238,8 @@ def _joined(text: Text, inputs: Mapping[str, object]) -> str | None:
     return None if None in parts else "".join(part for part in parts if part is not None)
 
 
-def _pieces(sql: str, language: Grammar) -> Iterator[tuple[str, str]]:
-    """Give the text in pieces, each with its kind: code, text, name, comment, hint."""
+def pieces(sql: str, language: Grammar) -> Iterator[tuple[str, str]]:
+    """Give the text in pieces, each with its kind: code, text, name, comment, hint, open (a quote never closed)."""
     openers = re.compile(
         r"'|\"|`|/\*"
         + (r"|--(?=[\s\x00-\x1f]|\Z)|\#" if language.is_mysql else "|--")
