@@ -1,9 +1,9 @@
 """What a query of the user's may be: one statement that only reads, of this database, at commits that can be named.
 
-Pure. `parse` refuses everything else and says why, and finds what would mean another commit tomorrow (``AS OF 'main'``,
-``HASHOF('x')``, ``NOW()``); `references` asks the repository what that means now. The rules look at `tokens`, because
-only they are the server's own reading; sqlglot, which reads a copy with everything Dolt-like blanked out, says what
-kind of statement it is and which names are qualified. The text that is sent is the user's, but for what is replaced.
+Pure. `parse` refuses everything else and says why; what would mean another commit tomorrow is found by `moving`. The
+rules look at `tokens`, because only they are the server's own reading; sqlglot, which reads a copy with everything
+Dolt-like blanked out, says what kind of statement it is and which names are qualified. The text that is sent is the
+user's, but for what is replaced.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
 
 import sqlglot
 from sqlglot import exp
@@ -20,15 +19,10 @@ from sqlglot.errors import SqlglotError
 
 from . import parameters, tokens
 from .codec import quote
-from .errors import QueryRefused
+from .moving import Finder, Reference
+from .statements import Statement
 from .tokens import Edit, Token
 
-ReferenceKind = Literal[
-    "revision", "range", "without", "merge_base", "state", "time", "clock", "day", "timer", "epoch", "branch", "query"
-]
-
-_SHOWN = 500
-_HASH = re.compile(r"[0-9a-v]{32}\Z")
 _STARTS = "SELECT, WITH, TABLE, VALUES, SHOW, DESCRIBE or EXPLAIN"
 
 _FORBIDDEN_CALLS = {
@@ -59,32 +53,6 @@ _HARMLESS_DOLT_CALLS = {
     "DOLT_JSON_DIFF",
     "DOLT_JOIN_COST",
 }
-_CLOCKS: dict[str, ReferenceKind] = {
-    "NOW": "clock",
-    "CURRENT_TIMESTAMP": "clock",
-    "LOCALTIME": "clock",
-    "LOCALTIMESTAMP": "clock",
-    "SYSDATE": "clock",
-    "UTC_TIMESTAMP": "clock",
-    "CURDATE": "day",
-    "CURRENT_DATE": "day",
-    "UTC_DATE": "day",
-    "CURTIME": "timer",
-    "CURRENT_TIME": "timer",
-    "UTC_TIME": "timer",
-    "UNIX_TIMESTAMP": "epoch",
-}
-_BARE_CLOCKS = {
-    "CURRENT_TIMESTAMP",
-    "CURRENT_DATE",
-    "CURRENT_TIME",
-    "LOCALTIME",
-    "LOCALTIMESTAMP",
-    "UTC_TIMESTAMP",
-    "UTC_DATE",
-    "UTC_TIME",
-}
-_BETWEEN_REVISIONS = {"DOLT_DIFF", "DOLT_DIFF_STAT", "DOLT_DIFF_SUMMARY", "DOLT_PATCH", "DOLT_SCHEMA_DIFF"}
 _WRITES = (
     exp.DML,
     exp.DDL,
@@ -130,23 +98,6 @@ _SELECT_ENDS = {
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Something in a query that means a commit, a value or a time, and another one tomorrow."""
-
-    start: int
-    end: int
-    kind: ReferenceKind
-    """``revision`` stands for the hash of a revision, ``range`` for two with dots between, ``without`` for one behind
-    ``^``, ``merge_base`` for the commit that two have in common, ``state`` for the hash of all tables at one, ``time``
-    for the commit that an SQL expression leads to, ``branch`` for the name of the branch; ``clock``, ``day``, ``timer``
-    and ``epoch`` for the time in four types; ``query`` for a query in a text, whose references are in `inner`."""
-    names: tuple[str, ...] = ()
-    """The revisions, or the expression."""
-    dots: str = ""
-    inner: Query | None = None
-
-
-@dataclass(frozen=True)
 class Query:
     """A statement that was found harmless, and what moves in it."""
 
@@ -188,10 +139,7 @@ def parse(sql: str, *, database: str, given: Mapping[str, object] | None = None)
         QueryRefused: it is not exactly one statement that only reads, or reads what no commit holds, or its parameters
             are not those that are given; or it cannot be told, because the parser does not know what it says.
     """
-    try:
-        return _Reader(sql, database, given or {}).query()
-    except tokens.Unreadable as error:
-        raise _refused(sql, error.found, error.advice) from error
+    return _Reader(sql, database, given or {}).query()
 
 
 @dataclass(frozen=True)
@@ -209,47 +157,32 @@ def sources(sql: str) -> tuple[Source, ...]:
     Raises:
         QueryRefused: it cannot be told.
     """
-    try:
-        return _Reader(sql, "", {}).sources()
-    except tokens.Unreadable as error:
-        raise _refused(sql, error.found, error.advice) from error
-
-
-def _refused(sql: str, found: str, advice: str) -> QueryRefused:
-    shown = sql if len(sql) <= _SHOWN else sql[:_SHOWN] + "..."
-    return QueryRefused(f"Cannot run the query {shown!r}: {found}. {advice}.", sql=sql, found=found)
+    return _Reader(sql, "", {}).sources()
 
 
 class _Reader:
     """One look at one statement."""
 
     def __init__(self, sql: str, database: str, given: Mapping[str, object]) -> None:
-        self.sql = sql
-        self.database = database
-        self.given = given
-        self.tokens = tokens.scan(sql)
-        while self.tokens and self.tokens[-1].is_mark(";"):
-            self.tokens.pop()
-        self.references: list[Reference] = []
+        self.statement = Statement(sql, database, given)
+        self.tokens = self.statement.tokens
+        self.refuse = self.statement.refuse
+        self.moving = Finder(self.statement, lambda inner: parse(inner, database=database))
+        self.blank = self.moving.blank
         self.fixed: list[Edit] = []
         self.items: list[tuple[int, int]] = []
-        self.blank: set[int] = set()
-        """Indices of the tokens that sqlglot is not shown."""
-
-    def refuse(self, found: str, advice: str) -> QueryRefused:
-        return _refused(self.sql, found, advice)
 
     def query(self) -> Query:
         self._check_frame()
         read = self._way_of_reading()
         self._check_parameters()
         self._check_calls()
-        self._find_as_of()
-        self._find_references()
+        self.moving.find_as_of()
+        self.moving.find_in_calls()
         read()
         return Query(
-            self.sql[: self.tokens[-1].end],
-            tuple(sorted(self.references, key=lambda reference: reference.start)),
+            self.statement.sql[: self.tokens[-1].end],
+            tuple(sorted(self.moving.references, key=lambda reference: reference.start)),
             tuple(self.fixed),
             tuple(self.items),
         )
@@ -257,7 +190,7 @@ class _Reader:
     def sources(self) -> tuple[Source, ...]:
         if not self.tokens or not self._starts_select(0):
             return ()
-        self._find_as_of()
+        self.moving.find_as_of()
         tree = self._tree(0)
         own = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
         found: dict[Source, None] = {}
@@ -301,7 +234,7 @@ class _Reader:
 
     def _check_parameters(self) -> None:
         asked = {token.value for token in self.tokens if token.kind == "parameter"}
-        missing, unused = sorted(asked - set(self.given)), sorted(set(self.given) - asked)
+        missing, unused = sorted(asked - set(self.statement.given)), sorted(set(self.statement.given) - asked)
         if missing:
             raise self.refuse(
                 f"there is no value for {', '.join(':' + name for name in missing)}", "Add it to params of the config"
@@ -311,267 +244,15 @@ class _Reader:
                 f"params has {', '.join(map(repr, unused))}, and the query no such :name", "Take it out of params"
             )
 
-    # ------------------------------------------------------------------------------------------------------- calls
-
-    def _calls(self) -> Iterator[tuple[int, str]]:
-        """Give the index of each name that stands before a parenthesis, and the name in capital letters."""
-        for index, (token, after) in enumerate(pairwise(self.tokens)):
-            if token.kind in ("word", "name") and after.is_mark("("):
-                yield index, token.value.upper()
-
     def _check_calls(self) -> None:
-        for index, name in self._calls():
+        for index, name in self.statement.calls():
             if name in _FORBIDDEN_CALLS:
                 raise self.refuse(f"{name}() {_FORBIDDEN_CALLS[name]}", "Take it out: a query reads rows")
             if index and self.tokens[index - 1].is_mark("."):
                 raise self.refuse(f"{name}() is called with a qualified name", "Call functions by their own names")
-            known = _HARMLESS_DOLT_CALLS | set(self._rules())
+            known = _HARMLESS_DOLT_CALLS | set(self.moving.rules())
             if name.startswith("DOLT_") and name not in known:
                 raise self.refuse(f"{name}() is not known to only read", "Take it out, or ask for its support")
-
-    def _rules(self) -> Mapping[str, Any]:
-        """Return what is looked for in the arguments of a call, by its name."""
-        return {
-            "HASHOF": self._hash_of,
-            "DOLT_HASHOF": self._hash_of,
-            "DOLT_HASHOF_DB": self._state_of,
-            "DOLT_MERGE_BASE": self._merge_base,
-            "HAS_ANCESTOR": self._each_a_revision,
-            "DOLT_LOG": self._log_arguments,
-            "DOLT_QUERY_DIFF": self._each_a_query,
-            "ACTIVE_BRANCH": self._active_branch,
-            **dict.fromkeys(_BETWEEN_REVISIONS, self._between_revisions),
-        }
-
-    # ------------------------------------------------------------------------------------------------------- AS OF
-
-    def _find_as_of(self) -> None:
-        for index in range(len(self.tokens) - 1):
-            if self.tokens[index].word == "AS" and self.tokens[index + 1].word == "OF":
-                before = self.tokens[max(index - 2, 0) : index]
-                versioned = [token.word for token in before] in (["FOR", "SYSTEM_TIME"], ["FOR", "VERSION"])
-                end = self._as_of_expression(index + 2)
-                self.blank.update(range(index - 2 if versioned else index, end))
-
-    def _as_of_expression(self, index: int) -> int:
-        """Note what AS OF leads to, and return the index behind it."""
-        if index >= len(self.tokens):
-            raise self.refuse("AS OF leads to nothing", "Name a revision behind it")
-        token = self.tokens[index]
-        called = index + 1 < len(self.tokens) and self.tokens[index + 1].is_mark("(")
-        if token.kind in ("text", "parameter"):
-            end = index + 1
-            while end < len(self.tokens) and token.kind == self.tokens[end].kind == "text":
-                end += 1
-            self._note_value(index, end)
-            return end
-        if token.kind in ("word", "name") and called:
-            return self._as_of_call(index)
-        if token.word in _BARE_CLOCKS:
-            self._note(index, index + 1, "time", self._bound(index, index + 1))
-            return index + 1
-        following = self.tokens[index + 1] if index + 1 < len(self.tokens) else None
-        typed = following is not None and following.kind == "text" and token.word in ("DATE", "TIME", "TIMESTAMP")
-        if token.kind in ("word", "name") and not typed and not (following and following.is_mark(".")):
-            self._note_revision(index, index + 1, token.value)
-            return index + 1
-        raise self.refuse(
-            f"AS OF leads to {token.text!r}",
-            "Behind it stands a revision as a text or name, a function that gives one or a time (HASHOF('x'), "
-            "TIMESTAMP('...'), DATE_SUB(NOW(), ...)), or a :parameter",
-        )
-
-    def _as_of_call(self, index: int) -> int:
-        end = self._closing(index + 1) + 1
-        inside = self.tokens[index:end]
-        name = inside[0].value.upper()
-        if name in ("HASHOF", "DOLT_HASHOF"):
-            self._hash_of(index, self._arguments(index))
-        elif any(token.word in ("SELECT", "TABLE", "VALUES") or token.kind == "name" for token in inside[1:]):
-            raise self.refuse("AS OF leads to something that has to be read first", "Name a revision or a time")
-        else:
-            self._note(index, end, "time", self._bound(index, end))
-        return end
-
-    def _note_value(self, index: int, end: int) -> None:
-        """Note the revision or time that is given as a text or a parameter."""
-        value = self._value(index, end)
-        if isinstance(value, str):
-            self._note_revision(index, end, value)
-        elif hasattr(value, "year"):
-            # A date alone is no time to AS OF: its midnight is.
-            text = parameters.sql_literal(value).replace("AS DATE)", "AS DATETIME)")
-            self._note(index, end, "time", text)
-        else:
-            raise self.refuse(
-                f"AS OF leads to the value {value!r}", "Give it the name of a revision, a datetime or a date"
-            )
-
-    # -------------------------------------------------------------------------------------------------- references
-
-    def _find_references(self) -> None:
-        rules = self._rules()
-        for index, name in list(self._calls()):
-            if index not in self.blank and name in rules:
-                rules[name](index, self._arguments(index))
-        for index, token in enumerate(self.tokens):
-            if index not in self.blank and token.word in _CLOCKS:
-                self._note_clock(index, token.word)
-
-    def _note_clock(self, index: int, name: str) -> None:
-        called = index + 1 < len(self.tokens) and self.tokens[index + 1].is_mark("(")
-        before = self.tokens[index - 1] if index else None
-        if before is not None and (before.is_mark(".") or before.word == "AS"):
-            return
-        if called:
-            end = self._closing(index + 1) + 1
-            inside = self.tokens[index + 2 : end - 1]
-            if name != "UNIX_TIMESTAMP" or not inside:
-                digits = inside[0].text if inside and inside[0].kind == "number" else "0"
-                self._note(index, end, _CLOCKS[name], "UTC" if name.startswith("UTC") else "", digits)
-        elif name in _BARE_CLOCKS:
-            self._note(index, index + 1, _CLOCKS[name], "UTC" if name.startswith("UTC") else "", "0")
-
-    def _hash_of(self, index: int, arguments: Sequence[tuple[int, int]]) -> None:
-        if len(arguments) == 1:
-            self._note_revision(index, self._closing(index + 1) + 1, self._revision(*arguments[0]), in_call=True)
-
-    def _state_of(self, index: int, arguments: Sequence[tuple[int, int]]) -> None:
-        if len(arguments) == 1:
-            self._note(index, self._closing(index + 1) + 1, "state", self._revision(*arguments[0]))
-
-    def _merge_base(self, index: int, arguments: Sequence[tuple[int, int]]) -> None:
-        names = [self._revision(*argument) for argument in arguments]
-        if len(names) == 2:
-            self._note(index, self._closing(index + 1) + 1, "merge_base", *names)
-
-    def _each_a_revision(self, _: int, arguments: Sequence[tuple[int, int]]) -> None:
-        for argument in arguments:
-            self._note_argument(*argument)
-
-    def _between_revisions(self, _: int, arguments: Sequence[tuple[int, int]]) -> None:
-        """Note both revisions before a table, or the one text that holds both."""
-        if arguments:
-            first = self._literal(*arguments[0])
-            for argument in arguments[: 1 if first is not None and ".." in first else 2]:
-                self._note_argument(*argument)
-
-    def _log_arguments(self, _: int, arguments: Sequence[tuple[int, int]]) -> None:
-        tables = False
-        for number, argument in enumerate(arguments):
-            text = self._literal(*argument)
-            before = self._literal(*arguments[number - 1]) if number else None
-            if text is not None and text.startswith("-"):
-                tables = text == "--tables"
-            elif not tables and before not in ("--min-parents", "--decorate", "-n", "--number"):
-                self._note_argument(*argument)
-
-    def _active_branch(self, index: int, arguments: Sequence[tuple[int, int]]) -> None:
-        if not arguments:
-            self._note(index, self._closing(index + 1) + 1, "branch")
-
-    def _each_a_query(self, _: int, arguments: Sequence[tuple[int, int]]) -> None:
-        for start, end in arguments:
-            text = self._literal(start, end)
-            if text is None:
-                raise self.refuse("DOLT_QUERY_DIFF is given a query that is no text", "Write it as a text")
-            at = self.tokens[start].start, self.tokens[end - 1].end
-            self.references.append(Reference(*at, "query", inner=parse(text, database=self.database)))
-
-    # ---------------------------------------------------------------------------------------- arguments and values
-
-    def _closing(self, opening: int) -> int:
-        found = tokens.closing(self.tokens, opening)
-        if found is None:
-            raise self.refuse("a parenthesis in it has no end", "Close it")
-        return found
-
-    def _arguments(self, index: int) -> list[tuple[int, int]]:
-        """Return the arguments of the call at ``index`` as ranges of tokens."""
-        end = self._closing(index + 1)
-        cuts = [index + 1, *self._commas(index + 2, end), end]
-        found = [(left + 1, right) for left, right in pairwise(cuts)]
-        return [argument for argument in found if argument[0] < argument[1]]
-
-    def _commas(self, start: int, end: int) -> list[int]:
-        """Return the commas between two indices that are in no inner parentheses."""
-        found, depth = [], 0
-        for index in range(start, end):
-            depth += self.tokens[index].is_mark("(") - self.tokens[index].is_mark(")")
-            if depth == 0 and self.tokens[index].is_mark(","):
-                found.append(index)
-        return found
-
-    def _value(self, start: int, end: int) -> object:
-        """Return what a text (or several, which are one) or a parameter stands for; None for anything else."""
-        part = self.tokens[start:end]
-        if len(part) == 1 and part[0].kind == "parameter":
-            return self.given[part[0].value]
-        return "".join(token.value for token in part) if all(token.kind == "text" for token in part) else None
-
-    def _literal(self, start: int, end: int) -> str | None:
-        value = self._value(start, end)
-        return value if isinstance(value, str) else None
-
-    def _revision(self, start: int, end: int) -> str:
-        """Return the revision that an argument names."""
-        value = self._literal(start, end)
-        if value is None:
-            raise self.refuse(
-                f"a revision is given as {self.sql[self.tokens[start].start : self.tokens[end - 1].end]!r}, which "
-                "means another one for each row or day",
-                "Write it as a text or a :parameter",
-            )
-        return value
-
-    def _bound(self, start: int, end: int) -> str:
-        """Return a stretch of the statement with its parameters as literals, and with times of the clock in full.
-
-        Commits have times with fractions of a second, so a whole second would be before a commit that was just made.
-        """
-        first, edits = self.tokens[start].start, []
-        for index in range(start, end):
-            token = self.tokens[index]
-            if token.kind == "parameter":
-                edits.append(Edit(token.start, token.end, parameters.sql_literal(self.given[token.value])))
-            elif _CLOCKS.get(token.word) == "clock":
-                called = [after.text for after in self.tokens[index + 1 : index + 3]] == ["(", ")"]
-                if called or token.word in _BARE_CLOCKS:
-                    edits.append(Edit(token.start, self.tokens[index + 2 * called].end, f"{token.text}(6)"))
-        moved = [Edit(edit.start - first, edit.end - first, edit.text) for edit in edits]
-        return tokens.edited(self.sql[first : self.tokens[end - 1].end], moved)
-
-    def _note(self, start: int, end: int, kind: ReferenceKind, *names: str, dots: str = "") -> None:
-        at = self.tokens[start].start, self.tokens[end - 1].end
-        for name in names:
-            self._check_committed(name)
-        self.references.append(Reference(*at, kind, names, dots))
-
-    def _note_revision(self, start: int, end: int, name: str, *, in_call: bool = False) -> None:
-        """Note a revision; a hash that stands there as a text means the same for ever, unless it is part of a call."""
-        if in_call or not _HASH.match(name) or self.tokens[start].kind == "parameter":
-            self._note(start, end, "revision", name)
-
-    def _note_argument(self, start: int, end: int) -> None:
-        """Note the revision, the two, or the one to leave out, that an argument names."""
-        if self.tokens[start].value.upper() in ("HASHOF", "DOLT_HASHOF") and self.tokens[end - 1].is_mark(")"):
-            return  # noted by itself
-        name = self._revision(start, end)
-        parts = re.split(r"(\.{2,3})", name, maxsplit=1)
-        if len(parts) == 3:
-            self._note(start, end, "range", parts[0] or "HEAD", parts[2] or "HEAD", dots=parts[1])
-        elif name.startswith("^"):
-            self._note(start, end, "without", name[1:])
-        else:
-            self._note_revision(start, end, name)
-
-    def _check_committed(self, name: str) -> None:
-        if name in ("WORKING", "STAGED"):
-            raise self.refuse(
-                f"{name!r} is work that is in no commit, and may be gone tomorrow", "Commit it, and name the commit"
-            )
-
-    # ---------------------------------------------------------------------------------------------- SHOW, DESCRIBE
 
     def _read_show(self) -> None:
         words = [token.word for token in self.tokens]
@@ -627,8 +308,6 @@ class _Reader:
         if len(rest) > 1 or any(token.kind not in ("word", "name", "text") for token in rest):
             raise self.refuse("only a query or a table can be described", "Name a table, or write a SELECT")
 
-    # ------------------------------------------------------------------------------------------------------ SELECT
-
     def _read_select(self, start: int) -> None:
         into = next((token for token in self.tokens if token.word in ("INTO", "OUTFILE", "DUMPFILE")), None)
         if into is not None:
@@ -662,7 +341,7 @@ class _Reader:
 
     def _blanked(self, start: int) -> str:
         """Return the statement at the same positions for a parser that knows no comments, escapes and no AS OF."""
-        shown = [" "] * len(self.sql)
+        shown = [" "] * len(self.statement.sql)
         for index, token in enumerate(self.tokens[start:], start):
             repeated = token.kind == "text" and index > start and self.tokens[index - 1].kind == "text"
             if index not in self.blank and not repeated:
@@ -682,7 +361,7 @@ class _Reader:
         self.fixed.append(Edit(self.tokens[at].start, self.tokens[at + 2].start, ""))
 
     def _check_database(self, name: str) -> None:
-        if name.lower() == self.database.lower():
+        if name.lower() == self.statement.database.lower():
             return
         if name.lower() in _SYSTEM_DATABASES:
             advice = "Use SHOW TABLES, SHOW COLUMNS and DESCRIBE, which do"
@@ -690,7 +369,7 @@ class _Reader:
         if "/" in name or "@" in name:
             raise self.refuse(f"{name!r} is a database at a revision", "Write: table AS OF 'revision'")
         raise self.refuse(
-            f"the database {name!r} is not the repository's ({self.database!r})",
+            f"the database {name!r} is not the repository's ({self.statement.database!r})",
             "Read it with a config of its own, and join the frames",
         )
 
@@ -723,7 +402,7 @@ class _Reader:
             return []
         while begin < end and self.tokens[begin].word in _SELECT_OPTIONS:
             begin += 1
-        cuts = [begin - 1, *self._commas(begin, end), end]
+        cuts = [begin - 1, *self.statement.commas(begin, end), end]
         return [(left + 1, right) for left, right in pairwise(cuts)]
 
 

@@ -1,7 +1,7 @@
 """What the moving parts of a query mean now: branches, tags and times become the hashes of commits, for good.
 
 The repository is asked once, when a task starts (`pin`); the statement that comes out means the same for ever, and is
-what a literal carries. `queries` finds the parts and knows no server; nothing here reads rows. Called by `frames`.
+what a literal carries. `moving` finds the parts and knows no server; nothing here reads rows. Called by `frames`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .errors import RevisionNotFound
 
 if TYPE_CHECKING:
     from .engine import Connection
-    from .queries import Query, Reference
+    from .moving import Reference
+    from .queries import Query
     from .schema import Commit
 
 _HEAD = re.compile(r"^HEAD(?=[~^]|\Z)")
