@@ -45,6 +45,12 @@ def test_a_policy_of_another_class_is_refused() -> None:
         Branch.from_dict({"_type": "OldBranch"})
 
 
+def test_a_config_is_shown_by_what_is_set() -> None:
+    """Its text, which stands in many errors, is the call that makes it again, without the fields that are left out."""
+    config = DoltConfig("foo", "t", primary_key=["id"], keep_order=False)
+    assert repr(config) == "DoltConfig(db_path='foo', tablename='t', primary_key=['id'], keep_order=False)"
+
+
 @pytest.mark.parametrize("policy", [None, *POLICIES], ids=repr)
 def test_configs_come_back_equal(policy: Branch | None) -> None:
     """A config's dictionary and JSON give the same config."""

@@ -30,11 +30,11 @@ from flytekitplugins.dolt import (
     dolt_uri,
     engine,
     errors,
+    from_uri,
     read,
     repository,
     write,
 )
-from flytekitplugins.dolt.uri import from_uri
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -222,6 +222,9 @@ class TestDoltFrame:
         def consume(frame: Annotated[pd.DataFrame, dolt_frame(config("t"))]) -> int:
             return len(frame)
 
+        with pytest.raises(Exception, match="a str was given where a pandas DataFrame is declared"):
+            consume(frame="dolt://foo?table=t")
+
         with pytest.raises(Exception, match="data is committed while tasks run only"):
 
             @workflow
@@ -353,6 +356,40 @@ class TestStructuredDataset:
         selects = [statement for statement in asked if " t" in statement]
         assert selects
         assert all(statement.startswith("SELECT `name` FROM ") for statement in selects), selects
+
+    def test_the_nearest_choice_of_columns_wins(self, config: Config) -> None:
+        """Columns of the signature go before those of its annotation, and those before what the address says."""
+        write(config("t"), pd.DataFrame({"a": [1], "b": [2], "c": [3]}))
+        uri = dolt_uri(config("t", columns=["a", "b"]))
+        annotated = Annotated[pd.DataFrame, dolt_frame(config("t", columns=["b"]))]
+
+        @task
+        def consume(
+            plain: pd.DataFrame,
+            annotated: annotated,  # type: ignore[valid-type]
+            declared: Annotated[pd.DataFrame, dolt_frame(config("t", columns=["b"])), kwtypes(c=int)],
+        ) -> list[list[str]]:
+            return [list(plain), list(annotated), list(declared)]
+
+        given = StructuredDataset(uri=uri)
+        assert consume(plain=given, annotated=given, declared=given) == [["a", "b"], ["b"], ["c"]]
+
+    def test_what_cannot_be_read_or_written_is_said(self, config: Config) -> None:
+        """A column that is not there, and data for a query, are errors that name both."""
+        uri = dolt_uri(write(config("t"), FRAMES["pandas"]))
+
+        @task
+        def consume(frame: Annotated[pd.DataFrame, kwtypes(nope=int)]) -> int:
+            return len(frame)
+
+        @task
+        def produce() -> StructuredDataset:
+            return StructuredDataset(dataframe=FRAMES["pandas"], uri=dolt_uri(config(sql="select 1")))
+
+        with pytest.raises(Exception, match="Cannot read 'nope' from table 't': it has the columns 'id', 'name'"):
+            consume(frame=StructuredDataset(uri=uri))
+        with pytest.raises(errors.InvalidConfig, match="its sql is a query, which is only read"):
+            produce()
 
     def test_a_lazy_frame_asks_when_it_is_collected_and_only_for_what_it_needs(
         self, config: Config, asked: list[str]
@@ -534,6 +571,31 @@ def test_who_imports_nothing_of_ours_reads_it_too(config: Config, tmp_path: Path
     assert done.stdout.strip() == "2", done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("workflow", ["plain", "annotated", "dataset"])
+def test_pyflyte_run_takes_an_address(config: Config, tmp_path: Path, workflow: str) -> None:
+    """On the command line an address stands for a frame of any annotation."""
+    uri = dolt_uri(write(config("t"), FRAMES["pandas"]))
+    (tmp_path / "program.py").write_text(
+        "from typing import Annotated\nimport pandas as pd\nfrom flytekit import task, workflow\n"
+        "from flytekit.types.structured import StructuredDataset\n"
+        "from flytekitplugins.dolt import DoltConfig, dolt_frame\n"
+        "@task\ndef count(frame: pd.DataFrame) -> int:\n    return 100 + len(frame)\n"
+        "@workflow\ndef plain(frame: pd.DataFrame) -> int:\n    return count(frame=frame)\n"
+        "@workflow\ndef dataset(frame: StructuredDataset) -> int:\n    return count(frame=frame)\n"
+        "@workflow\ndef annotated(frame: Annotated[pd.DataFrame, dolt_frame(DoltConfig('foo', 't'))]) -> int:\n"
+        "    return count(frame=frame)\n"
+    )
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("pyflyte")), "run", "program.py", workflow, "--frame", uri],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split()[-1:] == ["102"], done.stdout + done.stderr
+
+
 def test_values_are_bound_between_equal_literal_types(config: Config) -> None:
     """In the serialised workflow both ends of a binding have one type, annotated or not; a DoltTable needs a task."""
     kind = Annotated[pd.DataFrame, dolt_frame(config("t"))]
@@ -577,12 +639,17 @@ def mismatches(wf: typing.Any) -> list[str]:
     template = get_serializable(entities, settings, wf).template
     tasks = {str(e.template.id): e.template.interface for e in entities.values() if type(e).__name__ == "TaskSpec"}
     faces = {node.id: tasks[str(node.task_node.reference_id)] for node in template.nodes}
+
+    def given(promise: typing.Any) -> typing.Any:
+        if not promise.node_id:  # an input of the workflow itself
+            return template.interface.inputs[promise.var].type
+        return faces[promise.node_id].outputs[promise.var].type
+
     return [
         binding.var
         for node in template.nodes
         for binding in node.inputs
-        if faces[node.id].inputs[binding.var].type
-        != faces[binding.binding.promise.node_id].outputs[binding.binding.promise.var].type
+        if faces[node.id].inputs[binding.var].type != given(binding.binding.promise)
     ]
 
 
@@ -643,6 +710,27 @@ class TestAddresses:
         """Each way to get it wrong is named."""
         with pytest.raises(errors.InvalidUri, match=message):
             from_uri(uri)
+
+    def test_a_dataset_becomes_a_table_in_a_task(self, config: Config, dolt: Dolt) -> None:
+        """From an address to a DoltTable, and from that to a frame, nothing is written: references are passed on."""
+        table = write(config("t", primary_key=["id"]), FRAMES["pandas"])
+
+        @task
+        def as_table(dataset: StructuredDataset) -> DoltTable:
+            return from_uri(dataset.literal.uri)
+
+        @task
+        def as_frame(table: DoltTable) -> Annotated[pd.DataFrame, dolt_frame(config("t"))]:
+            return table  # type: ignore[return-value]  # the reference stands for the frame
+
+        @workflow
+        def wf(dataset: StructuredDataset) -> pd.DataFrame:
+            return as_frame(table=as_table(dataset=dataset))
+
+        before = dolt("log", "--oneline")
+        assert rows(wf(dataset=StructuredDataset(uri=dolt_uri(table)))) == ROWS
+        assert dolt("log", "--oneline") == before
+        assert mismatches(wf) == []
 
     def test_data_without_a_commit_has_no_address(self) -> None:
         """An address is a reference, which data alone is not."""

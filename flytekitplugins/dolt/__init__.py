@@ -35,6 +35,7 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    create_repository
    dolt_frame
    dolt_uri
+   from_uri
    content_hash
    resolve
 """
@@ -67,7 +68,7 @@ from .schema import (
 )
 from .structured import dolt_frame
 from .transformer import register, to_be_tried_again
-from .uri import dolt_uri
+from .uri import dolt_uri, from_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,6 +123,7 @@ __all__ = [
     "dolt_uri",
     "execution_of",
     "first_appeared",
+    "from_uri",
     "lineage",
     "merge",
     "pin",

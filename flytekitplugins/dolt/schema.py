@@ -577,7 +577,8 @@ class DoltConfig(_Portable):
                 setattr(self, name, _taken_over(given))
 
     def __repr__(self) -> str:
-        shown = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        shown = {name: value for name, value in given.items() if value is not None}
         if isinstance(self.db_path, str):
             shown["db_path"] = places.without_password(self.db_path)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

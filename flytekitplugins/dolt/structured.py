@@ -165,7 +165,8 @@ def _class_of(t: Any) -> type[Any]:
 
 
 def _title(kind: type[Any]) -> str:
-    return f"a {kind.__module__.partition('.')[0]} {kind.__qualname__}"
+    library = kind.__module__.partition(".")[0]
+    return f"a {kind.__qualname__}" if library == "builtins" else f"a {library} {kind.__qualname__}"
 
 
 def _names(kind: StructuredDatasetType | None) -> list[str]:
