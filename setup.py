@@ -48,6 +48,7 @@ setup(
         "dev": [
             "basedpyright>=1.20",  # the second type checker that users have; brings its own Node.js
             "build",  # sdist and wheel
+            "cryptography>=42",  # certificates of the servers that are tested
             "hypothesis>=6",  # properties of values and names
             "import-linter>=2",  # who may import whom
             "mypy>=1.11",

@@ -217,6 +217,7 @@ ELSEWHERE = {
     "code = unavailable": "needs a remote, see test_remotes.py",
     "error reading from server": "needs a remote that is stopped in the very moment",
     "command denied to user": "needs a server with users, see test_servers.py",
+    "does not have the correct permissions on branch": "needs a server with users, see test_servers.py",
     "does not allow insecure connections": "needs a server with TLS, see test_servers.py",
     "serialization failure": "needs two connections",
     "cannot fast forward from": "needs a result, not an error",

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote as url_quote
 
 import pyarrow as pa
@@ -32,6 +32,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE, FLAG
 from . import server
 from .codec import BINARY_CHARSET, Field, from_text, literal, quote
 from .errors import (
+    AccessDenied,
     ConnectionLost,
     DiskFull,
     DoltError,
@@ -46,7 +47,7 @@ from .errors import (
 from .places import Place, ServerPlace, Tls
 
 CONNECT_TIMEOUT_S = 10
-"""Seconds until a server that does not answer at all is given up."""
+"""Seconds until a server that does not answer at all, or does not say a word then, is given up."""
 
 _SILENCE_S = 60
 """Seconds after which a network that went silent is noticed, in the middle of a statement, too."""
@@ -62,6 +63,7 @@ _WIRE_NAMES = {
 }
 
 
+_NO_TLS = "the server offers no TLS"
 _UNKNOWN = Path()
 _READER = "flyte_reader"
 
@@ -119,8 +121,18 @@ class Connection:
             RevisionNotFound: there is nothing of this name.
         """
         place = self.database if revision is None else f"{self.database}/{revision}"
-        self.run(f"USE {quote(place)}", attempt=attempt)
+        try:
+            self.run(f"USE {quote(place)}", attempt=attempt)
+        except AccessDenied as error:
+            if revision is None:
+                raise
+            self._refuse_absent(place, error, attempt)
         self.revision = revision
+
+    def _refuse_absent(self, place: str, denied: AccessDenied, attempt: str) -> NoReturn:
+        """Raise for a revision that is not there: to users with rights on one database only, Dolt says "denied"."""
+        self.run(f"USE {quote(self.database)}", attempt=attempt)  # denied, too, where they may not be here at all
+        raise from_server(1049, f"database not found: {place}", attempt=attempt) from denied
 
     def active_branch(self, *, attempt: str) -> str:
         """Return the name of the branch that the connection is on."""
@@ -379,7 +391,7 @@ class _Session(pymysql.connections.Connection):
 
     def _request_authentication(self) -> None:
         if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
-            raise ssl.SSLError("the server offers no TLS")
+            raise ssl.SSLError(_NO_TLS)
         super()._request_authentication()  # type: ignore[misc]
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
@@ -398,6 +410,7 @@ def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[A
             password=endpoint.password,
             charset="utf8mb4",
             connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=CONNECT_TIMEOUT_S,  # until it has let us in: the driver's other one ends with the handshake
             ssl_disabled=endpoint.tls is None,  # on loopback asking for it costs 60 ms a connection
             ssl=_tls_context(endpoint.tls, attempt) if endpoint.tls is not None else None,
             # PyMySQL takes Dolt's greeting for "autocommit is off" and never says so; the server's own setting is
@@ -405,7 +418,8 @@ def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[A
             autocommit=None,
         )
     except (pymysql.err.OperationalError, ssl.SSLError) as error:
-        raise _not_connected(error, attempt) from error
+        raise _not_connected(error, endpoint, attempt) from error
+    raw._read_timeout = None  # type: ignore[attr-defined]  # statements may take as long as they need
     if not endpoint.shares_files:
         _notice_silence(raw._sock)  # type: ignore[attr-defined]
     return raw
@@ -425,17 +439,33 @@ def _tls_context(tls: Tls, attempt: str) -> ssl.SSLContext:
     return context
 
 
-def _not_connected(error: Exception, attempt: str) -> DoltError:
+def _not_connected(error: Exception, endpoint: _Endpoint, attempt: str) -> DoltError:
     cause = getattr(error, "original_exception", None) or error
+    if isinstance(error.__context__, ssl.SSLError):  # said with the first answer: that of TLS 1.3 to a client
+        cause = error.__context__
     if isinstance(cause, ssl.SSLError):
-        said = getattr(cause, "verify_message", None) or cause.args[-1]
-        return UntrustedServer(
-            f"Cannot {attempt}: no trusted connection with TLS is possible ({said}). Mend the server's certificate, or "
-            "name the authority that signed it with ?ssl_ca=/path/of/ca.pem at the end of the URL."
-        )
+        return _untrusted(cause, attempt)
     if isinstance(cause, socket.gaierror):
         return ConnectionLost(f"Cannot {attempt}: there is no host of that name ({cause.strerror}). Check the URL.")
-    return _from_pymysql(error, attempt) if isinstance(error, pymysql.err.MySQLError) else ConnectionLost(str(error))
+    if isinstance(cause, (ConnectionRefusedError, TimeoutError)):
+        return ConnectionLost(f"Cannot {attempt}: nobody answers there ({cause}). Check the URL, and that it runs.")
+    found = _from_pymysql(error, attempt) if isinstance(error, pymysql.err.MySQLError) else ConnectionLost(str(error))
+    if isinstance(found, AccessDenied) and not endpoint.password:
+        return AccessDenied(f"{found} None was sent: give the config secret=Secret(group, key).", **vars(found))
+    return found
+
+
+def _untrusted(error: ssl.SSLError, attempt: str) -> UntrustedServer:
+    said = str(getattr(error, "verify_message", None) or error.args[-1]).rstrip(".")
+    advice = (
+        "Mend the server's certificate, or name the authority that signed it with ?ssl_ca=/path/of/ca.pem at the end "
+        "of the URL."
+    )
+    if said == _NO_TLS:
+        advice = "Give the server a certificate, or, in a network that is trusted, end the URL with ?ssl_disabled=true."
+    if "alert" in said and "certificate" in said:
+        advice = "Show the server a certificate that it takes: end the URL with ?ssl_cert=/path.pem&ssl_key=/path.key."
+    return UntrustedServer(f"Cannot {attempt}: no trusted connection with TLS is possible ({said}). {advice}")
 
 
 def _notice_silence(sock: socket.socket) -> None:
@@ -586,12 +616,14 @@ def _let_go(place: Place) -> None:
 
 def _patiently(place: ServerPlace, endpoint: _Endpoint, patience_s: float) -> Connection:
     deadline, pause_s = time.monotonic() + patience_s, 0.05
-    while time.monotonic() + pause_s < deadline:
-        with contextlib.suppress(ConnectionLost):
+    while True:
+        try:
             return _checked_out(place, endpoint)
+        except ConnectionLost:
+            if time.monotonic() + pause_s >= deadline:
+                raise
         time.sleep(pause_s)
         pause_s *= 2
-    return _checked_out(place, endpoint)
 
 
 def _checked_out(place: Place, endpoint: _Endpoint) -> Connection:

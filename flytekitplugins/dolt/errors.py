@@ -265,7 +265,12 @@ _FAULTS = (
         AccessDenied,
         "Check the user's name and the secret with its password.",
     ),
-    _Fault(None, r"command denied to user", AccessDenied, "Ask for that right, or use another user."),
+    _Fault(
+        None,
+        r"command denied to user|does not have the correct permissions on branch",
+        AccessDenied,
+        "Ask for that right, or use another user.",
+    ),
     _Fault(
         None,
         r"does not allow insecure connections",

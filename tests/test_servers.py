@@ -1,0 +1,337 @@
+"""The server form: a user's own `dolt sql-server`, and what goes wrong on the way to it and back.
+
+Each is the right result or an error that says what to do, nothing is written twice, and what the server holds is asked
+of the `dolt` command line.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from certificates import Authority
+from dolt_server import PASSWORD, VARIABLE, DoltServer, free_port
+
+from flytekitplugins.dolt import DoltConfig, MergeBranch, NewBranch, Secret, engine, places, read, versions, write
+from flytekitplugins.dolt.errors import (
+    AccessDenied,
+    ConnectionLost,
+    DoltError,
+    InvalidConfig,
+    RepositoryNotFound,
+    SecretNotFound,
+    ServerFailed,
+    UntrustedServer,
+)
+from flytekitplugins.dolt.places import ServerPlace
+
+
+@pytest.fixture(autouse=True)
+def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test the secret that its configs name, as Flyte mounts it."""
+    monkeypatch.setenv(VARIABLE, PASSWORD)
+    monkeypatch.setenv("_FSEC_SHOP_WRONG", "not the password")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoltServer]:
+    """Give one server for the tests that leave it running."""
+    with DoltServer(tmp_path_factory.mktemp("servers") / "shop") as server:
+        write_with_secret(server.config(), -1)
+        yield server
+
+
+def write_with_secret(config: DoltConfig, number: int) -> str:
+    """Write a row before a test has its environment, and return the commit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, PASSWORD)
+        return put(config, number)
+
+
+def rows(*numbers: int) -> pd.DataFrame:
+    return pd.DataFrame({"number": list(numbers)})
+
+
+def put(config: DoltConfig, *numbers: int) -> str:
+    """Write rows and return the commit that is said to hold them."""
+    commit = write(config, rows(*numbers), message=f"put {numbers}").commit
+    assert commit is not None
+    return commit.hash
+
+
+def commits(server: DoltServer, branch: str = "main") -> list[str]:
+    """Return the hashes of a branch, newest first."""
+    return [hash_ for (hash_,) in server.sql("SELECT commit_hash FROM DOLT_LOG(%s)", branch)]
+
+
+def place_of(server: DoltServer) -> ServerPlace:
+    """Return what a config for the server comes to."""
+    return places.server(server.url(), password=PASSWORD)
+
+
+def doing(config: DoltConfig, action: str) -> None:
+    """Read or write with a config."""
+    if action == "read":
+        read(config)
+    else:
+        put(config, 1)
+
+
+# -------------------------------------------------------------------------------------------------- who may come in
+
+BOTH = pytest.mark.parametrize("action", ["read", "write"])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"secret": Secret("shop", "wrong")}, AccessDenied, r"Access denied for user 'flyte'\. Check the user's name"),
+        ({"secret": None}, AccessDenied, r"Access denied for user 'flyte'.*None was sent: give the config secret=Sec"),
+        ({"secret": Secret("shop", "absent")}, SecretNotFound, r"environment variable _FSEC_SHOP_ABSENT\."),
+        ({"user": "nobody"}, AccessDenied, r"//nobody@.*Access denied for user 'nobody'\. Check the user's name"),
+        ({"database": "Shop"}, RepositoryNotFound, r"the database 'Shop' of .*sees 'shop' there\. Did you mean 'shop'"),
+        ({"database": "other"}, RepositoryNotFound, r"the database 'other' of .*this user sees 'shop' there\. Make it"),
+        ({"database": "mysql"}, RepositoryNotFound, r"the database 'mysql' of .*this user sees 'shop' there\. Make it"),
+        ({"options": "?ssl_verify_identity=true"}, UntrustedServer, r"the server offers no TLS\)\. Give the server a"),
+        ({"options": "?ssl_ca=/nowhere.pem"}, InvalidConfig, r"certificates in .*/nowhere\.pem.*cannot be read"),
+    ],
+    ids=["wrong", "no secret", "absent secret", "nobody", "case", "database", "system", "no tls", "no ca"],
+)
+def test_who_may_not_come_in_is_told_why(
+    shop: DoltServer, action: str, options: dict[str, object], error: type[DoltError], words: str
+) -> None:
+    """A wrong or missing password, user, database or certificate is named, and nothing happens on the server."""
+    before, url = commits(shop), shop.url(str(options.get("options", "")), user=str(options.get("user", "flyte")))
+    url = url.replace("/shop", f"/{options.get('database', 'shop')}")
+    given = {"secret": options["secret"]} if "secret" in options else {}
+    with pytest.raises(error, match=words) as caught:
+        doing(shop.config(at=url, **given), action)
+    assert type(caught.value) is error
+    assert "not the password" not in str(caught.value)
+    assert commits(shop) == before
+
+
+def test_a_user_who_may_only_read_reads(shop: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With SELECT alone tables, queries, versions and the past are read; a write is AccessDenied and leaves nothing."""
+    shop.add_user("reader", "r", "SELECT")
+    monkeypatch.setenv("_FSEC_SHOP_READER", "r")
+    url, mine, before = shop.url(user="reader"), Secret("shop", "reader"), commits(shop)
+    assert read(shop.config(at=url, secret=mine))["number"].tolist() == [-1]
+    assert read(DoltConfig(url, sql="SELECT number + 1 AS next FROM log", secret=mine))["next"].tolist() == [0]
+    assert [table.commit.hash for table in versions(shop.config(at=url, secret=mine)) if table.commit] == before[:1]
+    assert read(shop.config(at=url, secret=mine, as_of=before[0]))["number"].tolist() == [-1]
+    with pytest.raises(AccessDenied, match=r"command denied to user 'reader'@'%'\. Ask for that right"):
+        put(shop.config(at=url, secret=mine), 1)
+    assert commits(shop) == before
+    assert "flyte-tmp" not in shop.dolt("branch")
+
+
+def test_rights_on_the_one_database_are_enough(tmp_path: Path) -> None:
+    """A user with rights on this database alone writes to new, merged and existing branches, and is told what is not.
+
+    To such a user Dolt says "access denied" for every revision that is not there.
+    """
+    with DoltServer(tmp_path / "shop") as server:
+        first = put(server.config(mode="append"), 1)
+        put(server.config(mode="append", branch_conf=NewBranch("run/1")), 2)
+        put(server.config(mode="append", branch_conf=MergeBranch("run/2", into="main")), 3)
+        assert server.values("SELECT number FROM log AS OF 'run/1' ORDER BY number") == ["1", "2"]
+        assert server.values("SELECT number FROM log ORDER BY number") == ["1", "3"]
+        assert read(server.config(as_of=first))["number"].tolist() == [1]
+        with pytest.raises(DoltError, match=r"Cannot read branch 'run/9': there is none of that name"):
+            read(server.config(branch_conf=NewBranch("run/9")))
+        with pytest.raises(DoltError, match=r"Cannot find revision '0{32}'"):
+            read(server.config(as_of="0" * 32))
+
+
+def test_branches_that_others_may_write_to(tmp_path: Path) -> None:
+    """Where Dolt's branch permissions keep a user off a branch, that is AccessDenied, and another branch is written."""
+    with DoltServer(tmp_path / "shop") as server:
+        first = put(server.config(), 1)
+        server.sql("DELETE FROM dolt_branch_control")
+        for branch, user in (("%", "root"), ("flyte-tmp/%", "flyte"), ("run/%", "flyte")):
+            server.sql("INSERT INTO dolt_branch_control VALUES ('%%', %s, %s, '%%', 'admin')", branch, user)
+        with pytest.raises(AccessDenied, match=r"correct permissions on branch `main`\. Ask for that right"):
+            put(server.config(mode="append"), 2)
+        put(server.config(mode="append", branch_conf=NewBranch("run/1")), 3)
+        assert commits(server)[0] == first
+        assert server.values("SELECT number FROM log AS OF 'run/1' ORDER BY number") == ["1", "3"]
+        assert server.dolt("branch").split() == ["*", "main", "run/1"]
+
+
+# ------------------------------------------------------------------------------------------- nobody, or somebody else
+
+
+@pytest.mark.slow
+@BOTH
+def test_a_port_where_nobody_listens(shop: DoltServer, action: str) -> None:
+    """A closed port is ConnectionLost, which Flyte may try again, and says to look at the URL."""
+    with pytest.raises(ConnectionLost, match=r"nobody answers there \(.*refused\)\. Check the URL, and that it runs"):
+        doing(shop.config(at=shop.url(port=free_port())), action)
+
+
+@pytest.mark.slow
+def test_a_host_that_nobody_knows(shop: DoltServer) -> None:
+    """An unknown name is ConnectionLost, too: names of a cluster come and go."""
+    with pytest.raises(ConnectionLost, match=r"there is no host of that name .*Check the URL"):
+        read(shop.config(at=shop.url(host="dolt.invalid")))
+
+
+def other_servers() -> Any:
+    """Return what starts servers for the other plugin's tests; its folder has the name of a package."""
+    file = Path(__file__).parent / "sqlalchemy" / "servers.py"
+    found = importlib.util.spec_from_file_location("other_servers", file)
+    assert found is not None
+    assert found.loader is not None
+    module = sys.modules[found.name] = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_a_mariadb_is_no_dolt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another maker's server is ServerFailed before anything is asked of its tables."""
+    servers = other_servers()
+    with servers.mariadb(tmp_path) as server:
+        monkeypatch.setenv("_FSEC_SHOP_MARIADB", servers.PASSWORD)
+        url = f"mysql+pymysql://{servers.USER}@127.0.0.1:{server.port}/{servers.DATABASE}"
+        for action in ("read", "write"):
+            with pytest.raises(ServerFailed, match=r"it is a database server, but not Dolt's\. Check the URL"):
+                doing(DoltConfig(url, "log", secret=Secret("shop", "mariadb")), action)
+        assert server.sql("SHOW TABLES") == []
+
+
+def test_something_that_never_says_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes the connection and stays silent is given up as one that does not answer: it does not hang."""
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"mysql+pymysql://me@127.0.0.1:{listener.getsockname()[1]}/shop"
+        with pytest.raises(ConnectionLost, match=r"Cannot connect to the dolt sql-server of .*timed out"):
+            read(DoltConfig(url, "log"))
+
+
+def test_statements_may_take_longer_than_connecting(shop: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that connecting may take does not end a statement that is at work."""
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.2)
+    engine._let_go(place_of(shop))  # so that it connects now
+    with engine.connect(place_of(shop)) as connection:
+        assert connection.rows("SELECT SLEEP(0.5)", attempt="wait") == [(0,)]
+
+
+# ---------------------------------------------------------------------------------------------------------------- TLS
+
+
+def this_machine() -> str:
+    """Return an address of this machine that is not loopback by its name, so that TLS is on by default."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("203.0.113.1", 9))  # nothing is sent
+        except OSError:
+            return "0.0.0.0"  # no network: this reaches the machine itself, too
+        address: str = probe.getsockname()[0]
+        return address
+
+
+HERE = this_machine()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Give the authority that the servers' certificates are of, which this machine does not know."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def safe(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[DoltServer]:
+    """Give a server on the network that lets nobody in without TLS."""
+    certificate = authority.sign(HERE, "localhost")
+    listener = {"require_secure_transport": True}
+    with DoltServer(tmp_path_factory.mktemp("safe") / "shop", certificate, host=HERE, listener=listener) as server:
+        yield server
+
+
+def test_written_and_read_over_verified_tls(safe: DoltServer, authority: Authority) -> None:
+    """With the authority named in the URL a table of every type and a query come back over TLS as they were."""
+    config = safe.config("kinds", at=safe.url(f"?ssl_ca={authority.ca}"), primary_key=["id"])
+    frame = pd.DataFrame(
+        {
+            "id": range(70_000),
+            "text": [f"{number} naïve 🐎" if number % 7 else None for number in range(70_000)],
+            "at": pd.Timestamp("2024-02-29 23:59:59.999999") + pd.to_timedelta(range(70_000), unit="s"),
+            "part": [number / 7 for number in range(70_000)],
+        }
+    )
+    write(config, frame)
+    pd.testing.assert_frame_equal(read(config), frame)
+    query = DoltConfig(config.db_path, sql="SELECT id FROM kinds WHERE id < 3 ORDER BY id", secret=config.secret)
+    assert read(query)["id"].tolist() == [0, 1, 2]
+    assert safe.values("SELECT COUNT(*) FROM kinds") == ["70000"]
+
+
+@pytest.mark.parametrize(
+    ("certified", "options", "words"),
+    [
+        ([HERE], "", r"(local issuer|self.signed) certificate.*\. Mend the server's certificate, or name the auth"),
+        ([HERE], "?ssl_ca={stranger}", r"(local issuer|self.signed) certificate.*\?ssl_ca=/path/of/ca"),
+        (["expired", HERE], "?ssl_ca={ca}", r"certificate has expired\)"),
+        (["db.example"], "?ssl_ca={ca}", r"IP address mismatch, certificate is not valid for '.*'\)"),
+        ([], "?ssl_ca={ca}", r"IP address mismatch, certificate is not valid for '.*'\)"),
+        (None, "?ssl_ca={ca}", r"the server offers no TLS\)\. Give the server a certificate, or.*\?ssl_disabled=true"),
+        (None, "", r"the server offers no TLS\)"),
+    ],
+    ids=["unknown authority", "another authority", "expired", "another host", "no host", "no TLS", "no TLS, no option"],
+)
+def test_a_server_that_cannot_prove_who_it_is(
+    tmp_path: Path, authority: Authority, certified: list[str] | None, options: str, words: str
+) -> None:
+    """It is UntrustedServer, and neither the password nor a statement is sent there."""
+    good_for = timedelta(days=-1) if certified and certified[0] == "expired" else timedelta(days=1)
+    certificate = authority.sign(*certified, name="bad", good_for=good_for) if certified is not None else None
+    url = options.format(ca=authority.ca, stranger=Authority(tmp_path, "stranger").ca)
+    with DoltServer(tmp_path / "shop", certificate, host=HERE) as server:
+        before, asked = commits(server), len(server.statements)
+        for action in ("read", "write"):
+            with pytest.raises(UntrustedServer, match=words):
+                doing(server.config(at=server.url(url)), action)
+        assert len(server.statements) == asked
+        assert commits(server) == before
+
+
+@pytest.mark.parametrize("options", ["?ssl_ca={ca}&ssl_verify_identity=false", "?ssl_disabled=true"])
+def test_what_is_not_to_be_proved(tmp_path: Path, authority: Authority, options: str) -> None:
+    """A certificate for another name, or none, is good enough where the URL says so."""
+    with DoltServer(tmp_path / "shop", authority.sign("db.example", name="other"), host=HERE) as server:
+        hash_ = put(server.config(at=server.url(options.format(ca=authority.ca))), 1)
+        assert commits(server)[0] == hash_
+
+
+@BOTH
+def test_a_server_that_wants_tls(safe: DoltServer, action: str) -> None:
+    """Where only TLS is let in, a connection in the clear is UntrustedServer, and the error says how to ask for TLS."""
+    before = commits(safe)
+    words = r"does not allow insecure connections.*Take ssl_disabled out of the URL, or, on loopback, add \?ssl_ca="
+    with pytest.raises(UntrustedServer, match=rf"(?s){words}"):
+        doing(safe.config(at=safe.url("?ssl_disabled=true")), action)
+    assert commits(safe) == before
+
+
+def test_a_server_that_asks_for_certificates(tmp_path: Path, authority: Authority) -> None:
+    """A client's own certificate lets it in, and without one it is an error before anything is done."""
+    mine = authority.sign(name="client")
+    listener = {"require_client_cert": True, "ca_cert": str(authority.ca)}
+    certificate = authority.sign(HERE, name="asking")
+    with DoltServer(tmp_path / "shop", certificate, host=HERE, listener=listener, operator=mine) as server:
+        ours = f"?ssl_ca={authority.ca}&ssl_cert={mine.certificate}&ssl_key={mine.key}"
+        hash_ = put(server.config(at=server.url(ours)), 1)
+        assert read(server.config(at=server.url(ours)))["number"].tolist() == [1]
+        with pytest.raises(UntrustedServer, match=r"certificate required .*Show the server a certificate.*\?ssl_cert="):
+            put(server.config(at=server.url(f"?ssl_ca={authority.ca}")), 2)
+        assert commits(server)[0] == hash_
