@@ -27,19 +27,20 @@ def environment(home: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "sqlalchemy"))),
         "HOME": str(home),
         "PYTHONWARNINGS": "ignore",
     }
 
 
 def told_apart_by(text: str) -> list[str]:
-    """Return the lines without what differs from run to run: hashes, times, and spaces at the end."""
+    """Return the lines without what differs from run to run: hashes, times, ports, and spaces at the end."""
     text = re.sub(r"\b[0-9a-v]{32}\b", "<commit>", text)
     text = re.sub(r"\b(?=[a-v]*\d)[0-9a-v]{8}\b", "<commit>", text)
     text = re.sub(r"\b(commit|at|is|to|from) [0-9a-v]{8}\b", r"\1 <commit>", text)
     text = re.sub(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?", "<time>", text)
     text = re.sub(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d [+-]\d{4} \d{4}", "<time>", text)
+    text = re.sub(r"(@127\.0\.0\.1):\d+", r"\1:<port>", text)
     return [line.rstrip() for line in text.strip().splitlines()]
 
 

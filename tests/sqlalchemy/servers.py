@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
 import pwd
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pymysql
 
@@ -126,8 +130,6 @@ def mariadb(folder: Path, *options: str) -> Iterator[Server]:
 
 
 def _short_socket() -> str:
-    import tempfile
-
     # A socket's path must be short, which pytest's folders are not.
     return str(Path(tempfile.mkdtemp(prefix="sql-")) / "s")
 
@@ -222,9 +224,17 @@ def _create_database(port: int) -> None:
             time.sleep(0.05)
 
 
-if __name__ == "__main__":  # by hand: python tests/sqlalchemy/servers.py mariadb
-    import tempfile
+def for_a_page() -> None:
+    """Start MariaDB and Dolt, with their URIs in the environment, until this interpreter ends; see ../test_pages.py."""
+    logging.getLogger("flytekit").setLevel(logging.CRITICAL)  # it prints errors that a page shows a second time
+    stack = ExitStack()
+    atexit.register(stack.close)
+    for name, server in (("MARIADB_URI", mariadb), ("DOLT_URI", dolt)):
+        found = stack.enter_context(server(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        os.environ[name] = f"mysql://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{found.port}/{DATABASE}"
 
+
+if __name__ == "__main__":  # by hand: python tests/sqlalchemy/servers.py mariadb
     with tempfile.TemporaryDirectory() as place, globals()[sys.argv[1]](Path(place)) as server:
         print(server.port, server.process.pid, flush=True)
         server.process.wait()
