@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
+import measured_supervisor
 import pytest
 
 from flytekitplugins.dolt import DoltConfig, DoltError, binary, create_repository, server
@@ -50,6 +51,21 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("XDG_CACHE_HOME", cache)
         patch.setenv("DOLT_BIN", str(dolt))
         patch.setenv("NO_COLOR", "1")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _supervisor_is_measured() -> Iterator[None]:
+    """Count the supervisor's lines, too, where the lines of everything else are counted."""
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ:
+        yield
+        return
+    import coverage
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(measured_supervisor.SUPERVISOR, str(server._SUPERVISOR))
+        patch.setenv(measured_supervisor.PACKAGES, str(Path(coverage.__file__).parent.parent))
+        patch.setattr(server, "_SUPERVISOR", Path(measured_supervisor.__file__))
         yield
 
 
