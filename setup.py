@@ -53,6 +53,7 @@ setup(
             "import-linter>=2",  # who may import whom
             "mypy>=1.11",
             "pandas-stubs",  # types for mypy, as types-PyMySQL
+            "pydantic>=2",  # models that hold tables
             "pytest>=8",
             "pytest-cov>=5",
             "pytest-timeout>=2",  # a hung server fails its test instead of stopping the run

@@ -67,7 +67,7 @@ from .schema import (
     SerialBranch,
 )
 from .structured import dolt_frame
-from .transformer import register, to_be_tried_again
+from .transformer import arrived, has_news, register, to_be_tried_again
 from .uri import dolt_uri, from_uri
 
 if TYPE_CHECKING:
@@ -172,9 +172,20 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _resolve_postponed(table: DoltTable) -> None:
+    if table.postponed:
+        from .frames import resolve
+
+        with to_be_tried_again():
+            found = resolve(table)
+        table.config = found.config
+        table.written(found.commit)  # type: ignore[arg-type]  # that is what resolve gives
+
+
 def _fetch(table: DoltTable) -> pd.DataFrame:
     from .frames import fetch
 
+    _resolve_postponed(table)
     with to_be_tried_again():
         frame = fetch(table)
     execution.note_read(table)
@@ -184,6 +195,7 @@ def _fetch(table: DoltTable) -> pd.DataFrame:
 def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
     from .frames import scan
 
+    _resolve_postponed(table)
     execution.note_read(table)
     return _to_be_tried_again(scan(table, batch_rows=batch_rows, columns=columns))
 
@@ -198,6 +210,7 @@ def _reader(
 ) -> AbstractContextManager[RecordBatchReader]:
     from .frames import reader
 
+    _resolve_postponed(table)
     execution.note_read(table)
     return reader(table, batch_rows=batch_rows, columns=columns)
 
@@ -224,6 +237,8 @@ Secret.read = staticmethod(_read_secret)
 DoltTable.fetch = staticmethod(_fetch)
 DoltTable.scan = staticmethod(_scan)
 DoltTable.reader = staticmethod(_reader)
+DoltTable.has_news = staticmethod(has_news)
+DoltTable.arrived = staticmethod(arrived)
 DoltTable.sign = staticmethod(execution.sign)
 DoltTable.guard = staticmethod(to_be_tried_again)
 register()

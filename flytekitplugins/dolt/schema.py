@@ -8,7 +8,9 @@ in when it is imported, so this module needs neither pandas nor a server.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -16,6 +18,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from mashumaro.types import SerializableType
@@ -118,8 +121,33 @@ def check_table_name(name: object) -> str:
     )
 
 
+class _NotByFields:
+    """What dataclasses_json asks before it makes a value of ours out of its fields, which loses some of it."""
+
+    @staticmethod
+    def handle_from_dict(cls: type[Any], kvs: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise InvalidConfig(
+            f"Cannot read {dict(kvs)!r} as a {cls.__name__} within that dataclass. Make the dataclass a subclass of "
+            "mashumaro.mixins.json.DataClassJSONMixin, which reads it."
+        )
+
+
+@functools.cache
+def _json_schema(kind: type[Any]) -> dict[str, Any]:
+    from mashumaro.jsonschema import build_json_schema
+
+    return build_json_schema(kind).to_dict()
+
+
 class _Portable(SerializableType):
-    """What a value needs to travel: a plain dictionary both ways, also inside a user's own dataclass."""
+    """What a value needs to travel: a plain dictionary both ways, also inside a dataclass or pydantic model."""
+
+    class Config:
+        """What mashumaro is told: a value may have more entries than there are fields, as the commit of a table."""
+
+        json_schema: ClassVar[dict[str, Any]] = {"additionalProperties": None}
+
+    dataclass_json_config: ClassVar[dict[str, Any]] = {"undefined": SimpleNamespace(value=_NotByFields)}
 
     def to_dict(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -144,13 +172,44 @@ class _Portable(SerializableType):
     def _deserialize(cls: type[_V], value: Any) -> _V:
         return cls.from_dict(value)
 
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON schema of what `to_dict` returns; it is a part of that of a dataclass or pydantic model."""
+        kind: Any = cls  # for mypy, to which a class of unhashable values is unhashable
+        return copy.deepcopy(_json_schema(kind))
 
+    @classmethod
+    def _validated(cls: type[_V], value: Any) -> _V:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise InvalidConfig(f"Cannot take {value!r} for a {cls.__name__}: it is neither one nor its to_dict().")
+        return cls._deserialize(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Tell pydantic to take a value or its `to_dict`, and to write the latter. Only pydantic calls this."""
+        from pydantic_core import SchemaSerializer, core_schema
+
+        written = core_schema.plain_serializer_function_ser_schema(cls._serialize)
+        # Where no type is declared pydantic would write a dataclass by its fields: without a commit, but with rows.
+        cls.__pydantic_serializer__ = SchemaSerializer(core_schema.any_schema(serialization=written))  # type: ignore[attr-defined]
+        return core_schema.no_info_plain_validator_function(
+            cls._validated, ref=f"{cls.__module__}.{cls.__qualname__}", serialization=written
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return cls.json_schema()
+
+
+@dataclass(frozen=True)
 class Branch(_Portable):
     """Base of the branch policies; a field annotated with it takes and gives back any of them."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the policy's fields and its class name under ``_type``, so that the right class comes back."""
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {"_type": type(self).__name__} | {k: v for k, v in given.items() if v is not None}
 
     @classmethod
@@ -232,12 +291,13 @@ class MergeBranch(Branch):
             raise InvalidConfig(f"Cannot use {self!r}: a branch is not merged into itself. Name two branches.")
 
 
+@dataclass(frozen=True)
 class Meta(_Portable):
     """Base of what is told of each load and save of a table."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields and the class name under ``_type``, so that the right class comes back."""
-        return {"_type": type(self).__name__} | {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {"_type": type(self).__name__} | {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
@@ -802,10 +862,16 @@ class _Rows(_Portable):
         fetch: ClassVar[Callable[[DoltTable], Frame]]
         scan: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], Iterator[Frame]]]
         reader: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], AbstractContextManager[RecordBatchReader]]]
+        # Whether memory holds rows that no commit does; give a table that came inside another value its commit.
+        has_news: ClassVar[Callable[[DoltTable], bool]]
+        arrived: ClassVar[Callable[[DoltTable], DoltTable]]
         # Complete the message of a commit with what is known of the running task; None outside one.
         sign: ClassVar[Callable[[DoltTable, str | None], str | None]]
         # What may go away by itself is raised as an error after which Flyte runs the task again.
         guard: ClassVar[Callable[[], AbstractContextManager[None]]]
+
+    # Whether it could not be given its commit as an input; it is tried again, and said why not, when rows are read.
+    postponed = False
 
 
 @dataclass(repr=False, eq=False)
@@ -819,6 +885,20 @@ class DoltTable(_Rows):
     >>> DoltTable(config=DoltConfig(db_path="foo", tablename="rabbits"))
     DoltTable('rabbits' in 'foo', no data)
     """
+
+    class Config(_Rows.Config):
+        """What mashumaro is told: the config in short, because it would look at each field of it again and again."""
+
+        json_schema: ClassVar[dict[str, Any]] = _Rows.Config.json_schema | {
+            "properties": {
+                "config": {
+                    "type": "object",
+                    "title": "DoltConfig",
+                    "properties": {f.name: {} for f in dataclasses.fields(DoltConfig)},
+                    "required": ["db_path"],
+                }
+            }
+        }
 
     config: DoltConfig
     if TYPE_CHECKING:
@@ -874,7 +954,7 @@ class DoltTable(_Rows):
 
     def written(self, commit: Commit) -> None:
         """Note that `data` is now stored in ``commit``; for the code that stored it."""
-        self._commit, self._assigned = commit, False
+        self._commit, self._assigned, self.postponed = commit, False, False
 
     def to_dict(self) -> dict[str, Any]:
         """Return config and commit as plain values; never the rows.
@@ -908,6 +988,19 @@ class DoltTable(_Rows):
             table._commit = _from_fields(Commit, d["commit"])
         return table  # type: ignore[return-value]
 
+    def _serialize(self) -> dict[str, Any]:
+        if not self._assigned and DoltTable.has_news(self):
+            raise InvalidConfig(
+                f"Cannot turn {self!r} into a reference: its rows were changed in memory, and no commit holds that. "
+                "Return the table itself from the task (not inside another value), or store the rows first with "
+                "flytekitplugins.dolt.write(table.config, table.data)."
+            )
+        return self.to_dict()
+
+    @classmethod
+    def _deserialize(cls: type[_V], value: Any) -> _V:
+        return DoltTable.arrived(DoltTable.from_dict(value))  # type: ignore[return-value]
+
     def __getstate__(self) -> dict[str, Any]:
         # On one of its paths flytekit remembers literals by the pickled value, and a write must not be skipped for
         # that: of a table with data that is not written yet, no two pickles are the same.
@@ -933,14 +1026,14 @@ class DoltTable(_Rows):
 
 
 def _get_data(self: DoltTable) -> Frame | None:
-    if self._frame is None and self._commit is not None:
+    if self._frame is None and (self._commit is not None or self.postponed):
         self._frame = DoltTable.fetch(self)
     return self._frame
 
 
 def _set_data(self: DoltTable, frame: Frame | None) -> None:
     if frame is None or frame is not self.__dict__.get("_frame"):
-        self._frame, self._commit, self._assigned = frame, None, frame is not None
+        self._frame, self._commit, self._assigned, self.postponed = frame, None, frame is not None, False
 
 
 # A property under the name of a dataclass field: the field keeps its place and default in the signature, and rows are

@@ -8,11 +8,13 @@ it can serve as a cache key. It must stay cheap to import, because ``import flyt
 from __future__ import annotations
 
 import logging
+import typing
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgpack
-from flytekit.core.context_manager import FlyteContext
+from dataclasses_json import global_config
+from flytekit.core.context_manager import FlyteContext, FlyteContextManager
 from flytekit.exceptions.base import FlyteRecoverableException
 from flytekit.exceptions.system import FlyteDownloadDataException, FlyteUploadDataException
 from flytekit.exceptions.user import FlyteRecoverableException as UserRecoverableException
@@ -22,8 +24,21 @@ from flytekit.models.types import LiteralType, SimpleType
 from google.protobuf.json_format import MessageToDict
 
 from . import execution
-from .errors import TRANSIENT, InvalidConfig, NotInTask
-from .schema import Branch, DoltConfig, DoltTable, MergeBranch, NewBranch, SerialBranch
+from .errors import TRANSIENT, DoltError, InvalidConfig, NotInTask
+from .schema import (
+    Branch,
+    CallbackMeta,
+    Changes,
+    DoltConfig,
+    DoltMeta,
+    DoltTable,
+    MergeBranch,
+    Meta,
+    NewBranch,
+    Remote,
+    Secret,
+    SerialBranch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 _MSGPACK = "msgpack"
 _TAG = "flytekitplugins.dolt"
-_T = TypeVar("_T", DoltTable, DoltConfig, Branch)
+_T = TypeVar("_T", DoltTable, DoltConfig, Branch, Meta, Changes, Remote, Secret)
 
 
 class _ValueTransformer(TypeTransformer[_T]):
@@ -54,18 +69,33 @@ class _ValueTransformer(TypeTransformer[_T]):
         if literal_type.simple == SimpleType.STRUCT and (literal_type.metadata or {}).get(_TAG) == self.name:
             found: type[_T] = self.python_type
             return found
-        raise ValueError(f"{literal_type} is not a {self.name}")
+        raise ValueError(f"it is not a {self.name}")  # without the type, which is slow to print
+
+    def schema_match(self, schema: dict[str, Any]) -> bool:
+        """Whether a JSON schema, within that of a dataclass or pydantic model, is the one of this type."""
+        if schema.get("title") != self.name:
+            return False
+        own = self.python_type.json_schema().get("properties", {})
+        return bool(schema.get("properties", {}).keys() == own.keys())
 
     def to_literal(self, ctx: FlyteContext, python_val: _T, python_type: type[_T], expected: LiteralType) -> Literal:
         """Return the value as a literal with sorted keys, so that equal values are equal bytes.
 
         Raises:
             TypeError: it is a value of another type, which tells a Union to try its next variant.
+            DoltError: it cannot travel; in a Union it is raised out of what is returned.
         """
         if not self.takes(python_val, expected):
             raise TypeError(f"{python_val!r} is not a {self.name}")
-        packed = msgpack.packb(_sorted(python_val.to_dict()))
+        try:
+            packed = msgpack.packb(_sorted(self.packed(ctx, python_val)))
+        except DoltError as error:
+            return refused(error, expected)
         return Literal(scalar=Scalar(binary=Binary(value=packed, tag=_MSGPACK)))
+
+    def packed(self, ctx: FlyteContext, value: _T) -> dict[str, Any]:
+        """Return what travels."""
+        return value.to_dict()
 
     def takes(self, value: object, expected: LiteralType) -> bool:
         """Whether ``value`` can be written as this type."""
@@ -109,18 +139,16 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
     def __init__(self) -> None:
         super().__init__(DoltTable)
 
-    def to_literal(
-        self, ctx: FlyteContext, python_val: DoltTable, python_type: type[DoltTable], expected: LiteralType
-    ) -> Literal:
+    def packed(self, ctx: FlyteContext, value: DoltTable) -> dict[str, Any]:
         """Commit the table's data if no commit holds it yet, and return the reference to the commit.
 
         Raises:
             NotInTask: there is data to store, and no task is running.
             DoltError: it could not be stored; nothing was changed.
         """
-        if self.takes(python_val, expected) and _has_news(python_val):
-            store(ctx, python_val)
-        return super().to_literal(ctx, python_val, python_type, expected)
+        if has_news(value):
+            store(ctx, value)
+        return value.to_dict()
 
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltTable]) -> DoltTable:
         """Return the table at the commit its literal names; a query without one is resolved now, once.
@@ -130,7 +158,10 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
         """
         payload = _payload(lv, self.name)
         table = DoltTable.from_dict(payload if "config" in payload else {"config": payload})
-        return resolved(ctx, table) if execution.is_executing(ctx) else table
+        if not execution.is_executing(ctx):
+            return table
+        with shown_in(lv):
+            return resolved(ctx, table)
 
     def to_html(self, ctx: FlyteContext, python_val: DoltTable, expected_python_type: type[DoltTable]) -> str:
         """Return what a deck shows: the commit, what it changed in the table, how the table grew.
@@ -179,6 +210,58 @@ def resolved(ctx: FlyteContext, table: DoltTable) -> DoltTable:
     return table
 
 
+def arrived(table: DoltTable) -> DoltTable:
+    """Return a table that came inside another value as one that came by itself.
+
+    Whoever unpacks the other value hides the errors of that, so what is wrong is raised when the rows are looked at.
+    """
+    ctx = FlyteContextManager.current_context()
+    if not execution.is_executing(ctx):
+        return table
+    try:
+        return resolved(ctx, table)
+    except DoltError as error:
+        logger.warning("Cannot resolve %r yet: %s", table, error)
+        table.postponed = True
+        return table
+
+
+class _Refused(Literal):
+    """What stands for a literal that could not be made, and raises the reason when it is looked at."""
+
+    def __init__(self, error: DoltError) -> None:
+        super().__init__()
+        self._error = error
+
+    @property
+    def collection(self) -> Any:
+        raise self._error
+
+    def to_flyte_idl(self) -> Any:
+        raise self._error
+
+
+def refused(error: DoltError, expected: LiteralType) -> Literal:
+    """Raise ``error``, in a Union a moment later.
+
+    flytekit tries all variants of a Union (it marks them), and of what they raise it says no more than that none fits.
+    It looks at the literal afterwards, so the error gets through by way of that.
+    """
+    if expected is None or expected.structure is None:
+        raise error
+    return _Refused(error)
+
+
+@contextmanager
+def shown_in(lv: Literal) -> Iterator[None]:
+    """Write an error into the literal that it is about: in a Union flytekit drops the one and shows the other."""
+    try:
+        yield
+    except DoltError as error:
+        lv.set_metadata({**(lv.metadata or {}), "error": str(error)})
+        raise
+
+
 @contextmanager
 def to_be_tried_again(recoverable: type[FlyteRecoverableException] = UserRecoverableException) -> Iterator[None]:
     """Raise what may go away by itself as the same error that is a ``recoverable`` one as well.
@@ -203,7 +286,8 @@ def _is_query(value: object) -> bool:
     return isinstance(value, DoltTable) and not value.is_assigned
 
 
-def _has_news(table: DoltTable) -> bool:
+def has_news(table: DoltTable) -> bool:
+    """Whether memory holds rows of the table that no commit does."""
     if table.is_assigned:
         return True
     if not table.is_loaded:
@@ -242,5 +326,22 @@ def register() -> None:
     """Make the types known to flytekit; the second call changes nothing."""
     transformers: list[TypeTransformer[Any]] = [DoltTableTransformer(), DoltConfigTransformer()]
     transformers += [_ValueTransformer(policy) for policy in (Branch, SerialBranch, NewBranch, MergeBranch)]
+    transformers += [_ValueTransformer(t) for t in (Meta, DoltMeta, CallbackMeta, Changes, Remote, Secret)]
     for transformer in transformers:
         TypeEngine.register_additional_type(transformer, transformer.python_type, override=True)
+        _read_on_the_command_line(transformer.python_type)
+
+
+def _read_on_the_command_line(kind: Any) -> None:
+    """Have ``pyflyte run`` read values of ours within a user's dataclass, for which it takes dataclasses_json."""
+
+    def listed(values: list[Any]) -> list[Any]:
+        return [kind.from_dict(value) for value in values]
+
+    def named(values: dict[str, Any]) -> dict[str, Any]:
+        return {name: kind.from_dict(value) for name, value in values.items()}
+
+    decoders: dict[Any, Any] = global_config.decoders
+    decoders |= {kind: kind.from_dict, kind | None: kind.from_dict}  # equal to Optional[kind]
+    decoders |= dict.fromkeys((list[kind], typing.List[kind]), listed)  # noqa: UP006  # as users may write it
+    decoders |= dict.fromkeys((dict[str, kind], typing.Dict[str, kind]), named)  # noqa: UP006

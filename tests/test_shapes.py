@@ -1,0 +1,332 @@
+"""Tables in every shape that Flyte's values have: what is in the repository afterwards is asked of the `dolt` CLI."""
+
+# The tests define tasks with annotations of their own, so annotations must not be postponed here.
+import dataclasses
+import json
+import typing
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pandas as pd
+import pydantic
+import pydantic.dataclasses
+import pytest
+from flytekit import task, workflow
+from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.type_engine import TypeEngine
+from flytekit.models.literals import Literal
+from mashumaro.mixins.json import DataClassJSONMixin
+
+from flytekitplugins.dolt import (
+    Branch,
+    DoltConfig,
+    DoltMeta,
+    DoltTable,
+    MergeBranch,
+    NewBranch,
+    SerialBranch,
+    errors,
+    write,
+)
+from flytekitplugins.dolt.schema import Commit, Meta
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # flytekit asks click for its version in the old way
+    from flytekit.interaction.click_types import JsonParamType
+
+Config = Callable[..., DoltConfig]
+Dolt = Callable[..., str]
+FRAME = pd.DataFrame({"a": [1, 2]})
+HASH = "a" * 32
+
+
+def csv(dolt: Dolt, query: str) -> list[str]:
+    """Return the lines that the user's `dolt` prints for a query, without the header."""
+    return dolt("sql", "-r", "csv", "-q", query).split()[1:]
+
+
+def commits(dolt: Dolt, branch: str = "main") -> int:
+    """Return how many commits a branch has beyond the one that `dolt init` makes."""
+    return int(csv(dolt, f"select count(*) from dolt_log('{branch}')")[0]) - 1
+
+
+def through_flyte(value: typing.Any, kind: typing.Any) -> typing.Any:
+    """Return what a task of the type ``kind`` gets when another returned ``value``."""
+    ctx = FlyteContextManager.current_context()
+    literal = TypeEngine.to_literal(ctx, value, kind, TypeEngine.to_literal_type(kind))
+    return TypeEngine.to_python_value(ctx, Literal.from_flyte_idl(literal.to_flyte_idl()), kind)
+
+
+@dataclass
+class Report:
+    table: DoltTable
+    maybe: DoltTable | None = None
+    many: list[DoltTable] = field(default_factory=list)
+    named: dict[str, DoltTable] = field(default_factory=dict)
+    conf: DoltConfig | None = None
+    branch: Branch = field(default_factory=SerialBranch)
+    meta: Meta | None = None
+
+
+@dataclass
+class MixedReport(DataClassJSONMixin):
+    table: DoltTable
+    maybe: DoltTable | None = None
+    many: list[DoltTable] = field(default_factory=list)
+    named: dict[str, DoltTable] = field(default_factory=dict)
+    conf: DoltConfig | None = None
+    branch: Branch = field(default_factory=SerialBranch)
+    meta: Meta | None = None
+
+
+class Model(pydantic.BaseModel):
+    table: DoltTable
+    maybe: DoltTable | None = None
+    many: list[DoltTable] = []
+    named: dict[str, DoltTable] = {}
+    conf: DoltConfig | None = None
+    branch: Branch = SerialBranch()
+    meta: Meta | None = None
+
+
+@pydantic.dataclasses.dataclass
+class ModelDataclass:
+    table: DoltTable
+    maybe: DoltTable | None = None
+    many: list[DoltTable] = field(default_factory=list)
+    named: dict[str, DoltTable] = field(default_factory=dict)
+    conf: DoltConfig | None = None
+    branch: Branch = field(default_factory=SerialBranch)
+    meta: Meta | None = None
+
+
+HOLDERS: list[typing.Any] = [Report, MixedReport, Model, ModelDataclass]
+holders = pytest.mark.parametrize("holder", HOLDERS, ids=lambda kind: kind.__name__)
+
+
+def filled(holder: typing.Any, table: DoltTable) -> typing.Any:
+    """Return a dataclass or model with the table in each of its fields, and a config and policies beside it."""
+    conf = DoltConfig("foo", "t", branch_conf=NewBranch("run/1", base="main"), primary_key=["id"])
+    metas = {"branch": MergeBranch("dev", into="main"), "meta": DoltMeta("meta", "actions")}
+    return holder(table=table, maybe=table, many=[table, table], named={"x": table}, conf=conf, **metas)
+
+
+class TestInsideOtherValues:
+    @holders
+    @pytest.mark.parametrize("old_format", [False, True], ids=["msgpack", "json"])
+    def test_a_reference_keeps_its_commit(
+        self, holder: typing.Any, monkeypatch: pytest.MonkeyPatch, old_format: bool
+    ) -> None:
+        """Tables, configs and policies arrive equal and in their class, in both formats that flytekit has for them."""
+        monkeypatch.setenv("FLYTE_USE_OLD_DC_FORMAT", str(old_format).lower())
+        given = filled(holder, DoltTable(DoltConfig("foo", "t")).at(Commit(HASH, branch="main")))
+        arrived = through_flyte(given, holder)
+        assert arrived == given
+        assert [type(arrived.branch), type(arrived.conf.branch_conf), type(arrived.meta)] == [
+            MergeBranch,
+            NewBranch,
+            DoltMeta,
+        ]
+        assert arrived.many[1].commit.hash == HASH
+        assert not arrived.table.is_loaded
+
+    @holders
+    def test_the_rows_are_read_in_the_next_task(self, config: Config, dolt: Dolt, holder: typing.Any) -> None:
+        """A table that was written and put into a value is read at that commit, whatever the branch has by then."""
+
+        @task
+        def make() -> holder:
+            return filled(holder, write(config("t"), FRAME))
+
+        @task
+        def use(value: holder) -> list[int]:
+            write(config("t"), pd.DataFrame({"a": [99]}))
+            tables = [value.table, value.maybe, *value.many, value.named["x"]]
+            return [int(table.data["a"].sum()) for table in tables]
+
+        @task
+        def use_part(table: DoltTable, tables: list[DoltTable]) -> int:
+            return sum(len(one.data) for one in (table, *tables))
+
+        @workflow
+        def wf() -> tuple[list[int], int]:
+            value = make()
+            return use(value=value), use_part(table=value.table, tables=value.many)
+
+        assert wf() == ([3] * 5, 6)
+        assert csv(dolt, "select * from t") == ["99"]
+        assert csv(dolt, "select a from t as of 'HEAD~1' order by a") == ["1", "2"]
+
+    @holders
+    def test_unsaved_data_is_refused(self, config: Config, dolt: Dolt, holder: typing.Any) -> None:
+        """Data that no commit holds, assigned or changed in place, is not lost in silence; an error says what to do."""
+        saved = write(config("t"), FRAME)
+        unsaved = DoltTable(config=config("u"), data=pd.DataFrame({"a": [1]}))
+        changed = DoltTable(config=config("t")).at(saved.commit)  # type: ignore[arg-type]
+
+        @task
+        def make(where: str) -> holder:
+            shapes = {"many": [unsaved], "named": {"x": unsaved}}
+            return holder(**{"table": saved, where: shapes.get(where, unsaved)})
+
+        @task
+        def change() -> holder:
+            changed.data.loc[0, "a"] = 7
+            return holder(table=saved, maybe=changed)
+
+        for where in ("table", "maybe", "many", "named"):
+            with pytest.raises(Exception, match=r"its data is in no commit yet.*dolt\.write\(config, frame\)"):
+                make(where=where)
+        with pytest.raises(Exception, match=r"its rows were changed in memory.*dolt\.write\(table\.config, table\.dat"):
+            change()
+        assert csv(dolt, "show tables") == ["t"]
+        assert commits(dolt) == 1
+
+    @holders
+    def test_a_query_is_resolved_when_the_task_starts(self, config: Config, dolt: Dolt, holder: typing.Any) -> None:
+        """A table without a commit gets one inside a value, too, and the commits of the task name it as read."""
+        first = write(config("t"), FRAME)
+        assert first.commit is not None
+        query = DoltTable(config=config(sql="select sum(a) as a from t"))
+
+        @task
+        def use(value: holder) -> DoltTable:
+            write(config("t"), pd.DataFrame({"a": [99]}))
+            assert [value.table.commit, value.many[0].commit] == [first.commit, first.commit]
+            total = value.table.data["a"].tolist() + value.many[0].data["a"].tolist()
+            return DoltTable(config=config("u"), data=pd.DataFrame({"a": [int(a) for a in total]}))
+
+        use(value=holder(table=DoltTable(config=config("t")), many=[query]))
+        assert csv(dolt, "select * from u order by a") == ["1", "2", "3"]
+        read = [line for line in dolt("log", "-n", "1").splitlines() if "Flyte-Read" in line]
+        assert len([line for line in read if first.commit.hash in line]) == 2, dolt("log", "-n", "1")
+
+    @holders
+    def test_what_cannot_be_resolved_is_said_when_it_is_looked_at(self, config: Config, holder: typing.Any) -> None:
+        """The error is ours in words, and not that of who unpacks the value; what nobody looks at hurts nobody."""
+        write(config("t", branch_conf=NewBranch("run/one")), FRAME)
+        missing = DoltTable(config=config("t", branch_conf=NewBranch("run/on")))
+
+        @task
+        def use(value: holder, look: str) -> int:
+            table = value.table
+            return {"no": lambda: 0, "data": lambda: len(table.data), "iter": lambda: len(next(table.iter()))}[look]()
+
+        assert use(value=holder(table=missing), look="no") == 0
+        for look in ("data", "iter"):
+            with pytest.raises(Exception, match=r"Cannot read branch 'run/on': .* Did you mean 'run/one'"):
+                use(value=holder(table=missing), look=look)
+
+    def test_values_in_values(self, config: Config, dolt: Dolt) -> None:
+        """A model in a list and in a dataclass in a dictionary is read as one that stands alone."""
+
+        class Leaf(pydantic.BaseModel):
+            tables: list[DoltTable]
+
+        @dataclass
+        class Branching:
+            named: dict[str, list[DoltTable]]
+
+        @dataclass
+        class Tree:
+            branching: Branching
+
+        @task
+        def make() -> tuple[list[Leaf], dict[str, Tree], dict[int, DoltTable]]:
+            table = write(config("t"), FRAME)
+            return [Leaf(tables=[table])], {"x": Tree(Branching({"y": [table]}))}, {7: table}
+
+        @task
+        def use(leaves: list[Leaf], trees: dict[str, Tree], numbered: dict[int, DoltTable]) -> list[int]:
+            tables = [leaves[0].tables[0], trees["x"].branching.named["y"][0], numbered[7]]
+            return [int(table.data["a"].sum()) for table in tables]
+
+        @workflow
+        def wf() -> list[int]:
+            leaves, trees, numbered = make()
+            return use(leaves=leaves, trees=trees, numbered=numbered)
+
+        assert wf() == [3, 3, 3]
+        assert csv(dolt, "select a from t order by a") == ["1", "2"]
+
+    @holders
+    def test_the_interface_has_a_schema_from_which_the_type_is_guessed(
+        self, holder: typing.Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Who has the interface only (FlyteRemote, the console) finds the fields with their types, and no complaint."""
+        literal_type = TypeEngine.to_literal_type(holder)
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+        assert literal_type.metadata["properties"].keys() == {
+            "table",
+            "maybe",
+            "many",
+            "named",
+            "conf",
+            "branch",
+            "meta",
+        }
+        guessed = TypeEngine.guess_python_type(literal_type)
+        types = {one.name: one.type for one in dataclasses.fields(guessed)}
+        assert types["table"] is DoltTable
+        assert types["maybe"] == DoltTable | None
+        assert types["conf"] == DoltConfig | None
+        assert types["branch"] is Branch
+
+    def test_a_guessed_type_reads_and_writes_the_literal(self) -> None:
+        """FlyteRemote gives a dataclass under the type that it guessed, and reads one."""
+
+        @dataclass
+        class Small:
+            table: DoltTable
+            branch: Branch
+
+        table = DoltTable(DoltConfig("foo", "t")).at(Commit(HASH, branch="main"))
+        guessed = TypeEngine.guess_python_type(TypeEngine.to_literal_type(Small))
+        ctx, of = FlyteContextManager.current_context(), TypeEngine.to_literal_type(Small)
+        literal = TypeEngine.to_literal(ctx, Small(table, NewBranch("b")), guessed, of)
+        assert TypeEngine.to_python_value(ctx, literal, Small) == Small(table, NewBranch("b"))
+        read = TypeEngine.to_python_value(ctx, literal, guessed)
+        assert [read.table, read.branch] == [table, NewBranch("b")]
+
+    @holders
+    def test_the_command_line_takes_it_as_json(self, holder: typing.Any) -> None:
+        """`pyflyte run` reads a dataclass or model with tables at commits from JSON, and loses nothing."""
+        given = filled(holder, DoltTable(DoltConfig("foo", "t")).at(Commit(HASH, branch="main")))
+        text = pydantic.TypeAdapter(holder).dump_json(given).decode() if holder is not Report else None
+        text = text or json.dumps({f.name: plain(getattr(given, f.name)) for f in dataclasses.fields(given)})
+        assert JsonParamType(holder).convert(text, None, None) == given
+
+    def test_a_shape_that_the_command_line_would_take_apart_is_refused(self) -> None:
+        """Where dataclasses_json would drop the commit or the policy's class, the error says how to have it read."""
+
+        @dataclass
+        class Deep:
+            named: dict[str, list[DoltTable]] = field(default_factory=dict)
+            branches: dict[str, list[Branch]] = field(default_factory=dict)
+
+        @dataclass
+        class DeepMixed(DataClassJSONMixin):
+            named: dict[str, list[DoltTable]] = field(default_factory=dict)
+            branches: dict[str, list[Branch]] = field(default_factory=dict)
+
+        table = DoltTable(DoltConfig("foo", "t")).at(Commit(HASH))
+        for text in (
+            json.dumps({"named": {"x": [table.to_dict()]}}),
+            json.dumps({"branches": {"x": [NewBranch("b").to_dict()]}}),
+        ):
+            with pytest.raises(errors.InvalidConfig, match=r"Make the dataclass a subclass of mashumaro\.mixins"):
+                JsonParamType(Deep).convert(text, None, None)
+            assert JsonParamType(DeepMixed).convert(text, None, None) in (
+                DeepMixed(named={"x": [table]}),
+                DeepMixed(branches={"x": [NewBranch("b")]}),
+            )
+
+
+def plain(value: typing.Any) -> typing.Any:
+    """Return what JSON holds of a value of ours, alone, in a list or in a dictionary."""
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    return value.to_dict()
