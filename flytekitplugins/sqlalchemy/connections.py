@@ -38,8 +38,11 @@ if TYPE_CHECKING:
 
 ATTEMPTS_TO_CONNECT = 3
 _PAUSE_S = 0.5
+_STEPS_BETWEEN_QUESTIONS = 10_000
 _MYSQL = ("mysql", "mariadb")
-_GONE = {0, 2002, 2003, 2005, 2006, 2013, 2055, 1053, 1927}  # PyMySQL's and MySQL's codes for "nobody there any more"
+# PyMySQL's and MySQL's codes for "nobody there any more", and for a server that takes no more connections just now.
+_GONE = {0, 2002, 2003, 2005, 2006, 2013, 2055, 1053, 1927, 3169, 4031}
+_BUSY = {1040, 1203, 1226, "53300"}
 _URL_PARTS = {
     "username": "username",
     "user": "username",
@@ -122,12 +125,9 @@ def place(
 
 
 def _port(given: object) -> int:
-    try:
-        return int(str(given))
-    except ValueError:
-        raise InvalidTask(
-            "Cannot connect: the port is no number. It is not shown, because it may be a secret."
-        ) from None
+    if not str(given).strip().isdecimal():
+        raise InvalidTask("Cannot connect: the port is no number. It is not shown, because it may be a secret.")
+    return int(str(given))
 
 
 def parsed(uri: str) -> URL:
@@ -136,13 +136,12 @@ def parsed(uri: str) -> URL:
     Raises:
         InvalidTask: it is none; the message does not repeat it, since it may hold a password.
     """
-    try:
+    with contextlib.suppress(ArgumentError, ValueError):  # whose words may hold the password
         return sqlalchemy.make_url(uri)
-    except (ArgumentError, ValueError):
-        raise InvalidTask(
-            "Cannot use the uri: it is no database URL. Write dialect://user@host:port/database, with special "
-            "characters as %XX; an error of the parser is not shown, because it may hold the password."
-        ) from None
+    raise InvalidTask(
+        "Cannot use the uri: it is no database URL. Write dialect://user@host:port/database, with special characters "
+        "as %XX; an error of the parser is not shown, because it may hold the password."
+    )
 
 
 def without_password(url: URL) -> URL:
@@ -246,7 +245,7 @@ def _engine(where: Place, attempt: str) -> Engine:
     try:
         return sqlalchemy.create_engine(
             where.url,
-            connect_args=dict(where.connect_args),
+            connect_args={**where.connect_args, **_impatient(where)},
             poolclass=sqlalchemy.pool.NullPool,
             hide_parameters=True,
             echo=False,
@@ -259,6 +258,15 @@ def _engine(where: Place, attempt: str) -> Engine:
             f"Cannot {attempt}: the driver of {where.url.drivername!r} is not installed ({error}). Install it, in the "
             "task's container image too, or name another driver in the uri."
         ) from None
+
+
+def _impatient(where: Place) -> dict[str, Any]:
+    """Return how long PyMySQL is to wait for a server's greeting, for which it has no timeout of its own."""
+    if not where.url.drivername.endswith("+pymysql") or "read_timeout" in where.url.query:
+        return {}
+    patience = where.connect_args.get("read_timeout")
+    connecting = max(1, math.ceil(where.connect_timeout_s))
+    return {"read_timeout": connecting if patience is None else min(connecting, patience)}
 
 
 def _no_dialect(url: URL, attempt: str) -> DriverMissing:
@@ -282,6 +290,13 @@ def _opened(engine: Engine, where: Place, *, attempt: str, read_only: bool) -> S
             found = translated(error, where, attempt=attempt, phase="connect")
             if not isinstance(found, ServerUnreachable) or number == ATTEMPTS_TO_CONNECT:
                 raise found from None  # the driver's error may hold what is not to be shown
+        except SQLTaskError:
+            raise
+        except (TypeError, ValueError, OSError, RuntimeError) as error:  # not of the server: PyMySQL lets them through
+            raise InvalidTask(
+                f"Cannot {attempt}: the driver refuses uri or connect_args: {where.shown(str(error)).rstrip('.')}. "
+                "Correct them, or install what it says is missing."
+            ) from None
         time.sleep(_PAUSE_S * number)
     raise AssertionError("the loop returns or raises")
 
@@ -300,6 +315,7 @@ def _prepared(connection: Connection, where: Place, *, attempt: str, read_only: 
     elif where.dialect == "sqlite":
         if read_only:
             session.rows("PRAGMA query_only = ON")
+        _limit_sqlite(session)
     elif read_only:
         raise InvalidTask(
             f"Cannot {attempt}: read_only is offered for MySQL, MariaDB, Dolt, PostgreSQL and SQLite only."
@@ -325,6 +341,8 @@ def _prepare_mysql(session: Session, *, attempt: str, read_only: bool) -> None:
     session.rows("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
     if session.is_dolt and "/" in str(where.url.database or ""):
         _assert_branch(session, attempt=attempt)
+    if _impatient(where):
+        session.raw._read_timeout = where.connect_args.get("read_timeout")
 
 
 def _assert_branch(session: Session, *, attempt: str) -> None:
@@ -338,6 +356,14 @@ def _assert_branch(session: Session, *, attempt: str) -> None:
             code=None,
             server_message="",
         )
+
+
+def _limit_sqlite(session: Session) -> None:
+    """Have SQLite, which has no timeout for statements, ask now and then whether it took too long."""
+    timeout_s = session.place.timeout_s
+    if timeout_s is not None and hasattr(session.raw, "set_progress_handler"):
+        until = time.monotonic() + timeout_s
+        session.raw.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_QUESTIONS)
 
 
 def _keep_json_as_text(session: Session) -> None:
@@ -361,7 +387,7 @@ def translated(error: Exception, where: Place, *, attempt: str, phase: Phase) ->
     original = getattr(error, "orig", None) or error
     code, message = _said(original)
     message = where.shown(message)
-    gone = _is_gone(error, code, where)
+    gone = _is_gone(error, code, where) or (phase == "connect" and code in _BUSY)
     found = from_server(code, message, attempt=attempt)
     timed_out = isinstance(original, TimeoutError) or (gone and "timed out" in message)
     if gone or timed_out or isinstance(found, StatementTimedOut):
@@ -400,17 +426,17 @@ def _is_gone(error: Exception, code: object, where: Place) -> bool:
     if where.dialect == "sqlite" or type(original).__name__ not in ("OperationalError", "InterfaceError"):
         return False
     text = str(original).lower()
-    unknown = any(word in text for word in ("authentication failed", "no password supplied", "does not exist"))
+    refused = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")
     lost = ("connection", "server closed", "could not translate", "resolve", "already closed")
-    return not unknown and any(word in text for word in lost)
+    return not any(word in text for word in refused) and any(word in text for word in lost)
 
 
 def _lost(message: str, where: Place, *, attempt: str, phase: Phase) -> SQLTaskError:
     said = message.strip().rstrip(".") or "the connection broke"
     if phase == "connect":
         return ServerUnreachable(
-            f"Cannot {attempt}: nobody answers there ({said}); tried {ATTEMPTS_TO_CONNECT} times. Check host, port and "
-            "network.",
+            f"Cannot {attempt}: no connection came about ({said}); tried {ATTEMPTS_TO_CONNECT} times. Check host, port "
+            "and network, and whether the server is well.",
             attempts=ATTEMPTS_TO_CONNECT,
         )
     if phase == "read":

@@ -30,7 +30,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from flytekit.exceptions.base import FlyteRecoverableException
+from flytekit.exceptions.user import FlyteRecoverableException
 
 __all__ = [
     "AccessDenied",
@@ -150,9 +150,15 @@ class _Fault:
 # SQLite, and a PostgreSQL that refuses the login, give no code at all). The tests provoke them on real servers.
 _FAULTS = (
     _Fault("1045|1698|28P01|28000", "", AccessDenied, "Check user and password."),
-    _Fault("", "password authentication failed|no password supplied", AccessDenied, "Check user and password."),
+    _Fault(
+        "",
+        'password authentication failed|no password supplied|pg_hba.conf|role ".*" does not exist',
+        AccessDenied,
+        "Check user and password.",
+    ),
+    _Fault("1129|1130|1820|1862|3118|4151", "", AccessDenied, "The server's administrator has to let this login in."),
     _Fault("1044|1142|1143|1227|1370|42501", "", AccessDenied, "The user lacks a permission for this."),
-    _Fault("1105", "command denied", AccessDenied, "The user lacks a permission for this."),
+    _Fault("1105", "command denied|access denied", AccessDenied, "The user lacks a permission for this."),
     _Fault(
         "1049|3D000", "", DatabaseNotFound, "Check the database of the URI; on Dolt the branch, tag or commit, too."
     ),
@@ -180,6 +186,7 @@ _FAULTS = (
     _Fault("1205|1213|1020|40001|40P01|55P03", "", TransactionConflict, "Try again."),
     _Fault("", "database is locked|database table is locked", TransactionConflict, "Try again."),
     _Fault("1317|1969|3024|57014", "", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
+    _Fault("", "^interrupted$", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
 )
 
 

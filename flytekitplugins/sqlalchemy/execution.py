@@ -212,6 +212,7 @@ class _Run:
             error.args = (f"{self.where.shown(self._scrubbed(said))} Query: {shown}",)
             if "server_message" in error.__dict__:
                 error.__dict__["server_message"] = self._scrubbed(str(error.__dict__["server_message"]))
+            error.__cause__ = error.__context__ = None  # a driver's own error may repeat values and passwords
             raise
 
     @contextmanager
@@ -226,7 +227,7 @@ class _Run:
                 found = _half_done(found, self.attempt)
             if isinstance(found, StatementTimedOut):
                 stop(session)
-            raise found from None  # the driver's own error may repeat values, and causes are printed
+            raise found from None
 
     def _scrubbed(self, text: str) -> str:
         """Return ``text`` with the placeholders of values in place of the values that a server repeats."""

@@ -21,6 +21,7 @@ from flytekit.core.base_sql_task import SQLTask
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.python_customized_container_task import PythonCustomizedContainerTask
 from flytekit.core.shim_task import ShimTaskExecutor
+from flytekit.exceptions.user import FlyteUserRuntimeException
 from flytekit.image_spec.image_spec import ImageSpec
 from flytekit.loggers import logger
 from flytekit.models.security import Secret
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 DISTRIBUTION = "flytekitplugins-doltdb"
 IMAGE_VARIABLE = "FLYTE_SQLALCHEMY_IMAGE"
 _RESULTS = "results"
+_MOUNTED_FILE = Secret.MountType.FILE.value
 _POLARS_DIGITS = 38  # of a DECIMAL; a wider one is not refused by Polars but makes it panic
 
 
@@ -326,7 +328,11 @@ class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
 
     def execute_from_model(self, tt: TaskTemplate, **kwargs: Any) -> Any:
         """Run the statement of the template ``tt`` with the inputs ``kwargs``, and return the output."""
-        return self.run(tt, kwargs, uri=tt.custom["uri"], connect_args=_integers(tt.custom["connect_args"] or {}))
+        try:
+            return self.run(tt, kwargs, uri=tt.custom["uri"], connect_args=_integers(tt.custom["connect_args"] or {}))
+        except Exception as error:
+            # Else flytekit takes what such a task raises for a fault of the system, and repeats it whatever it was.
+            raise FlyteUserRuntimeException(error) from error
 
     def run(self, tt: TaskTemplate, inputs: Mapping[str, Any], *, uri: str, connect_args: Mapping[str, Any]) -> Any:
         """Run it with this URI and these arguments, which may hold a password."""
@@ -378,20 +384,18 @@ def _place(custom: Mapping[str, Any], *, uri: str, connect_args: Mapping[str, An
 def _secret(name: str, where: Mapping[str, Any]) -> str:
     variable = where.get("env_var")
     if variable and variable in os.environ:
-        return os.environ[variable]
+        given = os.environ[variable]
+        return Path(given).read_text().strip() if where.get("mount_requirement") == _MOUNTED_FILE else given.strip()
+    store, asked = current_context().secrets, {key: where.get(key) for key in ("group", "key", "group_version")}
     try:
-        found = current_context().secrets.get(
-            group=where["group"], key=where["key"], group_version=where.get("group_version")
-        )
+        return str(store.get(**asked))
     except ValueError:
         raise SecretMissing(
-            f"Cannot connect: the secret for {name!r} (group {where['group']!r}, key {where['key']!r}) is not there. "
+            f"Cannot connect: the secret for {name!r} (group {asked['group']!r}, key {asked['key']!r}) is not there. "
             "Create it in the cluster's secret store; locally set the environment variable "
-            f"_FSEC_{str(where['group']).upper()}_{str(where['key']).upper()}.",
-            group=where["group"],
-            key=where["key"],
+            f"{variable or store.get_secrets_env_var(**asked)}.",
+            **asked,
         ) from None
-    return str(found)
 
 
 def _integers(value: Any) -> Any:

@@ -1,0 +1,135 @@
+"""Faults for the tests: a proxy at which something happens within an answer, and what must not be left behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from flytekit.exceptions.user import FlyteRecoverableException
+from reliability.proxy import Proxy, _cut
+from servers import PASSWORD, USER, Server
+from waiting import eventually
+
+from flytekitplugins.sqlalchemy.errors import SQLTaskError
+
+
+class Relay(Proxy):
+    """A proxy that does something in the middle of an answer: `fault` is called once so many bytes of it have passed.
+
+    If it returns false, the connection is cut there; else the answer goes on.
+    """
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.fault: Callable[[], bool] | None = None
+        self._left = 0
+
+    def expect(self, statement: str, fault: Callable[[], bool], *, after_bytes: int = 0) -> None:
+        """Have the fault happen within the answer to the next statement that begins like this."""
+
+        def rule(sent: str) -> Any:
+            if sent.lower().startswith(statement.lower()):
+                self.fault, self._left = fault, after_bytes
+                self.rule = lambda later: "pass"
+            return "pass"
+
+        self.rule = rule
+
+    def _pump_answers(self, there: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while part := there.recv(65536):
+                self._left -= len(part)
+                if self.fault is not None and self._left < 0:
+                    fault, self.fault = self.fault, None
+                    if not fault():
+                        break
+                client.sendall(part)
+        _cut(there, client)
+
+    def sent(self, statement: str) -> int:
+        """Return how many statements that begin like this went to the server."""
+        return sum(1 for sent in self.statements if sent.lower().startswith(statement.lower()))
+
+
+@contextmanager
+def relayed(server: Server) -> Iterator[tuple[Relay, Server]]:
+    """Give a relay in front of the server, and the server as it is reached through it."""
+    relay = Relay(server.port)
+    try:
+        yield relay, replace(server, port=relay.port)
+    finally:
+        relay.close()
+
+
+@contextmanager
+def refused(kind: type[SQLTaskError], match: str, *, query: str, at: str, recoverable: bool) -> Iterator[Any]:
+    """Expect an error of this kind that says what each has to say, and holds nothing that it must not."""
+    with pytest.raises(kind, match=match) as caught:
+        yield caught
+    error = caught.value
+    said = str(error)
+    assert type(error) is kind
+    assert said.startswith("Cannot ")
+    assert f"Query: {query.strip()}" in said
+    assert at in said
+    assert isinstance(error, FlyteRecoverableException) == recoverable
+    assert_hidden(error, [PASSWORD])
+
+
+def assert_hidden(error: BaseException, secrets: list[str]) -> None:
+    """See that an error and whatever hangs on it holds none of the secrets, in no spelling that matters."""
+    seen = []
+    at: BaseException | None = error
+    while at is not None and at not in seen:
+        seen.append(at)
+        at = at.__cause__ or at.__context__
+    shown = [str(one) + repr(one) + repr(one.__dict__) for one in seen]
+    shown += ["".join(traceback.format_exception(error)), repr(pickle.dumps(error))]
+    for secret in secrets:
+        for form in (secret, quote(secret, safe=""), secret.replace("'", "''"), repr(secret)[1:-1]):
+            assert form not in "\n".join(shown)
+
+
+def address(server: Server) -> str:
+    """Return the server's address as errors name it."""
+    return f"{USER}@127.0.0.1:{server.port}"
+
+
+def sessions(server: Server) -> list[Any]:
+    """Return the other sessions of the tests' user on a server of MySQL's kind, as it lists them itself."""
+    rows = server.sql("show full processlist")
+    return [row for row in rows if row[1] == USER and not str(row[7]).lower().startswith("show full")]
+
+
+@contextmanager
+def nothing_left(server: Server, *, within_s: float = 10) -> Iterator[None]:
+    """See that the block leaves no connection, here or on the server, no thread and no file of its own."""
+    before = _sockets()
+    yield
+    assert eventually(lambda: _sockets() <= before, within_s=within_s), _sockets() - before
+    if server.kind != "postgresql" and server.process.poll() is None:
+        assert eventually(lambda: not sessions(server), within_s=within_s), sessions(server)
+
+
+def _sockets() -> set[str]:
+    found = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.add(os.readlink(descriptor))
+    return {name for name in found if name.startswith("socket:")}
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """Give a port at which somebody takes connections and never says anything."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        yield int(listener.getsockname()[1])
