@@ -22,6 +22,7 @@ from . import effects, results, templates
 from .connections import Phase, Place, Session, connect, stop, translated
 from .errors import (
     InvalidTask,
+    InvalidValue,
     OutcomeUnknown,
     ReadOnlyRefused,
     SQLTaskError,
@@ -120,8 +121,15 @@ class _Run:
         style = dialect.paramstyle
         values = {name: _bindable(name, value, self.where.dialect) for name, value in self.inputs.items()}
         parts = templates.parse(self.order.template, self.language)
-        quote = dialect.identifier_preparer.quote_identifier
-        return templates.render(parts, values, paramstyle=style, quote=quote)
+        marks = dialect.identifier_preparer
+        opened, closed = marks.initial_quote, marks.final_quote
+        return templates.render(
+            parts,
+            values,
+            paramstyle=style,
+            quote=lambda name: f"{opened}{name.replace(closed, closed * 2)}{closed}",
+            arrays=self.where.dialect == "postgresql",
+        )
 
     def _to_file(self, session: Session, rendered: templates.Rendered, file: Path, notes: dict[str, Any]) -> Outcome:
         sql = _with_values(session, rendered) if session.speaks_wire else ""
@@ -221,6 +229,10 @@ class _Run:
         raised: tuple[type[Exception], ...] = (DBAPIError, *_driver_errors(session))
         try:
             yield
+        except UnicodeEncodeError as error:
+            raise InvalidValue(
+                f"the connection's character set, {error.encoding}, has no {error.object[error.start]!a}", name=""
+            ) from None
         except raised as error:
             found = translated(error, self.where, attempt=self.attempt, phase=self.phase)
             if isinstance(found, TransactionConflict) and self._effect() == "anything" and self.phase == "write":

@@ -127,14 +127,15 @@ def from_driver(result: CursorResult[Any]) -> Generator[pa.RecordBatch, None, No
     described = result.cursor.description if result.cursor else []
     names = [str(column[0]) for column in described]
     assert_distinct(names)
-    types = [_announced(column) for column in described]
+    is_postgres = result.context.dialect.name == "postgresql"
+    types = [_announced(column) if is_postgres else None for column in described]
     yield _typed(names, types, [])
     for rows in result.partitions(ROWS_AT_ONCE):
         yield _typed(names, types, rows)
 
 
 def _announced(column: Any) -> pa.DataType | None:
-    """Return the type that a driver's description of a column means, or None if only the values tell."""
+    """Return the type that PostgreSQL's description of a column means, or None if only the values tell."""
     code, precision, scale = column[1], column[4], column[5]
     if code == _POSTGRES_NUMERIC and precision and 0 <= (scale or 0) <= precision <= MOST_DIGITS:
         return pa.decimal128(precision, scale or 0) if precision <= 38 else pa.decimal256(precision, scale or 0)

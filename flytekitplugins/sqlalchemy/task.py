@@ -6,13 +6,15 @@ where secrets come from, and how rows become the output. With `errors` the only 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from flytekit import current_context, kwtypes
 from flytekit.configuration import SerializationSettings
@@ -232,6 +234,12 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
         self._check(set(inputs or {}))
 
     def _check(self, inputs: set[str]) -> None:
+        for name, kind in self.python_interface.inputs.items():
+            if _may_be_a_date(kind):
+                raise InvalidTask(
+                    f"Cannot make task {self.name!r}: input {name!r} may be a date or something else, which flytekit "
+                    "cannot tell apart in a task that runs from its template. Use datetime in place of date."
+                )
         config = self.task_config
         try:
             named = templates.placeholders(self.query_template)
@@ -260,7 +268,12 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
         Raises:
             InvalidTask: the task is serialised for a cluster, and could not connect there without the password.
         """
-        custom = {**self.task_config.to_custom(), "query_template": self.query_template, "output": self._output()}
+        custom = {
+            **self.task_config.to_custom(),
+            "query_template": self.query_template,
+            "output": self._output(),
+            "dates": [name for name, kind in self.python_interface.inputs.items() if _holds_dates(kind)],
+        }
         if settings is not PythonCustomizedContainerTask.SERIALIZE_SETTINGS:  # those are a local run's
             self._assert_registrable(custom)
         return custom
@@ -323,6 +336,24 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
         return executor.run(self.task_template, kwargs, uri=config.uri, connect_args=config.connect_args or {})
 
 
+def _holds_dates(kind: Any) -> bool:
+    """Say whether a type is a date, or a list of dates and the like: in a template they are datetimes."""
+    return kind is dt.date or any(_holds_dates(inner) for inner in get_args(kind))
+
+
+def _may_be_a_date(kind: Any) -> bool:
+    """Say whether a type is Optional[date] or the like, anywhere in it."""
+    arguments = get_args(kind)
+    return (get_origin(kind) in (Union, UnionType) and dt.date in arguments) or any(map(_may_be_a_date, arguments))
+
+
+def _as_dates(value: Any) -> Any:
+    """Return dates for what flytekit has made datetimes of."""
+    if isinstance(value, list):
+        return [_as_dates(element) for element in value]
+    return value.date() if isinstance(value, dt.datetime) else value
+
+
 class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
     """Runs a task by what its template says, in a container or here."""
 
@@ -352,10 +383,11 @@ class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
         folder = Path(FlyteContextManager.current_context().file_access.get_random_local_directory())
         wants_rows = bool(tt.interface.outputs)
         used = templates.placeholders(order.template)
+        dates = tt.custom.get("dates") or ()
         outcome = execution.run(
             order,
             where=where,
-            inputs={name: value for name, value in inputs.items() if name in used},
+            inputs={n: _as_dates(value) if n in dates else value for n, value in inputs.items() if n in used},
             file=folder / "00000" if wants_rows else None,
         )
         _report(order.task, outcome, wants_rows=wants_rows)

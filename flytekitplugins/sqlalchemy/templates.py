@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from .errors import InvalidTask, InvalidValue
 from .values import as_text, is_list
@@ -129,11 +130,17 @@ def code(template: str, language: Grammar) -> str:
 
 
 def render(
-    parts: Sequence[Part], inputs: Mapping[str, object], *, paramstyle: str, quote: Callable[[str], str]
+    parts: Sequence[Part],
+    inputs: Mapping[str, object],
+    *,
+    paramstyle: str,
+    quote: Callable[[str], str],
+    arrays: bool = False,
 ) -> Rendered:
     """Return the statement with marks of the driver's ``paramstyle``, and the values.
 
-    A list becomes as many marks as it has elements. ``quote`` quotes a name as the server wants it.
+    A list becomes as many marks as it has elements. ``quote`` quotes a name as the server wants it. With ``arrays`` the
+    server has them, and a type for every empty list, as PostgreSQL.
 
     Raises:
         InvalidValue: an input cannot be what its placeholder wants.
@@ -156,6 +163,8 @@ def render(
             sql.append(name.replace("%", "%%") if percent else name)
         elif isinstance(part, Text):
             sql.append(mark(_joined(part, inputs), next(p.name for p in part.parts if isinstance(p, Value))))
+        elif arrays and is_list(inputs[part.name]) and not inputs[part.name]:
+            sql = [_compared_to_empty_array("".join(sql), part.name)]
         else:
             sql.append(_marks(part, inputs[part.name], "".join(sql), mark))
     return Rendered("".join(sql), rendered.values, rendered.names)
@@ -202,9 +211,24 @@ def checked_name(name: str, value: object) -> str:
     return value
 
 
+def _compared_to_empty_array(before: str, name: str) -> str:
+    """Return the text ``before`` an empty list with the list: IN as the comparison that works for every type."""
+    found = re.search(r"\b(?P<negated>not\s+)?in(?P<opened>\s*\(?\s*)\Z", before, re.IGNORECASE)
+    if found is None:
+        raise _not_alone(name)
+    comparison, opened = "<> all" if found["negated"] else "= any", found["opened"]
+    return before[: found.start()] + comparison + (f"{opened}'{{}}'" if "(" in opened else f"{opened}('{{}}')")
+
+
+def _not_alone(name: str) -> InvalidValue:
+    return InvalidValue(
+        f"Input {name!r} is an empty list, which cannot stand beside other values: IN needs it alone.", name=name
+    )
+
+
 def _marks(part: Value, value: object, before: str, mark: Callable[[object, str], str]) -> str:
     def one(element: object) -> str:
-        number = part.quoted and isinstance(element, (int, float)) and not isinstance(element, bool)
+        number = part.quoted and isinstance(element, (int, float, Decimal)) and not isinstance(element, bool)
         return mark(as_text(part.name, element) if number else element, part.name)
 
     if not is_list(value):
@@ -213,11 +237,8 @@ def _marks(part: Value, value: object, before: str, mark: Callable[[object, str]
     opened = before.rstrip()[-1:]
     if not listed:
         if opened == ",":
-            raise InvalidValue(
-                f"Input {part.name!r} is an empty list, which cannot stand beside other values: IN needs it alone.",
-                name=part.name,
-            )
-        listed = "select null from (select 1 as one) as nothing where 1 = 0"
+            raise _not_alone(part.name)
+        listed = "select null from (select 1 as one) as empty_list where 1 = 0"
     return listed if opened in ("(", ",") else f"({listed})"
 
 
@@ -277,7 +298,9 @@ def _end(sql: str, opener: re.Match[str], language: Grammar) -> tuple[str, int]:
 
 def _escapes(sql: str, start: int, language: Grammar) -> bool:
     # PostgreSQL's E'...' is the one text there in which a backslash escapes.
-    return language.backslash or (language.dollar_quotes and re.search(r"(?<!\w)[eE]\Z", sql[:start]) is not None)
+    return language.backslash or (
+        language.dollar_quotes and re.search(r"(?<!\w)[eE]\Z", sql[max(0, start - 2) : start]) is not None
+    )
 
 
 def _end_of_comment(sql: str, start: int, *, nested: bool) -> int:
@@ -293,7 +316,7 @@ def _end_of_comment(sql: str, start: int, *, nested: bool) -> int:
 
 def _is_prefixed(parts: Sequence[Part]) -> bool:
     """Say whether the last part ends with the E of PostgreSQL's E'...', which no parameter may follow."""
-    return bool(parts) and isinstance(parts[-1], str) and re.search(r"(?<!\w)[eE]\Z", parts[-1]) is not None
+    return bool(parts) and isinstance(parts[-1], str) and re.search(r"(?<!\w)[eE]\Z", parts[-1][-2:]) is not None
 
 
 def _of_code(piece: str) -> Iterator[Part]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import json
+import math
 import uuid
 from decimal import Decimal
 from typing import Any, TypeGuard
@@ -33,7 +34,17 @@ def bindable(name: str, value: object, *, dialect: str) -> object:
     plain = _plain(name, value)
     if isinstance(plain, dt.datetime) and plain.tzinfo is not None and dialect != "postgresql":
         plain = plain.astimezone(dt.timezone.utc).replace(tzinfo=None)
+    if dialect != "postgresql":
+        _assert_is_number(name, plain, infinite=dialect == "sqlite")
     return _for_sqlite(name, plain) if dialect == "sqlite" else plain
+
+
+def _assert_is_number(name: str, value: object, *, infinite: bool) -> None:
+    """Refuse what is no number in most SQL; ``infinite`` floats are in some."""
+    if not isinstance(value, (float, Decimal)) or math.isfinite(value):
+        return
+    if not (infinite and isinstance(value, float) and math.isinf(value)):
+        raise InvalidValue(f"Input {name!r} is no finite number, and SQL has no other. Give None for NULL.", name=name)
 
 
 def as_text(name: str, value: object) -> str | None:
@@ -88,4 +99,6 @@ def _for_sqlite(name: str, value: object) -> object:
         return value.isoformat()
     if isinstance(value, dt.timedelta):
         raise InvalidValue(f"Input {name!r} is a duration, which SQLite has no type for. Give seconds.", name=name)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InvalidValue(f"Input {name!r} is too large for SQLite's integers of 64 bits. Give a text.", name=name)
     return format(value, "f") if isinstance(value, Decimal) else value
