@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import doltcli
 import pandas as pd
 import pytest
 from flytekit import task, workflow
@@ -156,11 +157,8 @@ def earlier(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 def test_objects_of_the_earlier_plugin_are_taken(earlier: Any, repo: Path, meta: Path) -> None:
     """They become ours, also when they are assigned later, and the config works as with ours."""
 
-    class Db:
-        def repo_dir(self) -> str:
-            return str(meta)
-
-    config = DoltConfig(str(repo), "t", branch_conf=earlier.NewBranch("run/1"), meta_conf=earlier.DoltMeta(Db(), "log"))
+    log = earlier.DoltMeta(doltcli.Dolt(str(meta)), "log")
+    config = DoltConfig(str(repo), "t", branch_conf=earlier.NewBranch("run/1"), meta_conf=log)
     assert config.branch_conf == NewBranch("run/1")
     assert config.meta_conf == DoltMeta(str(meta), "log")
     write(config, pd.DataFrame({"n": [1]}))

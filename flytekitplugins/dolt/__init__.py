@@ -46,7 +46,7 @@ import warnings
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from . import execution, structured
+from . import execution, schema, structured
 from .credentials import read as _read_secret
 from .credentials import secret_requests
 from .errors import DoltError
@@ -67,7 +67,7 @@ from .schema import (
     SerialBranch,
 )
 from .structured import dolt_frame
-from .transformer import arrived, has_news, register, to_be_tried_again
+from .transformer import DoltTableTransformer, arrived, has_news, register, to_be_tried_again
 from .uri import dolt_uri, from_uri
 
 if TYPE_CHECKING:
@@ -232,6 +232,9 @@ def _is_installed(distribution: str) -> bool:
         return False
     return True
 
+
+# The earlier plugin's name for it, at both places where that has it.
+DoltTableNameTransformer = schema.DoltTableNameTransformer = DoltTableTransformer
 
 Secret.read = staticmethod(_read_secret)
 DoltTable.fetch = staticmethod(_fetch)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import remotes, repository, tables, trailers, writing
 from .errors import InvalidConfig
-from .schema import CallbackMeta, Commit, DoltMeta, DoltTable
+from .schema import CallbackMeta, Commit, DoltMeta, DoltTable, NewBranch
 
 if TYPE_CHECKING:
     from .schema import DoltConfig
@@ -64,7 +64,7 @@ def _note(meta: DoltMeta, entry: dict[str, Any]) -> None:
     writing.write(
         repository.locate(meta.db_path),
         table=meta.tablename,
-        policy=None,
+        policy=NewBranch(meta.branch) if meta.branch is not None else None,
         message=MESSAGE,
         work=lambda connection: tables.write(connection, meta.tablename, row, options),
     )

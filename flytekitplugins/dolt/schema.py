@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatchReader
 
     Frame = pd.DataFrame
+    DoltTableNameTransformer: Any  # plugged in by the package
 
     class _Data:
         """What `DoltTable.data` is to type checkers: anything may be given, a frame is what a task reads."""
@@ -297,7 +298,8 @@ class Meta(_Portable):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields and the class name under ``_type``, so that the right class comes back."""
-        return {"_type": type(self).__name__} | {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"_type": type(self).__name__} | {k: v for k, v in given.items() if v is not None}
 
     @classmethod
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
@@ -328,9 +330,14 @@ class DoltMeta(Meta):
     tablename: str = "actions"
     """The table; it is created by the first row."""
 
+    branch: str | None = field(default=None, kw_only=True)
+    """The branch of that repository, created by the first row; None (the default) is the checked-out one."""
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "db_path", os.fspath(self.db_path))
         check_table_name(self.tablename)
+        if self.branch is not None:
+            check_branch_name(self.branch)
 
 
 @dataclass(frozen=True)
@@ -804,7 +811,7 @@ def _taken_over(given: Any) -> Any:
     if name == "MergeBranch":
         return MergeBranch(given.branch_from, into=given.merge_to)
     if name == "DoltMeta":
-        return DoltMeta(given.db.repo_dir(), given.tablename)
+        return DoltMeta(given.db.repo_dir, given.tablename, branch=getattr(given.branch_config, "branch", None))
     if name == "CallbackMeta":
         return CallbackMeta(given.fn)
     if name == "Remote" and given.url and not given.force:

@@ -40,6 +40,7 @@ START_TIMEOUT_S = 30.0
 _FOLDER_PREFIX = f"flyte-dolt-{os.getuid()}-"
 _LOCKED = "locked by another dolt process"
 _PORT_TAKEN = "already in use"
+_OLD_FORMATS = ("__LD_1__", "7.18")
 _NOT_FOR_SERVERS = ("DOLT_", "_FSEC_")
 """How variables begin that no server inherits: Dolt's settings, and the secrets that Flyte gives to a task."""
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
@@ -312,10 +313,26 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
             f"writing to it and run `dolt fsck` there. The end of the log: {log}",
             path=repository,
         )
+    _refuse_old_format(repository)
     raise ServerFailed(
         f"Cannot start a dolt sql-server for {str(repository)!r} with {str(dolt)!r}. Its log ends: {log or '(empty)'}",
         path=repository,
     )
+
+
+def _refuse_old_format(repository: Path) -> None:
+    """Raise if what is stored there is of Dolt before 1.0; Dolt itself panics, with nothing of use at its log's end."""
+    try:
+        stored_as = (repository / ".dolt" / "noms" / "manifest").read_text("utf-8").split(":")[1]
+    except (OSError, ValueError, IndexError):
+        return
+    if stored_as in _OLD_FORMATS:
+        raise ServerFailed(
+            f"Cannot open the repository {str(repository)!r}: it is stored in the format {stored_as} of Dolt before "
+            "1.0, which Dolt no longer reads. Copy the folder, and run `dolt migrate` in the copy with an earlier "
+            "release of Dolt 1 that still has this command.",
+            path=repository,
+        )
 
 
 def _private_folder() -> tuple[Path, int]:
