@@ -7,6 +7,8 @@ import typing
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 import pydantic
@@ -15,6 +17,7 @@ import pytest
 from flytekit import task, workflow
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
+from flytekit.exceptions.system import FlyteUploadDataException
 from flytekit.models.literals import Literal
 from mashumaro.mixins.json import DataClassJSONMixin
 
@@ -26,7 +29,10 @@ from flytekitplugins.dolt import (
     MergeBranch,
     NewBranch,
     SerialBranch,
+    dolt_frame,
     errors,
+    locks,
+    repository,
     write,
 )
 from flytekitplugins.dolt.schema import Commit, Meta
@@ -330,3 +336,197 @@ def plain(value: typing.Any) -> typing.Any:
     if isinstance(value, dict):
         return {name: plain(one) for name, one in value.items()}
     return value.to_dict()
+
+
+@task
+def produce(conf: DoltConfig, a: int) -> DoltTable:
+    return DoltTable(config=conf, data=pd.DataFrame({"a": [a]}))
+
+
+@task
+def total(table: DoltTable) -> int:
+    assert table.commit is not None
+    return int(table.data["a"].sum())
+
+
+class TestContainers:
+    def test_lists_and_dictionaries(self, config: Config, dolt: Dolt) -> None:
+        """Each table in a list or dictionary is a commit of its own, and is read at that commit in the next task."""
+
+        @task
+        def make(confs: list[DoltConfig]) -> tuple[list[DoltTable], dict[str, DoltTable], list[list[DoltTable]]]:
+            tables = [DoltTable(config=conf, data=pd.DataFrame({"a": [i]})) for i, conf in enumerate(confs)]
+            return tables[:2], {"x": tables[2]}, [[], [tables[3]]]
+
+        @task
+        def use(tables: list[DoltTable], named: dict[str, DoltTable], nested: list[list[DoltTable]]) -> list[int]:
+            return [int(table.data["a"].sum()) for table in (*tables, named["x"], nested[1][0])]
+
+        @workflow
+        def wf(confs: list[DoltConfig]) -> list[int]:
+            tables, named, nested = make(confs=confs)
+            return use(tables=tables, named=named, nested=nested)
+
+        assert wf(confs=[config(name) for name in "tuvw"]) == [0, 1, 2, 3]
+        assert csv(dolt, " union all ".join(f"select a from {name}" for name in "tuvw")) == ["0", "1", "2", "3"]
+        assert commits(dolt) == 4
+
+    def test_tables_of_one_list_may_go_into_one_table(self, config: Config, dolt: Dolt) -> None:
+        """Two appends of one task are two writes, in their order; each reference is at its own commit."""
+
+        @task
+        def make() -> list[DoltTable]:
+            return [DoltTable(config("t", mode="append"), pd.DataFrame({"a": [a]})) for a in (1, 2, 3)]
+
+        assert [len(table.data) for table in make()] == [1, 2, 3]
+        assert csv(dolt, "select a from t order by a") == ["1", "2", "3"]
+
+    def test_a_table_that_fails_in_a_list_is_named(self, config: Config, dolt: Dolt) -> None:
+        """The error is that of the table that cannot be stored; those that could are, as with several outputs."""
+
+        @task
+        def make() -> list[DoltTable]:
+            frames = [pd.DataFrame({"a": [1.0]}), pd.DataFrame({"a": [float("inf")]})]
+            return [DoltTable(config(name), frame) for name, frame in zip("tu", frames, strict=True)]
+
+        with pytest.raises(Exception, match="Cannot store column 'a': row 0 is inf, and SQL has no infinity"):
+            make()
+        assert csv(dolt, "show tables") == ["t"]
+
+    def test_several_and_named_outputs(self, config: Config, dolt: Dolt) -> None:
+        """Outputs of a NamedTuple are found by their names, and each is a commit of its own."""
+        made = typing.NamedTuple("made", [("good", DoltTable), ("bad", DoltTable), ("count", int)])  # noqa: UP014
+
+        @task
+        def split(n: int) -> made:
+            rows = pd.DataFrame({"a": range(n)})
+            good, bad = rows[rows["a"] % 2 == 0], rows[rows["a"] % 2 == 1]
+            conf = {"index": "drop"}
+            return made(DoltTable(config("good", **conf), good), DoltTable(config("bad", **conf), bad), n)
+
+        @workflow
+        def wf(n: int) -> tuple[int, int, int]:
+            parts = split(n=n)
+            return total(table=parts.good), total(table=parts.bad), parts.count
+
+        assert wf(n=5) == (6, 4, 5)
+        assert csv(dolt, "select a from good order by a") == ["0", "2", "4"]
+        assert csv(dolt, "select a from bad order by a") == ["1", "3"]
+        assert commits(dolt) == 2
+
+
+class TestUnions:
+    def test_optional_tables(self, config: Config, dolt: Dolt) -> None:
+        """A task may take or return no table; with one it is committed once, and None makes no commit."""
+
+        @task
+        def maybe(a: int) -> DoltTable | None:
+            return DoltTable(config=config("t"), data=pd.DataFrame({"a": [a]})) if a else None
+
+        @task
+        def size(table: typing.Optional[DoltTable], default: DoltTable | None = None) -> int:  # noqa: UP045
+            assert default is None
+            return -1 if table is None else len(table.data)
+
+        @workflow
+        def wf(a: int) -> tuple[int, int]:
+            return size(table=maybe(a=a)), size(table=produce(conf=config("u"), a=a))
+
+        assert wf(a=0) == (-1, 1)
+        assert csv(dolt, "show tables") == ["u"]
+        assert wf(a=5) == (1, 1)
+        assert csv(dolt, "select a from t union all select a from u") == ["5", "5"]
+        assert commits(dolt) == 3
+
+    def test_a_union_tells_its_types_apart(self, config: Config, dolt: Dolt) -> None:
+        """A table, a config, a policy and a number come out of a Union as what went in."""
+        write(config("t"), FRAME)
+        kind = DoltTable | DoltConfig | NewBranch | SerialBranch | int
+
+        @task
+        def name(value: kind) -> str:
+            return type(value).__name__ + (str(len(value.data)) if isinstance(value, DoltTable) else "")
+
+        values = [DoltTable(config=config("t")), config("t"), NewBranch("b"), SerialBranch("b"), 3]
+        assert [name(value=value) for value in values] == [
+            "DoltTable2",
+            "DoltConfig",
+            "NewBranch",
+            "SerialBranch",
+            "int",
+        ]
+
+    def test_the_error_gets_out(self, config: Config, dolt: Dolt) -> None:
+        """What is wrong with the right variant is said, though flytekit would only say that none fits."""
+        write(config("t", branch_conf=NewBranch("run/one")), FRAME)
+
+        @task
+        def make() -> DoltTable | None:
+            return DoltTable(config=config("t"), data=pd.DataFrame({"a": [float("inf")]}))
+
+        @task
+        def make_frame() -> Annotated[pd.DataFrame, dolt_frame(config("t"))] | None:
+            return pd.DataFrame({"a": [float("inf")]})
+
+        @task
+        def make_list() -> list[DoltTable | None]:
+            return [make.task_function()]
+
+        @task
+        def use(table: DoltTable | None) -> int:
+            return 0
+
+        @task
+        def use_frame(frame: Annotated[pd.DataFrame, dolt_frame(config("t"))] | None) -> int:
+            return 0
+
+        for failing in (make, make_frame, make_list):
+            with pytest.raises(Exception, match="Cannot store column 'a': row 0 is inf, and SQL has no infinity"):
+                failing()
+        missing = config("t", branch_conf=NewBranch("run/on"))
+        with pytest.raises(Exception, match=r"Cannot read branch .*run/on.*Did you mean .*run/one"):
+            use(table=DoltTable(config=missing))
+        with pytest.raises(Exception, match=r"Cannot read branch .*run/on.*Did you mean .*run/one"):
+            use_frame(frame=missing)
+        assert commits(dolt) == 0
+
+    @pytest.mark.parametrize("kind", ["table", "frame"])
+    def test_an_error_that_may_go_away_is_still_one(self, config: Config, repo: Path, kind: str) -> None:
+        """A writer that waited in vain has Flyte run the task again, in a Union, too."""
+        busy = config("t", lock_timeout_s=0.1)
+        declared = DoltTable if kind == "table" else Annotated[pd.DataFrame, dolt_frame(busy)]
+
+        @task
+        def make() -> declared | None:
+            return DoltTable(config=busy, data=FRAME) if kind == "table" else FRAME
+
+        with (
+            repository.connect(repo) as connection,
+            locks.held(connection, "main", timeout_s=5, place=repo),
+            pytest.raises(FlyteUploadDataException, match=r"another writer holds it for more than 0\.1 s"),
+        ):
+            make()
+
+    def test_frames_in_unions_and_containers(self, config: Config, dolt: Dolt) -> None:
+        """Annotated frames in Optional, NamedTuple, list and dict are committed one by one, and None makes nothing."""
+        one = Annotated[pd.DataFrame, dolt_frame(config("one", mode="append"))]
+        made = typing.NamedTuple("made", [("maybe", one | None), ("many", list[one]), ("named", dict[str, one])])  # noqa: UP014
+
+        @task
+        def make(a: int) -> made:
+            frame = pd.DataFrame({"a": [a]})
+            return made(frame if a else None, [frame, frame], {"x": frame})
+
+        @task
+        def use(maybe: pd.DataFrame | None, many: list[one], named: dict[str, pd.DataFrame]) -> list[int]:
+            return [-1 if maybe is None else len(maybe), *map(len, many), len(named["x"])]
+
+        @workflow
+        def wf(a: int) -> list[int]:
+            parts = make(a=a)
+            return use(maybe=parts.maybe, many=parts.many, named=parts.named)
+
+        assert sorted(wf(a=0)) == [-1, 1, 2, 3]
+        assert commits(dolt) == 3
+        assert sorted(wf(a=1)) == [4, 5, 6, 7]
+        assert csv(dolt, "select a, count(*) from one group by a order by a") == ["0,3", "1,4"]

@@ -33,9 +33,9 @@ from flytekit.types.structured.structured_dataset import (
 )
 
 from . import execution
-from .errors import InvalidUri
+from .errors import DoltError, InvalidUri
 from .schema import DoltConfig, DoltTable
-from .transformer import resolved, store, to_be_tried_again
+from .transformer import refused, resolved, shown_in, store, to_be_tried_again
 from .uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
 
 if TYPE_CHECKING:
@@ -100,16 +100,25 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         Raises:
             TypeError: it is a value of another type, which tells a Union to try its next variant.
             NotInTask: there is a frame to store, and no task is running.
-            DoltError: it could not be stored; nothing was changed.
+            DoltError: it could not be stored; nothing was changed. In a Union it is raised out of what is returned.
         """
         plain = _plain(python_type)
         if isinstance(python_val, StructuredDataset):
             return await flyte_dataset_transformer.async_to_literal(ctx, python_val, StructuredDataset, expected)
-        if isinstance(python_val, (DoltConfig, DoltTable)):
-            return _literal(dolt_uri(python_val), expected)
-        if not isinstance(python_val, _class_of(plain)):
+        if not isinstance(python_val, (DoltConfig, DoltTable, _class_of(plain))):
             raise TypeError(f"{_title(type(python_val))} was given where {_title(_class_of(plain))} is declared")
-        return _literal(_committed(ctx, DoltTable(config=self.config), python_val), expected)
+        try:
+            return _literal(self._uri(ctx, python_val), expected)
+        except DoltError as error:
+            return refused(error, expected)
+
+    def _uri(self, ctx: FlyteContext, value: Any) -> str:
+        """Return the address of what is given, a frame being committed first."""
+        if isinstance(value, DoltTable):
+            value = DoltTable.from_dict(value._serialize())  # refuses what no commit holds
+        if isinstance(value, (DoltConfig, DoltTable)):
+            return dolt_uri(value)
+        return _committed(ctx, DoltTable(config=self.config), value)
 
     async def async_to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: Any) -> Any:
         """Return the frame at the commit that the literal names; one that is not in Dolt is read as flytekit does.
@@ -121,6 +130,10 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         given = lv.scalar.structured_dataset if lv.scalar is not None else None
         if given is None or not is_dolt_uri(given.uri):
             return await flyte_dataset_transformer.async_to_python_value(ctx, lv, plain)
+        with shown_in(lv):
+            return self._read(ctx, given, plain)
+
+    def _read(self, ctx: FlyteContext, given: literals.StructuredDataset, plain: Any) -> Any:
         wanted = flyte_dataset_transformer.get_literal_type(plain).structured_dataset_type
         table = from_uri(given.uri)
         own = self._config.options()
