@@ -267,6 +267,12 @@ _FAULTS = (
     ),
     _Fault(
         None,
+        r"must set DOLT_REMOTE_PASSWORD",
+        AccessDenied,
+        "Say where the password is: Remote(url, user=..., secret=Secret(group, key)).",
+    ),
+    _Fault(
+        None,
         r"command denied to user|does not have the correct permissions on branch",
         AccessDenied,
         "Ask for that right, or use another user.",
@@ -316,9 +322,15 @@ _FAULTS = (
     _Fault(None, r"\[(remote )?rejected\]", HeadMoved, "Another writer was faster."),
     _Fault(
         None,
-        r"contains no dolt data",
+        r"contains no dolt data|desc = database not found",
         RepositoryNotFound,
         "Check the URL, or push a repository there with `dolt push`.",
+    ),
+    _Fault(
+        None,
+        r"unknown url scheme",
+        InvalidConfig,
+        "A remote is file://, https://, http://, aws://, gs:// or az://.",
     ),
     _Fault(None, r"x509: |tls: ", UntrustedServer, "Mend the certificate, or let this machine trust it."),
     _Fault(

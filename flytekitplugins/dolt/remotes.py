@@ -13,17 +13,19 @@ import json
 import os
 import random
 import re
-import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from . import binary, repository, server, writing
 from .engine import Connection, connect
 from .errors import (
+    AccessDenied,
     BranchNotFound,
     CommandFailed,
     ConnectionLost,
@@ -33,13 +35,17 @@ from .errors import (
     OutcomeUnknown,
     QueryFailed,
     RepositoryBusy,
+    RepositoryDamaged,
+    RepositoryNotFound,
     RepositoryReadOnly,
     RevisionNotFound,
+    ServerFailed,
+    ShallowClone,
     close_names,
     from_server,
 )
 from .places import Place, without_password
-from .schema import Branch, Commit, DoltConfig, NewBranch, Remote, Secret, SerialBranch
+from .schema import SCRATCH_PREFIX, Branch, Commit, DoltConfig, NewBranch, Remote, Secret, SerialBranch
 from .writing import Written
 
 MAX_ATTEMPTS = 30
@@ -51,7 +57,12 @@ CLONE_TIMEOUT_S = 3600.0
 UNUSED_S = 24 * 3600.0
 """Seconds after which a clone that nobody used is removed, when the next one is made."""
 
+_ENDING_S = 5.0
+"""Seconds in which the server of a clone that we let go of is gone."""
+
 _REMOTE = "origin"
+_OURS = re.compile("[0-9a-f]{24}")
+_NOT_FOR_DATABASES = ("information_schema", "mysql")
 _SILENT = {"metrics.disabled": "true", "versioncheck.disabled": "true"}
 
 
@@ -66,7 +77,7 @@ class Origin:
     def of(cls, remote: Remote, db_path: str | os.PathLike[str]) -> Origin:
         """Return the origin for a config's ``remote_conf`` and ``db_path``, whose last part is the name."""
         name = re.sub(r"[^\w.-]", "_", Path(db_path).name).strip(".")
-        return cls(remote, name or "repository")
+        return cls(remote, f"{name}_" if name in _NOT_FOR_DATABASES else name or "repository")
 
     def __str__(self) -> str:
         return without_password(self.remote.url)
@@ -88,8 +99,8 @@ def locate(config: DoltConfig) -> Place:
     """
     if config.remote_conf is not None:
         raise InvalidConfig(
-            f"Cannot do that with {config!r}: only writes of tables are pushed to a remote. Use the folder or the "
-            "server itself, without remote_conf."
+            f"Cannot do that on {str(origin_of(config))!r}: only writes of tables are pushed to a remote, and no tags. "
+            "Use the folder or the server itself, without remote_conf."
         )
     secret = Secret.of(config.secret) if config.secret is not None else None
     return repository.locate(
@@ -121,11 +132,10 @@ def resolve(origin: Origin, policy: Branch | None, *, history: bool) -> Commit:
         RepositoryNotFound, AccessDenied, ConnectionLost, UntrustedServer: the remote cannot be used.
     """
     branch = repository.branch_of(policy) or origin.remote.branch
-    clone = _existing(origin) if not history else None
-    if clone is None:
-        clone = _whole(origin) if history else _shallow(origin, branch)
+    if history or _is_there(origin, _WHOLE):
+        return _head(origin, _whole(origin), branch)
     try:
-        return _head(origin, clone, branch)
+        return _head(origin, _shallow(origin, branch), branch)
     except QueryFailed:
         return _head(origin, _whole(origin), branch)  # Dolt cannot always bring a shallow clone up to date
 
@@ -136,13 +146,11 @@ def holding(origin: Origin, commit: Commit, *, history: bool) -> Path:
     Raises:
         RevisionNotFound: the remote does not have it (any more).
     """
-    whole = _existing(origin)
-    if whole is None and not history:
-        with suppress(BranchNotFound, QueryFailed):
-            shallow = _shallow(origin, commit.branch)
-            if _has(shallow, commit) or (_fetch(origin, shallow, commit.branch) and _has(shallow, commit)):
-                return shallow
-    clone = whole or _whole(origin)
+    if not history and not _is_there(origin, _WHOLE):
+        shallow = _shallow_holding(origin, commit)
+        if shallow is not None:
+            return shallow
+    clone = _whole(origin)
     for branch in (commit.branch, None):
         if _has(clone, commit):
             return clone
@@ -156,15 +164,46 @@ def holding(origin: Origin, commit: Commit, *, history: bool) -> Path:
     )
 
 
+def _shallow_holding(origin: Origin, commit: Commit) -> Path | None:
+    """Return a shallow clone that has ``commit``, if one does: that of the default branch, or of the commit's own."""
+    if commit.branch is not None and _is_there(origin, _shallow_kind(None)):
+        clone = _shallow(origin, None)
+        if _has(clone, commit):
+            return clone
+    with suppress(BranchNotFound, QueryFailed):
+        clone = _shallow(origin, commit.branch)
+        if _has(clone, commit) or (_fetch(origin, clone, commit.branch) and _has(clone, commit)):
+            return clone
+    return None
+
+
 def mirrored(origin: Origin) -> Path:
-    """Return a whole clone, every branch of which is what it is on the remote now."""
+    """Return a whole clone, every branch of which is what it is on the remote now.
+
+    What an interrupted or rejected write has left there is no part of the remote, and is removed.
+    """
     clone = _whole(origin)
     _fetch(origin, clone, None)
     with connect(clone) as connection:
-        for branch, head in _tracked(connection).items():
-            with _branch_lock(clone, branch, writing.LOCK_TIMEOUT_S):
-                _point(connection, branch, head)
+        tracked, local = _tracked(connection), _local(connection)
+        has_default = connection.active_branch(attempt="find the default branch") in tracked
+        if has_default:
+            for branch in sorted(name for name in {*tracked, *local} if tracked.get(name) != local.get(name)):
+                _mirror(connection, clone, branch)
+    if not has_default:  # the remote has another one since, which a new clone finds out
+        with _locked(clone.parent / ".lock", CLONE_TIMEOUT_S, f"clone {str(origin)!r}"):
+            _discard(origin, clone)
+        return mirrored(origin)
     return clone
+
+
+def _mirror(connection: Connection, clone: Path, branch: str) -> None:
+    with _branch_lock(clone, branch, writing.LOCK_TIMEOUT_S):
+        head = _tracked(connection).get(branch)  # once more: who held the lock may have pushed
+        if head is not None:
+            _point(connection, branch, head)
+        else:
+            _remove(connection, branch)
 
 
 def publish(
@@ -192,7 +231,7 @@ def publish(
         )
     clone = _whole(origin)
     branch = repository.branch_of(policy) or _default(origin, clone)
-    sent: list[str] = []
+    sent = _Sent()
     with _branch_lock(clone, branch, lock_timeout_s):
         for attempt in range(MAX_ATTEMPTS):
             if attempt:
@@ -200,12 +239,13 @@ def publish(
             own = _prepared(origin, clone, branch, policy, sent)
             if isinstance(own, Written):
                 return own
-            written = write(clone, own)
+            try:
+                written = write(clone, own)
+            except OutcomeUnknown:
+                continue  # whether it is in our clone or not, nobody has seen it
             if not written.changed and isinstance(own, SerialBranch):
                 return written
-            sent.append(written.commit.hash)
-            with suppress(HeadMoved, ConnectionLost):
-                _push(origin, clone, branch)
+            if _pushed(origin, clone, branch, written.commit.hash, sent):
                 return replace(written, commit=replace(written.commit, branch=branch))
     raise HeadMoved(
         f"Cannot push branch {branch!r} to {str(origin)!r}: each of {MAX_ATTEMPTS} attempts failed, mostly because "
@@ -215,25 +255,45 @@ def publish(
     )
 
 
+@dataclass
+class _Sent:
+    """What one write has pushed until now, and was not told to be there."""
+
+    commits: list[str] = field(default_factory=list)
+    is_last_lost: bool = False
+    """Whether the answer to the last push was lost; otherwise it was a no."""
+
+
+def _pushed(origin: Origin, clone: Path, branch: str, commit: str, sent: _Sent) -> bool:
+    """Push the branch, and say whether the remote has taken it; if not, note what is to be looked for there."""
+    sent.commits.append(commit)
+    try:
+        _push(origin, clone, branch)
+    except (HeadMoved, ConnectionLost) as error:
+        sent.is_last_lost = isinstance(error, ConnectionLost)
+        return False
+    return True
+
+
 def _prepared(
-    origin: Origin, clone: Path, branch: str, policy: Branch | None, sent: list[str]
+    origin: Origin, clone: Path, branch: str, policy: Branch | None, sent: _Sent
 ) -> SerialBranch | NewBranch | Written:
     """Bring the clone's branch to the remote's head, and say how to write; or what an earlier push has achieved."""
     try:
         exists = _fetch(origin, clone, branch)
-    except ConnectionLost as error:
-        if not sent:
+    except DoltError as error:
+        if not sent.is_last_lost:
             raise
         raise OutcomeUnknown(
-            f"Cannot say whether commit {sent[-1]} was pushed to branch {branch!r} of {str(origin)!r}: the connection "
-            "broke. Look whether that commit is there; if it is not, run the task again.",
-            commit=sent[-1],
+            f"Cannot say whether commit {sent.commits[-1]} was pushed to branch {branch!r} of {str(origin)!r}: the "
+            "connection broke. Look whether that commit is there; if it is not, run the task again.",
+            commit=sent.commits[-1],
             branch=branch,
         ) from error
     with connect(clone) as connection:
         if exists:
             head = _tracked(connection)[branch]
-            landed = [commit for commit in sent if _leads_to(connection, commit, head)]
+            landed = [commit for commit in sent.commits if _leads_to(connection, commit, head)]
             if landed:
                 return Written(Commit(landed[-1], branch=branch), changed=True)
             _point(connection, branch, head)
@@ -252,10 +312,10 @@ def _prepared(
 
 
 def _fetch(origin: Origin, clone: Path, branch: str | None) -> bool:
-    """Fetch a branch, or all; return whether the remote has it."""
+    """Fetch a branch, or all, and forget those that are gone; return whether the remote has it."""
     what = "the branches" if branch is None else f"branch {branch!r}"
     attempt = f"fetch {what} of {str(origin)!r}"
-    arguments = [*_login(origin), _REMOTE, *([branch] if branch is not None else [])]
+    arguments = [*_login(origin), *(["--prune", _REMOTE] if branch is None else [_REMOTE, branch])]
     with connect(clone) as connection:
         try:
             connection.run(f"CALL DOLT_FETCH({_marks(arguments)})", *arguments, attempt=attempt)
@@ -288,7 +348,7 @@ def _tracked(connection: Connection) -> dict[str, str]:
 
 def _local(connection: Connection) -> dict[str, str]:
     rows = connection.rows("SELECT name, hash FROM dolt_branches", attempt="list the clone's branches")
-    return {str(name): str(head) for name, head in rows}
+    return {str(name): str(head) for name, head in rows if not str(name).startswith(SCRATCH_PREFIX)}
 
 
 def _point(connection: Connection, branch: str, head: str) -> None:
@@ -319,7 +379,8 @@ def _has(clone: Path, commit: Commit) -> bool:
 def _holds(connection: Connection, commit: str) -> bool:
     try:
         connection.use(commit, attempt=f"look for commit {commit}")
-    except (RevisionNotFound, QueryFailed):  # in a shallow clone it may be known by name only
+        connection.rows("SHOW TABLES", attempt=f"look for commit {commit}")  # a shallow clone may know but its name
+    except (RevisionNotFound, ShallowClone, QueryFailed):
         return False
     finally:
         connection.use(None, attempt="go back")
@@ -357,31 +418,69 @@ def _no_branch(origin: Origin, clone: Path, branch: str, verb: str) -> BranchNot
 # ------------------------------------------------------------------------------------------------------------ clones
 
 
-def _existing(origin: Origin) -> Path | None:
-    """Return the whole clone, if there is one already."""
-    folder = _folder(origin, "whole")
-    return _prepare(origin, folder) if binary.is_repository(folder) else None
+_WHOLE = "whole"
+
+
+def _shallow_kind(branch: str | None) -> str:
+    return f"shallow {branch or ''}"
+
+
+def _is_there(origin: Origin, kind: str) -> bool:
+    return binary.is_repository(_folder(origin, kind))
 
 
 def _whole(origin: Origin) -> Path:
-    return _cloned(origin, _folder(origin, "whole"), origin.remote.branch, [])
+    return _cloned(origin, _WHOLE, origin.remote.branch, [])
 
 
 def _shallow(origin: Origin, branch: str | None) -> Path:
-    """Return a clone of nothing but the head of ``branch``, as it was when it was first asked for."""
-    return _cloned(origin, _folder(origin, f"shallow {branch or ''}"), branch, ["--depth", "1"])
+    """Return a clone of nothing but the head of ``branch``, and what was fetched since."""
+    return _cloned(origin, _shallow_kind(branch), branch, ["--depth", "1"])
 
 
-def _cloned(origin: Origin, folder: Path, branch: str | None, options: list[str]) -> Path:
-    if not binary.is_repository(folder):
-        with _locked(folder.parent / "lock", CLONE_TIMEOUT_S, f"clone {str(origin)!r}"):
-            if not binary.is_repository(folder):
-                _sweep(folder.parent.parent)
-                _clone(origin, folder, branch, options)
-    return _prepare(origin, folder)
+def _cloned(origin: Origin, kind: str, branch: str | None, options: list[str]) -> Path:
+    """Return the clone of this kind, ready for use; one that is missing or damaged is made."""
+    folder = _folder(origin, kind)
+    _make_private(origin, folder.parent)
+    if binary.is_repository(folder):
+        _prepare(origin, folder)
+        if _opens(folder):
+            return folder
+    with _locked(folder.parent / ".lock", CLONE_TIMEOUT_S, f"clone {str(origin)!r}"):
+        if not binary.is_repository(folder) or not _opens(folder):
+            _sweep(folder.parent.parent)
+            _discard(origin, folder)
+            _clone(origin, folder, branch, options)
+    _prepare(origin, folder)
+    return folder
+
+
+def _opens(clone: Path) -> bool:
+    """Whether Dolt can open the clone. Its files may have been removed, as cleaners of temporary folders do."""
+    try:
+        with connect(clone):
+            return True
+    except (ServerFailed, RepositoryDamaged, QueryFailed):
+        return False
+
+
+def _discard(origin: Origin, clone: Path) -> None:
+    """Remove what is left of a damaged clone; all that was in it is on the remote, or was never there."""
+    server.release(clone)
+    deadline = time.monotonic() + _ENDING_S
+    while clone.exists() and not _remove_unused(clone, clone):
+        if time.monotonic() > deadline:
+            raise RepositoryBusy(
+                f"Cannot clone {str(origin)!r} anew: the clone {str(clone)!r} is out of date or damaged, and another "
+                "process has it open. Wait for that process, or end it.",
+                path=clone,
+                waited_s=_ENDING_S,
+            )
+        time.sleep(0.01)
 
 
 def _clone(origin: Origin, folder: Path, branch: str | None, options: list[str]) -> None:
+    _refuse_missing_folder(origin)
     if branch is not None:
         options = [*options, "--branch", branch]
     attempt = f"clone {str(origin)!r}"
@@ -391,20 +490,33 @@ def _clone(origin: Origin, folder: Path, branch: str | None, options: list[str])
             binary.run(argv, cwd=Path(new), env=_environment(origin, folder), timeout_s=CLONE_TIMEOUT_S)
         except CommandFailed as error:
             said = " ".join(str(getattr(error, "stderr", "")).split())
-            if branch is not None and re.search(r"remote branch not found|branch not found|unknown branch", said):
+            if branch is not None and re.search(r"branch not found|unknown branch|invalid ref spec", said):
                 raise BranchNotFound(
-                    f"Cannot {attempt}: it has no branch {branch!r} ({said}).", branch=branch, close=[]
+                    f"Cannot {attempt}: it has no branch {branch!r} ({said}). Check the branch.",
+                    branch=branch,
+                    close=[],
                 ) from error
-            raise from_server(1105, said or "no words", attempt=attempt) from error
+            raise from_server(1105, said or error.args[0], attempt=attempt) from error
         (Path(new) / folder.name).rename(folder)
 
 
-def _prepare(origin: Origin, folder: Path) -> Path:
+def _refuse_missing_folder(origin: Origin) -> None:
+    """Say that the folder of a ``file://`` remote is not there, which Dolt would make, to find nothing in it."""
+    split = urlsplit(origin.remote.url)
+    folder = Path(unquote(split.path))
+    if split.scheme == "file" and folder.is_absolute() and not folder.exists():
+        raise RepositoryNotFound(
+            f"Cannot clone {str(origin)!r}: there is no such folder. Check the URL, or push a repository there with "
+            "`dolt push`.",
+            path=folder,
+        )
+
+
+def _prepare(origin: Origin, folder: Path) -> None:
     """Note that the clone is in use, and let its server find the credentials."""
     with suppress(OSError):
-        os.utime(folder.parent / "lock")
+        os.utime(folder.parent / ".lock")
     server.prepare(folder, _environment(origin, folder))
-    return folder
 
 
 def _environment(origin: Origin, folder: Path) -> dict[str, str]:
@@ -412,27 +524,54 @@ def _environment(origin: Origin, folder: Path) -> dict[str, str]:
 
     Dolt's own settings are a copy, so that nothing is counted, sent, or written to the user's home.
     """
-    root = folder.parent / "root"
-    (root / ".dolt").mkdir(parents=True, exist_ok=True)
+    root = folder.parent / ".root"
     home = Path(os.environ.get("DOLT_ROOT_PATH") or os.path.expanduser("~")) / ".dolt"
     settings = {}
     with suppress(OSError, ValueError):
         settings = json.loads((home / "config_global.json").read_text("utf-8"))
-    (root / ".dolt" / "config_global.json").write_text(json.dumps({**settings, **_SILENT}), "utf-8")
-    if (home / "creds").is_dir():
-        with suppress(FileExistsError):
-            (root / ".dolt" / "creds").symlink_to(home / "creds")
+    (root / ".dolt").mkdir(parents=True, exist_ok=True)
+    _put(root / ".dolt" / "config_global.json", json.dumps({**settings, **_SILENT}))
+    _link(root / ".dolt" / "creds", home / "creds")
     found = {"HOME": os.path.expanduser("~"), "DOLT_ROOT_PATH": str(root), "DOLT_DISABLE_EVENT_FLUSH": "1"}
     password = Secret.read(origin.remote.secret) if origin.remote.secret else os.environ.get("DOLT_REMOTE_PASSWORD")
+    if ":" in (password or ""):
+        raise AccessDenied(
+            f"Cannot log in at {str(origin)!r}: the password has a ':' in it, at which Dolt cuts it off. Give "
+            "that user another password."
+        )
     return found | ({"DOLT_REMOTE_PASSWORD": password} if password is not None else {})
 
 
+def _put(file: Path, text: str) -> None:
+    """Make the file's content ``text``; a process that reads it meanwhile finds the old or the new, never a part."""
+    with suppress(OSError):
+        if file.read_text("utf-8") == text:
+            return
+    new = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
+    new.write_text(text, "utf-8")
+    new.replace(file)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Make ``link`` lead to the folder ``target`` if there is one; the home may be another than last time."""
+    with suppress(FileExistsError):  # another process was faster
+        if link.is_symlink() and link.readlink() != target:
+            link.unlink(missing_ok=True)
+        if target.is_dir() and not link.is_symlink():
+            link.symlink_to(target)
+
+
 def _folder(origin: Origin, kind: str) -> Path:
-    """Return where the clone of this kind is, in a folder that nobody else can look into."""
+    """Return where the clone of this kind is; it is for one login, so that nobody works with that of another."""
     root = Path(os.environ.get("FLYTE_DOLT_CLONES") or Path(tempfile.gettempdir()) / f"flyte-dolt-clones-{os.getuid()}")
-    key = f"{origin.remote.url}\n{origin.remote.user}\n{origin.remote.branch}\n{origin.name}\n{kind}"
-    folder = root.resolve() / hashlib.sha256(key.encode()).hexdigest()[:24]
-    for part in (root, folder):
+    remote = origin.remote
+    key = f"{remote.url}\n{remote.user}\n{remote.secret}\n{remote.branch}\n{origin.name}\n{kind}"
+    return root.resolve() / hashlib.sha256(key.encode()).hexdigest()[:24] / origin.name
+
+
+def _make_private(origin: Origin, folder: Path) -> None:
+    """Make the folder of a clone, and refuse it where somebody else could have put something there."""
+    for part in (folder.parent, folder):
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = part.stat()
         if found.st_uid != os.getuid() or found.st_mode & 0o022:
@@ -441,50 +580,67 @@ def _folder(origin: Origin, kind: str) -> Path:
                 "FLYTE_DOLT_CLONES to a folder that is this user's own.",
                 path=part,
             )
-    return folder / origin.name
 
 
 def _sweep(root: Path) -> None:
-    """Remove clones that nobody has used for long; one in use has its ``.dolt`` locked by `server`."""
-    for lock in root.glob("*/lock"):
+    """Remove clones that nobody has used for long; what else is in the folder is not ours."""
+    for folder in root.iterdir():
         with suppress(OSError):
-            if time.time() - lock.stat().st_mtime < UNUSED_S:
-                continue
-            for dolt in lock.parent.glob("*/.dolt"):
-                held = os.open(dolt, os.O_RDONLY | os.O_DIRECTORY)
-                try:
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(lock.parent, ignore_errors=True)
-                finally:
-                    os.close(held)
+            if _OURS.fullmatch(folder.name) and time.time() - (folder / ".lock").stat().st_mtime > UNUSED_S:
+                clones = [dolt.parent for dolt in folder.glob("[!.]*/.dolt")]
+                _remove_unused(clones[0] if clones else folder, folder)
+
+
+def _remove_unused(clone: Path, folder: Path) -> bool:
+    """Remove ``folder`` unless ``clone`` in it is in use, which `server` shows by a lock on its ``.dolt``."""
+    with ExitStack() as stack:
+        with suppress(FileNotFoundError):
+            held = os.open(clone / ".dolt", os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, held)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        with tempfile.TemporaryDirectory(prefix=".old-", dir=folder.parent, ignore_cleanup_errors=True) as old:
+            folder.rename(Path(old) / folder.name)  # at once: a server that is about to end may still write there
+    return True
 
 
 @contextmanager
 def _branch_lock(clone: Path, branch: str, timeout_s: float) -> Iterator[None]:
     """Let one writer of this machine at a time bring ``branch`` of the clone to the remote."""
     name = hashlib.sha256(branch.encode()).hexdigest()[:24]
-    with _locked(clone.parent / f"branch-{name}", timeout_s, f"write to branch {branch!r} of the clone {str(clone)!r}"):
+    with _locked(
+        clone.parent / f".branch-{name}", timeout_s, f"write to branch {branch!r} of the clone {str(clone)!r}"
+    ):
         yield
 
 
 @contextmanager
 def _locked(file: Path, timeout_s: float, attempt: str) -> Iterator[None]:
     deadline = time.monotonic() + timeout_s
-    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    while (fd := _try_lock(file)) is None:
+        if time.monotonic() > deadline:
+            raise RepositoryBusy(
+                f"Cannot {attempt}: another process of this machine has been at it for {timeout_s:g} s. Wait "
+                "for it, or give the task a NewBranch(...) of its own.",
+                path=file.parent,
+                waited_s=timeout_s,
+            )
+        time.sleep(0.01)
     try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RepositoryBusy(
-                        f"Cannot {attempt}: another process of this machine has been at it for {timeout_s:g} s. Wait "
-                        "for it, or give the task a NewBranch(...) of its own.",
-                        path=file.parent,
-                        waited_s=timeout_s,
-                    ) from None
-                time.sleep(0.01)
         yield
     finally:
         os.close(fd)
+
+
+def _try_lock(file: Path) -> int | None:
+    """Return the open and locked file, or None where another has it; a file that was removed meanwhile locks nobody."""
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with suppress(BlockingIOError, FileNotFoundError):
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(fd).st_ino == file.stat().st_ino:
+            return fd
+    os.close(fd)
+    return None

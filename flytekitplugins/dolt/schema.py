@@ -520,6 +520,11 @@ class Remote(_Portable):
     def __post_init__(self) -> None:
         if not isinstance(self.url, str) or not self.url or self.url.startswith("-"):
             raise InvalidConfig(f"Cannot use {self.url!r} as the URL of a remote: give one that `dolt clone` takes.")
+        if self.url.startswith(("/", "./", "../", "~")):
+            raise InvalidConfig(
+                f"Cannot use {self.url!r} as the URL of a remote: it is a path, which Dolt would look for on DoltHub. "
+                "Write it as file:///folder."
+            )
         if places.has_password(self.url):
             raise InvalidConfig(
                 f"Cannot use {places.without_password(self.url)!r} as a remote: it has a password in it, which would "

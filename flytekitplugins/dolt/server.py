@@ -196,8 +196,14 @@ def on_release(repository: Path, close: Callable[[], None]) -> None:
 
 
 def prepare(repository: Path, environment: dict[str, str]) -> None:
-    """Give a server that is started for ``repository`` these environment variables: where credentials are, say."""
-    _use_of(repository).environment = environment
+    """Give a server that is started for ``repository`` these environment variables: where credentials are, say.
+
+    One that this process has started with others is replaced.
+    """
+    use = _use_of(repository)
+    if use.environment != environment:
+        use.environment = environment
+        replace(repository)
 
 
 def release(repository: Path) -> None:
