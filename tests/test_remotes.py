@@ -602,7 +602,9 @@ def test_a_remote_that_may_only_be_read(remote: RemoteFolder) -> None:
     wrapper = ["unshare", "--mount", "sh", "-c", mount, "sh"]
     if subprocess.run([*wrapper, "true"], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount")
-    done = subprocess.run([*wrapper, sys.executable, "-c", READ_ONLY, remote.url], capture_output=True, text=True)
+    environment = os.environ | {"FLYTE_DOLT_CLONES": str(remote.machine("reader"))}
+    argv = [*wrapper, sys.executable, "-c", READ_ONLY, remote.url]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     numbers, said = done.stdout.splitlines()
     assert numbers == "[1]"
