@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ from flytekitplugins.dolt import DoltConfig, DoltTable, binary, create_repositor
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
-DISTRIBUTIONS = ("flytekitplugins-dolt==1.16.31", "dolt-integrations==0.1.5")
+DISTRIBUTIONS = ("flytekitplugins-dolt==1.16.31", "flytekitplugins-sqlalchemy==1.16.31", "dolt-integrations==0.1.5")
 
 GUIDE = """
 import os, sys, typing
@@ -174,6 +175,22 @@ class TestCode:
         assert exported == ["DoltConfig", "DoltTable", "DoltTableNameTransformer"]
         for name in exported:
             assert getattr(flytekitplugins.dolt, name) is getattr(schema, name)
+
+    def test_the_sql_tasks_arguments_are_there(self, earlier: Path) -> None:
+        """The config starts with the fields of the earlier one, and the task with its arguments."""
+        from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyTask
+
+        module = ast.parse((earlier / "flytekitplugins" / "sqlalchemy" / "task.py").read_text())
+        classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+        declared = [node for node in classes["SQLAlchemyConfig"].body if isinstance(node, ast.AnnAssign)]
+        names = [ast.unparse(node.target) for node in declared]
+        assert [f.name for f in fields(SQLAlchemyConfig)][: len(names)] == names == ["uri", *names[1:]]
+        (made,) = (node for node in classes["SQLAlchemyTask"].body if getattr(node, "name", "") == "__init__")
+        assert isinstance(made, ast.FunctionDef)
+        theirs = [argument.arg for argument in made.args.args]
+        ours = list(inspect.signature(SQLAlchemyTask.__init__).parameters)
+        assert ours[: len(theirs)] == theirs
+        assert theirs[1:4] == ["name", "query_template", "task_config"]
 
     def test_the_guides_programs_run_with_the_imports_of_then(self, integrations: Path, tmp_path: Path) -> None:
         """The code of the plugin's guide, with `dolt_integrations` installed, gives the guide's results."""

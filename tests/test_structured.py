@@ -1,6 +1,7 @@
 """Plain dataframes and flytekit's StructuredDataset as tables: written, read, bound and shown as a DoltTable is."""
 
 # The tests define tasks with annotations of their own, so annotations must not be postponed here.
+import json
 import subprocess
 import sys
 import typing
@@ -21,6 +22,7 @@ from flytekit.core.type_engine import TypeEngine
 from flytekit.tools.translator import get_serializable
 from flytekit.types.structured import StructuredDataset
 from flytekit.types.structured.structured_dataset import StructuredDatasetTransformerEngine
+from pods import Cluster
 
 from flytekitplugins.dolt import (
     DoltConfig,
@@ -594,6 +596,64 @@ def test_pyflyte_run_takes_an_address(config: Config, tmp_path: Path, workflow: 
         timeout=120,
     )
     assert done.stdout.split()[-1:] == ["102"], done.stdout + done.stderr
+
+
+PODS = """
+import json
+from typing import Annotated
+import pandas as pd, polars as pl, pyarrow as pa
+from flytekit import kwtypes, task, workflow
+from flytekit.types.structured import StructuredDataset
+from flytekitplugins.dolt import DoltConfig, dolt_frame, dolt_uri
+
+def config(tablename, branch):
+    return DoltConfig.from_dict(
+        {"tablename": tablename, "branch_conf": {"_type": "NewBranch", "branch": branch}, "primary_key": ["id"]}
+        | json.loads('PLACE')
+    )
+
+@task(enable_deck=True)
+def plant(n: int) -> Annotated[pd.DataFrame, dolt_frame(config("trees", "run/1"))]:
+    return pd.DataFrame({"id": range(n), "kind": ["oak"] * n, "height": range(n)})
+
+@task(enable_deck=True)
+def tall(trees: pl.LazyFrame) -> StructuredDataset:
+    return StructuredDataset(dataframe=trees.filter(pl.col("height") > 0), uri=dolt_uri(config("tall", "run/2")))
+
+@task
+def kinds(tall: Annotated[pd.DataFrame, kwtypes(kind=str)], trees: pa.Table, again: StructuredDataset) -> str:
+    assert again.open(pl.DataFrame).all().height == len(tall)
+    return f"{trees.num_rows} {tall.to_dict('list')}"
+
+@workflow
+def wf(n: int) -> str:
+    trees = plant(n=n)
+    dataset = tall(trees=trees)
+    return kinds(tall=dataset, trees=trees, again=dataset)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["volume", "remote"])
+def test_plain_frames_between_pods(tmp_path: Path, repo: Path, dolt: Dolt, form: str) -> None:
+    """Each task in a pod of its own, over a folder or a remote: every kind of frame reads the commit of another."""
+    place: dict[str, typing.Any] = {"db_path": str(repo)}
+    if form == "remote":
+        url = f"file://{tmp_path / 'remote'}"
+        dolt("remote", "add", "origin", url)
+        dolt("push", "origin", "main")
+        place = {"db_path": "foo", "remote_conf": {"url": url}}
+    cluster = Cluster(tmp_path / "cluster")
+    cluster.folder.mkdir()
+    wf = cluster.image(f"frames_{form}", PODS.replace("PLACE", json.dumps(place))).wf
+    assert cluster.run(wf, "f1", n=3) == ("3 {'kind': ['oak', 'oak']}",)
+    assert len(cluster.pods) == 3
+    if form == "remote":
+        dolt("fetch", "origin")
+    prefix = "origin/" if form == "remote" else ""
+    assert csv(dolt, f"select count(*) from trees as of '{prefix}run/1'") == ["3"]
+    assert csv(dolt, f"select id, kind, height from tall as of '{prefix}run/2' order by id") == ["1,oak,1", "2,oak,2"]
+    assert "ex:animals:testing:f1" in dolt("log", f"{prefix}run/2", "-n", "1")
 
 
 def test_values_are_bound_between_equal_literal_types(config: Config) -> None:
