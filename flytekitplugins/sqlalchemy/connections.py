@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS_TO_CONNECT = 3
 _PAUSE_S = 0.5
+_TALKATIVE = ("psycopg", "sqlalchemy.engine.Engine", "sqlalchemy.pool.impl.NullPool")
 _STEPS_BETWEEN_QUESTIONS = 10_000
 _MYSQL = ("mysql", "mariadb")
 # PyMySQL's and MySQL's codes for "nobody there any more", and for a server that takes no more connections just now.
@@ -224,13 +226,31 @@ def connect(where: Place, *, attempt: str, read_only: bool = False) -> Iterator[
         AccessDenied: the login was refused.
         DatabaseNotFound: there is no such database, branch or commit.
     """
-    engine = _engine(where, attempt)
-    session = _opened(engine, where, attempt=attempt, read_only=read_only)
+    with _discreet(where):
+        engine = _engine(where, attempt)
+        session = _opened(engine, where, attempt=attempt, read_only=read_only)
+        try:
+            yield session
+        finally:
+            _close(session)
+            engine.dispose()
+
+
+@contextmanager
+def _discreet(where: Place) -> Iterator[None]:
+    """Take what is hidden out of what SQLAlchemy and psycopg log at DEBUG: their own view of a connection, and rows."""
+
+    def scrub(record: logging.LogRecord) -> bool:
+        record.msg, record.args = where.shown(record.getMessage()), ()
+        return True
+
     try:
-        yield session
+        for name in _TALKATIVE:
+            logging.getLogger(name).addFilter(scrub)
+        yield
     finally:
-        _close(session)
-        engine.dispose()
+        for name in _TALKATIVE:
+            logging.getLogger(name).removeFilter(scrub)
 
 
 def _close(session: Session) -> None:
@@ -412,7 +432,10 @@ def _said(original: BaseException) -> tuple[object, str]:
     first = original.args[0] if original.args else None
     if isinstance(first, int):  # the MySQL drivers; PyMySQL has a sqlstate beside
         return first, " ".join(str(word) for word in original.args[1:])
-    return state, " ".join(str(original).split())
+    diag = getattr(original, "diag", None)  # psycopg's, whose text repeats the line of the statement
+    parts = [getattr(diag, f"message_{part}", None) for part in ("primary", "detail", "hint")]
+    said = ". ".join(part.rstrip(".") for part in parts if part) or str(original)
+    return state, " ".join(said.split())
 
 
 def _is_gone(error: Exception, code: object, where: Place) -> bool:

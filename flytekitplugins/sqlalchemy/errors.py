@@ -156,6 +156,7 @@ _FAULTS = (
         AccessDenied,
         "Check user and password.",
     ),
+    _Fault("", "invalid connection option", InvalidTask, "Correct uri and connect_args."),
     _Fault("1129|1130|1820|1862|3118|4151", "", AccessDenied, "The server's administrator has to let this login in."),
     _Fault("1044|1142|1143|1227|1370|42501", "", AccessDenied, "The user lacks a permission for this."),
     _Fault("1105", "command denied|access denied", AccessDenied, "The user lacks a permission for this."),

@@ -35,6 +35,7 @@ from .hiding import replaced, spellings
 from .values import as_text, bindable, is_list
 
 _LONGEST_SHOWN = 2000
+_SHORTEST_PIECE = 16  # of a value that a server repeats in part; words of its own are shorter
 _AS_OF = re.compile(r"\bas\s+of\s+(?:(?:dolt_)?hashof\s*\(\s*)?('(?:[^'\\]|\\.|'')*')", re.IGNORECASE)
 _STREAMED = ("select", "values", "table", "(")
 
@@ -244,8 +245,8 @@ class _Run:
     def _scrubbed(self, text: str) -> str:
         """Return ``text`` with the placeholders of values in place of the values that a server repeats."""
         for name, value in self.inputs.items():
-            for one in value if is_list(value) else [value]:
-                text = replaced(text, _forms(name, one), f"{{{{ .inputs.{name} }}}}")
+            forms = {form for one in (value if is_list(value) else [value]) for form in _forms(name, one)}
+            text = replaced(text, forms, f"{{{{ .inputs.{name} }}}}", shortest=_SHORTEST_PIECE)
         return text
 
 

@@ -11,7 +11,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import takewhile
+from itertools import groupby
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -22,7 +22,7 @@ _CONFIDENTIAL = re.compile(
 _WITHIN = re.compile(r"\b(?:password|passwd|pwd)\s*=\s*(\{[^}]*\}|'[^']*'|[^\s;&]+)", re.IGNORECASE)
 SHORTEST_ANYWHERE = 3
 """Characters of the shortest text that is hidden within words, too."""
-_SHORTEST_CUT = 8
+_SHORTEST_PIECE = 8
 
 
 def is_confidential(name: str) -> bool:
@@ -84,8 +84,8 @@ def spellings(text: str) -> set[str]:
     return {text, quote_plus(text, errors="replace"), *in_url, *in_quotes, *as_code}
 
 
-def replaced(text: str, forms: Iterable[str], by: str) -> str:
-    """Return ``text`` with ``by`` for each of the forms, also where only the beginning of one is left.
+def replaced(text: str, forms: Iterable[str], by: str, *, shortest: int = _SHORTEST_PIECE) -> str:
+    """Return ``text`` with ``by`` for each of the forms, and for pieces of one that are at least ``shortest`` long.
 
     >>> replaced("unknown database 'a_very_lo...'", ["a_very_long_name"], "***")
     "unknown database '***...'"
@@ -93,16 +93,17 @@ def replaced(text: str, forms: Iterable[str], by: str) -> str:
     known = sorted((form for form in forms if len(form) >= SHORTEST_ANYWHERE), key=len, reverse=True)
     for form in known:
         text = text.replace(form, by)
-    cut = [form for form in known if len(form) >= _SHORTEST_CUT]
-    for begin in dict.fromkeys(form[:_SHORTEST_CUT] for form in cut):
-        place = text.find(begin)
-        while place >= 0:
-            length = max(_alike(text[place : place + len(form)], form) for form in cut)
-            text = text[:place] + by + text[place + length :]
-            place = text.find(begin, place + len(by))
-    return text
+    said = set(_pieces(text, shortest))
+    pieces = {piece for form in known for piece in _pieces(form, shortest) if piece in said}
+    if not pieces:
+        return text
+    within = [False] * len(text)
+    for place, piece in enumerate(_pieces(text, shortest)):
+        if piece in pieces:
+            within[place : place + shortest] = [True] * shortest
+    groups = groupby(zip(text, within, strict=True), key=lambda pair: pair[1])
+    return "".join(by if hidden else "".join(character for character, _ in pairs) for hidden, pairs in groups)
 
 
-def _alike(text: str, form: str) -> int:
-    """Return how many characters the two begin with in common."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text, form, strict=False)))
+def _pieces(text: str, length: int) -> Iterator[str]:
+    return (text[place : place + length] for place in range(len(text) - length + 1))
