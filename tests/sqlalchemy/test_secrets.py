@@ -380,7 +380,7 @@ def test_a_password_at_hand_runs_here_and_nowhere_else(mariadb: Server, where: s
 
 @pytest.mark.slow
 def test_a_pod_leaves_no_secret_behind(vault: Vault, tmp_path: Path) -> None:
-    """In a pod that has only the secrets it asked for: no file of it, no deck, no log and no error holds one."""
+    """In a pod that has only the secrets it asked for: no file that it leaves, no log and no error holds one."""
     asked = {(GROUP, name): value for name, value in vault.secrets.items()}
     cluster = Cluster(tmp_path, secrets=asked, environment={"FLYTE_SDK_LOGGING_LEVEL": "10"})
     (found,) = cluster.run(vault.task("select 42 as a"), "good")
