@@ -9,11 +9,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import measured_supervisor
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, DoltError, binary, create_repository, server
+from flytekitplugins.dolt import DoltConfig, DoltError, binary, create_repository, engine, server
 
 Dolt = Callable[..., str]
 
@@ -97,3 +98,17 @@ def config(repo: Path) -> Callable[..., DoltConfig]:
         return DoltConfig(db_path=str(repo), tablename=tablename, **options)  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def fetches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give the list of the statements by which clones are brought up to date."""
+    found: list[str] = []
+    real = engine.Connection.run
+
+    def noted(self: engine.Connection, statement: str, *values: object, **options: Any) -> Any:
+        found.extend([statement] if "DOLT_FETCH" in statement else [])
+        return real(self, statement, *values, **options)
+
+    monkeypatch.setattr(engine.Connection, "run", noted)
+    return found

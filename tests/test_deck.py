@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -23,7 +22,6 @@ from flytekitplugins.dolt import (
     Remote,
     deck,
     diffs,
-    engine,
     read,
     server,
     showing,
@@ -239,20 +237,12 @@ def test_the_counts_are_those_of_the_diff(rabbits: DoltTable) -> None:
 
 
 def test_a_table_on_a_remote_is_shown_with_one_fetch_at_most(
-    tmp_path: Path, dolt: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dolt: Callable[..., str], fetches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who wrote the table fetches nothing for its deck, another pod once; the page names the remote, not the clone."""
     url = f"file://{tmp_path / 'remote'}"
     dolt("remote", "add", "origin", url)
     dolt("push", "origin", "main")
-    fetches: list[str] = []
-    real = engine.Connection.run
-
-    def noted(self: engine.Connection, statement: str, *values: object, **options: Any) -> Any:
-        fetches.extend([statement] if "DOLT_FETCH" in statement else [])
-        return real(self, statement, *values, **options)
-
-    monkeypatch.setattr(engine.Connection, "run", noted)
     monkeypatch.setenv("FLYTE_DOLT_CLONES", str(tmp_path / "one"))
     config = DoltConfig("foo", "t", primary_key=["id"], remote_conf=Remote(url))
     write(config, pd.DataFrame({"id": [1]}))

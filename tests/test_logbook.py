@@ -90,6 +90,30 @@ def test_a_function_is_called(config: Config) -> None:
     assert ENTRIES[0]["context_id"] is None
 
 
+def test_on_a_remote_a_note_fetches_nothing_more(
+    dolt: Dolt, tmp_path: Path, fetches: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clone that was written, or the shallow one that was read, says what there is to say of the commit."""
+    url = f"file://{tmp_path / 'remote'}"
+    dolt("remote", "add", "origin", url)
+    dolt("push", "origin", "main")
+    counts: list[list[int]] = []
+    for meta in (None, CallbackMeta(remember)):
+        config = DoltConfig("foo", "t", remote_conf=Remote(url), meta_conf=meta)
+        counts.append([])
+        for pod, step in (("one", lambda c: write(c, pd.DataFrame({"n": [len(counts)]}))), ("two", read)):
+            monkeypatch.setenv("FLYTE_DOLT_CLONES", str(tmp_path / f"{pod}{len(counts)}"))
+            fetches.clear()
+            ENTRIES.clear()
+            step(config)
+            counts[-1].append(len(fetches))
+    assert counts[0] == counts[1]
+    head = repository.log(next(tmp_path.glob("one2/*/foo")), limit=1)[0]
+    assert [(entry["kind"], entry["to_commit"]) for entry in ENTRIES] == [("load", head.hash)]
+    for clone in tmp_path.glob("*/*/foo"):
+        server.release(clone)
+
+
 def test_they_travel(config: Config) -> None:
     """Both come back from a literal's dictionary; a lambda cannot be sent, and the error says why."""
     for given in (DoltMeta("meta", "log"), CallbackMeta("json:dumps")):

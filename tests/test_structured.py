@@ -35,6 +35,7 @@ from flytekitplugins.dolt import (
     from_uri,
     read,
     repository,
+    structured,
     write,
 )
 
@@ -545,6 +546,20 @@ class TestDecks:
 
         consume(tables=[table], one=table)
         assert all(f"in {config('t').db_path!r}, at {table.commit}" in page.replace("&#x27;", "'") for _, page in shown)
+
+    def test_a_transformer_of_somebody_else_stays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Only flytekit's own transformer for datasets makes room for ours, which is one of the same kind."""
+
+        class Theirs(StructuredDatasetTransformerEngine):
+            pass
+
+        ours = TypeEngine.get_transformer(StructuredDataset)
+        for before, after in ((Theirs(), Theirs), (StructuredDatasetTransformerEngine(), type(ours))):
+            monkeypatch.setitem(TypeEngine._REGISTRY, StructuredDataset, before)
+            structured._register_datasets()
+            assert type(TypeEngine.get_transformer(StructuredDataset)) is after
+        assert isinstance(ours, StructuredDatasetTransformerEngine)
+        assert ours.name == StructuredDatasetTransformerEngine().name
 
     def test_what_is_not_in_dolt_is_shown_as_ever(self, shown: list[typing.Any]) -> None:
         """Other datasets and frames have flytekit's own decks."""

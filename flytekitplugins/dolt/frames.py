@@ -150,11 +150,7 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
 
 
 def _place_at(config: DoltConfig, commit: Commit) -> Place:
-    origin = remotes.origin_of(config)
-    if origin is None:
-        return remotes.locate(config)
-    history_needed = config.sql is not None or config.changes is not None
-    return remotes.holding(origin, commit, history=history_needed)
+    return remotes.place_at(config, commit, history=config.sql is not None or config.changes is not None)
 
 
 def _write_options(config: DoltConfig) -> tables.WriteOptions:

@@ -40,7 +40,7 @@ def tell(kind: Literal["load", "save"], table: DoltTable, *, changed: bool = Fal
 
 def _entry(kind: str, table: DoltTable, commit: Commit, *, changed: bool) -> dict[str, Any]:
     config = table.config
-    (found,) = repository.log(remotes.place_of(config), commit.hash, limit=1)
+    (found,) = repository.log(remotes.place_at(config, commit, history=False), commit.hash, limit=1)
     origin = trailers.parse((found.message if kind == "save" else DoltTable.sign(table, None)) or "")
     return {
         "kind": kind,

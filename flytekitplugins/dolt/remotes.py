@@ -119,6 +119,12 @@ def place_of(config: DoltConfig) -> Place:
     return locate(config) if origin is None else mirrored(origin)
 
 
+def place_at(config: DoltConfig, commit: Commit, *, history: bool) -> Place:
+    """Return where ``commit`` of the repository that ``config`` means can be read; see `holding`."""
+    origin = origin_of(config)
+    return locate(config) if origin is None else holding(origin, commit, history=history)
+
+
 # ------------------------------------------------------------------------------------------------------------- verbs
 
 

@@ -460,11 +460,16 @@ def _register(kind: type[Any]) -> None:
         TypeEngine._REGISTRY[kind] = before
 
 
+def _register_datasets() -> None:
+    """Have our decks for `StructuredDataset`, unless somebody else has put a transformer in the place of flytekit's."""
+    if type(TypeEngine._REGISTRY.get(StructuredDataset)) is StructuredDatasetTransformerEngine:
+        TypeEngine.register_additional_type(_Datasets(), StructuredDataset, override=True)
+
+
 def register() -> None:
     """Have ``dolt://`` known for each library of frames as soon as it is imported; the second call changes nothing.
 
-    A transformer for `StructuredDataset` that somebody else has put in the place of flytekit's is left there. flytekit
-    registers its own handlers in one function, which it calls before it looks for any; it offers no other way
+    flytekit registers its own handlers in one function, which it calls before it looks for any; it offers no other way
     to register for a library that is not imported yet.
     """
     original: Callable[[], None] = flytekit_structured.lazy_import_structured_dataset_handler
@@ -476,7 +481,6 @@ def register() -> None:
         original()
         _register_what_is_imported()
 
-    if type(TypeEngine._REGISTRY.get(StructuredDataset)) is StructuredDatasetTransformerEngine:
-        TypeEngine.register_additional_type(_Datasets(), StructuredDataset, override=True)
+    _register_datasets()
     with_dolt.of_dolt = True  # type: ignore[attr-defined]
     flytekit_structured.lazy_import_structured_dataset_handler = with_dolt
