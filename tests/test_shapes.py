@@ -1,8 +1,13 @@
 """Tables in every shape that Flyte's values have: what is in the repository afterwards is asked of the `dolt` CLI."""
 
 # The tests define tasks with annotations of their own, so annotations must not be postponed here.
+import asyncio
 import dataclasses
+import functools
 import json
+import re
+import subprocess
+import sys
 import typing
 import warnings
 from collections.abc import Callable
@@ -14,20 +19,25 @@ import pandas as pd
 import pydantic
 import pydantic.dataclasses
 import pytest
-from flytekit import task, workflow
+from flytekit import LaunchPlan, conditional, dynamic, eager, map_task, task, workflow
 from flytekit.core.context_manager import FlyteContextManager
-from flytekit.core.type_engine import TypeEngine
+from flytekit.core.type_engine import LiteralsResolver, TypeEngine
 from flytekit.exceptions.system import FlyteUploadDataException
+from flytekit.models.interface import TypedInterface
 from flytekit.models.literals import Literal
 from mashumaro.mixins.json import DataClassJSONMixin
 
 from flytekitplugins.dolt import (
     Branch,
+    CallbackMeta,
+    Changes,
     DoltConfig,
     DoltMeta,
     DoltTable,
     MergeBranch,
     NewBranch,
+    Remote,
+    Secret,
     SerialBranch,
     dolt_frame,
     errors,
@@ -530,3 +540,400 @@ class TestUnions:
         assert commits(dolt) == 3
         assert sorted(wf(a=1)) == [4, 5, 6, 7]
         assert csv(dolt, "select a, count(*) from one group by a order by a") == ["0,3", "1,4"]
+
+
+@task
+def append(part: int, conf: DoltConfig) -> DoltTable:
+    return DoltTable(config=conf, data=pd.DataFrame({"part": [part], "square": [part**2]}))
+
+
+@task
+def squares(parts: list[DoltTable]) -> int:
+    last = max((len(part.data) for part in parts), default=0)
+    return last * 1000 + int(pd.concat([part.data for part in parts])["square"].max())
+
+
+DEFAULT = DoltConfig("nowhere", "t")
+
+
+@task
+def with_default(a: int, conf: DoltConfig = DEFAULT, branch: Branch = NewBranch("run/default")) -> DoltTable:  # noqa: B008
+    return DoltTable(config=dataclasses.replace(conf, branch_conf=branch), data=pd.DataFrame({"a": [a]}))
+
+
+@workflow
+def inner(conf: DoltConfig, a: int = 4) -> DoltTable:
+    return produce(conf=conf, a=a)
+
+
+class TestWorkflows:
+    def test_default_values(self, config: Config, dolt: Dolt, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A config or policy that is a default in a signature is used as it stands there, each time."""
+        monkeypatch.setattr(DEFAULT, "db_path", str(repo))
+
+        @workflow
+        def wf(a: int, conf: DoltConfig = config("u")) -> tuple[DoltTable, DoltTable]:  # noqa: B008
+            return with_default(a=a), with_default(a=a, conf=conf, branch=SerialBranch("main"))
+
+        wf(a=1)
+        wf(a=2)
+        assert csv(dolt, "select a from t as of 'run/default'") == ["2"]
+        assert csv(dolt, "select a from u") == ["2"]
+        assert (commits(dolt, "run/default"), commits(dolt)) == (2, 2)
+
+    def test_a_table_may_be_a_default(self, config: Config) -> None:
+        """A reference, or a query, as the default of an input is read when the task runs."""
+        write(config("t"), FRAME)
+
+        @task
+        def count(table: DoltTable = DoltTable(config=config(sql="select * from t"))) -> str:  # noqa: B008
+            before = len(table.data)
+            write(config("t"), pd.DataFrame({"a": range(before + 1)}))
+            return f"{before} {len(table.data)}"
+
+        @workflow
+        def wf(table: DoltTable = DoltTable(config=config("t"))) -> tuple[str, str]:  # noqa: B008
+            first = count()
+            second = count(table=table)
+            first >> second
+            return first, second
+
+        assert wf() == ("2 2", "3 3")
+        assert wf() == ("4 4", "5 5")
+        assert DoltTable(config=config("t")).data is None
+
+    def test_a_map_task_appends_partitions_to_one_table(self, config: Config, dolt: Dolt) -> None:
+        """Each part is a commit of its own, and the task behind them gets all tables, each at its commit."""
+
+        @workflow
+        def wf(parts: list[int], conf: DoltConfig) -> int:
+            return squares(parts=map_task(functools.partial(append, conf=conf))(part=parts))
+
+        assert wf(parts=[1, 2, 3, 4], conf=config("t", mode="append")) == 4016
+        assert csv(dolt, "select part, square from t order by part") == ["1,1", "2,4", "3,9", "4,16"]
+        assert commits(dolt) == 4
+
+    def test_a_map_task_over_tables_and_frames(self, config: Config, dolt: Dolt) -> None:
+        """A map task may take tables, and take and return annotated frames."""
+        kind = Annotated[pd.DataFrame, dolt_frame(config("sizes", mode="append"))]
+
+        @workflow
+        def wf(parts: list[int], conf: DoltConfig) -> list[int]:
+            tables = map_task(functools.partial(append, conf=conf))(part=parts)
+            return map_task(count_rows)(frame=map_task(size_of(kind))(table=tables))
+
+        assert wf(parts=[1, 2, 3], conf=config("t", mode="append")) == [1, 2, 3]
+        assert csv(dolt, "select size from sizes order by size") == ["1", "2", "3"]
+
+    def test_a_map_task_that_may_fail_in_part(self, config: Config, dolt: Dolt) -> None:
+        """With `min_success_ratio` the part that failed is None, and the others are in the table."""
+
+        @task
+        def picky(part: int) -> DoltTable:
+            if part == 2:
+                raise ValueError("two")
+            return DoltTable(config=config("t", mode="append"), data=pd.DataFrame({"a": [part]}))
+
+        @workflow
+        def wf(parts: list[int]) -> list[DoltTable | None]:
+            return map_task(picky, min_success_ratio=0.5)(part=parts)
+
+        made = wf(parts=[1, 2, 3])
+        assert [table is None for table in made] == [False, True, False]
+        assert csv(dolt, "select a from t order by a") == ["1", "3"]
+
+    def test_dynamic_workflows(self, config: Config, dolt: Dolt) -> None:
+        """A dynamic task makes as many tables as it likes, takes one, and returns what its tasks made."""
+
+        @dynamic
+        def grow(seed: DoltTable, conf: DoltConfig) -> list[DoltTable]:
+            return [append(part=int(a), conf=conf) for a in sorted(seed.data["a"])]
+
+        @workflow
+        def wf(conf: DoltConfig, parts: DoltConfig) -> int:
+            return squares(parts=grow(seed=produce(conf=conf, a=7), conf=parts))
+
+        assert wf(conf=config("seed"), parts=config("t", mode="append")) == 1049
+        assert csv(dolt, "select part from t") == ["7"]
+
+    def test_eager_workflows(self, config: Config, dolt: Dolt) -> None:
+        """An eager workflow looks at the rows of one task before it runs the next; async tasks may run together."""
+
+        @task
+        async def slow(conf: DoltConfig, a: int) -> DoltTable:
+            await asyncio.sleep(0)
+            return DoltTable(config=conf, data=pd.DataFrame({"a": [a]}))
+
+        @eager
+        async def run(conf: DoltConfig, others: list[DoltConfig]) -> DoltTable:
+            first = produce(conf=conf, a=3)
+            n = int(first.data["a"].max())
+            tables = await asyncio.gather(*(slow(conf=other, a=n) for other in others))
+            return produce(conf=conf, a=sum(total(table=table) for table in tables))
+
+        made = asyncio.run(run(conf=config("t"), others=[config("u"), config("v")]))
+        assert made.data["a"].tolist() == [6]
+        assert csv(dolt, "select a from t union all select a from u union all select a from v") == ["6", "3", "3"]
+        tasks = re.findall(r"Flyte-Task: (\S+)", dolt("log"))
+        assert sorted(tasks) == ["test_shapes.produce"] * 2 + ["test_shapes.slow"] * 2
+
+    def test_conditions(self, config: Config, dolt: Dolt) -> None:
+        """Only the branch of a condition that is taken writes, and its table goes on."""
+
+        @task
+        def other(conf: DoltConfig, a: int) -> DoltTable:
+            return DoltTable(config=conf, data=pd.DataFrame({"a": [-a]}))
+
+        @workflow
+        def wf(conf: DoltConfig, a: int) -> int:
+            found = (
+                conditional("sign").if_(a > 2).then(produce(conf=conf, a=a)).else_().then(other(conf=conf, a=a))  # type: ignore[operator]
+            )
+            return total(table=found)
+
+        assert [wf(conf=config("t"), a=3), wf(conf=config("t"), a=2)] == [3, -2]
+        assert csv(dolt, "select a from t") == ["-2"]
+        assert commits(dolt) == 2
+
+    def test_subworkflows(self, config: Config, dolt: Dolt) -> None:
+        """A workflow within a workflow takes a config and gives back its table."""
+
+        @workflow
+        def wf(conf: DoltConfig, other: DoltConfig) -> tuple[int, DoltTable]:
+            table = inner(conf=conf)
+            return total(table=table), inner(conf=other, a=5)
+
+        count, table = wf(conf=config("t"), other=config("u"))
+        assert (count, table.data["a"].tolist()) == (4, [5])
+        assert csv(dolt, "select a from t union all select a from u") == ["4", "5"]
+
+    def test_launch_plans(self, config: Config, dolt: Dolt) -> None:
+        """A launch plan may fix a config, or give one that can be changed; data cannot be fixed."""
+        fixed = LaunchPlan.create("fixed", inner, fixed_inputs={"conf": config("t", branch_conf=NewBranch("run/1"))})
+        default = LaunchPlan.create("default", inner, default_inputs={"conf": config("u"), "a": 8})
+        assert fixed(a=2).data["a"].tolist() == [2]
+        assert default().data["a"].tolist() == [8]
+        assert default(conf=config("v")).data["a"].tolist() == [8]
+        assert csv(dolt, "select a from t as of 'run/1'") == ["2"]
+        assert csv(dolt, "select a from u union all select a from v") == ["8", "8"]
+
+        @workflow
+        def takes(table: DoltTable) -> int:
+            return total(table=table)
+
+        write(config("w"), FRAME)
+        assert LaunchPlan.create("query", takes, fixed_inputs={"table": DoltTable(config=config("w"))})() == 3
+        with pytest.raises(Exception, match="data is committed while tasks run only"):
+            LaunchPlan.create("data", takes, fixed_inputs={"table": DoltTable(config=config("w"), data=FRAME)})
+
+
+def size_of(kind: typing.Any) -> typing.Any:
+    """Return a task that gives the number of rows of a table as a frame of the annotation."""
+
+    @task
+    def size(table: DoltTable) -> kind:
+        return pd.DataFrame({"size": [len(table.data)]})
+
+    return size
+
+
+@task
+def count_rows(frame: pd.DataFrame) -> int:
+    return int(frame["size"].iloc[-1]) if len(frame) == 1 else len(frame)
+
+
+PROGRAM = """
+import typing
+from dataclasses import dataclass
+
+import pandas as pd
+import pydantic
+from flytekit import task, workflow
+from flytekitplugins.dolt import Branch, DoltConfig, DoltTable, NewBranch
+
+MADE = DoltConfig(db_path="PLACE", tablename="made", branch_conf=NewBranch("run/x"))
+Tables = typing.List[DoltTable]
+
+
+@dataclass
+class Report:
+    table: DoltTable
+    many: typing.List[DoltTable]
+    branch: Branch
+
+
+class Model(pydantic.BaseModel):
+    table: DoltTable
+    conf: DoltConfig
+
+
+@task
+def produce(conf: DoltConfig, a: int) -> DoltTable:
+    return DoltTable(config=conf, data=pd.DataFrame({"a": [a]}))
+
+
+@task
+def total(table: DoltTable) -> int:
+    return int(table.data["a"].sum())
+
+
+@task
+def totals(tables: Tables, named: typing.Dict[str, DoltTable], maybe: typing.Optional[DoltTable]) -> str:
+    return " ".join(str(table.data["a"].sum()) for table in (*tables, *named.values(), *([maybe] if maybe else [])))
+
+
+@task
+def inside(report: Report, model: Model) -> str:
+    tables = [report.table, *report.many, model.table]
+    return " ".join([type(report.branch).__name__, str(model.conf.tablename), *(str(len(t.data)) for t in tables)])
+
+
+@workflow
+def plain(a: int, conf: DoltConfig = MADE) -> int:
+    return total(table=produce(conf=conf, a=a))
+
+
+@workflow
+def read(table: DoltTable) -> int:
+    return total(table=table)
+
+
+@workflow
+def many(tables: Tables, named: typing.Dict[str, DoltTable], maybe: typing.Optional[DoltTable] = None) -> str:
+    return totals(tables=tables, named=named, maybe=maybe)
+
+
+@workflow
+def held(report: Report, model: Model) -> str:
+    return inside(report=report, model=model)
+"""
+
+
+@pytest.mark.slow
+class TestCommandLine:
+    @pytest.fixture
+    def run(self, tmp_path: Path, repo: Path) -> Callable[..., str]:
+        """Give a function that runs a workflow of the program with `pyflyte run`, and returns what it prints."""
+        (tmp_path / "program.py").write_text(PROGRAM.replace("PLACE", str(repo)))
+
+        def run(*args: str, ok: bool = True) -> str:
+            command = [str(Path(sys.executable).with_name("pyflyte")), "run", "program.py", *args]
+            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+            assert (done.returncode == 0) == ok, done.stdout + done.stderr
+            return done.stdout + done.stderr
+
+        return run
+
+    def test_values_and_configs(self, config: Config, dolt: Dolt, run: Callable[..., str]) -> None:
+        """A number alone takes the default config; a config is given as JSON, with its branch policy."""
+        assert printed(run("plain", "--a", "3")) == "3"
+        assert csv(dolt, "select a from made as of 'run/x'") == ["3"]
+        given = config("t", branch_conf=NewBranch("run/y"), primary_key=["a"])
+        assert printed(run("plain", "--a", "4", "--conf", given.to_json())) == "4"
+        assert csv(dolt, "select a from t as of 'run/y'") == ["4"]
+        assert "PRIMARY KEY (`a`)" in dolt("sql", "-q", "use `foo/run/y`; show create table t")
+
+    def test_tables(self, config: Config, run: Callable[..., str]) -> None:
+        """A table is given as JSON, at its commit or as a query; so are lists, dictionaries and optional ones."""
+        table = write(config("t"), FRAME)
+        write(config("t"), pd.DataFrame({"a": [50]}))
+        query = DoltTable(config=config(sql="select a + 1 as a from t")).to_dict()
+        assert printed(run("read", "--table", table.to_json())) == "3"
+        arguments = ["--tables", json.dumps([table.to_dict(), query]), "--named", json.dumps({"x": query})]
+        assert printed(run("many", *arguments, "--maybe", table.to_json())) == "3 51 51 3"
+
+    def test_dataclasses_and_models(self, config: Config, run: Callable[..., str]) -> None:
+        """A dataclass or model with tables in it is given as JSON; the tables keep their commits."""
+        table = write(config("t"), FRAME)
+        write(config("t"), pd.DataFrame({"a": [50]}))
+        report = {"table": table.to_dict(), "many": [table.to_dict()], "branch": NewBranch("b").to_dict()}
+        model = {"table": table.to_dict(), "conf": config("u").to_dict()}
+        found = run("held", "--report", json.dumps(report), "--model", json.dumps(model))
+        assert printed(found) == "NewBranch u 2 2 2"
+
+    def test_what_is_wrong_is_said(self, config: Config, run: Callable[..., str]) -> None:
+        """A misspelt entry of a config names those that there are."""
+        said = run("plain", "--a", "3", "--conf", json.dumps({"db_path": "foo", "table": "t"}), ok=False)
+        assert "it has no 'table'. Known are db_path, tablename" in " ".join(re.sub("[^ -~\n]+", "", said).split())
+
+
+def printed(output: str) -> str:
+    """Return the result of a workflow out of what `pyflyte run` prints."""
+    found = re.search(r"^Running Execution on local\.\n(.*)$", output, re.MULTILINE)
+    assert found is not None, output
+    return found[1]
+
+
+class TestGuessing:
+    """FlyteRemote has the interface of a task as the cluster keeps it, and guesses the Python types of it."""
+
+    def test_types_of_a_serialised_interface(self, config: Config, dolt: Dolt) -> None:
+        """Inputs are guessed as what they are, literals made of them are those of the task, and outputs are read."""
+
+        @task
+        def shapes(
+            table: DoltTable,
+            conf: DoltConfig,
+            branch: Branch,
+            tables: list[DoltTable],
+            named: dict[str, DoltTable],
+            maybe: DoltTable | None,
+            either: NewBranch | SerialBranch,
+            nested: list[dict[str, DoltTable]],
+        ) -> tuple[DoltTable, list[DoltTable], DoltTable | None]:
+            return table, [*tables, *named.values(), nested[0]["y"]], maybe
+
+        interface = TypedInterface.from_flyte_idl(shapes.interface.to_flyte_idl())
+        guessed = TypeEngine.guess_python_types(interface.inputs)
+        assert guessed == {  # with the names that flytekit has for lists and dictionaries
+            "table": DoltTable,
+            "conf": DoltConfig,
+            "branch": Branch,
+            "tables": typing.List[DoltTable],  # noqa: UP006
+            "named": typing.Dict[str, DoltTable],  # noqa: UP006
+            "maybe": DoltTable | None,
+            "either": NewBranch | SerialBranch,
+            "nested": typing.List[typing.Dict[str, DoltTable]],  # noqa: UP006
+        }
+        table = write(config("t"), FRAME)
+        values = {
+            "table": table,
+            "conf": config("t"),
+            "branch": NewBranch("b"),
+            "tables": [table],
+            "named": {"x": table},
+            "maybe": table,
+            "either": SerialBranch("s"),
+            "nested": [{"y": table}],
+        }
+        ctx = FlyteContextManager.current_context()
+        literals = {
+            name: TypeEngine.to_literal(ctx, value, guessed[name], interface.inputs[name].type)
+            for name, value in values.items()
+        }
+        assert {name: TypeEngine.to_python_value(ctx, one, guessed[name]) for name, one in literals.items()} == values
+        outputs = LiteralsResolver(
+            {"o0": literals["table"], "o1": literals["tables"], "o2": literals["maybe"]}, interface.outputs, ctx
+        )
+        assert [outputs["o0"], outputs["o1"], outputs["o2"]] == [table, [table], table]
+        assert outputs["o0"].data["a"].sum() == 3
+        assert csv(dolt, "select a from t order by a") == ["1", "2"]
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            Remote("https://example.org/x", user="me", secret=Secret("g", "k")),
+            Secret("g", "k"),
+            Changes(since="HEAD~1", kinds=("added",), into=DoltConfig("foo", "t")),
+            DoltMeta("meta"),
+            CallbackMeta("json:dumps"),
+            MergeBranch("a", into="b"),
+        ],
+        ids=lambda value: type(value).__name__,
+    )
+    def test_all_that_a_config_is_made_of_travels(self, value: typing.Any) -> None:
+        """Each part of a config may be an input by itself, and is guessed as what it is."""
+        kind = type(value)
+        assert through_flyte(value, kind) == value
+        assert TypeEngine.guess_python_type(TypeEngine.to_literal_type(kind)) is kind
+        assert through_flyte(value, kind | None) == value

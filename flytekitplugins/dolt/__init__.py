@@ -67,7 +67,7 @@ from .schema import (
     SerialBranch,
 )
 from .structured import dolt_frame
-from .transformer import DoltTableTransformer, arrived, has_news, register, to_be_tried_again
+from .transformer import DoltTableTransformer, arrived, has_news, register, taken, to_be_tried_again
 from .uri import dolt_uri, from_uri
 
 if TYPE_CHECKING:
@@ -242,6 +242,7 @@ DoltTable.scan = staticmethod(_scan)
 DoltTable.reader = staticmethod(_reader)
 DoltTable.has_news = staticmethod(has_news)
 DoltTable.arrived = staticmethod(arrived)
+DoltTable.taken = staticmethod(taken)
 DoltTable.sign = staticmethod(execution.sign)
 DoltTable.guard = staticmethod(to_be_tried_again)
 register()

@@ -100,7 +100,7 @@ def note_read(table: DoltTable, *, ctx: FlyteContext | None = None) -> None:
     ``ctx`` is flytekit's context; None is the one of this thread, which a thread that the author started lacks.
     """
     ctx = ctx or FlyteContextManager.current_context()
-    if table.commit is not None and _is_in_task(ctx):
+    if table.commit is not None and is_in_task(ctx):
         _execution(ctx).note(_reads(table.config, table.commit.hash))
         _execution(ctx).consume(table.config, table.commit.hash)
 
@@ -116,7 +116,7 @@ def sign(table: DoltTable, first: str | None) -> str | None:
     It has no write key: which write of a task's code this one is cannot be known when it runs again.
     """
     ctx = FlyteContextManager.current_context()
-    return _message(ctx, table, first, None) if _is_in_task(ctx) else None
+    return _message(ctx, table, first, None) if is_in_task(ctx) else None
 
 
 def _message(ctx: FlyteContext, table: DoltTable, first: str | None, write_key: str | None) -> str:
@@ -135,9 +135,9 @@ def _message(ctx: FlyteContext, table: DoltTable, first: str | None, write_key: 
         Origin(
             execution=running,
             writes=(Write(table.config.tablename, mode),) if table.config.tablename else (),
-            reads=_execution(ctx).reads(trailers.address_of(table.config)) if _is_in_task(ctx) else (),
+            reads=_execution(ctx).reads(trailers.address_of(table.config)) if is_in_task(ctx) else (),
             write_key=write_key,
-            consumed=_execution(ctx).consumed(table.config) if _is_in_task(ctx) else (),
+            consumed=_execution(ctx).consumed(table.config) if is_in_task(ctx) else (),
         ),
     )
 
@@ -175,7 +175,7 @@ def _is_local(ctx: FlyteContext) -> bool:
     return ctx.execution_state is None or ctx.execution_state.mode not in _ON_A_CLUSTER
 
 
-def _is_in_task(ctx: FlyteContext) -> bool:
+def is_in_task(ctx: FlyteContext) -> bool:
     """Whether a task runs in this context, and not only the workflow or script around it."""
     if ctx.user_space_params is None or not is_executing(ctx):
         return False

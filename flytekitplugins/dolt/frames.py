@@ -101,7 +101,7 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
 
     ``key`` names the write: one that the branch's log has already is not done again.
     """
-    config, frame = table.config, table.data
+    config, frame = table.config, table.data if table.is_loaded else None
     config.check()
     if frame is None:
         raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")

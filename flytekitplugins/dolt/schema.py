@@ -874,9 +874,11 @@ class _Rows(_Portable):
         fetch: ClassVar[Callable[[DoltTable], Frame]]
         scan: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], Iterator[Frame]]]
         reader: ClassVar[Callable[[DoltTable, int, Sequence[str] | None], AbstractContextManager[RecordBatchReader]]]
-        # Whether memory holds rows that no commit does; give a table that came inside another value its commit.
+        # Whether memory holds rows that no commit does; the table at its commit where it came inside another value, and
+        # where a task has it without it came at all.
         has_news: ClassVar[Callable[[DoltTable], bool]]
         arrived: ClassVar[Callable[[DoltTable], DoltTable]]
+        taken: ClassVar[Callable[[DoltTable], DoltTable | None]]
         # Complete the message of a commit with what is known of the running task; None outside one.
         sign: ClassVar[Callable[[DoltTable, str | None], str | None]]
         # What may go away by itself is raised as an error after which Flyte runs the task again.
@@ -893,6 +895,9 @@ class DoltTable(_Rows):
     With data, it is written when a task returns it. Without, it is a query (or a whole table) that is resolved to a
     commit when a task takes it as input. Once `commit` is set the table is a reference to that very commit: its rows
     are fetched when `data` is first touched, and passing it on writes nothing unless the rows were changed.
+
+    Outside a task `data` of a table that has neither data nor a commit is None; inside one the table is read as an
+    input would be, at the commit that the task found first.
 
     >>> DoltTable(config=DoltConfig(db_path="foo", tablename="rabbits"))
     DoltTable('rabbits' in 'foo', no data)
@@ -1040,6 +1045,9 @@ class DoltTable(_Rows):
 def _get_data(self: DoltTable) -> Frame | None:
     if self._frame is None and (self._commit is not None or self.postponed):
         self._frame = DoltTable.fetch(self)
+    if self._frame is None and not self._assigned:
+        taken = DoltTable.taken(self)
+        return None if taken is None else taken.data
     return self._frame
 
 

@@ -32,10 +32,9 @@ from flytekit.types.structured.structured_dataset import (
     flyte_dataset_transformer,
 )
 
-from . import execution
 from .errors import DoltError, InvalidUri
 from .schema import DoltConfig, DoltTable
-from .transformer import refused, resolved, shown_in, store, to_be_tried_again
+from .transformer import refused, resolved_once, shown_in, store, to_be_tried_again
 from .uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         table = from_uri(given.uri)
         own = self._config.options()
         table.config.order_by = table.config.order_by or own.get("order_by")
-        table = _resolved.table(ctx, table)
+        table = resolved_once.table(ctx, table)
         columns = _names(wanted) or own.get("columns") or _names(given.metadata.structured_dataset_type)
         frame = _frame(table, _class_of(plain), columns)
         _read.note(frame, table)
@@ -242,35 +241,6 @@ def _committed(ctx: FlyteContext, table: DoltTable, frame: Any) -> str:
     return dolt_uri(reference)
 
 
-class _Resolved:
-    """To which commit an address without one was resolved in a task, so that looking again sees the same."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tables: weakref.WeakKeyDictionary[Any, dict[str, DoltTable]] = weakref.WeakKeyDictionary()
-
-    def table(self, ctx: FlyteContext, table: DoltTable) -> DoltTable:
-        if table.commit is not None or not execution.is_executing(ctx) or ctx.user_space_params is None:
-            return resolved(ctx, table)
-        known, uri = self._of_task(ctx), dolt_uri(table)
-        if uri not in known:
-            known[uri] = resolved(ctx, table)
-        return known[uri]
-
-    def as_read(self, ctx: FlyteContext, table: DoltTable) -> DoltTable:
-        """Return the table at the commit at which the task has read it, or as it is where it has not."""
-        if table.commit is not None or ctx.user_space_params is None:
-            return table
-        return self._of_task(ctx).get(dolt_uri(table), table)
-
-    def _of_task(self, ctx: FlyteContext) -> dict[str, DoltTable]:
-        with self._lock:
-            return self._tables.setdefault(ctx.user_space_params, {})
-
-
-_resolved = _Resolved()
-
-
 def _frame(table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> Any:
     """Return the rows of a table at its commit as a frame of the class ``kind``; only ``columns`` are asked for."""
     from . import frames
@@ -326,7 +296,7 @@ def _html_of_dataset(dataset: StructuredDataset) -> str:
         return deck.note(str(error))
     if table is None:
         return _html_of_flytekit(dataset)
-    return _html(_resolved.as_read(FlyteContext.current_context(), table))
+    return _html(resolved_once.as_read(FlyteContext.current_context(), table))
 
 
 class _Datasets(StructuredDatasetTransformerEngine):
@@ -397,7 +367,7 @@ class DoltDecoder(StructuredDatasetDecoder):
             DoltError: there is nothing to read there.
         """
         columns = _names(current_task_metadata.structured_dataset_type)
-        return _frame(_resolved.table(ctx, from_uri(flyte_value.uri)), self.python_type, columns)
+        return _frame(resolved_once.table(ctx, from_uri(flyte_value.uri)), self.python_type, columns)
 
 
 class _PolarsAsParquet(StructuredDatasetEncoder):

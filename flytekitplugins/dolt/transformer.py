@@ -8,7 +8,9 @@ it can serve as a cache key. It must stay cheap to import, because ``import flyt
 from __future__ import annotations
 
 import logging
+import threading
 import typing
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -208,6 +210,47 @@ def resolved(ctx: FlyteContext, table: DoltTable) -> DoltTable:
         table = frames.resolve(table)
     execution.note_read(table, ctx=ctx)
     return table
+
+
+class _Resolved:
+    """To which commit a table without one was resolved in a task, so that looking again sees the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tables: weakref.WeakKeyDictionary[Any, dict[str, DoltTable]] = weakref.WeakKeyDictionary()
+
+    def table(self, ctx: FlyteContext, table: DoltTable) -> DoltTable:
+        if table.commit is not None or not execution.is_executing(ctx) or ctx.user_space_params is None:
+            return resolved(ctx, table)
+        known, key = self._of_task(ctx), table.to_json()
+        if key not in known:
+            known[key] = resolved(ctx, table)
+        return known[key]
+
+    def as_read(self, ctx: FlyteContext, table: DoltTable) -> DoltTable:
+        """Return the table at the commit at which the task has read it, or as it is where it has not."""
+        if table.commit is not None or ctx.user_space_params is None:
+            return table
+        return self._of_task(ctx).get(table.to_json(), table)
+
+    def _of_task(self, ctx: FlyteContext) -> dict[str, DoltTable]:
+        with self._lock:
+            return self._tables.setdefault(ctx.user_space_params, {})
+
+
+resolved_once = _Resolved()
+
+
+def taken(table: DoltTable) -> DoltTable | None:
+    """Return, at its commit, a table that a task has without Flyte having handed it over; None outside a task.
+
+    So is the default of an input, which flytekit leaves to Python when a task runs locally.
+    """
+    ctx = FlyteContextManager.current_context()
+    if not execution.is_in_task(ctx):
+        return None
+    with to_be_tried_again():
+        return resolved_once.table(ctx, table)
 
 
 def arrived(table: DoltTable) -> DoltTable:
