@@ -62,6 +62,9 @@ class DoltServer:
 
     port: int = field(default_factory=free_port)
 
+    remotes_port: int = 0
+    """Where it is a remote to clone from and to push to; 0 is nowhere."""
+
     def __enter__(self) -> DoltServer:
         if not binary.is_repository(self.folder):
             create_repository(self.folder, name="Ann", email="ann@x.org")
@@ -80,6 +83,8 @@ class DoltServer:
         if self.certificate is not None:
             listener |= {"tls_cert": str(self.certificate.certificate), "tls_key": str(self.certificate.key)}
         settings = {"log_level": "debug", "listener": listener, "system_variables": self.variables}
+        if self.remotes_port:
+            settings["remotesapi"] = {"port": self.remotes_port}
         self._settings.write_text(json.dumps(settings))  # JSON is YAML, too
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(

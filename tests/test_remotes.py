@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
+import socket
 import stat
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from certificates import Authority
+from cutter import Cutter, between
+from dolt_server import DoltServer, free_port
+from factor import FACTOR, SEED
 from remote_folder import RemoteFolder, clones, dolt, is_left, is_shallow, values
 
 from flytekitplugins.dolt import (
@@ -27,6 +36,7 @@ from flytekitplugins.dolt import (
     MergeBranch,
     NewBranch,
     Remote,
+    Secret,
     SerialBranch,
     pin,
     read,
@@ -36,15 +46,20 @@ from flytekitplugins.dolt import (
     write,
 )
 from flytekitplugins.dolt.errors import (
+    AccessDenied,
     BranchNotFound,
     ConnectionLost,
     HeadMoved,
     InvalidConfig,
+    OutcomeUnknown,
     RepositoryBusy,
     RepositoryNotFound,
     RepositoryReadOnly,
     RevisionNotFound,
     SchemaMismatch,
+    SecretNotFound,
+    UncommittedChanges,
+    UntrustedServer,
 )
 
 
@@ -542,12 +557,11 @@ def test_a_folder_without_a_repository(remote: RemoteFolder, there: str, door: i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("door", [0, 1], ids=["read", "write"])
 @pytest.mark.parametrize(
-    ("url", "words"),
-    [("http://nowhere.invalid/foo", "no such host"), ("http://127.0.0.1:1/foo", "connection refused")],
+    ("url", "door", "words"),
+    [("http://nowhere.invalid/foo", 0, "no such host"), ("http://127.0.0.1:1/foo", 1, "connection refused")],
 )
-def test_nobody_is_there(remote: RemoteFolder, url: str, words: str, door: int) -> None:
+def test_nobody_is_there(remote: RemoteFolder, url: str, door: int, words: str) -> None:
     """A host that does not exist, or a port that nobody listens on, is ConnectionLost with Dolt's words."""
     with pytest.raises(ConnectionLost, match=f"Cannot clone '{url}': .*code = Unavailable.*{words}"):
         doors(remote.config(remote=Remote(url)))[door]()  # type: ignore[operator]
@@ -610,3 +624,279 @@ def test_a_remote_that_may_only_be_read(remote: RemoteFolder) -> None:
     assert numbers == "[1]"
     assert said.startswith(f"RepositoryReadOnly Cannot push branch 'main' to '{remote.url}': ")
     assert remote.rows() == [1]
+
+
+# ------------------------------------------------------------------------------------------- a server's own endpoint
+
+USERS = {
+    "pusher": ("k9-right", "GRANT ALL ON *.* TO 'pusher'@'%' WITH GRANT OPTION"),
+    "cloner": ("k9-right", "GRANT CLONE_ADMIN ON *.* TO 'cloner'@'%'"),
+    "nobody": ("k9-right", None),
+    "colon": ("k9:colon", "GRANT ALL ON *.* TO 'colon'@'%' WITH GRANT OPTION"),
+}
+SECRETS = {"RIGHT": "k9-right", "WRONG": "k9-wrong", "COLON": "k9:colon"}
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in SECRETS.items():
+        monkeypatch.setenv(f"_FSEC_REMOTE_{key}", value)
+
+
+class Hub:
+    """A server that is a remote, and how its users say so."""
+
+    def __init__(self, server: DoltServer, machine: Path) -> None:
+        self.server, self.machine = server, machine
+        for name, (password, grant) in USERS.items():
+            server.sql(f"CREATE USER '{name}'@'%%' IDENTIFIED BY %s", password)
+            if grant is not None:
+                server.sql(grant)
+
+    def remote(
+        self, user: str | None = "pusher", key: str | None = "right", *, port: int = 0, database: str = "foo"
+    ) -> Remote:
+        """Return the remote with the user's password, or another one."""
+        secret = Secret("remote", key) if key is not None else None
+        return Remote(f"http://127.0.0.1:{port or self.server.remotes_port}/{database}", user=user, secret=secret)
+
+    def config(self, table: str = "log", *, remote: Remote | None = None, **options: object) -> DoltConfig:
+        """Return a config for a table there."""
+        return DoltConfig("foo", table, remote_conf=remote or self.remote(), **options)  # type: ignore[arg-type]
+
+    def rows(self, branch: str = "main", *, table: str = "log") -> list[int]:
+        """Return the numbers in a table, as the server's operator sees them."""
+        found = self.server.sql(f"SELECT number FROM `{table}` AS OF '{branch}' ORDER BY number")
+        return [number for (number,) in found]
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Give a server that is a remote; the test is on a machine of its own."""
+    monkeypatch.setenv("FLYTE_DOLT_CLONES", str(tmp_path / "here"))
+    with DoltServer(tmp_path / "foo", remotes_port=free_port()) as server:
+        yield Hub(server, tmp_path / "here")
+    for clone in clones(tmp_path / "here"):
+        assert is_left(clone)
+
+
+@pytest.mark.slow
+def test_written_and_read_over_http(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A superuser pushes to a server's own endpoint: new branch and old, and another machine reads both."""
+    said = [put(hub.config(mode="append"), number) for number in range(2)]
+    said.append(put(hub.config(mode="append", branch_conf=NewBranch("run/1")), 2))
+    monkeypatch.setenv("FLYTE_DOLT_CLONES", str(hub.machine / "other"))
+    assert (numbers(hub.config()), numbers(hub.config(branch_conf=SerialBranch("run/1")))) == ([0, 1], [0, 1, 2])
+    assert numbers(DoltConfig("foo", sql="select number from log", remote_conf=hub.remote())) == [0, 1]
+    for clone in clones(hub.machine / "other"):
+        assert is_left(clone)
+    assert hub.server.values("SELECT commit_hash FROM dolt_log('run/1')")[:3] == said[::-1]
+    assert hub.server.values("SELECT commit_hash FROM dolt_log")[:2] == said[1::-1]
+    assert hub.server.values("SELECT table_name FROM dolt_status") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", [0, 1], ids=["read", "write"])
+def test_who_is_not_let_in(hub: Hub, door: int) -> None:
+    """Wrong, missing and impossible passwords and missing rights are AccessDenied with the reason and what to do."""
+    cases = [
+        ("pusher", "wrong", "Unauthenticated.*Check the user's name and the secret"),
+        ("stranger", "right", "Unauthenticated"),
+        ("nobody", "right", "PermissionDenied"),
+        ("pusher", None, r"must set DOLT_REMOTE_PASSWORD.*Remote\(url, user=..., secret="),
+        ("colon", "colon", "the password has a ':' in it"),
+    ]
+    for user, key, words in cases:
+        with pytest.raises(AccessDenied, match=words) as caught:
+            doors(hub.config(remote=hub.remote(user, key)))[door]()  # type: ignore[operator]
+        assert not [value for value in SECRETS.values() if value in str(caught.value)]
+    with pytest.raises(SecretNotFound, match="_FSEC_REMOTE_LOST"):
+        doors(hub.config(remote=hub.remote("pusher", "lost")))[door]()  # type: ignore[operator]
+    assert hub.server.values("SHOW TABLES") == []
+
+
+@pytest.mark.slow
+def test_a_password_is_asked_for_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the right password a wrong one does not go through, and one that was changed does."""
+    put(hub.config(), 1)
+    for wrong in (hub.remote("pusher", "wrong"), hub.remote("pusher", None)):
+        with pytest.raises(AccessDenied, match="Unauthenticated|must set"):
+            numbers(hub.config(remote=wrong))
+    hub.server.sql("ALTER USER 'pusher'@'%%' IDENTIFIED BY %s", "new")
+    with pytest.raises(AccessDenied, match="Unauthenticated"):
+        put(hub.config(), 2)
+    monkeypatch.setenv("_FSEC_REMOTE_RIGHT", "new")
+    put(hub.config(), 3)
+    assert hub.rows() == [3]
+
+
+@pytest.mark.slow
+def test_who_may_clone_only(hub: Hub) -> None:
+    """CLONE_ADMIN reads; its push is AccessDenied, and what it could not push is not read either."""
+    put(hub.config(), 1)
+    cloner = hub.remote("cloner")
+    assert numbers(hub.config(remote=cloner)) == [1]
+    with pytest.raises(AccessDenied, match=r"Cannot push branch 'main'.*PermissionDenied.*SuperUser"):
+        put(hub.config(remote=cloner), 2)
+    assert hub.rows() == [1]
+    assert numbers(DoltConfig("foo", sql="select number from log", remote_conf=cloner)) == [1]
+
+
+@pytest.mark.slow
+def test_uncommitted_work_on_the_server(hub: Hub) -> None:
+    """A branch on which somebody works on the server is not pushed over: UncommittedChanges; other branches are."""
+    put(hub.config(), 1)
+    hub.server.sql("CREATE TABLE draft (n INT PRIMARY KEY)")
+    with pytest.raises(UncommittedChanges, match=r"Cannot push branch 'main'.*write to another branch with NewBranch"):
+        put(hub.config(), 2)
+    put(hub.config(branch_conf=NewBranch("run/1")), 2)
+    assert (hub.rows(), hub.rows("run/1")) == ([1], [2])
+    assert hub.server.values("SELECT table_name FROM dolt_status") == ["draft"]
+
+
+@pytest.mark.slow
+def test_a_database_that_the_server_does_not_have(hub: Hub) -> None:
+    """Another database's name in the URL is RepositoryNotFound."""
+    with pytest.raises(RepositoryNotFound, match=r"desc = database not found: bar\. Check the URL"):
+        read(hub.config(remote=hub.remote(database="bar")))
+
+
+@pytest.mark.slow
+def test_a_server_that_was_stopped(hub: Hub) -> None:
+    """While it is stopped each door is ConnectionLost, with nothing written; afterwards all goes on."""
+    put(hub.config(), 1)
+    hub.server.stop()
+    for door in doors(hub.config()):
+        with pytest.raises(ConnectionLost, match=r"Cannot fetch branch 'main'.*code = Unavailable.*connection refused"):
+            door()  # type: ignore[operator]
+    hub.server.start()
+    put(hub.config(mode="append"), 2)
+    assert hub.rows() == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_back", [False, True], ids=["for good", "and back at once"])
+def test_a_server_that_is_killed_before_the_push(hub: Hub, monkeypatch: pytest.MonkeyPatch, is_back: bool) -> None:
+    """Killed between fetch and push: written once if it is back, else OutcomeUnknown, and once when tried again."""
+    put(hub.config(), 1)
+    push = remotes._push
+
+    def killing(*args: object) -> None:
+        monkeypatch.setattr(remotes, "_push", push)
+        hub.server.kill()
+        if is_back:
+            hub.server.start()
+        push(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(remotes, "_push", killing)
+    config = hub.config(mode="append")
+    if not is_back:
+        with pytest.raises(OutcomeUnknown, match=r"Cannot say whether commit \w+ was pushed.*run the task again"):
+            write(config, rows(2), key="second")
+        hub.server.start()
+        assert hub.rows() == [1]
+    write(config, rows(2), key="second")
+    write(config, rows(2), key="second")
+    assert hub.rows() == [1, 2]
+
+
+@pytest.fixture
+def cut(hub: Hub) -> Iterator[Cutter]:
+    """Give a proxy before the server's endpoint."""
+    with between(hub.server.remotes_port) as cutter:
+        yield cutter
+
+
+def pieces(hub: Hub, cut: Cutter, config: DoltConfig) -> int:
+    """Return in how many pieces the server answers one write."""
+    put(config, -2)
+    cut.cut_at(0)
+    put(config, -1)
+    return cut.passed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 * FACTOR)
+def test_cut_once_anywhere(hub: Hub, cut: Cutter) -> None:
+    """Whichever piece of the server's answers is lost, in fetching and in pushing, the write is there once."""
+    config, chance = hub.config(mode="append", remote=hub.remote(port=cut.port)), random.Random(SEED)
+    count = pieces(hub, cut, config)
+    said, used = [], 0
+    for number in range(8 * FACTOR):
+        cut.cut_at(chance.randrange(1, count // 2) if number % 2 else chance.randrange(count - 12, count))
+        said.append(put(config, number))
+        used += cut.was_used
+    cut.cut_at(0)
+    assert used > 4 * FACTOR
+    assert hub.rows() == [-2, -1, *range(8 * FACTOR)]
+    assert hub.server.values("SELECT commit_hash FROM dolt_log")[: len(said)] == said[::-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", [0, 0.98])
+def test_cut_for_good(hub: Hub, cut: Cutter, part: float) -> None:
+    """From a piece on nobody answers any more: the error says whether the commit may be there, and is right."""
+    config = hub.config(mode="append", remote=hub.remote(port=cut.port))
+    cut.cut_at(1 + int(part * pieces(hub, cut, config)), for_good=True)
+    try:
+        write(config, rows(1), key="once")
+        told = "written"
+    except OutcomeUnknown:
+        told = "unknown"
+    except ConnectionLost:
+        told = "not written"
+    assert told == "not written" if part == 0 else told in ("unknown", "written")
+    allowed = {"written": ([-2, -1, 1],), "not written": ([-2, -1],), "unknown": ([-2, -1], [-2, -1, 1])}
+    assert hub.rows() in allowed[told]
+    cut.cut_at(0)
+    write(config, rows(1), key="once")
+    assert hub.rows() == [-2, -1, 1]
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_up(hub: Hub) -> None:
+    """What breaks off in the middle is ConnectionLost, in whichever words Dolt says it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            while True:
+                client = listener.accept()[0]
+                client.recv(1)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+
+    threading.Thread(target=hang_up, daemon=True).start()
+    try:
+        with pytest.raises(ConnectionLost, match=r"connection reset|error reading (from server|server preface)"):
+            read(hub.config(remote=hub.remote(port=listener.getsockname()[1])))
+    finally:
+        listener.close()
+
+
+@pytest.mark.slow
+def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`https://` is verified: a private authority has to be named in SSL_CERT_FILE, and an expired one is refused."""
+    monkeypatch.setenv("FLYTE_DOLT_CLONES", str(tmp_path / "here"))
+    authority = Authority(tmp_path)
+    for name, good_for, works in (("good", timedelta(days=1), True), ("expired", timedelta(days=-1), False)):
+        signed = authority.sign("localhost", name=name, good_for=good_for)
+        with DoltServer(tmp_path / name, certificate=signed, remotes_port=free_port()) as server:
+            hub = Hub(server, tmp_path / "here")
+            remote = Remote(
+                f"https://localhost:{server.remotes_port}/{name}", user="pusher", secret=Secret("remote", "right")
+            )
+            config = DoltConfig("foo", "log", remote_conf=remote)
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+            if works:
+                with monkeypatch.context() as patch:
+                    patch.delenv("SSL_CERT_FILE")
+                    with pytest.raises(UntrustedServer, match=r"tls: .*x509: .*Mend the certificate"):
+                        read(config)
+                put(config, 1)
+                assert numbers(config) == hub.rows() == [1]
+            else:
+                with pytest.raises(UntrustedServer, match=r"x509: certificate has expired"):
+                    read(config)
+    for clone in clones(tmp_path / "here"):
+        assert is_left(clone)
