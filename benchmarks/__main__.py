@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from flytekitplugins.dolt import binary
 
-from . import memory
+from . import memory, sqlalchemy
 from .aims import AIMS, memory_verdicts
 from .measure import Results, Shape, interleaved
 from .rivals import JOBS, RIVALS, WRITES, Earlier, Ours, Pandas, PandasRead, RawWrite, Rival, TextRead
@@ -29,6 +29,7 @@ TITLES = {
     "together": "write with 1 % of the rows changed, together",
     "read": "read",
     "older": "read as of the first commit",
+    **{name: f"a select by {name}" for name in sqlalchemy.SERVERS},
 }
 QUICK = (Shape(1_000, 5, 3, 1), Shape(5_000, 5, 2, 1))
 USUAL = (Shape(1_000, 5, 25, 5), Shape(100_000, 5, 5, 2))
@@ -48,6 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     jobs = [job for job in JOBS if job in (options.only or JOBS)]
     everything = [_measured(shape, jobs) for shape in _shapes(options)] if jobs else []
     reached = [_show_aims(results) for results in everything]
+    if options.only is None or "sql" in options.only:
+        # Filling tables of a million rows would take longer than all the rest.
+        shapes = [shape for shape in _shapes(options) if shape.rows <= 100_000 and shape.columns == 5]
+        everything += [_measured_sql(shape) for shape in shapes]
+        reached += [_show_aims(results) for results in everything[len(reached) :]]
     wants_memory = options.only is None or "memory" in options.only
     rows = options.rows or (5_000 if options.quick else 1_000_000 if options.full else 100_000)
     peaks = _peaks(rows, options.columns) if wants_memory else []
@@ -70,7 +76,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="this many rows instead of the usual sizes")
     parser.add_argument("--columns", type=int, default=5, help="with --rows: this many columns (default: 5)")
     parser.add_argument("--rounds", type=int, help="this many rounds")
-    parser.add_argument("--only", nargs="+", choices=(*JOBS, "memory"), help="these jobs only")
+    parser.add_argument("--only", nargs="+", choices=(*JOBS, "sql", "memory"), help="these jobs only")
     parser.add_argument("--json", metavar="FILE", help="write every single time there")
     parser.add_argument("--check", action="store_true", help="exit with 1 when an aim is missed")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
@@ -94,6 +100,16 @@ def _measured(shape: Shape, jobs: Sequence[str]) -> Results:
     _progress("")
     print(f"\n{shape}; first start of the server {results.first_start_s * 1000:.0f} ms")
     for job in jobs:
+        _show(results, job)
+    return results
+
+
+def _measured_sql(shape: Shape) -> Results:
+    with tempfile.TemporaryDirectory(prefix="sql-bench-", ignore_cleanup_errors=True) as folder:
+        results = sqlalchemy.interleaved(shape, folder=Path(folder), say=_progress)
+    _progress("")
+    print(f"\nSQLAlchemyTask, {shape}")
+    for job in dict.fromkeys(run.job for run in results.runs):
         _show(results, job)
     return results
 

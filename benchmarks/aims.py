@@ -12,6 +12,7 @@ from typing import Literal
 from .measure import Results
 from .memory import Peak
 from .rivals import RAW_READS, Earlier, Ours, PandasRead, RawWrite
+from .sqlalchemy import SERVERS
 
 FASTEST_RAW_READ = "raw: the fastest transport"
 OWN_WRITE = "its own write of new values"
@@ -61,6 +62,7 @@ AIMS = (
     *(Aim(job, 1_000_000, OWN_WRITE, "at most", 0.35) for job in ("scattered", "together")),
     *(Aim("read", rows, FASTEST_RAW_READ, "at most", 1.25) for rows in (100_000, 1_000_000)),
     *(Aim("read", rows, PandasRead.name, "faster by", 3) for rows in (100_000, 1_000_000)),
+    *(Aim(job, 100_000, PandasRead.name, "faster by", 3) for job in SERVERS),
     Aim("write", 1_000, Earlier.name, "faster by", 20),
     Aim("read", 1_000, Earlier.name, "faster by", 20),
     Aim("write", 100_000, Earlier.name, "faster by", 2),

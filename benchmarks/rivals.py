@@ -166,7 +166,7 @@ class RawWrite(Rival):
 
     def __init__(self, place: Place, like: pd.DataFrame) -> None:
         super().__init__(place, like)
-        place.rows(_create("raw", like))
+        place.rows(create("raw", like))
         place.rows("CALL DOLT_COMMIT('-Am', 'table')")
         self._file = Path(place.rows("SELECT @@secure_file_priv")[0][0]) / "bench.tsv"
 
@@ -181,7 +181,7 @@ class RawWrite(Rival):
         self._file.unlink()
 
     def read(self) -> pd.DataFrame:
-        return _as_frame(_connectorx(self.place, _select(self.like, "raw"), "binary"), self.like)
+        return as_frame(_connectorx(self.place, select(self.like, "raw"), "binary"), self.like)
 
 
 class RawRead(Rival):
@@ -195,10 +195,10 @@ class RawRead(Rival):
         raise NotImplementedError
 
     def read(self) -> pd.DataFrame:
-        return _as_frame(self.fetch(_select(self.like, "ours")), self.like)
+        return as_frame(self.fetch(select(self.like, "ours")), self.like)
 
     def older(self, version: str) -> pd.DataFrame:
-        return _as_frame(self.fetch(_select(self.like, f"ours AS OF '{version}'")), self.like)
+        return as_frame(self.fetch(select(self.like, f"ours AS OF '{version}'")), self.like)
 
 
 class BinaryRead(RawRead):
@@ -347,7 +347,7 @@ class Pandas(Rival):
 
     def __init__(self, place: Place, like: pd.DataFrame) -> None:
         super().__init__(place, like)
-        place.rows(_create("pandas", like))
+        place.rows(create("pandas", like))
         place.rows("CALL DOLT_COMMIT('-Am', 'table')")
         self._engine = sqlalchemy.create_engine(
             place.url("mysql+pymysql", "charset=utf8mb4"), connect_args={"ssl_disabled": True}
@@ -362,7 +362,7 @@ class Pandas(Rival):
 
     def read(self) -> pd.DataFrame:
         with self._engine.connect() as connection:
-            return pd.read_sql(_select(self.like, "pandas"), connection)
+            return pd.read_sql(select(self.like, "pandas"), connection)
 
 
 class PandasRead(Rival):
@@ -379,10 +379,10 @@ class PandasRead(Rival):
         self._engine = sqlalchemy.create_engine(url, connect_args={"ssl_disabled": True})
 
     def read(self) -> pd.DataFrame:
-        return self._query(_select(self.like, "ours"))
+        return self._query(select(self.like, "ours"))
 
     def older(self, version: str) -> pd.DataFrame:
-        return self._query(_select(self.like, f"ours AS OF '{version}'"))
+        return self._query(select(self.like, f"ours AS OF '{version}'"))
 
     def _query(self, sql: str) -> pd.DataFrame:
         with self._engine.connect() as connection:
@@ -419,12 +419,14 @@ def _connectorx(place: Place, sql: str | list[str], protocol: Literal["binary", 
     return connectorx.read_sql(url, sql, return_type="arrow", protocol=protocol)
 
 
-def _create(table: str, like: pd.DataFrame) -> str:
+def create(table: str, like: pd.DataFrame) -> str:
+    """Return the statement that makes a table for such a frame."""
     types = ", ".join(f"{name} {_SQL_TYPES.get(like[name].dtype.kind, 'varchar(12)')}" for name in like.columns)
     return f"CREATE TABLE {table} ({types}, PRIMARY KEY ({KEY}))"
 
 
-def _select(like: pd.DataFrame, table: str) -> str:
+def select(like: pd.DataFrame, table: str) -> str:
+    """Return the statement that reads the columns of such a frame."""
     return f"SELECT {', '.join(like.columns)} FROM {table}"
 
 
@@ -439,7 +441,7 @@ def _text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return (whole.cast(pa.int8()) if pa.types.is_boolean(whole.type) else whole).cast(pa.string())
 
 
-def _as_frame(table: pa.Table, like: pd.DataFrame) -> pd.DataFrame:
+def as_frame(table: pa.Table, like: pd.DataFrame) -> pd.DataFrame:
     """Return what a transport brought as a frame: bytes are parsed, 0 and 1 are booleans where they were."""
     for number, name in enumerate(table.column_names):
         column = table.column(number)
