@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pymysql
 import pytest
+import servers
+from certificates import Authority
 from conftest import run, uri
 from flytekit.exceptions.base import FlyteRecoverableException
 from servers import DATABASE, PASSWORD, USER, Server
@@ -103,6 +106,37 @@ def test_the_reference_names_every_public_name() -> None:
     assert ".. automodule:: flytekitplugins.sqlalchemy.errors" in text
 
 
+@pytest.fixture(scope="module")
+def with_tls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path, Path]]:
+    """Give a MariaDB that offers TLS, the authority that signed its certificate, and another one."""
+    folder = tmp_path_factory.mktemp("tls")
+    authority, other = Authority(folder), Authority(folder, "other")
+    signed = authority.sign("127.0.0.1")
+    with servers.mariadb(folder, f"--ssl-cert={signed.certificate}", f"--ssl-key={signed.key}") as server:
+        yield server, authority.ca, other.ca
+
+
+CIPHER = "select variable_value as v from information_schema.session_status where variable_name = 'ssl_cipher'"
+
+
+def test_tls_is_used_where_it_is_offered_and_verified_where_an_authority_is_given(
+    with_tls: tuple[Server, Path, Path], mariadb: Server
+) -> None:
+    """By the URI or by connect_args; a certificate of another authority is refused, and so is a server without TLS."""
+    server, ca, other = with_tls
+    assert run(server, CIPHER)["v"][0].startswith("TLS_")
+    assert run(server, CIPHER, connect_args={"ssl": {"ca": str(ca)}})["v"][0].startswith("TLS_")
+    assert run(f"{uri(server)}?ssl_ca={ca}", CIPHER)["v"][0].startswith("TLS_")
+    assert run(server, CIPHER, connect_args={"ssl_disabled": True})["v"][0] == ""
+    with pytest.raises(errors.ServerUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        run(server, CIPHER, connect_args={"ssl": {"ca": str(other)}})
+    by_name = uri(server).replace("127.0.0.1", "localhost")
+    with pytest.raises(errors.ServerUnreachable, match="Hostname mismatch"):
+        run(by_name, CIPHER, connect_args={"ssl": {"ca": str(ca)}})
+    with pytest.raises(errors.StatementFailed, match="SSL is required"):
+        run(mariadb, "select 1 as a", connect_args={"ssl": {"ca": str(ca)}})
+
+
 def test_the_page_names_the_variable_of_the_image() -> None:
     """A setting that the code reads is documented."""
     assert f"`{IMAGE_VARIABLE}`" in PAGE
@@ -165,3 +199,9 @@ def test_dolt_greets_as_if_autocommit_were_off(dolt_server: Server) -> None:
     client("rollback")
     assert client("select * from quirks") == [(1,)]
     client.connection.close()
+
+
+def test_dolt_explains_in_words_where_it_announces_numbers(dolt_server: Server) -> None:
+    """EXPLAIN gives the text NULL in a column of numbers, which no frame holds."""
+    with pytest.raises(errors.UnreadableResult, match="'NULL'"):
+        run(dolt_server, "explain select 1")
