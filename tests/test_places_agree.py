@@ -1,0 +1,260 @@
+"""One set of tests over the three forms of a repository: a folder, a remote that is cloned, a running server.
+
+A workflow's code is the same in all three, so what it does has to be. What is there afterwards is asked of the `dolt`
+command line: in the folder, in a new clone of the remote, through the server.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from dolt_server import PASSWORD, VARIABLE, DoltServer
+from flytekit import task, workflow
+from remote_folder import RemoteFolder, dolt
+
+from flytekitplugins.dolt import (
+    DoltConfig,
+    DoltTable,
+    NewBranch,
+    SerialBranch,
+    create_repository,
+    pin,
+    read,
+    server,
+    write,
+)
+from flytekitplugins.dolt.errors import (
+    BranchNotFound,
+    ConstraintViolated,
+    DoltError,
+    InvalidName,
+    QueryRefused,
+    SchemaMismatch,
+    TableNotFound,
+)
+
+
+@dataclass
+class Place:
+    """A repository of one form, with an empty branch `main`."""
+
+    made: Path | RemoteFolder | DoltServer
+
+    def config(self, table: str | None = "users", **options: Any) -> DoltConfig:
+        """Return a config for a table or query there."""
+        if isinstance(self.made, Path):
+            return DoltConfig(str(self.made), table, **options)
+        return self.made.config(table, **options)  # type: ignore[arg-type]
+
+    def said(self, query: str, *, branch: str = "main") -> list[list[str]]:
+        """Return the rows that the ``dolt`` command line answers on a branch."""
+        if isinstance(self.made, RemoteFolder):
+            with self.made.cloned() as clone:
+                if branch != "main":
+                    dolt("checkout", branch, cwd=clone)
+                return rows_of(clone, query)
+        folder = self.made if isinstance(self.made, Path) else self.made.folder
+        return rows_of(folder, f"USE `{folder.name}/{branch}`; {query}")
+
+    def log(self, branch: str = "main") -> list[str]:
+        """Return the commits of a branch, newest first."""
+        return [hash_ for (hash_,) in self.said("SELECT commit_hash FROM dolt_log", branch=branch)]
+
+    def branches(self) -> list[str]:
+        """Return the names of the branches."""
+        if isinstance(self.made, RemoteFolder):
+            names = self.said("SELECT name FROM dolt_remote_branches ORDER BY name")
+            return [name.removeprefix("remotes/origin/") for (name,) in names]
+        return [name for (name,) in self.said("SELECT name FROM dolt_branches ORDER BY name")]
+
+
+def rows_of(folder: Path, query: str) -> list[list[str]]:
+    printed = dolt("sql", "-r", "csv", "-q", query, cwd=folder).replace("Database changed\n", "")
+    return list(csv.reader(io.StringIO(printed)))[1:]
+
+
+@pytest.fixture(params=["folder", "remote", "server"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    """Give a repository of each form."""
+    if request.param == "folder":
+        repository = create_repository(tmp_path / "foo", name="Ann", email="ann@x.org")
+        yield Place(repository)
+        server.release(repository)
+    elif request.param == "remote":
+        remote = RemoteFolder.made(tmp_path)
+        monkeypatch.setenv("FLYTE_DOLT_CLONES", str(remote.machine("here")))
+        yield Place(remote)
+        remote.let_go()
+    else:
+        monkeypatch.setenv(VARIABLE, PASSWORD)
+        with DoltServer(tmp_path / "foo") as running:
+            yield Place(running)
+
+
+USERS = pd.DataFrame(
+    {
+        "id": [1, 2, 3],
+        "name": ["George", None, "Zoë"],
+        "score": [0.1, -1e300, 2.5],
+        "is_new": [True, False, True],
+        "at": [datetime(2024, 5, 7, 12, 38), datetime(1999, 12, 31), datetime(2030, 1, 1, 0, 0, 0, 123456)],
+    }
+)
+PRINTED = [
+    ["1", "George", "0.1", "1", "2024-05-07 12:38:00"],
+    ["2", "", "-1e+300", "0", "1999-12-31 00:00:00"],
+    ["3", "Zoë", "2.5", "1", "2030-01-01 00:00:00.123456"],
+]
+
+
+def put(config: DoltConfig, *numbers: int) -> str:
+    """Write keyed rows and return the commit that is said to hold them."""
+    frame = pd.DataFrame({"id": list(numbers), "square": [number**2 for number in numbers]})
+    return hash_of(write(config, frame))
+
+
+def hash_of(table: DoltTable) -> str:
+    assert table.commit is not None
+    return table.commit.hash
+
+
+def test_written_and_read(place: Place) -> None:
+    """A frame is one commit, which `dolt` shows with its rows, and comes back with its dtypes."""
+    config = place.config(primary_key=["id"])
+    commit = hash_of(write(config, USERS, message="Three users"))
+    pd.testing.assert_frame_equal(read(config), USERS)
+    assert hash_of(pin(config)) == commit
+    assert place.said("SELECT * FROM users ORDER BY id") == PRINTED
+    assert place.said("SELECT commit_hash, message FROM dolt_log LIMIT 1") == [[commit, "Three users"]]
+    assert place.said("SELECT * FROM dolt_status") == []
+
+
+def test_a_new_branch(place: Place) -> None:
+    """A run's branch starts at main, has its own rows, and leaves main as it was."""
+    main = put(place.config(), 1)
+    config = place.config(branch_conf=NewBranch("run/1"))
+    put(config, 2, 3)
+    put(place.config(branch_conf=NewBranch("run/2", base="run/1"), mode="append"), 4)
+    assert read(config)["id"].tolist() == [2, 3]
+    assert place.branches() == ["main", "run/1", "run/2"]
+    assert place.log()[0] == main
+    assert place.log("run/1")[1:] == place.log()
+    assert place.said("SELECT id FROM users ORDER BY id", branch="run/2") == [["2"], ["3"], ["4"]]
+    with pytest.raises(BranchNotFound, match=r"Cannot read branch 'run/3'.*Did you mean 'run/"):
+        read(place.config(branch_conf=SerialBranch("run/3")))
+
+
+def test_modes(place: Place) -> None:
+    """Append adds rows, upsert changes those of the same key, replace leaves the new ones only: a commit each."""
+    config = place.config(primary_key=["id"])
+    said = [put(config, 1, 2), put(place.config(mode="append"), 3)]
+    frame = pd.DataFrame({"id": [3, 4], "square": [0, 16]})
+    said.append(hash_of(write(place.config(primary_key=["id"], mode="upsert"), frame)))
+    assert place.said("SELECT * FROM users ORDER BY id") == [["1", "1"], ["2", "4"], ["3", "0"], ["4", "16"]]
+    said.append(put(config, 9))
+    assert place.said("SELECT * FROM users ORDER BY id") == [["9", "81"]]
+    assert place.log()[:4] == said[::-1]
+
+
+def test_a_query_with_parameters(place: Place) -> None:
+    """Values are bound, and the rows are those of the config's branch; what does not only read is refused."""
+    write(place.config(), USERS)
+    write(place.config(branch_conf=NewBranch("run/1")), USERS.head(1))
+    query: dict[str, Any] = {"sql": "SELECT name FROM users WHERE id IN :ids AND name <> :name ORDER BY id"}
+    query["params"] = {"ids": [1, 2, 3], "name": "x' OR 1=1 --"}
+    assert read(place.config(None, **query))["name"].tolist() == ["George", "Zoë"]
+    assert read(place.config(None, branch_conf=SerialBranch("run/1"), **query))["name"].tolist() == ["George"]
+    with pytest.raises(QueryRefused, match="DELETE"):
+        read(place.config(None, sql="DELETE FROM users"))
+    assert len(place.said("SELECT * FROM users")) == 3
+
+
+def test_as_of(place: Place) -> None:
+    """Past states are read by hash, ancestor and branch, for tables and queries; a pinned table stays what it was."""
+    first = put(place.config(), 1)
+    pinned = pin(place.config())
+    put(place.config(branch_conf=NewBranch("run/1")), 7)
+    put(place.config(), 2)
+    for as_of, expected in ((first, [1]), ("HEAD~1", [1]), ("main", [2]), ("run/1", [7]), (first[:10], [1])):
+        assert read(place.config(as_of=as_of))["id"].tolist() == expected
+    assert read(place.config(None, sql="SELECT id FROM users", as_of=first))["id"].tolist() == [1]
+    assert pinned.data["id"].tolist() == [1]
+    with pytest.raises(TableNotFound, match="'others'"):
+        read(place.config("others", as_of=first))
+
+
+def test_equal_content_is_no_commit(place: Place) -> None:
+    """The same rows again, in whatever order, make no commit, and the reference names the one that is there."""
+    config = place.config(primary_key=["id"])
+    first = put(config, 1, 2)
+    assert put(config, 2, 1) == first
+    assert hash_of(write(config, pd.DataFrame({"id": [1, 2], "square": [1, 4]}), message="again")) == first
+    assert place.log()[0] == first
+
+
+def test_a_key_is_written_once(place: Place) -> None:
+    """A write that is tried again under its key is the commit of the first time."""
+    config, frame = place.config(mode="append"), pd.DataFrame({"id": [1]})
+    first = write(config, frame, key="attempt")
+    assert hash_of(write(config, frame, key="attempt")) == hash_of(first)
+    assert place.said("SELECT id FROM users") == [["1"]]
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "error", "words"),
+    [
+        (pd.DataFrame({"id": ["x"], "square": [1]}), {}, SchemaMismatch, "'users'"),
+        (pd.DataFrame({"id": [1]}), {}, SchemaMismatch, "square"),
+        (pd.DataFrame({"id": [1], "square": [5]}), {"mode": "append"}, ConstraintViolated, "duplicate"),
+        (pd.DataFrame({"id": [5], "square": [5]}), {"branch_conf": SerialBranch("nope")}, BranchNotFound, "'nope'"),
+        (pd.DataFrame({"id": [5], "square": [5]}), {"branch_conf": NewBranch("MAIN")}, InvalidName, "case only"),
+    ],
+    ids=["type", "missing column", "key", "branch", "case"],
+)
+def test_a_refusal_changes_nothing(
+    place: Place, frame: pd.DataFrame, options: dict[str, Any], error: type[DoltError], words: str
+) -> None:
+    """What does not fit is the same error everywhere; commits, branches and rows are what they were."""
+    put(place.config(primary_key=["id"]), 1, 2)
+    before = place.log()
+    with pytest.raises(error, match=words):
+        write(place.config(**{"primary_key": ["id"], **options}), frame)
+    assert place.log() == before
+    assert place.said("SELECT * FROM users ORDER BY id") == [["1", "1"], ["2", "4"]]
+    assert place.branches() == ["main"]
+
+
+@task
+def populate(conf: DoltConfig, n: int) -> DoltTable:
+    return DoltTable(config=conf, data=pd.DataFrame({"name": ["Alice", "George"], "count": [n, 2 * n]}))
+
+
+@task
+def double(users: DoltTable, conf: DoltConfig) -> DoltTable:
+    return DoltTable(config=conf, data=users.data.assign(count=users.data["count"] * 2))
+
+
+@workflow
+def wf(users: DoltConfig, doubled: DoltConfig, n: int) -> DoltTable:
+    return double(users=populate(conf=users, n=n), conf=doubled)
+
+
+def test_two_tasks(place: Place) -> None:
+    """A workflow's second task reads what the first has written; each output is a commit that names the execution."""
+    branch = NewBranch("run/1")
+    made = wf(users=place.config(branch_conf=branch), doubled=place.config("doubled", branch_conf=branch), n=2)
+    assert sorted(made.data["count"]) == [4, 8]
+    assert place.said("SELECT * FROM doubled ORDER BY name", branch="run/1") == [["Alice", "4"], ["George", "8"]]
+    log = place.said("SELECT commit_hash, message FROM dolt_log LIMIT 2", branch="run/1")
+    assert log[0][0] == hash_of(made)
+    assert all("Generated by Flyte execution id: ex:local:local:local" in message for _, message in log)
+    changed = place.said("SELECT table_name FROM dolt_diff LIMIT 2", branch="run/1")
+    assert changed == [["doubled"], ["users"]]
