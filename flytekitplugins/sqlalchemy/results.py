@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .connections import Session
 
-ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 2_000
 """Rows of a piece, where they come one by one."""
 
 # PostgreSQL's numbers of types whose values have one Arrow type, or only a text; others are known by their values.
@@ -224,8 +224,9 @@ class Spool:
         old = self._path.rename(self._path.with_suffix(".narrow"))
         self._writer = pq.ParquetWriter(self._path, self._full_schema())
         with pq.ParquetFile(old) as file:
-            for batch in file.iter_batches():
-                self._writer.write_batch(_as(batch, self._full_schema()))
+            for group in range(file.num_row_groups):  # one piece each; iter_batches would put many into one
+                for batch in file.read_row_group(group).to_batches():
+                    self._writer.write_batch(_as(batch, self._full_schema()))
         old.unlink()
         return self._writer
 

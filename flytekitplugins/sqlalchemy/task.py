@@ -234,12 +234,7 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
         self._check(set(inputs or {}))
 
     def _check(self, inputs: set[str]) -> None:
-        for name, kind in self.python_interface.inputs.items():
-            if _may_be_a_date(kind):
-                raise InvalidTask(
-                    f"Cannot make task {self.name!r}: input {name!r} may be a date or something else, which flytekit "
-                    "cannot tell apart in a task that runs from its template. Use datetime in place of date."
-                )
+        self._check_types()
         config = self.task_config
         try:
             named = templates.placeholders(self.query_template)
@@ -255,6 +250,21 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
         if inputs - used:
             raise InvalidTask(
                 f"Cannot make task {self.name!r}: no placeholders for the inputs {sorted(inputs - used)}."
+            )
+
+    def _check_types(self) -> None:
+        for name, kind in self.python_interface.inputs.items():
+            if _may_be_a_date(kind):
+                raise InvalidTask(
+                    f"Cannot make task {self.name!r}: input {name!r} may be a date or something else, which flytekit "
+                    "cannot tell apart in a task that runs from its template. Use datetime in place of date."
+                )
+        literal = self.interface.outputs[_RESULTS].type if self.interface.outputs else None
+        is_frame = literal is None or literal.schema or literal.structured_dataset_type or self._output()
+        if not is_frame:
+            raise InvalidTask(
+                f"Cannot make task {self.name!r}: output_schema_type={self._output_schema_type!r} is no frame. Give "
+                "FlyteSchema, pd.DataFrame, StructuredDataset, pa.Table, pl.DataFrame, or None."
             )
 
     @property

@@ -26,6 +26,8 @@ PIECE_BYTES = 1 << 20
 """How much is asked of the stream at once."""
 _LONGEST_PACKET = 0xFFFFFF  # a row of this length goes on in the next packet
 _NULL, _TWO, _THREE, _EIGHT, _ERROR, _END = 0xFB, 0xFC, 0xFD, 0xFE, 0xFF, 0xFE
+_LONG_VALUE = 200
+"""Bytes from which on values are longer, on average, than it takes to pick them one by one."""
 _LOST = 2013
 _MORE_RESULTS = 8  # a bit of the status in the packet that ends a result
 
@@ -107,7 +109,7 @@ def _all_rows(connection: Connection[Any]) -> Iterator[Rows]:
     stream = connection._rfile  # type: ignore[attr-defined]
     rest, ended = b"", False
     while not ended:
-        more = _read(stream)
+        more = _read(stream, _lacking(rest))
         buffer = rest + more if rest else more
         rows, used, ended = _packets(buffer)
         if len(rows):
@@ -124,15 +126,24 @@ def _all_rows(connection: Connection[Any]) -> Iterator[Rows]:
         raise err.NotSupportedError("the statement gives more than one result")
 
 
-def _read(stream: Any) -> bytes:
-    """Return the next bytes of the stream, waiting as long as the connection's own timeout says."""
-    try:
-        found: bytes = stream.read1(PIECE_BYTES)
-    except OSError as error:
-        raise err.OperationalError(_LOST, f"Lost connection to MySQL server during query ({error})") from error
-    if not found:
-        raise err.OperationalError(_LOST, "Lost connection to MySQL server during query")
-    return found
+def _lacking(rest: bytes) -> int:
+    """Return how many bytes are still to come of the packet that begins ``rest``; at least one."""
+    return max(1, 4 + int.from_bytes(rest[:3], "little") - len(rest))
+
+
+def _read(stream: Any, at_least: int) -> bytes:
+    """Return the next bytes of the stream, waiting for each part as long as the connection's own timeout says."""
+    parts: list[bytes] = []
+    while at_least > 0:
+        try:
+            found: bytes = stream.read1(PIECE_BYTES)
+        except OSError as error:
+            raise err.OperationalError(_LOST, f"Lost connection to MySQL server during query ({error})") from error
+        if not found:
+            raise err.OperationalError(_LOST, "Lost connection to MySQL server during query")
+        parts.append(found)
+        at_least -= len(found)
+    return b"".join(parts)
 
 
 def _packets(buffer: bytes) -> tuple[Rows, int, bool]:
@@ -163,7 +174,7 @@ def _long_row(stream: Any, rest: bytes) -> tuple[Rows, bytes]:
     row = bytearray()
     while True:
         while len(rest) < 4 or len(rest) < 4 + int.from_bytes(rest[:3], "little"):
-            rest += _read(stream)
+            rest += _read(stream, _lacking(rest))
         length = int.from_bytes(rest[:3], "little")
         row += rest[4 : 4 + length]
         rest = rest[4 + length :]
@@ -201,8 +212,16 @@ def _values(data: Bytes, place: Places) -> tuple[Places, Places, NDArray[np.bool
 def _array(data: Bytes, begin: Places, length: Places, valid: NDArray[np.bool_]) -> pa.Array:
     offsets = np.zeros(len(length) + 1, np.int64)
     np.cumsum(length, out=offsets[1:])
-    # The place of each byte: a run of ones, which jumps at the begin of each value.
-    picked = data[np.repeat(begin - offsets[:-1], length) + np.arange(offsets[-1])]
     bitmap = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))
-    buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(picked)]
+    buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(_picked(data, begin, length, offsets))]
     return pa.Array.from_buffers(pa.large_binary(), len(length), buffers)
+
+
+def _picked(data: Bytes, begin: Places, length: Places, offsets: Places) -> Bytes:
+    """Return the bytes of all values, one after the other."""
+    if offsets[-1] > _LONG_VALUE * len(length):  # for each byte its place, as below, would take 16 times the memory
+        ranges = zip(begin.tolist(), (begin + length).tolist(), strict=True)
+        return np.concatenate([data[first:last] for first, last in ranges])
+    # The place of each byte: a run of ones, which jumps at the begin of each value.
+    picked: Bytes = data[np.repeat(begin - offsets[:-1], length) + np.arange(offsets[-1])]
+    return picked
