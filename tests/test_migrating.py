@@ -257,6 +257,32 @@ class TestObjectsOfDoltIntegrations:
             write(config("t", branch_conf=core.SerialBranch()), pd.DataFrame({"n": [1]}))
 
 
+@pytest.mark.slow
+def test_installed_over_ours_its_files_are_told_by_the_doctor(earlier: Path, tmp_path: Path) -> None:
+    """Where the earlier plugin was installed last, only `doctor` and `install` are left, and say what to do."""
+    site = tmp_path / "site"
+    shutil.copytree(Path(schema.__file__).parents[1], site / "flytekitplugins")
+    shutil.copytree(earlier, site, dirs_exist_ok=True)
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "flytekitplugins.dolt", command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(site)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    said = run("doctor")
+    assert said.returncode == 1, said.stderr
+    assert "the schema.py of 'flytekitplugins-dolt' wins" in said.stdout
+    assert "run `pip uninstall flytekitplugins-dolt` and then `pip install --force-reinstall --no-deps" in said.stdout
+    other = run("log")
+    assert other.returncode == 1
+    assert "The command `doctor` says which files are wrong." in other.stderr
+
+
 class TestRepositoriesOfThen:
     def test_it_is_read_and_written_as_it_is(self, old: Path) -> None:
         """On master, with the types that a CSV file was taken to have, and without a key."""

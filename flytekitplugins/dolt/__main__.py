@@ -13,13 +13,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import binary, builder, commands, doctor
+from . import binary, builder, doctor
 from .errors import BinaryNotFound, BinaryUnsupported, DoltError
+
+try:
+    from . import commands
+except ImportError as error:  # files are missing or those of an earlier plugin, of which `doctor` tells
+    _INCOMPLETE: ImportError | None = error
+else:
+    _INCOMPLETE = None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    chosen = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if _INCOMPLETE is not None and given[:1] not in (["install"], ["doctor"]):
+        print(f"Cannot run {given}: {_INCOMPLETE}. The command `doctor` says which files are wrong.", file=sys.stderr)
+        return 1
+    chosen = _parser().parse_args(given)
     try:
         if chosen.command == "install":
             return _install()
@@ -46,7 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("install", help=f"build dolt {builder.DOLT_VERSION} from its sources, unless a fit one is here")
     look = verbs.add_parser("doctor", help="say what is installed, what is wrong and what to do")
     look.add_argument("--db", type=Path, metavar="PATH", help="a Dolt repository to look at as well")
-    commands.add_to(verbs)
+    if _INCOMPLETE is None:
+        commands.add_to(verbs)
     return parser
 
 
