@@ -175,18 +175,17 @@ _FAULTS = (
     _Fault("1105|", "table not found|no such table", TableNotFound, "Check the name and the database."),
     _Fault("1064|1149|42601", "", SyntaxRefused, "Correct the query."),
     _Fault("1105|", "syntax error", SyntaxRefused, "Correct the query."),
+    _Fault("1792|1836|25006", "", ReadOnlyRefused, "Set read_only=False, or connect to what may be changed."),
     _Fault(
-        "1792|1290|1836|25006", "", ReadOnlyRefused, "Set read_only=False, or connect to a server that may be changed."
-    ),
-    _Fault(
-        "1105|",
-        "read.?only",
+        "1290|1105|",
+        "read-only option|is read-only|readonly database|detached head",
         ReadOnlyRefused,
-        "Set read_only=False, or connect to a branch or file that may be changed.",
+        "Set read_only=False, or connect to a branch, file or server that may be changed.",
     ),
     _Fault("1205|1213|1020|40001|40P01|55P03", "", TransactionConflict, "Try again."),
     _Fault("", "database is locked|database table is locked", TransactionConflict, "Try again."),
-    _Fault("1317|1969|3024|57014", "", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
+    _Fault("1969|3024", "", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
+    _Fault("57014", "statement timeout", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
     _Fault("", "^interrupted$", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
 )
 
