@@ -10,9 +10,9 @@
     Running remote_example.py main...
     the kitchen has pushed Cleo, and reads Ann, Ben, Cleo
 
-Each name stands for a machine, with a folder of its own for clones. Here the remote is a folder, as one on a share would
-be; with `https://` and a password, `aws://` or `gs://` in its place nothing else changes. `docs/clusters.md` says which
-form of a repository is for what.
+Each name stands for a machine, with a folder of its own for clones. Here the remote is a folder, as one on a share
+would be; with `https://` and a password, `aws://` or `gs://` in its place nothing else changes. `docs/clusters.md` says
+which form of a repository is for what.
 """
 
 import os
