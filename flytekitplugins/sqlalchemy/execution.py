@@ -36,7 +36,8 @@ from .values import as_text, bindable, is_list
 
 _LONGEST_SHOWN = 2000
 _SHORTEST_PIECE = 16  # of a value that a server repeats in part; words of its own are shorter
-_AS_OF = re.compile(r"\bas\s+of\s+(?:(?:dolt_)?hashof\s*\(\s*)?('(?:[^'\\]|\\.|'')*')", re.IGNORECASE)
+_AS_OF = re.compile(r"\bas\s+of\s+((?:dolt_)?hashof\s*\(\s*)?('(?:[^'\\]|\\.|'')*')", re.IGNORECASE)
+_REVISION = re.compile(r"(?:refs/heads/|heads/)?([^~^]*)(.*)", re.DOTALL)
 _STREAMED = ("select", "values", "table", "(")
 
 
@@ -303,11 +304,21 @@ def _driver_errors(session: Session) -> tuple[type[Exception], ...]:
 
 
 def _as_of(session: Session, sql: str) -> dict[str, Any]:
-    """Return which commits the query's AS OF meant, by the text that stands there."""
+    """Return which commits the query's AS OF meant, by the revision that stands there."""
     found: dict[str, Any] = {}
-    for revision in dict.fromkeys(_AS_OF.findall(sql)):
+    for by_function, literal in dict.fromkeys(_AS_OF.findall(sql)):
         with contextlib.suppress(SQLAlchemyError):  # a time, or 'as of' within a text: then there is no commit to name
-            found[revision] = session.connection.exec_driver_sql(
-                f"SELECT dolt_hashof({revision})".replace("%", "%%")
-            ).scalar()
+            revision = str(session.rows(f"SELECT {literal}".replace("%", "%%"))[0][0])
+            exact = revision if by_function else _as_of_the_transaction(session, revision)
+            found[revision] = session.rows("SELECT dolt_hashof(%s)", exact)[0][0]
     return {"dolt_as_of": found} if found else {}
+
+
+def _as_of_the_transaction(session: Session, revision: str) -> str:
+    """Return the revision with a commit for its branch: AS OF reads branches as they were when the transaction began.
+
+    Unlike the table of branches, the function dolt_hashof tells what they are by now.
+    """
+    branch, steps = _REVISION.fullmatch(revision).groups()  # type: ignore[union-attr]  # it matches every text
+    heads = session.rows("SELECT hash FROM dolt_branches WHERE name = %s", branch)
+    return f"{heads[0][0]}{steps}" if heads else revision

@@ -380,6 +380,8 @@ class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
         from . import execution
 
         where = _place(tt.custom, uri=uri, connect_args=connect_args)
+        dates = tt.custom.get("dates") or ()
+        inputs = {name: _as_dates(value) if name in dates else value for name, value in inputs.items()}
         order = execution.Order(
             task=tt.id.name,
             template=tt.custom["query_template"],
@@ -393,11 +395,10 @@ class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
         folder = Path(FlyteContextManager.current_context().file_access.get_random_local_directory())
         wants_rows = bool(tt.interface.outputs)
         used = templates.placeholders(order.template)
-        dates = tt.custom.get("dates") or ()
         outcome = execution.run(
             order,
             where=where,
-            inputs={n: _as_dates(value) if n in dates else value for n, value in inputs.items() if n in used},
+            inputs={name: value for name, value in inputs.items() if name in used},
             file=folder / "00000" if wants_rows else None,
         )
         _report(order.task, outcome, wants_rows=wants_rows)
