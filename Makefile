@@ -81,7 +81,7 @@ type: setup ## check the types
 	@$(BIN)/mypy
 
 .PHONY: bench
-bench: setup ## run the benchmarks, all sizes; some 25 minutes
+bench: setup ## run the benchmarks, all sizes; some 30 minutes
 	@$(BIN)/python -m benchmarks --full
 
 .PHONY: clean

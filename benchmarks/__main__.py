@@ -71,7 +71,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     size.add_argument(
         "--full",
         action="store_true",
-        help="a million rows and 200 columns, too, as `make bench` does (some 25 minutes)",
+        help="a million rows and 200 columns, too, as `make bench` does (some 30 minutes)",
     )
     parser.add_argument("--rows", type=int, help="this many rows instead of the usual sizes")
     parser.add_argument("--columns", type=int, default=5, help="with --rows: this many columns (default: 5)")
