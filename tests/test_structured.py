@@ -7,6 +7,7 @@ import sys
 import typing
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from dolt_server import PASSWORD, SECRET, DoltServer
 from flytekit import dynamic, kwtypes, task, workflow
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.core.context_manager import FlyteContextManager
@@ -619,7 +621,7 @@ from typing import Annotated
 import pandas as pd, polars as pl, pyarrow as pa
 from flytekit import kwtypes, task, workflow
 from flytekit.types.structured import StructuredDataset
-from flytekitplugins.dolt import DoltConfig, dolt_frame, dolt_uri
+from flytekitplugins.dolt import DoltConfig, dolt_frame, dolt_uri, secret_requests
 
 def config(tablename, branch):
     return DoltConfig.from_dict(
@@ -627,15 +629,17 @@ def config(tablename, branch):
         | json.loads('PLACE')
     )
 
-@task(enable_deck=True)
+requests = secret_requests(config("any", "any"))
+
+@task(enable_deck=True, secret_requests=requests)
 def plant(n: int) -> Annotated[pd.DataFrame, dolt_frame(config("trees", "run/1"))]:
     return pd.DataFrame({"id": range(n), "kind": ["oak"] * n, "height": range(n)})
 
-@task(enable_deck=True)
+@task(enable_deck=True, secret_requests=requests)
 def tall(trees: pl.LazyFrame) -> StructuredDataset:
     return StructuredDataset(dataframe=trees.filter(pl.col("height") > 0), uri=dolt_uri(config("tall", "run/2")))
 
-@task
+@task(secret_requests=requests)
 def kinds(tall: Annotated[pd.DataFrame, kwtypes(kind=str)], trees: pa.Table, again: StructuredDataset) -> str:
     assert again.open(pl.DataFrame).all().height == len(tall)
     return f"{trees.num_rows} {tall.to_dict('list')}"
@@ -649,19 +653,23 @@ def wf(n: int) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["volume", "remote"])
+@pytest.mark.parametrize("form", ["volume", "remote", "server"])
 def test_plain_frames_between_pods(tmp_path: Path, repo: Path, dolt: Dolt, form: str) -> None:
-    """Each task in a pod of its own, over a folder or a remote: every kind of frame reads the commit of another."""
-    place: dict[str, typing.Any] = {"db_path": str(repo)}
-    if form == "remote":
-        url = f"file://{tmp_path / 'remote'}"
-        dolt("remote", "add", "origin", url)
-        dolt("push", "origin", "main")
-        place = {"db_path": "foo", "remote_conf": {"url": url}}
-    cluster = Cluster(tmp_path / "cluster")
+    """Each task in a pod of its own, over each form of place: every kind of frame reads the commit of another."""
+    cluster = Cluster(tmp_path / "cluster", secrets={(str(SECRET.group), str(SECRET.key)): PASSWORD})
     cluster.folder.mkdir()
-    wf = cluster.image(f"frames_{form}", PODS.replace("PLACE", json.dumps(place))).wf
-    assert cluster.run(wf, "f1", n=3) == ("3 {'kind': ['oak', 'oak']}",)
+    place: dict[str, typing.Any] = {"db_path": str(repo)}
+    with ExitStack() as stack:
+        if form == "remote":
+            url = f"file://{tmp_path / 'remote'}"
+            dolt("remote", "add", "origin", url)
+            dolt("push", "origin", "main")
+            place = {"db_path": "foo", "remote_conf": {"url": url}}
+        if form == "server":
+            running = stack.enter_context(DoltServer(repo))
+            place = {"db_path": running.url(), "secret": SECRET.to_dict()}
+        wf = cluster.image(f"frames_{form}", PODS.replace("PLACE", json.dumps(place))).wf
+        assert cluster.run(wf, "f1", n=3) == ("3 {'kind': ['oak', 'oak']}",)
     assert len(cluster.pods) == 3
     if form == "remote":
         dolt("fetch", "origin")
@@ -752,6 +760,11 @@ class TestAddresses:
         assert dolt_uri(table) == uri
         assert from_uri(uri).config == table
         assert dolt_uri(from_uri(uri)) == uri
+
+    def test_an_address_by_hand_needs_little_encoding(self) -> None:
+        """Spaces, quotes, #, + and a second ? are themselves."""
+        sql = "select * from t where a = '+?#' # why"
+        assert from_uri(f"dolt://a b#+/c?sql={sql}").config == DoltConfig("a b#+/c", sql=sql)
 
     def test_a_written_table_has_a_canonical_address(self, config: Config, repo: Path) -> None:
         """How rows were written is no part of the address of where they are."""
