@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from flytekitplugins.dolt import binary
 
-from . import memory, sqlalchemy
+from . import memory, pods, sqlalchemy
 from .aims import AIMS, memory_verdicts
 from .measure import Results, Shape, interleaved
 from .rivals import JOBS, RIVALS, WRITES, Earlier, Ours, Pandas, PandasRead, RawWrite, Rival, TextRead
@@ -54,12 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         shapes = [shape for shape in _shapes(options) if shape.rows <= 100_000 and shape.columns == 5]
         everything += [_measured_sql(shape) for shape in shapes]
         reached += [_show_aims(results) for results in everything[len(reached) :]]
+    wants_pods = options.only is None or "pods" in options.only
+    fresh = _measured_pods(options) if wants_pods else None
     wants_memory = options.only is None or "memory" in options.only
     rows = options.rows or (5_000 if options.quick else 1_000_000 if options.full else 100_000)
     peaks = _peaks(rows, options.columns) if wants_memory else []
     reached.append(_show_verdicts("memory", memory_verdicts(peaks)))
     if options.json:
         values = {"times": [asdict(r) for r in everything], "memory": [asdict(peak) for peak in peaks]}
+        values["pods"] = [asdict(run) for run in fresh.runs] if fresh is not None else []
         Path(options.json).write_text(json.dumps(values, indent=1))
     return 1 if options.check and not all(reached) else 0
 
@@ -76,7 +79,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="this many rows instead of the usual sizes")
     parser.add_argument("--columns", type=int, default=5, help="with --rows: this many columns (default: 5)")
     parser.add_argument("--rounds", type=int, help="this many rounds")
-    parser.add_argument("--only", nargs="+", choices=(*JOBS, "sql", "memory"), help="these jobs only")
+    parser.add_argument("--only", nargs="+", choices=(*JOBS, "sql", "pods", "memory"), help="these jobs only")
     parser.add_argument("--json", metavar="FILE", help="write every single time there")
     parser.add_argument("--check", action="store_true", help="exit with 1 when an aim is missed")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
@@ -111,6 +114,15 @@ def _measured_sql(shape: Shape) -> Results:
     print(f"\nSQLAlchemyTask, {shape}")
     for job in dict.fromkeys(run.job for run in results.runs):
         _show(results, job)
+    return results
+
+
+def _measured_pods(options: argparse.Namespace) -> pods.Results:
+    rows, rounds = options.rows or (1_000 if options.quick else 100_000), options.rounds or (1 if options.quick else 7)
+    with tempfile.TemporaryDirectory(prefix="pods-bench-", ignore_cleanup_errors=True) as folder:
+        results = pods.measured(rows, rounds, folder=Path(folder).resolve(), say=_progress)
+    _progress("")
+    pods.show(results)
     return results
 
 
