@@ -26,6 +26,8 @@ from flytekitplugins.dolt import (
     NewBranch,
     SerialBranch,
     create_repository,
+    execution_of,
+    lineage,
     pin,
     read,
     server,
@@ -245,6 +247,19 @@ def double(users: DoltTable, conf: DoltConfig) -> DoltTable:
 @workflow
 def wf(users: DoltConfig, doubled: DoltConfig, n: int) -> DoltTable:
     return double(users=populate(conf=users, n=n), conf=doubled)
+
+
+def test_lineage(place: Place) -> None:
+    """What a table was made of, and by which execution, is followed to the commits, wherever they are."""
+    branch = NewBranch("run/1")
+    made = wf(users=place.config(branch_conf=branch), doubled=place.config("doubled", branch_conf=branch), n=2)
+    found = lineage(made)
+    assert [step.commit.hash for step in found.steps] == place.log("run/1")[:2]
+    assert [(link.made, link.read.name) for link in found.above] == [(hash_of(made), "users")]
+    assert found.gaps == ()
+    execution = execution_of(made)
+    assert execution is not None
+    assert execution.id == "ex:local:local:local"
 
 
 def test_two_tasks(place: Place) -> None:

@@ -12,18 +12,21 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from . import repository, trailers
+from . import remotes, repository, trailers
 from .engine import Connection, connect
 from .errors import DoltError, InvalidConfig, RevisionNotFound
-from .schema import Commit, DoltTable
+from .places import Place
+from .schema import Commit, DoltConfig, DoltTable
 from .trailers import Execution, Origin, Read
 
 __all__ = ["Gap", "Lineage", "Link", "Step", "commits_of", "execution_of", "lineage"]
 
 Direction = Literal["up", "down", "both"]
 Why = Literal["repository", "commit", "tables"]
+Where: TypeAlias = "str | os.PathLike[str] | DoltConfig"
+"""A repository: its folder or address, or a config, which knows of a remote and of a password, too."""
 
 MAX_STEPS = 10_000
 """The most commits that one lineage goes through, unless the caller says otherwise."""
@@ -187,7 +190,7 @@ def lineage(
     *,
     db_path: str | os.PathLike[str] | None = None,
     direction: Direction = "both",
-    repositories: Sequence[str | os.PathLike[str]] = (),
+    repositories: Sequence[Where] = (),
     limit: int = MAX_STEPS,
 ) -> Lineage:
     """Return what ``commit`` was made of and what was made of it, as far as the trailers of commits say.
@@ -199,7 +202,8 @@ def lineage(
         commit: a table that has a commit, a commit, or the name of one (a hash, branch or tag).
         db_path: the repository that holds the commit; a `DoltTable` brings its own.
         direction: ``up`` (what it was made of), ``down`` (what was made of it), or both.
-        repositories: further repositories to look in. An address with ``://`` is only opened when it is given here.
+        repositories: further repositories to look in, or configs of tables there. An address with ``://`` is only
+            opened when it is given here.
         limit: the most commits that are gone through in each direction.
 
     Raises:
@@ -209,8 +213,8 @@ def lineage(
     """
     if direction not in ("up", "down", "both"):
         raise InvalidConfig(f"Cannot follow the lineage {direction!r}: it goes 'up', 'down' or 'both'.")
-    revision, home_path = _named(commit, db_path)
-    graphs = _Graphs([home_path, *repositories])
+    revision, where = _named(commit, db_path)
+    graphs = _Graphs([where, *repositories])
     home = graphs.known[0]
     found = home.find(revision)
     walk = _Walk(graphs, home, found, limit)
@@ -226,7 +230,7 @@ def commits_of(execution_id: str, db_path: str | os.PathLike[str]) -> tuple[Step
 
     ``execution_id`` is the whole id (``ex:project:domain:name``) or the execution's name alone.
     """
-    graph = _Graph(db_path)
+    graph = _Graph(*_opened(db_path))
     wanted = {execution_id, execution_id.removeprefix("ex:")}
     steps = []
     for commit in reversed(graph.commits.values()):
@@ -243,22 +247,29 @@ def execution_of(commit: DoltTable | Commit | str, db_path: str | os.PathLike[st
         InvalidConfig: ``db_path`` is missing.
         RevisionNotFound: the repository does not hold the commit.
     """
-    revision, home_path = _named(commit, db_path)
-    found = repository.log(repository.locate(home_path), revision, limit=1)[0]
+    revision, where = _named(commit, db_path)
+    found = repository.log(_opened(where)[0], revision, limit=1)[0]
     return trailers.parse(found.message).execution
 
 
-def _named(
-    commit: DoltTable | Commit | str, db_path: str | os.PathLike[str] | None
-) -> tuple[str, str | os.PathLike[str]]:
+def _named(commit: DoltTable | Commit | str, db_path: str | os.PathLike[str] | None) -> tuple[str, Where]:
+    where: Where | None = db_path
     if isinstance(commit, DoltTable):
         if commit.commit is None:
             raise InvalidConfig(f"Cannot follow {commit!r}: it has no commit yet. Write it, or resolve it, first.")
-        db_path = commit.config.db_path if db_path is None else db_path
+        where = commit.config if where is None else where
         commit = commit.commit
-    if db_path is None:
+    if where is None:
         raise InvalidConfig(f"Cannot follow {commit!r}: it takes db_path=, the repository that holds it.")
-    return commit.hash if isinstance(commit, Commit) else commit, db_path
+    return commit.hash if isinstance(commit, Commit) else commit, where
+
+
+def _opened(where: Where) -> tuple[Place, str]:
+    """Return where a repository is looked at, and by what name commits speak of it."""
+    if isinstance(where, DoltConfig):
+        return remotes.place_of(where), trailers.address_of(where)
+    place = repository.locate(where)
+    return place, str(place)
 
 
 # ----------------------------------------------------------------------------------------------------------- the graphs
@@ -267,8 +278,8 @@ def _named(
 class _Graph:
     """The commits of one repository, and which of them wrote a table."""
 
-    def __init__(self, db_path: str | os.PathLike[str]) -> None:
-        self.place = repository.locate(db_path)
+    def __init__(self, place: Place, name: str) -> None:
+        self.place, self.name = place, name
         self.commits: dict[str, Commit] = {}
         self._origins: dict[str, Origin] = {}
         self._makers: dict[tuple[str, str], str | None] = {}
@@ -290,7 +301,7 @@ class _Graph:
         return self._origins[commit]
 
     def step(self, commit: str) -> Step:
-        return Step(self.commits[commit], str(self.place), self.origin(commit))
+        return Step(self.commits[commit], self.name, self.origin(commit))
 
     def find(self, name: str) -> Commit:
         """Return the whole commit of that name.
@@ -305,7 +316,7 @@ class _Graph:
                 found = str(connection.rows("SELECT DOLT_HASHOF(%s)", name, attempt=f"find commit {name!r}")[0][0])
         if not self.holds(found):
             raise RevisionNotFound(
-                f"Cannot find commit {name!r}: the repository {str(self.place)!r} does not hold it. It may be another "
+                f"Cannot find commit {name!r}: the repository {self.name!r} does not hold it. It may be another "
                 "clone, or the commit was on a branch that is deleted and collected.",
                 revision=name,
             )
@@ -385,12 +396,13 @@ class _Graph:
 class _Graphs:
     """The repositories that are at hand: those given, and those that commits name and that can be opened."""
 
-    def __init__(self, given: Sequence[str | os.PathLike[str]]) -> None:
+    def __init__(self, given: Sequence[Where]) -> None:
         self.known: list[_Graph] = []
         self._failed: dict[str, str] = {}
-        for db_path in given:
-            if not any(graph.place == repository.locate(db_path) for graph in self.known):
-                self.known.append(_Graph(db_path))
+        for where in given:
+            place, name = _opened(where)
+            if not any(graph.place == place for graph in self.known):
+                self.known.append(_Graph(place, name))
 
     def holding(self, read: Read, own: _Graph) -> _Graph | tuple[Why, str]:
         """Return the graph that holds the commit of a read, or why there is none.
@@ -406,7 +418,7 @@ class _Graphs:
         return named if named.holds(read.commit) else ("commit", "")
 
     def _open(self, place: str) -> _Graph | str:
-        found = next((graph for graph in self.known if str(graph.place) == place), None)
+        found = next((graph for graph in self.known if graph.name == place), None)
         if found is not None:
             return found
         if "://" in place:
@@ -415,7 +427,7 @@ class _Graphs:
             try:
                 if len(self.known) >= MAX_REPOSITORIES:
                     return "too many repositories are open"
-                self.known.append(_Graph(place))
+                self.known.append(_Graph(*_opened(place)))
                 return self.known[-1]
             except (DoltError, OSError, ValueError) as error:
                 self._failed[place] = str(error)
