@@ -183,8 +183,8 @@ def _timeouts(url: URL, *, connect_timeout_s: float, timeout_s: float | None) ->
         reading = None if timeout_s is None else max(1, math.ceil(timeout_s))
         waits = {} if reading is None else {"read_timeout": reading, "write_timeout": reading}
         return {"connect_timeout": connecting, **waits}
-    if driver in ("psycopg", "psycopg2"):
-        return {"connect_timeout": connecting}
+    if driver in ("psycopg", "psycopg2"):  # libpq has no timeout for a network that lost the server: two minutes
+        return {"connect_timeout": connecting, "keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
     return {"timeout": connecting} if url.get_backend_name() == "sqlite" else {}
 
 
@@ -420,7 +420,7 @@ def _interrupted(message: str, where: Place, *, attempt: str, phase: Phase, time
     if timed_out and phase in ("read", "write"):
         return StatementTimedOut(
             f"Cannot {attempt}: no answer within {where.timeout_s} s. Make the query faster, or raise timeout_s of the "
-            "config.",
+            f"config.{' What commits by itself, as DDL and procedures can, may be kept.' if phase == 'write' else ''}",
             timeout_s=where.timeout_s,
         )
     return _lost(message, where, attempt=attempt, phase=phase)

@@ -83,6 +83,8 @@ def refused(kind: type[SQLTaskError], match: str, *, query: str, at: str, recove
     assert at in said
     assert isinstance(error, FlyteRecoverableException) == recoverable
     assert_hidden(error, [PASSWORD])
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.args, copy.__dict__) == (kind, error.args, error.__dict__)
 
 
 def assert_hidden(error: BaseException, secrets: list[str]) -> None:

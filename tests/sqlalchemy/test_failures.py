@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import threading
 import time
@@ -38,6 +39,7 @@ from flytekitplugins.sqlalchemy.errors import (
     SyntaxRefused,
     TableNotFound,
     TransactionConflict,
+    UncommittedChanges,
 )
 
 ADD = "update counted set n = n + {{ .inputs.by }}"
@@ -498,6 +500,15 @@ def test_postgres_ends_what_takes_too_long(postgres: Server) -> None:
         assert eventually(lambda: admin.execute(asked).fetchone() == (0,), within_s=10)
 
 
+def test_a_network_that_lost_postgres_is_noticed(postgres: Server) -> None:
+    """The client has no timeout of its own there, so the kernel looks whether the server is alive."""
+    place = connections.place(uri(postgres), connect_args={}, secrets={}, connect_timeout_s=9, timeout_s=9)
+    with connections.connect(place, attempt="try") as session:
+        with closing(socket.socket(fileno=os.dup(session.raw.fileno()))) as line:
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+
+
 def test_sqlite_ends_what_takes_too_long() -> None:
     """SQLite has no timeout of its own; the task has."""
     query = "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) as a from n"
@@ -693,7 +704,7 @@ def test_a_commit_of_dolt_cannot_be_written_to(dolt_server: Server) -> None:
 def test_a_lost_answer_to_dolt_commit_is_an_unknown_outcome(dolt_server: Server) -> None:
     """The commit may be there, and here it is, once."""
     dolt_server.sql("drop table if exists counted", "create table counted (id int primary key, n int)")
-    dolt_server.sql("insert into counted values (1, 0)", "call dolt_commit('-Am', 'start')")
+    dolt_server.sql("insert into counted values (1, 0)", "call dolt_commit('-A', '-m', 'start', '--skip-empty')")
     with relayed(dolt_server) as (relay, there):
         relay.rule = lambda sent: "cut after" if sent.startswith("CALL dolt_commit") else "pass"
         with refused(OutcomeUnknown, "was committed", query=ADD, at=address(there), recoverable=False):
@@ -703,13 +714,28 @@ def test_a_lost_answer_to_dolt_commit_is_an_unknown_outcome(dolt_server: Server)
     assert eventually(lambda: dolt_server.sql(found)[0] == (1,), within_s=10)
 
 
+def test_others_changes_are_not_swept_into_a_commit(dolt_server: Server) -> None:
+    """Uncommitted work of somebody else on the branch is named, and nothing is done, committed or lost."""
+    dolt_server.sql("drop table if exists counted", "create table counted (id int primary key, n int)")
+    dolt_server.sql("insert into counted values (1, 0)", "call dolt_commit('-A', '-m', 'start', '--skip-empty')")
+    dolt_server.sql("create table theirs (a int)")
+    try:
+        with refused(UncommittedChanges, "'theirs'", query=ADD, at=address(dolt_server), recoverable=False) as caught:
+            run(dolt_server, ADD, inputs=BY, output=None, dolt_commit_message="mine")
+        assert caught.value.tables == ["theirs"]
+        assert dolt_server.sql("select n from counted")[0] == (0,)
+        assert dolt_server.sql("select table_name, staged from dolt_status")[0] == ("theirs", 0)
+    finally:
+        dolt_server.sql("drop table theirs")
+
+
 @pytest.mark.parametrize(
     "message", ["-amend", "--all", "'; drop table counted; -- ", "é😀\n\nb \"'\\ %s :x", "a\0b", "x" * 200_000, " "]
 )
 def test_a_commit_message_is_a_value(dolt_server: Server, message: str) -> None:
     """An input in the message is text of it, whatever it looks like and however long it is."""
     dolt_server.sql("drop table if exists counted", "create table counted (id int primary key, n int)")
-    dolt_server.sql("insert into counted values (1, 0)", "call dolt_commit('-Am', 'start')")
+    dolt_server.sql("insert into counted values (1, 0)", "call dolt_commit('-A', '-m', 'start', '--skip-empty')")
     query = "update counted set n = n + 1 where '{{ .inputs.why }}' is not null"
     run(dolt_server, query, inputs={"why": (str, message)}, output=None, dolt_commit_message="{{ .inputs.why }}")
     ((found, parents),) = dolt_server.sql("select message, (select count(*) from counted) from dolt_log limit 1")
