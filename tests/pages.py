@@ -85,7 +85,7 @@ class Reader:
         linecache.cache[name] = (len(block.text), None, block.text.splitlines(keepends=True), name)
         with contextlib.redirect_stdout(printed):
             try:
-                exec(compile(block.text, name, "exec"), self.names)
+                exec(compile(block.text, name, "exec", dont_inherit=True), self.names)
             except Exception as error:
                 if block.expected is None:
                     raise

@@ -11,23 +11,27 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import msgpack
 from flyteidl.core import errors_pb2, literals_pb2, tasks_pb2
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
+from flytekit.core.array_node_map_task import ArrayNodeMapTask
 from flytekit.core.base_task import PythonTask
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 from flytekit.core.utils import load_proto_from_file, write_proto_to_file
 from flytekit.core.workflow import WorkflowBase
-from flytekit.models.literals import BindingData, Literal, LiteralCollection, LiteralMap
+from flytekit.models.literals import Binary, BindingData, Literal, LiteralCollection, LiteralMap, Scalar
 from flytekit.tools.translator import Options, get_serializable
 
 PROJECT, DOMAIN, VERSION = "animals", "testing", "v1"
-_EXECUTE = Path(sys.executable).with_name("pyflyte-execute")
+_serialising = Lock()
 
 
 class PodFailed(AssertionError):
@@ -87,8 +91,19 @@ class Cluster:
         known = {"": inputs}
         for node, planned in zip(workflow.nodes, spec.template.nodes, strict=True):
             bound = {binding.var: _value(binding.binding, known) for binding in planned.inputs}
-            known[planned.id] = self.pod(node.flyte_entity, execution, bound, node=planned.id)
+            run = self.map if isinstance(node.flyte_entity, ArrayNodeMapTask) else self.pod
+            known[planned.id] = run(node.flyte_entity, execution, bound, node=planned.id)
         return {binding.var: _value(binding.binding, known) for binding in spec.template.outputs}
+
+    def map(
+        self, task: ArrayNodeMapTask, execution: str, inputs: Mapping[str, Literal], *, node: str = "n0"
+    ) -> dict[str, Literal]:
+        """Run each index of a map task in a pod of its own, all at the same time; the outputs are lists."""
+        many = [len(given.collection.literals) for name, given in inputs.items() if name not in task.bound_inputs]
+        with ThreadPoolExecutor(max_workers=many[0]) as pool:
+            runs = [pool.submit(self.pod, task, execution, inputs, node=node, index=index) for index in range(many[0])]
+            made = [run.result() for run in runs]
+        return {name: Literal(collection=LiteralCollection([one[name] for one in made])) for name in made[0]}
 
     def pod(
         self,
@@ -98,27 +113,31 @@ class Cluster:
         *,
         node: str = "n0",
         attempt: int = 0,
+        index: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> dict[str, Literal]:
-        """Run one attempt of one task and return its outputs as literals.
+        """Run one attempt of one task, or of one ``index`` of a map task, and return its outputs as literals.
 
         Raises:
             PodFailed: it reported an error, or ended without outputs.
         """
-        template = get_serializable({}, self._settings(), task).template
+        with _serialising:
+            template = get_serializable({}, self._settings(), task).template
+            pod = self.folder / f"pod{len(self.pods)}"
+            self.pods.append(pod)
         prefix = self.folder / "store" / execution / node / "data"
+        prefix = prefix if index is None else prefix / "0" / str(index)
         outputs = prefix / str(attempt)
         outputs.mkdir(parents=True)
         write_proto_to_file(LiteralMap(dict(inputs)).to_flyte_idl(), str(prefix / "inputs.pb"))
         write_proto_to_file(template.to_flyte_idl(), str(outputs / "task_template.pb"))
-        pod = self.folder / f"pod{len(self.pods)}"
-        self.pods.append(pod)
         for part in ("home", "work", "tmp"):
             (pod / part).mkdir(parents=True)
+        which = {} if index is None else {"BATCH_JOB_ARRAY_INDEX_VAR_NAME": "INDEX", "INDEX": str(index)}
         done = subprocess.run(
             _filled(template, prefix / "inputs.pb", outputs, pod),
             cwd=pod / "work",
-            env=self._environment(template, execution, attempt, pod) | dict(environment or {}),
+            env=self._environment(template, execution, attempt, pod) | which | dict(environment or {}),
             capture_output=True,
             text=True,
             timeout=240,
@@ -168,8 +187,8 @@ def _filled(template: Any, inputs: Path, outputs: Path, pod: Path) -> list[str]:
         "{{.taskTemplatePath}}": str(outputs / "task_template.pb"),
     }
     command, *args = [values.get(arg, arg) for arg in template.container.args]
-    assert command == "pyflyte-execute"
-    return [str(_EXECUTE), *args]
+    assert command in ("pyflyte-execute", "pyflyte-map-execute")
+    return [str(Path(sys.executable).with_name(command)), *args]
 
 
 def _outcome(outputs: Path, log: str) -> dict[str, Literal]:
@@ -185,12 +204,25 @@ def _outcome(outputs: Path, log: str) -> dict[str, Literal]:
 
 def _value(binding: BindingData, known: Mapping[str, Mapping[str, Literal]]) -> Literal:
     if binding.promise is not None:
-        return known[binding.promise.node_id if binding.promise.node_id != "start-node" else ""][binding.promise.var]
+        node = binding.promise.node_id if binding.promise.node_id != "start-node" else ""
+        return _part(known[node][binding.promise.var], binding.promise.attr_path or [])
     if binding.collection is not None:
         return Literal(collection=LiteralCollection([_value(item, known) for item in binding.collection.bindings]))
     if binding.map is not None:
         return Literal(map=LiteralMap({name: _value(item, known) for name, item in binding.map.bindings.items()}))
     return Literal(scalar=binding.scalar)
+
+
+def _part(whole: Literal, path: Sequence[str | int]) -> Literal:
+    """Return what stands at ``path`` in a list, a dictionary, or a dataclass or model, as propeller does."""
+    for position, step in enumerate(path):
+        if whole.scalar is not None:
+            value = msgpack.unpackb(whole.scalar.binary.value)
+            for step in path[position:]:
+                value = value[step]
+            return Literal(scalar=Scalar(binary=Binary(value=msgpack.packb(value), tag="msgpack")))
+        whole = (whole.map or whole.collection).literals[step]
+    return whole
 
 
 def template_of(path: Path) -> tasks_pb2.TaskTemplate:

@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
+import pyarrow as pa
 import pydantic
 import pydantic.dataclasses
 import pytest
 from flytekit import LaunchPlan, conditional, dynamic, eager, map_task, task, workflow
 from flytekit.core.context_manager import FlyteContextManager
+from flytekit.core.local_cache import LocalTaskCache
 from flytekit.core.type_engine import LiteralsResolver, TypeEngine
 from flytekit.exceptions.system import FlyteUploadDataException
 from flytekit.models.interface import TypedInterface
 from flytekit.models.literals import Literal
+from flytekit.types.structured import StructuredDataset
 from mashumaro.mixins.json import DataClassJSONMixin
+from pods import Cluster
 
 from flytekitplugins.dolt import (
     Branch,
@@ -39,7 +43,9 @@ from flytekitplugins.dolt import (
     Remote,
     Secret,
     SerialBranch,
+    content_hash,
     dolt_frame,
+    dolt_uri,
     errors,
     locks,
     repository,
@@ -266,6 +272,57 @@ class TestInsideOtherValues:
         assert wf() == [3, 3, 3]
         assert csv(dolt, "select a from t order by a") == ["1", "2"]
 
+    def test_a_dataset_in_a_dataclass_is_committed(self, config: Config, dolt: Dolt) -> None:
+        """A dataset with an address in Dolt inside a dataclass becomes a commit, as flytekit uploads others."""
+
+        @dataclass
+        class Pair:
+            left: StructuredDataset
+            right: StructuredDataset
+
+        @task
+        def make() -> Pair:
+            left, right = (StructuredDataset(dataframe=FRAME, uri=dolt_uri(config(name))) for name in "tu")
+            return Pair(left, right)
+
+        @task
+        def use(pair: Pair) -> int:
+            return int(pair.left.open(pd.DataFrame).all()["a"].sum()) + len(pair.right.open(pa.Table).all())
+
+        @workflow
+        def wf() -> int:
+            return use(pair=make())
+
+        assert wf() == 5
+        assert csv(dolt, "select a from t order by a") == csv(dolt, "select a from u order by a") == ["1", "2"]
+        assert "Flyte-Task: test_shapes.make" in dolt("log", "-n", "1")
+
+    def test_what_no_value_can_hold_is_refused(self, config: Config, dolt: Dolt) -> None:
+        """A frame in a dataclass, and a table where its type is not said, are errors and no commits."""
+
+        @dataclass
+        class Frames:
+            frame: Annotated[pd.DataFrame, dolt_frame(config("t"))]
+
+        @dataclass
+        class Anything:
+            value: typing.Any
+
+        unsaved = DoltTable(config=config("t"), data=FRAME)
+        for kind, value, message in (
+            (Frames, Frames(FRAME), "is not serializable"),
+            (Anything, Anything(unsaved), "can not serialize 'DoltTable'"),
+            (dict, {"x": unsaved}, "can not serialize 'DoltTable'"),
+        ):
+
+            @task
+            def make() -> kind:  # type: ignore[valid-type]
+                return value  # noqa: B023
+
+            with pytest.raises(Exception, match=message):
+                make()
+        assert commits(dolt) == 0
+
     @holders
     def test_the_interface_has_a_schema_from_which_the_type_is_guessed(
         self, holder: typing.Any, caplog: pytest.LogCaptureFixture
@@ -402,6 +459,33 @@ class TestContainers:
         with pytest.raises(Exception, match="Cannot store column 'a': row 0 is inf, and SQL has no infinity"):
             make()
         assert csv(dolt, "show tables") == ["t"]
+
+    def test_the_content_of_each_table_is_what_the_cache_compares(self, config: Config, dolt: Dolt) -> None:
+        """A cached task over a list of tables with the hash of content runs again for other rows, and only then."""
+        LocalTaskCache.clear()
+        ran = []
+
+        @task
+        def make(confs: list[DoltConfig], a: int) -> list[Annotated[DoltTable, content_hash]]:
+            return [DoltTable(conf, pd.DataFrame({"a": [a]})) for conf in confs]
+
+        @task(cache=True, cache_version="1")
+        def sizes(tables: list[DoltTable]) -> int:
+            ran.append(len(tables))
+            return sum(len(table.data) for table in tables)
+
+        @workflow
+        def wf(confs: list[DoltConfig], a: int) -> int:
+            return sizes(tables=make(confs=confs, a=a))
+
+        try:
+            one, two = (config("t", branch_conf=NewBranch(name)) for name in ("one", "two"))
+            results = [wf(confs=[config("t"), conf], a=a) for conf, a in ((one, 1), (two, 1), (two, 2))]
+        finally:
+            LocalTaskCache._cache.close()
+            LocalTaskCache._initialized = False
+        assert (results, ran) == ([2, 2, 2], [2, 2])
+        assert csv(dolt, "select a from t union all select a from t as of 'one'") == ["2", "1"]
 
     def test_several_and_named_outputs(self, config: Config, dolt: Dolt) -> None:
         """Outputs of a NamedTuple are found by their names, and each is a commit of its own."""
@@ -937,3 +1021,88 @@ class TestGuessing:
         assert through_flyte(value, kind) == value
         assert TypeEngine.guess_python_type(TypeEngine.to_literal_type(kind)) is kind
         assert through_flyte(value, kind | None) == value
+
+
+IN_PODS = """
+import functools
+import typing
+from dataclasses import dataclass
+
+import pandas as pd
+import pydantic
+from flytekit import map_task, task, workflow
+from flytekitplugins.dolt import DoltConfig, DoltTable
+
+
+@dataclass
+class Report:
+    longest: DoltTable
+    query: DoltTable
+
+
+class Model(pydantic.BaseModel):
+    tables: typing.List[DoltTable]
+
+
+@task
+def append(part: int, conf: DoltConfig) -> DoltTable:
+    return DoltTable(config=conf, data=pd.DataFrame({"part": [part]}))
+
+
+@task
+def report(parts: typing.List[DoltTable]) -> Report:
+    longest = max(parts, key=lambda part: len(part.data))
+    return Report(longest, DoltTable(DoltConfig(longest.config.db_path, sql="select max(part) as part from parts")))
+
+
+@task
+def model(table: DoltTable, held: Report) -> typing.Tuple[typing.Optional[Model], typing.Dict[str, DoltTable]]:
+    assert held.query.commit is not None
+    return Model(tables=[table, held.longest]), {"query": held.query}
+
+
+@task
+def say(model: typing.Optional[Model], named: typing.Dict[str, DoltTable], one: DoltTable) -> str:
+    tables = [*model.tables, one, named["query"]]
+    return " ".join(f"{len(table.data)}:{table.data['part'].max()}" for table in tables)
+
+
+@workflow
+def wf(parts: typing.List[int], conf: DoltConfig) -> str:
+    held = report(parts=map_task(functools.partial(append, conf=conf))(part=parts))
+    found, named = model(table=held.longest, held=held)
+    return say(model=found, named=named, one=named["query"])
+"""
+
+
+@pytest.mark.slow
+class TestPods:
+    def test_shapes_travel_between_pods(self, tmp_path: Path, config: Config, dolt: Dolt) -> None:
+        """Parts are appended by the pods of a map task at the same time, and every shape is read by another pod."""
+        cluster = Cluster(tmp_path / "cluster")
+        cluster.folder.mkdir()
+        module = cluster.image("shapes_in_pods", IN_PODS)
+        conf = config("parts", mode="append")
+        assert cluster.run(module.wf, "f1", parts=[5, 6, 7], conf=conf) == ("3:7 3:7 1:7 1:7",)
+        assert csv(dolt, "select part from parts order by part") == ["5", "6", "7"]
+        log = dolt("log")
+        assert len(set(re.findall(r"Flyte-Write-Key: (\S+)", log))) == commits(dolt) == 3
+        assert re.findall(r"execution id: (\S+)", log) == ["ex:animals:testing:f1"] * 3
+
+    def test_an_index_that_is_tried_again_writes_once(self, tmp_path: Path, config: Config, dolt: Dolt) -> None:
+        """The second attempt of one index of a map task finds its own write, and not that of the other index."""
+        cluster = Cluster(tmp_path / "cluster")
+        cluster.folder.mkdir()
+        module = cluster.image("shapes_again", IN_PODS)
+        conf = config("parts", mode="append")
+        ctx = FlyteContextManager.current_context()
+        given = {"part": ([5, 6], list[int]), "conf": (conf, DoltConfig)}
+        inputs = {
+            name: TypeEngine.to_literal(ctx, value, kind, TypeEngine.to_literal_type(kind))
+            for name, (value, kind) in given.items()
+        }
+        mapped = map_task(functools.partial(module.append, conf=conf))
+        made = [cluster.pod(mapped, "f1", inputs, index=i, attempt=a) for i, a in ((0, 0), (1, 0), (0, 1))]
+        assert made[0] == made[2] != made[1]
+        assert csv(dolt, "select part from parts order by part") == ["5", "6"]
+        assert commits(dolt) == 2
