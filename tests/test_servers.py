@@ -7,9 +7,12 @@ of the `dolt` command line.
 from __future__ import annotations
 
 import importlib.util
+import random
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,34 @@ import pandas as pd
 import pytest
 from certificates import Authority
 from dolt_server import PASSWORD, VARIABLE, DoltServer, free_port
+from factor import FACTOR, SEED
+from flytekit.exceptions.base import FlyteRecoverableException
+from reliability.proxy import Once, Proxy, apart
 
-from flytekitplugins.dolt import DoltConfig, MergeBranch, NewBranch, Secret, engine, places, read, versions, write
+from flytekitplugins.dolt import (
+    Changes,
+    DoltConfig,
+    DoltTable,
+    MergeBranch,
+    NewBranch,
+    Secret,
+    deck,
+    diff,
+    engine,
+    pin,
+    places,
+    read,
+    showing,
+    versions,
+    write,
+    writing,
+)
 from flytekitplugins.dolt.errors import (
     AccessDenied,
     ConnectionLost,
     DoltError,
     InvalidConfig,
+    OutcomeUnknown,
     RepositoryNotFound,
     SecretNotFound,
     ServerFailed,
@@ -146,6 +170,10 @@ def test_rights_on_the_one_database_are_enough(tmp_path: Path) -> None:
         assert server.values("SELECT number FROM log AS OF 'run/1' ORDER BY number") == ["1", "2"]
         assert server.values("SELECT number FROM log ORDER BY number") == ["1", "3"]
         assert read(server.config(as_of=first))["number"].tolist() == [1]
+        since = server.config(changes=Changes(since=first))
+        assert read(since)["number"].tolist() == [3]
+        assert diff(pin(server.config(as_of=first)), pin(server.config())).added == 1
+        assert "number" in deck.page(showing.card(pin(server.config())))
         with pytest.raises(DoltError, match=r"Cannot read branch 'run/9': there is none of that name"):
             read(server.config(branch_conf=NewBranch("run/9")))
         with pytest.raises(DoltError, match=r"Cannot find revision '0{32}'"):
@@ -335,3 +363,228 @@ def test_a_server_that_asks_for_certificates(tmp_path: Path, authority: Authorit
         with pytest.raises(UntrustedServer, match=r"certificate required .*Show the server a certificate.*\?ssl_cert="):
             put(server.config(at=server.url(f"?ssl_ca={authority.ca}")), 2)
         assert commits(server)[0] == hash_
+
+
+# ------------------------------------------------------------------------------------- killed, restarted, cut: writes
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[DoltServer]:
+    """Give a server of the test's own, with one row in the table `log`."""
+    with DoltServer(tmp_path / "shop") as server:
+        put(server.config(), -1)
+        yield server
+
+
+class Killer:
+    """Ends the server at one statement of this process, before or after it or while it runs, and starts it again."""
+
+    def __init__(self, server: DoltServer, patch: pytest.MonkeyPatch) -> None:
+        self.said: list[str] = []
+        self.returns = True
+        self._server, self._at, self._how = server, 0, "before"
+        self._chance = random.Random(SEED)
+        self._starting: list[threading.Thread] = []
+        for name in ("run", "rows"):
+            patch.setattr(engine.Connection, name, self._around(getattr(engine.Connection, name)))
+
+    def arm(self, number: int, how: str) -> None:
+        """Strike at the ``number``-th statement from now on."""
+        self.said, self._at, self._how = [], number, how
+
+    def rest(self) -> bool:
+        """Wait until the server is there again; say whether there was a strike."""
+        struck, self._at = len(self.said) >= self._at > 0, 0
+        while self._starting:
+            self._starting.pop().join()
+        return struck
+
+    def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(connection: engine.Connection, sql: str, *values: object, attempt: str) -> Any:
+            self.said.append(sql)
+            is_now = len(self.said) == self._at
+            if is_now and self._how == "before":
+                self._strike()
+            if is_now and self._how == "during":
+                threading.Timer(self._chance.uniform(0, 0.004), self._strike).start()
+            found = original(connection, sql, *values, attempt=attempt)
+            if is_now and self._how == "after":
+                self._strike()
+            return found
+
+        return call
+
+    def _strike(self) -> None:
+        self._server.kill()
+        if self.returns:
+            self._starting.append(threading.Thread(target=self._server.start))
+            self._starting[-1].start()
+
+
+def told(server: DoltServer, number: int, branch: str | None = None) -> tuple[str, str | None]:
+    """Append a row, and return what the caller is told, with the commit."""
+    policy = NewBranch(branch) if branch is not None else None
+    try:
+        return "written", put(server.config(mode="append", branch_conf=policy), number)
+    except FlyteRecoverableException as error:
+        kinds = {OutcomeUnknown: "unknown", ConnectionLost: "not written"}
+        return next(word for kind, word in kinds.items() if isinstance(error, kind)), getattr(error, "commit", None)
+
+
+def named(server: DoltServer, branch: str = "main") -> list[tuple[str, str]]:
+    """Return hash and message of every commit of the tests, oldest first, as the command line has them."""
+    query = f"SELECT CONCAT(commit_hash, ' ', message) FROM DOLT_LOG('{branch}') WHERE message LIKE 'put %'"
+    return [tuple(line.split(" ", 1)) for line in reversed(server.values(query))]
+
+
+def numbers(server: DoltServer, branch: str = "main") -> list[int]:
+    """Return the rows of the table as the command line has them."""
+    return [int(n) for n in server.values(f"SELECT number FROM log AS OF '{branch}' ORDER BY number")]
+
+
+def nothing_is_left(server: DoltServer) -> bool:
+    """Whether there is no scratch branch and no uncommitted change, after one more write has looked."""
+    writing._swept_at.clear()
+    put(server.config("other"), 1)
+    return "flyte-tmp" not in server.dolt("branch") and "working tree clean" in server.dolt("status")
+
+
+PUBLISHING = ("DOLT_COMMIT", "DOLT_MERGE", "'-m'", "COMMIT")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["existing branch", "new branch"])
+def test_a_server_that_is_killed_and_started_again(log: DoltServer, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Killed at any statement of a write, and back a moment later: the write is there, once, as one commit."""
+    killer, chance = Killer(log, monkeypatch), random.Random(SEED)
+    is_new = kind == "new branch"
+    told(log, 1000, "warm" if is_new else None)
+    killer.arm(0, "before")
+    told(log, 1001, "again" if is_new else None)
+    said = list(killer.said)
+    assert len(said) > 10
+    points = [
+        (number, how)
+        for number, sql in enumerate(said, 1)
+        for how in ("before", "during", "after")
+        if any(word in sql for word in PUBLISHING) or chance.random() < 0.12 * FACTOR
+    ]
+    expected = {"main": named(log)}
+    for number, how in points:
+        branch = f"run/{number}/{how}" if is_new else None
+        killer.arm(number, how)
+        answer, hash_ = told(log, number, branch)
+        assert killer.rest(), (number, how)
+        assert answer == "written", (number, how, said[number - 1])
+        start = expected["main"] if not is_new else named(log)
+        expected[branch or "main"] = [*start, (str(hash_), f"put ({number},)")]
+    for branch, line in expected.items():
+        assert named(log, branch) == line
+        assert len(numbers(log, branch)) == len(line)
+    assert nothing_is_left(log)
+    assert log.dolt("fsck").count("No problems found") == 1
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_come_back(log: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed for good, before, while and after the branch is moved: the error says whether the commit may be there."""
+    monkeypatch.setattr(writing, "MAX_LOST", 1)
+    killer = Killer(log, monkeypatch)
+    killer.returns = False
+    told(log, 1000)
+    killer.arm(0, "before")
+    told(log, 1001)
+    merge = next(number for number, sql in enumerate(killer.said, 1) if "DOLT_MERGE" in sql)
+    answers = []
+    for number, how in ((merge - 3, "before"), (merge, "before"), (merge, "after"), (merge + 1, "after")):
+        told(log, 2000 + number)  # on a connection that is warm again
+        before = named(log)
+        killer.arm(number, how)
+        answer, hash_ = told(log, number)
+        assert killer.rest()
+        log.start()
+        mine = [hash_ for hash_, _ in named(log)[len(before) :]]
+        assert mine in {"not written": [[]], "unknown": [[], [hash_]], "written": [[hash_]]}[answer]
+        answers.append(answer)
+    assert answers == ["not written", "unknown", "unknown", "written"]
+    assert len(numbers(log)) == len(named(log))
+    assert nothing_is_left(log)
+
+
+def test_a_write_that_is_cut(log: DoltServer) -> None:
+    """Cut before or after one of each three statements, and all that publish, a write is one commit."""
+    with closing(Proxy(log.port)) as proxy:
+        url = log.url(port=proxy.port)
+        put(log.config(at=url, mode="append"), 1000)
+        proxy.statements.clear()
+        put(log.config(at=url, mode="append"), 1001)
+        said, expected = list(proxy.statements), named(log)
+        for number, sql in enumerate(said, 1):
+            if number % 3 and not any(word in sql for word in PUBLISHING):
+                continue
+            for verdict in ("cut before", "cut after"):
+                proxy.rule = rule = Once(verdict, number=number)
+                hash_ = put(log.config(at=url, mode="append"), number)
+                proxy.rule = lambda statement: "pass"
+                assert rule.was_used
+                expected.append((hash_, f"put ({number},)"))
+        assert named(log) == expected
+        assert len(numbers(log)) == len(expected)
+        engine._let_go(places.server(url, password=PASSWORD))
+    assert nothing_is_left(log)
+
+
+# -------------------------------------------------------------------------------------- killed, restarted, cut: reads
+
+WIDE = pd.DataFrame({"n": range(100_000), "text": [f"{number:060d}" for number in range(100_000)]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["clear", "TLS"])
+def test_a_read_that_breaks(tmp_path: Path, authority: Authority, kind: str) -> None:
+    """Cut in the midst of 1e5 rows a read is done again; cut for good it is ConnectionLost, and never a part."""
+    tls = kind == "TLS"
+    certificate = authority.sign("127.0.0.1", name="reading") if tls else None
+    with DoltServer(tmp_path / "shop", certificate) as server, apart(server.port, is_encrypted=tls) as proxy:
+        options = f"?ssl_ca={authority.ca}" if tls else ""
+        config = server.config("wide", at=server.url(options, port=proxy.port), primary_key=["n"])
+        table = write(config, WIDE)
+        for count in (1, 5_000, 1_000_000, 6_000_000):
+            proxy.cut_after(count)
+            pd.testing.assert_frame_equal(read(config), WIDE)
+            assert proxy.has_cut()
+        for count in (20_000, 6_000_000):
+            found = unread(table)
+            proxy.cut_after(count)
+            with pytest.raises(
+                ConnectionLost, match=r"Cannot read table 'wide': the connection to the dolt sql-server"
+            ):
+                assert sum(len(part) for part in found.iter(batch_rows=10_000)) == 100_000
+            assert proxy.has_cut()
+        proxy.cut_after(3_000_000, and_close=True)
+        with pytest.raises(ConnectionLost, match=r"Cannot (read table 'wide'|connect to the dolt sql-server)"):
+            read(config)
+
+
+def unread(table: DoltTable) -> DoltTable:
+    """Return the same reference with nothing fetched."""
+    assert table.commit is not None
+    return DoltTable(config=table.config).at(table.commit)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_while_it_is_read(log: DoltServer) -> None:
+    """Killed in the midst of 1e5 rows and started again, a read gives them all; in parts it is ConnectionLost."""
+    config = log.config("wide", primary_key=["n"])
+    table = write(config, WIDE)
+    for after_s in (0.01, 0.05, 0.1):
+        with log.restarted(after_s):
+            pd.testing.assert_frame_equal(read(config), WIDE)
+    parts = unread(table).iter(batch_rows=1_000)
+    found = len(next(parts))
+    log.kill()
+    with pytest.raises(ConnectionLost, match=r"Cannot read table 'wide': the connection to the dolt sql-server broke"):
+        found += sum(len(part) for part in parts)
+    assert found < 100_000
+    log.start()
+    pd.testing.assert_frame_equal(read(config), WIDE)

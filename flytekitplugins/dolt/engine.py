@@ -171,21 +171,23 @@ class Connection:
         login = f"{url_quote(self._endpoint.user, safe='')}:{url_quote(self._endpoint.password, safe='')}"
         host = f"[{self._endpoint.host}]" if ":" in self._endpoint.host else self._endpoint.host
         place = f"{host}:{self._endpoint.port}/{url_quote(database, safe='')}"
-        return f"mysql://{login}@{place}?ssl-mode=disabled"
+        # It would go on by the socket that the server names, which on this machine may be another server's.
+        by_tcp = "" if self._endpoint.shares_files else "&prefer_socket=false"
+        return f"mysql://{login}@{place}?ssl-mode=disabled{by_tcp}"
 
     @contextmanager
     def _printed_batches(self, sql: str, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
         """Give what `arrow_batches` gives through the driver that verifies certificates; slower, but no less exact."""
         raw = _open(self._endpoint, attempt)
-        session = Connection(raw, self._endpoint, self.database)
+        session, cursor = Connection(raw, self._endpoint, self.database), raw.cursor(pymysql.cursors.SSCursor)
         try:
             session.use(self.revision, attempt=attempt)
             raw.decoders, raw.use_unicode = {}, False
-            with session._translated(attempt), raw.cursor(pymysql.cursors.SSCursor) as cursor:
+            with session._translated(attempt):
                 cursor.execute(sql)
                 yield session._arriving(cursor, batch_rows, attempt)
         finally:
-            raw._force_close()  # type: ignore[attr-defined]  # close() would first read all rows that are left
+            _leave(raw, cursor)
 
     def _arriving(self, cursor: Any, batch_rows: int, attempt: str) -> Iterator[pa.RecordBatch]:
         fields = [_field(column) for column in cursor._result.fields]
@@ -306,6 +308,14 @@ class Connection:
                 server_message="",
                 code=0,
             ) from error
+
+
+def _leave(raw: pymysql.connections.Connection[Any], cursor: Any) -> None:
+    """Close a session in the midst of its rows: closing the cursor would first read all that are left."""
+    if cursor._result is not None:
+        cursor._result.unbuffered_active = False
+    cursor.connection = None
+    raw._force_close()  # type: ignore[attr-defined]
 
 
 def _field(column: Any) -> Field:

@@ -217,7 +217,14 @@ def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int |
         table: a table or query that is resolved to a commit.
         columns: the columns to ask for, in this order; None is those of the config.
         limit: the most rows to ask for; None is all.
+
+    Raises:
+        ConnectionLost: the server went away again and again.
     """
+    return repository.reread(lambda: _loaded(table, columns, limit))
+
+
+def _loaded(table: DoltTable, columns: Sequence[str] | None, limit: int | None) -> tables.Read:
     config, options = table.config, table.config.options()
     with _at(table) as connection:
         if config.sql is not None:

@@ -373,6 +373,7 @@ class _Graph:
     def _load_changes(self, connection: Connection, parent: str, commit: str) -> None:
         attempt = f"find the tables that commit {commit} changed"
         if len(self.commits[commit].parents) > 1:
+            connection.use(None, attempt=attempt)  # on a revision this takes rights on all databases
             rows = connection.rows(
                 "SELECT from_table_name, to_table_name FROM DOLT_DIFF_SUMMARY(%s, %s)", parent, commit, attempt=attempt
             )

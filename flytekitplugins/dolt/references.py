@@ -98,12 +98,14 @@ class _Now:
         value = self._connection.rows(f"SELECT {expression}", attempt=self._attempt)[0][0]
         if not isinstance(value, datetime) and not _TIME.match(str(value)):
             return self._hash(str(value))
+        self._connection.use(None, attempt=self._attempt)  # on a revision this takes rights on all databases
         rows = self._connection.rows(
             "SELECT commit_hash FROM DOLT_LOG(%s) WHERE date <= CAST(%s AS DATETIME(6)) LIMIT 1",
             self._commit.hash,
             str(value),
             attempt=self._attempt,
         )
+        self._connection.use(self._commit.hash, attempt=self._attempt)
         if not rows:
             raise RevisionNotFound(
                 f"Cannot {self._attempt}: there is no commit as early as {expression}. Name a later time.",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from . import binary, places
 from .engine import Connection, connect
@@ -25,6 +26,11 @@ from .errors import (
 )
 from .places import Place, ServerPlace
 from .schema import SCRATCH_PREFIX, Branch, Commit, MergeBranch, NewBranch, SerialBranch
+
+_T = TypeVar("_T")
+
+REREADS = 2
+"""How often rows are read again because the server went away in the midst of them, before giving up."""
 
 
 def locate(
@@ -175,6 +181,18 @@ def at(repository: Place, commit: Commit) -> Iterator[Connection]:
     with connect(repository) as connection:
         use(connection, commit)
         yield connection
+
+
+def reread(work: Callable[[], _T]) -> _T:
+    """Return what ``work`` reads at a commit, where it is always the same; read again when the server went away.
+
+    Raises:
+        ConnectionLost: it went away each time, `REREADS` times more.
+    """
+    for _ in range(REREADS):
+        with suppress(ConnectionLost):
+            return work()
+    return work()
 
 
 def _replicas(repository: Place) -> Sequence[ServerPlace]:

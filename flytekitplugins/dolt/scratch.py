@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from .errors import DoltError
+from .errors import DoltError, TableNotFound
 from .schema import SCRATCH_PREFIX
 
 if TYPE_CHECKING:
@@ -155,6 +155,18 @@ def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
     return removed
 
 
+def mend(connection: Connection, head: str) -> bool:
+    """Finish what a killed writer may have left half done on a branch at ``head``; say whether there was any.
+
+    To be called with the branch's lock held: nobody who would move it is alive then. The numbers do not say so, since a
+    server that is started again counts its connections from one, and somebody new has that of the killed writer's.
+    """
+    names = [name for name, commit in _heads(connection).items() if commit == head]
+    for name in names:
+        _mend(connection, name, head)
+    return bool(names)
+
+
 def _mend(connection: Connection, name: str, commit: str) -> None:
     """Bring the working set of a branch up to ``commit``, to which a server moved the branch while it was killed.
 
@@ -180,18 +192,28 @@ def _mend(connection: Connection, name: str, commit: str) -> None:
 
 
 def _catch_up(connection: Connection, commit: str, attempt: str) -> None:
-    before = f"{commit}^"
-    tables = connection.rows("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit, attempt=attempt)
-    for (table,) in tables:
-        differs = "SELECT 1 FROM DOLT_DIFF_SUMMARY(%s, %s, %s)"
-        is_as_before = {
-            place: not connection.rows(differs, before, place, table, attempt=attempt)
-            for place in ("WORKING", "STAGED")
-        }
-        is_unstaged = not connection.rows(differs, commit, "STAGED", table, attempt=attempt)
-        if is_as_before["WORKING"] and (is_as_before["STAGED"] or is_unstaged):
+    """Take the commit's tables from the branch that ``connection`` is on, where they are as before it."""
+    branch = connection.revision
+    ((before,),) = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}^", attempt=attempt)
+    changed = connection.rows("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit, attempt=attempt)
+    for (table,) in changed:
+        # One change, staged or not: either the index or the working set is that of another state.
+        status = connection.rows("SELECT staged FROM dolt_status WHERE table_name = %s", table, attempt=attempt)
+        now = _hash_of(connection, table, attempt)
+        connection.use(before, attempt=attempt)
+        is_as_before = now == _hash_of(connection, table, attempt)
+        connection.use(branch, attempt=attempt)
+        if is_as_before and len(status) == 1:
             connection.run("CALL DOLT_RESET(%s)", table, attempt=attempt)
             connection.run("CALL DOLT_CHECKOUT(%s)", table, attempt=attempt)
+
+
+def _hash_of(connection: Connection, table: str, attempt: str) -> str | None:
+    """Return the hash of a table where the connection is, or None; Dolt's diffs would take rights on all databases."""
+    try:
+        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=attempt)[0][0])
+    except TableNotFound:
+        return None
 
 
 def has_old_marks(connection: Connection) -> bool:

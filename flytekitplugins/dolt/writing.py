@@ -237,8 +237,9 @@ def _refuse_early(connection: Connection, state: _State, branch: str, table: str
     try:
         _refuse_if_in_the_way(state, branch, table)
     except UncommittedChanges:
-        if not scratch.sweep(connection):
+        if not scratch.mend(connection, state.head):
             raise
+        scratch.sweep(connection)
         _refuse_if_in_the_way(_state(connection, branch), branch, table)
 
 

@@ -38,16 +38,16 @@ def put(repo: Path, table: str, *numbers: int) -> str:
     return written.hash
 
 
-def cut_in_half(repo: Path, ask: Ask, *, staged: bool) -> None:
+def cut_in_half(repo: Path, ask: Ask, *, staged: bool, dead: str = DEAD) -> None:
     """Leave `main` at a commit to `old` and `fresh` with the working set of before, and a user's change in `other`."""
     put(repo, "old", 1)
     put(repo, "other", 1)
-    ask("CALL DOLT_BRANCH(%s)", DEAD)
-    ask("INSERT INTO old VALUES (2)", on=DEAD)
-    ask("CREATE TABLE fresh (n INT)", on=DEAD)
-    ask("CALL DOLT_COMMIT('-A', '-m', 'moved')", on=DEAD)
+    ask("CALL DOLT_BRANCH(%s)", dead)
+    ask("INSERT INTO old VALUES (2)", on=dead)
+    ask("CREATE TABLE fresh (n INT)", on=dead)
+    ask("CALL DOLT_COMMIT('-A', '-m', 'moved')", on=dead)
     ask("INSERT INTO other VALUES (2)")
-    ask("CALL DOLT_RESET('--soft', %s)", DEAD)
+    ask("CALL DOLT_RESET('--soft', %s)", dead)
     if staged:
         ask("CALL DOLT_ADD('old', 'fresh')")
 
@@ -65,6 +65,17 @@ def test_next_write_brings_the_working_set_up(repo: Path, ask: Ask, staged: bool
     assert [commit.message for commit in repository.log(repo, limit=2)] == [frames.SCRIPT_MESSAGE, "moved"]
     assert repository.log(repo, limit=1)[0].hash == scratch_seen
     assert ask("SELECT name FROM dolt_branches") == [("main",)]
+
+
+def test_the_number_of_the_killed_is_somebody_elses_now(repo: Path, ask: Ask) -> None:
+    """A server that is started again counts its connections from one; the killed writer's is found out all the same."""
+    put(repo, "old", 1)
+    with repository.connect(repo) as other:
+        cut_in_half(repo, ask, staged=True, dead=DEAD.replace("999999", str(other.number)))
+        put(repo, "third", 3)
+    assert ask("SELECT table_name, status FROM dolt_status") == [("other", "modified")]
+    assert ask("SELECT n FROM old ORDER BY n") == [(1,), (2,)]
+    assert [commit.message for commit in repository.log(repo, limit=2)] == [frames.SCRIPT_MESSAGE, "moved"]
 
 
 def test_what_the_user_changed_since_is_left_alone(repo: Path, ask: Ask) -> None:

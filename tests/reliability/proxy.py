@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Literal
 
@@ -23,10 +25,15 @@ class Proxy:
     """Passes everything on, until `rule` says of a statement that its connection is to be cut.
 
     "cut before" loses the statement, "cut after" its answer. While `is_open` is false, nobody gets through at all.
+    `answers_left` is the number of bytes after which an answer is cut, if it is not None, and `closes` says whether
+    nobody gets through after that. What is encrypted is only passed on.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, is_encrypted: bool = False) -> None:
         self.is_open = True
+        self.answers_left: int | None = None
+        self.closes = False
+        self._is_encrypted = is_encrypted
         self.statements: list[str] = []
         self.rule: Callable[[str], Verdict] = lambda statement: "pass"
         self._target = port
@@ -51,12 +58,22 @@ class Proxy:
 
     def _pump_answers(self, there: socket.socket, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while part := there.recv(65536):
-                client.sendall(part)
+            while self.answers_left != 0 and (part := there.recv(65536)):
+                client.sendall(self._allowed(part))
+        if self.answers_left == 0:
+            self.answers_left, self.is_open = None, not self.closes
         _cut(there, client)
+
+    def _allowed(self, part: bytes) -> bytes:
+        if self.answers_left is not None:
+            part = part[: self.answers_left]
+            self.answers_left -= len(part)
+        return part
 
     def _pump_statements(self, client: socket.socket, there: socket.socket) -> None:
         with contextlib.suppress(OSError):
+            while self._is_encrypted and (part := client.recv(65536)):
+                there.sendall(part)
             while packet := _packet(client):
                 verdict: Verdict = "pass"
                 if packet[3] == 0 and packet[4] == _COM_QUERY:
@@ -68,6 +85,21 @@ class Proxy:
                 if verdict != "pass":
                     break
         _cut(client, there)
+
+
+class Once:
+    """A rule that cuts at the first statement that contains ``word``, from the ``number``-th statement on."""
+
+    def __init__(self, verdict: Verdict, *, word: str = "", number: int = 0) -> None:
+        self.verdict, self.word, self.waiting = verdict, word, number
+        self.was_used = False
+
+    def __call__(self, statement: str) -> Verdict:
+        self.waiting -= 1
+        if self.was_used or self.waiting > 0 or self.word not in statement:
+            return "pass"
+        self.was_used = True
+        return self.verdict
 
 
 def _packet(sender: socket.socket) -> bytes:
@@ -91,6 +123,53 @@ def _cut(*ends: socket.socket) -> None:
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
+
+
+class Apart:
+    """A proxy in a process of its own; this one's threads stand still while the fast transport connects."""
+
+    def __init__(self, ours: Connection, port: int) -> None:
+        self._ours = ours
+        self.port = port
+
+    def cut_after(self, count: int, *, and_close: bool = False) -> None:
+        """Cut an answer after so many more bytes; with ``and_close``, nobody gets through after that."""
+        self._ours.send((count, and_close))
+        assert self._ours.recv() == (count, and_close)
+
+    def has_cut(self) -> bool:
+        """Whether an answer was cut since it was told to."""
+        self._ours.send(None)
+        return bool(self._ours.recv())
+
+
+@contextmanager
+def apart(target: int, *, is_encrypted: bool = False) -> Iterator[Apart]:
+    """Give a proxy in front of the port ``target``, which runs in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, target, is_encrypted), daemon=True)
+    process.start()
+    try:
+        yield Apart(ours, ours.recv())
+    finally:
+        process.terminate()
+        process.join()
+        process.close()
+        ours.close()
+        theirs.close()
+
+
+def _serve(orders: Connection, target: int, is_encrypted: bool) -> None:
+    proxy = Proxy(target, is_encrypted=is_encrypted)
+    orders.send(proxy.port)
+    while True:
+        order = orders.recv()
+        if order is None:
+            orders.send(proxy.answers_left is None)
+        else:
+            proxy.answers_left, proxy.closes = order
+            orders.send(order)
 
 
 @contextmanager

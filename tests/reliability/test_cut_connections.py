@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from factor import FACTOR, SEED
-from proxy import Proxy, Verdict, between
+from proxy import Once, Proxy, Verdict, between
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, frames, locks, repository, server, writing
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, OutcomeUnknown
@@ -52,21 +52,6 @@ def left_over(repo: Path) -> list[tuple[object, ...]]:
     with repository.connect(repo) as connection:
         scratch = connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
         return scratch + connection.rows("SELECT table_name, staged, status FROM dolt_status", attempt="look")
-
-
-class Once:
-    """A rule that cuts at the first statement that contains ``word``, from the ``number``-th statement on."""
-
-    def __init__(self, verdict: Verdict, *, word: str = "", number: int = 0) -> None:
-        self.verdict, self.word, self.waiting = verdict, word, number
-        self.was_used = False
-
-    def __call__(self, statement: str) -> Verdict:
-        self.waiting -= 1
-        if self.was_used or self.waiting > 0 or self.word not in statement:
-            return "pass"
-        self.was_used = True
-        return self.verdict
 
 
 @pytest.mark.slow
