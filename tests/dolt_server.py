@@ -156,7 +156,7 @@ class DoltServer:
         """Return what a config says to get there."""
         return f"mysql+pymysql://{user}@{host or self.host}:{port or self.port}/{self.database}{options}"
 
-    def config(self, table: str = "log", *, at: str | None = None, **options: Any) -> DoltConfig:
+    def config(self, table: str | None = "log", *, at: str | None = None, **options: Any) -> DoltConfig:
         """Return a config for a table there, with the user's secret; ``at`` is another URL."""
         return DoltConfig(at or self.url(), table, **{"secret": SECRET, **options})
 

@@ -7,12 +7,15 @@ of the `dolt` command line.
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,9 @@ from certificates import Authority
 from dolt_server import PASSWORD, VARIABLE, DoltServer, free_port
 from factor import FACTOR, SEED
 from flytekit.exceptions.base import FlyteRecoverableException
+from reliability import writers
 from reliability.proxy import Once, Proxy, apart
+from waiting import eventually
 
 from flytekitplugins.dolt import (
     Changes,
@@ -32,6 +37,7 @@ from flytekitplugins.dolt import (
     MergeBranch,
     NewBranch,
     Secret,
+    binary,
     deck,
     diff,
     engine,
@@ -588,3 +594,207 @@ def test_a_server_that_is_killed_while_it_is_read(log: DoltServer) -> None:
     assert found < 100_000
     log.start()
     pd.testing.assert_frame_equal(read(config), WIDE)
+
+
+# ------------------------------------------------------------------------------------------------------ many at once
+
+
+def work(say: Callable[..., None], config: DoltConfig, me: int, count: int) -> None:
+    """Write a row ``count`` times, as a process of its own that has the secret."""
+    os.environ[VARIABLE] = PASSWORD
+    writers.write_often(say, config, me, count, "row")
+
+
+def at_once(tmp_path: Path, config: DoltConfig, count: int) -> list[writers.Writer]:
+    """Start eight processes that write from the same moment on."""
+    go = tmp_path / "go"
+    started = [writers.start(work, tmp_path / f"{me}.txt", config, me, count, go=go) for me in range(8)]
+    go.touch()
+    return started
+
+
+def added(server: DoltServer, table: str) -> dict[str, list[tuple[str, int, int]]]:
+    """Return what each commit of a writer did to a table, by its hash, as Dolt's own diff has it."""
+    rows = server.sql(
+        f"SELECT to_commit, diff_type, to_writer, to_number FROM dolt_diff_{table} ORDER BY to_commit_date"
+    )
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    for commit, kind, writer, number in rows:
+        found.setdefault(commit, []).append((kind, writer, number))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_eight_processes_write_at_once(log: DoltServer, tmp_path: Path, mode: str) -> None:
+    """Each of 40 writes is one commit in one line, whose diff is just its own row."""
+    config = log.config("t", mode=mode, primary_key=["writer"] if mode == "upsert" else ["writer", "number"])
+    write(config, writers.rows_of("row", 99, 99))
+    started = at_once(tmp_path, config, 5 * FACTOR)
+    assert [writer.ended_well() for writer in started] == [True] * 8
+    told = {commit: (int(me), int(number)) for w in started for commit, me, number, _ in w.told()}
+    assert len(told) == 40 * FACTOR
+    changes = added(log, "t")
+    for commit, mine in told.items():
+        kind = "modified" if mode == "upsert" and mine[1] else "added"
+        assert changes.pop(commit) == [(kind, *mine)]
+    assert list(changes.values()) == [[("added", 99, 99)]]
+    parents = log.sql("SELECT COUNT(*) FROM dolt_commit_ancestors WHERE parent_index > 0")
+    assert parents == [(0,)]
+    assert int(log.values("SELECT COUNT(*) FROM t")[0]) == (9 if mode == "upsert" else 1 + 40 * FACTOR)
+    assert nothing_is_left(log)
+
+
+@pytest.mark.slow
+def test_eight_processes_write_while_the_server_is_killed(log: DoltServer, tmp_path: Path) -> None:
+    """Killed three times under eight writers and started again: 40 of 40 land, once each."""
+    config = log.config("t", mode="append")
+    write(config, writers.rows_of("row", 99, 99))
+    started = at_once(tmp_path, config, 5)
+    for number in range(1, 4):
+        assert started[0].has_told(number)
+        log.kill()
+        log.start()
+    assert [writer.ended_well() for writer in started] == [True] * 8
+    told = {commit: (int(me), int(number)) for w in started for commit, me, number, _ in w.told()}
+    changes = added(log, "t")
+    assert {commit: changes[commit] for commit in told} == {c: [("added", *mine)] for c, mine in told.items()}
+    assert sorted(told.values()) == [(me, number) for me in range(8) for number in range(5)]
+    assert log.values("SELECT COUNT(*) FROM t") == ["41"]
+    assert nothing_is_left(log)
+
+
+# ------------------------------------------------------------------------------------------------- warm connections
+
+SCRIPT = """
+import sys
+import pandas as pd
+from flytekitplugins.dolt import DoltConfig, read, write
+config = DoltConfig.from_json(sys.argv[1])
+for number in range(3):
+    write(config, pd.DataFrame({"number": [number]}))
+    assert len(read(config)) == 1
+print("warm", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("end", ["exit", "SIGKILL"])
+def test_a_process_keeps_one_connection_and_leaves_none(log: DoltServer, end: str) -> None:
+    """Writes and reads of a process go over one connection, which is gone from the server with the process."""
+    engine._let_go(place_of(log))
+    assert eventually(lambda: log.connections == [], within_s=5)
+    argv = [sys.executable, "-c", SCRIPT, log.config("t").to_json()]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "warm\n"
+        assert eventually(lambda: len(log.connections) == 1, within_s=5)
+        assert [query for query in log.statements if "dolt_version()" in query] == ["SELECT dolt_version()"] * 2
+        if end == "SIGKILL":
+            process.kill()
+        else:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        process.wait(30)
+    assert eventually(lambda: log.connections == [], within_s=5)
+
+
+def test_threads_have_a_connection_each_and_some_are_kept(log: DoltServer) -> None:
+    """Twelve threads at once get connections of their own; of those that come back eight are kept."""
+    engine._let_go(place_of(log))
+    together = threading.Barrier(12)
+
+    def use() -> None:
+        with engine.connect(place_of(log)):
+            together.wait(30)
+
+    threads = [threading.Thread(target=use) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert eventually(lambda: len(log.connections) == 8, within_s=5)
+
+
+# ----------------------------------------------------------------------------------------------------------- replicas
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A server, and one with a copy of its repository, from which its configs read where that is possible."""
+
+    primary: DoltServer
+    replica: DoltServer
+
+    def config(self, table: str = "log", **options: Any) -> DoltConfig:
+        return self.primary.config(table, **{"read_from": [self.replica.url()], **options})
+
+    def who_gave(self, rows: Callable[[], pd.DataFrame], expected: list[int]) -> set[str]:
+        """Read, and say which of the two was asked for the rows."""
+        before = [len(server.statements) for server in (self.primary, self.replica)]
+        assert rows()["number"].tolist() == expected
+        asked = zip(("primary", "replica"), (self.primary, self.replica), before, strict=True)
+        return {name for name, server, count in asked if any("FROM `log`" in q for q in server.statements[count:])}
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    """Give a server with one row, and one with a copy of it; `shared` is the remote between the two."""
+    shared = f"file://{tmp_path}/shared"
+    for folder in ("primary", "replica", "shared"):
+        (tmp_path / folder).mkdir()
+    with DoltServer(tmp_path / "primary" / "shop") as primary:
+        put(primary.config(), 1)
+        primary.sql("CALL DOLT_REMOTE('add', 'shared', %s)", shared)
+        primary.sql("CALL DOLT_PUSH('shared', 'main')")
+        clone = [str(binary.find()), "clone", shared, "shop"]
+        subprocess.run(clone, cwd=tmp_path / "replica", check=True, capture_output=True, timeout=60)
+        with DoltServer(tmp_path / "replica" / "shop") as replica:
+            yield Pair(primary, replica)
+
+
+def test_a_replica_that_lags(pair: Pair) -> None:
+    """Rows of a commit that the replica lacks come from the primary; once it has pulled them, from the replica."""
+    assert pair.who_gave(lambda: read(pair.config()), [1]) == {"replica"}
+    put(pair.config(), 1, 2)
+    assert pair.who_gave(lambda: read(pair.config()), [1, 2]) == {"primary"}
+    pair.primary.sql("CALL DOLT_PUSH('shared', 'main')")
+    assert pair.who_gave(lambda: read(pair.config()), [1, 2]) == {"primary"}
+    pair.replica.sql("CALL DOLT_PULL('origin', 'main')")
+    assert pair.who_gave(lambda: read(pair.config()), [1, 2]) == {"replica"}
+    query = pair.config(None, sql="SELECT number FROM `log`")
+    assert pair.who_gave(lambda: read(query), [1, 2]) == {"replica"}
+
+
+def test_a_replica_that_follows_by_itself(pair: Pair) -> None:
+    """Dolt's own read replica, which pulls what its primary has pushed, gives the rows as soon as it has them."""
+    pair.replica.stop()
+    for name, value in (("dolt_read_replica_remote", "origin"), ("dolt_replicate_all_heads", "1")):
+        pair.replica.dolt("config", "--local", "--add", f"sqlserver.global.{name}", value)
+    pair.replica.start()
+    put(pair.config(), 1, 2)
+    assert pair.who_gave(lambda: read(pair.config()), [1, 2]) == {"primary"}
+    pair.primary.sql("CALL DOLT_PUSH('shared', 'main')")
+    assert eventually(lambda: pair.replica.sql("SELECT COUNT(*) FROM log") == [(2,)], within_s=10)
+    assert pair.who_gave(lambda: read(pair.config()), [1, 2]) == {"replica"}
+
+
+def test_a_replica_that_is_away(pair: Pair) -> None:
+    """A replica that is stopped is passed over; when the primary is away, a known commit is still read."""
+    table = pin(pair.config())
+    pair.replica.stop()
+    assert read(pair.config())["number"].tolist() == [1]
+    assert unread(table).data["number"].tolist() == [1]
+    pair.replica.start()
+    pair.primary.stop()
+    assert unread(table).data["number"].tolist() == [1]
+
+
+@pytest.mark.parametrize("user", ["nobody", "flyte"])
+def test_a_replica_that_lets_nobody_in(pair: Pair, user: str) -> None:
+    """A replica that refuses the user or the password is AccessDenied, and named: it would never be read from."""
+    pair.replica.sql("DROP USER 'flyte'@'%%'")
+    pair.replica.add_user("flyte", "another password", "ALL")
+    with pytest.raises(AccessDenied, match=rf"//{user}@127.0.0.1:{pair.replica.port}/shop': Access denied for user"):
+        read(pair.config(read_from=[pair.replica.url(user=user)]))
