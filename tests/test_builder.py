@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -298,6 +299,42 @@ def test_the_builder_runs_by_itself(tmp_path: Path) -> None:
     argv = [sys.executable, "-I", "-S", "-W", "error", alone, "--help"]
     said = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert f"Build dolt {builder.DOLT_VERSION}" in said
+
+
+def test_who_waits_for_another_build_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second build is not silent while the first one has the lock, and goes on when that lets go."""
+    monkeypatch.setattr(builder, "_REPORT_EVERY_S", 0.1)
+    said: list[str] = []
+
+    def let_go(message: str) -> None:
+        said.append(message)
+        first.close()
+
+    first = (tmp_path / "lock").open("ab")
+    fcntl.flock(first, fcntl.LOCK_EX)
+    with builder._exclusive(tmp_path / "lock", progress=let_go):
+        assert re.fullmatch(r"another process is building it, waiting \(\d s\)", said[0])
+
+
+def test_what_is_built_with_wheels_keeps_their_caches_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a Go of the system, nothing of Go's goes to the user's home; the wheel's C compiler links statically."""
+    monkeypatch.setenv("GOROOT", "/somewhere")
+    workshop = builder._Workshop(work=tmp_path, progress=print)
+    monkeypatch.setattr(workshop, "_install", lambda wheels: None)  # fetching 150 MB is the build's business
+    env = workshop.complete(builder.Plan(go=None, compiler=None))
+    assert {Path(env[name]).parent for name in ("GOPATH", "GOCACHE", "GOMODCACHE", "XDG_CONFIG_HOME")} == {tmp_path}
+    assert "GOROOT" not in env
+    assert env["GO"] == str(tmp_path / "wheels" / "go" / "bin" / "go")
+    assert re.fullmatch(rf"{tmp_path}/wheels/ziglang/zig cc -target \w+-linux-musl", env["CC"])
+
+
+def test_a_mac_without_a_compiler_is_told_where_to_get_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the C compiler is Apple's, which no wheel brings."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(builder.BuildError, match="xcode-select --install"):
+        builder._Workshop(work=tmp_path, progress=print).complete(builder.Plan(go="go", compiler=None))
 
 
 def test_a_build_tells_how_far_it_is() -> None:

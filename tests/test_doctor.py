@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import binary, doctor
+from flytekitplugins.dolt import DoltConfig, binary, doctor, server, write
 from flytekitplugins.dolt.__main__ import main
 
 Captured = pytest.CaptureFixture[str]
@@ -112,7 +113,14 @@ def ask_in(site: Path, code: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=100).stdout
 
 
-CONFLICT = "from flytekitplugins.dolt import doctor; print(*doctor.conflicting_distributions())"
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder of packages that comes first on the path, and in which `doctor` takes itself to be."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(doctor, "__file__", str(folder / "flytekitplugins" / "dolt" / "doctor.py"))
+    return folder
 
 
 def test_no_other_distribution_costs_next_to_nothing() -> None:
@@ -126,14 +134,14 @@ def test_no_other_distribution_costs_next_to_nothing() -> None:
 
 
 @pytest.mark.parametrize(("last", "winner"), [("theirs", "flytekitplugins-dolt"), ("ours", "flytekitplugins-doltdb")])
-def test_of_two_distributions_in_one_folder_the_later_wins(tmp_path: Path, last: str, winner: str) -> None:
+def test_of_two_distributions_in_one_folder_the_later_wins(site: Path, last: str, winner: str) -> None:
     """One sentence says whose files are on disk, and how to end the mixture."""
-    install_like_pip(tmp_path, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
-    install_like_pip(tmp_path, name="flytekitplugins-dolt", version="1.16.31", files=THEIRS)
+    install_like_pip(site, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
+    install_like_pip(site, name="flytekitplugins-dolt", version="1.16.31", files=THEIRS)
     if last == "ours":
         for path, content in OURS.items():
-            (tmp_path / path).write_bytes(content)
-    said = ask_in(tmp_path, CONFLICT).strip()
+            (site / path).write_bytes(content)
+    (said,) = doctor.conflicting_distributions()
     assert f"the schema.py of '{winner}' wins" in said
     assert "flytekitplugins-dolt' 1.16.31" in said
     assert "pip uninstall flytekitplugins-dolt`" in said
@@ -143,26 +151,47 @@ def test_of_two_distributions_in_one_folder_the_later_wins(tmp_path: Path, last:
 @pytest.mark.parametrize(
     ("last", "winner"), [("theirs", "flytekitplugins-sqlalchemy"), ("ours", "flytekitplugins-doltdb")]
 )
-def test_the_earlier_sqlalchemy_plugin_is_told_apart_likewise(tmp_path: Path, last: str, winner: str) -> None:
+def test_the_earlier_sqlalchemy_plugin_is_told_apart_likewise(site: Path, last: str, winner: str) -> None:
     """Its task.py has the name of ours, so the same sentence is said of it, and only of it."""
     task = "flytekitplugins/sqlalchemy/task.py"
-    install_like_pip(tmp_path, name="flytekitplugins-doltdb", version="0.1.0", files=OURS | {task: b"ours = 1\n"})
-    install_like_pip(tmp_path, name="flytekitplugins-sqlalchemy", version="1.16.31", files={task: b"theirs = 1\n"})
+    install_like_pip(site, name="flytekitplugins-doltdb", version="0.1.0", files=OURS | {task: b"ours = 1\n"})
+    install_like_pip(site, name="flytekitplugins-sqlalchemy", version="1.16.31", files={task: b"theirs = 1\n"})
     if last == "ours":
-        (tmp_path / task).write_bytes(b"ours = 1\n")
-    said = ask_in(tmp_path, CONFLICT).strip()
+        (site / task).write_bytes(b"ours = 1\n")
+    (said,) = doctor.conflicting_distributions()
     assert f"the task.py of '{winner}' wins" in said
     assert "pip uninstall flytekitplugins-sqlalchemy`" in said
-    assert said.count("installed too") == 1
 
 
-def test_two_distributions_in_two_folders_are_told_apart(tmp_path: Path) -> None:
+def test_two_distributions_in_two_folders_are_told_apart(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where the other one is only shadowed, removing it is all there is to do."""
-    install_like_pip(tmp_path / "a", name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
+    install_like_pip(site, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
     install_like_pip(tmp_path / "b", name="flytekitplugins-dolt", version="1.16.31", files=THEIRS)
-    said = ask_in(tmp_path / "a", f"sys.path.insert(1, {str(tmp_path / 'b')!r})\n{CONFLICT}").strip()
+    monkeypatch.syspath_prepend(str(tmp_path / "b"))
+    (said,) = doctor.conflicting_distributions()
     assert said.endswith("so run `pip uninstall flytekitplugins-dolt`.")
-    assert f"in '{tmp_path / 'a' / 'flytekitplugins' / 'dolt'}' win" in said
+    assert f"in '{site / 'flytekitplugins' / 'dolt'}' win" in said
+
+
+@pytest.mark.parametrize("damage", ["changed", "gone"])
+def test_files_that_are_not_those_of_the_installer_are_named(site: Path, damage: str) -> None:
+    """Without another distribution to blame, the report names them and how to get them back."""
+    install_like_pip(site, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
+    schema = site / "flytekitplugins" / "dolt" / "schema.py"
+    schema.write_text("changed = 1\n") if damage == "changed" else schema.unlink()
+    diagnosis = doctor.examine()
+    assert "files of this package that are missing or were changed: schema.py" in diagnosis.findings
+    assert any("pip install --force-reinstall --no-deps flytekitplugins-doltdb" in line for line in diagnosis.advice)
+
+
+def test_a_missing_package_is_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the package needs and is not installed is named, with the command that installs it."""
+    monkeypatch.setattr(doctor, "_NEEDED", ("flytekit", "no-such-package"))
+    diagnosis = doctor.examine()
+    assert "no-such-package is not installed" in diagnosis.findings
+    assert "Install the missing package: `pip install no-such-package`." in diagnosis.advice
 
 
 def test_files_that_the_other_distribution_took_along_are_missed(tmp_path: Path) -> None:
@@ -244,6 +273,28 @@ def test_a_damaged_repository_is_something_to_do(repo: Path, capsys: Captured) -
     said = capsys.readouterr().out
     assert "dolt fsck: found a problem" in said
     assert f"Stop writing to '{repo}'" in said
+
+
+def test_a_shallow_clone_cannot_be_checked(repo: Path, tmp_path: Path) -> None:
+    """What `dolt fsck` misses there is the history that was left out, which is no damage."""
+    write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [1]}))
+    write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [2]}))
+    server.release(repo)
+    binary.run(["remote", "add", "origin", f"file://{tmp_path}/remote"], cwd=repo)
+    binary.run(["push", "origin", "main"], cwd=repo)
+    binary.run(["clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow"], cwd=tmp_path)
+    diagnosis = doctor.examine(tmp_path / "shallow")
+    assert "  dolt fsck: cannot check this one, a shallow clone" in diagnosis.findings
+    assert not any("Stop writing" in line for line in diagnosis.advice)
+
+
+def test_files_of_dolt_that_are_broken_are_named(repo: Path) -> None:
+    """A lock that is not there and a server's file without sense are told, and are no error."""
+    (repo / ".dolt" / "noms" / "LOCK").unlink()
+    (repo / ".dolt" / "sql-server.info").write_text("nonsense")
+    findings = doctor.examine(repo).findings
+    assert any(line.startswith("  its lock cannot be tried: ") for line in findings)
+    assert "  has a .dolt/sql-server.info that cannot be read" in findings
 
 
 def test_a_folder_that_is_no_repository_is_something_to_do(tmp_path: Path) -> None:
