@@ -57,7 +57,7 @@ def _decimal(column: Column) -> pa.DataType:
 
 
 def converted(column: Column, raw: pa.Array) -> pa.Array:
-    """Return the values of ``raw`` (bytes, as printed) with the type that `arrow_type` says.
+    """Return the values of ``raw`` (bytes, as printed, or numbers) with the type that `arrow_type` says.
 
     A DECIMAL that the server announced too narrow comes with the type that it needs.
 
@@ -65,6 +65,8 @@ def converted(column: Column, raw: pa.Array) -> pa.Array:
         UnreadableResult: there is a value that no Arrow type holds, such as the date 0000-00-00.
     """
     target = arrow_type(column)
+    if raw.type == target:
+        return raw
     if pa.types.is_binary(target):
         return raw.cast(target)
     if column.type_code == T.BIT:

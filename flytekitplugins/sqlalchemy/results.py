@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import wire
+from . import prepared, wire
 from .columns import arrow_type, converted
 from .errors import UnreadableResult
 
@@ -83,8 +83,17 @@ def assert_distinct(names: Sequence[str]) -> None:
 
 def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, None]:
     """Run a statement on PyMySQL's connection and give its rows from the stream; at least one batch, maybe empty."""
-    session.raw.query(sql, unbuffered=True)
+    number = None if session.is_dolt else prepared.with_floats(session.raw, sql)
+    if number is None:
+        session.raw.query(sql, unbuffered=True)
+    else:
+        prepared.execute(session.raw, number)
     described = wire.columns(session.raw)
+
+    def take_apart(rows: wire.Rows) -> list[pa.Array]:
+        is_text = number is None
+        return wire.taken_apart(rows, len(described)) if is_text else prepared.taken_apart(rows, described)
+
     schema = pa.schema([(column.name, arrow_type(column)) for column in described])
     try:
         assert_distinct(schema.names)
@@ -93,7 +102,7 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
         wire.abandon(session.raw)
         raise
     if described:
-        with contextlib.closing(wire.pieces(session.raw, count=len(described))) as pieces:
+        with contextlib.closing(wire.pieces(session.raw, take_apart=take_apart)) as pieces:
             for piece in pieces:
                 yield _batch(described, piece)
 

@@ -7,7 +7,7 @@ stays what the server printed; what it means is said in `columns`. Nothing is se
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +65,10 @@ def columns(connection: Connection[Any]) -> list[Column]:
     return [Column(f.name, f.type_code, f.length, f.scale, f.flags, f.charsetnr) for f in result.fields]
 
 
-def pieces(connection: Connection[Any], *, count: int) -> Generator[list[pa.Array], None, None]:
-    """Give the rows of the waiting result piece by piece, each as ``count`` arrays of raw bytes, one for a column.
+def pieces(
+    connection: Connection[Any], *, take_apart: Callable[[Rows], list[pa.Array]]
+) -> Generator[list[pa.Array], None, None]:
+    """Give the rows of the waiting result piece by piece, each as ``take_apart`` makes an array for each column.
 
     A piece is about a megabyte of rows, or one row where that is longer. Whoever stops before the last piece finds the
     connection closed, because the rest of the rows is still on its way.
@@ -77,7 +79,7 @@ def pieces(connection: Connection[Any], *, count: int) -> Generator[list[pa.Arra
     done = False
     try:
         for rows in _all_rows(connection):
-            yield _taken_apart(rows, count)
+            yield take_apart(rows)
         done = True
     finally:
         _forget(connection)
@@ -184,18 +186,19 @@ def _long_row(stream: Any, rest: bytes) -> tuple[Rows, bytes]:
     return Rows(data, np.array([0], np.int64), np.array([len(data)], np.int64)), rest
 
 
-def _taken_apart(rows: Rows, count: int) -> list[pa.Array]:
+def taken_apart(rows: Rows, count: int) -> list[pa.Array]:
+    """Return the rows as ``count`` arrays of raw bytes, one for a column."""
     arrays, place = [], rows.starts
     for _ in range(count):
-        begin, length, valid = _values(rows.data, place)
-        arrays.append(_array(rows.data, begin, length, valid))
+        begin, length, valid = values(rows.data, place)
+        arrays.append(array(rows.data, begin, length, valid))
         place = begin + length
     if not np.array_equal(place, rows.ends):
         raise err.InternalError("Malformed row packet")
     return arrays
 
 
-def _values(data: Bytes, place: Places) -> tuple[Places, Places, NDArray[np.bool_]]:
+def values(data: Bytes, place: Places) -> tuple[Places, Places, NDArray[np.bool_]]:
     """Return where the value at each place begins, how long it is, and whether there is one."""
     first = data[place]
     begin, length, valid = place + 1, first.astype(np.int64), first != _NULL
@@ -209,7 +212,8 @@ def _values(data: Bytes, place: Places) -> tuple[Places, Places, NDArray[np.bool
     return begin, length, valid
 
 
-def _array(data: Bytes, begin: Places, length: Places, valid: NDArray[np.bool_]) -> pa.Array:
+def array(data: Bytes, begin: Places, length: Places, valid: NDArray[np.bool_]) -> pa.Array:
+    """Return the values that begin there, of those lengths, as an array of bytes."""
     offsets = np.zeros(len(length) + 1, np.int64)
     np.cumsum(length, out=offsets[1:])
     bitmap = None if valid.all() else pa.py_buffer(np.packbits(valid, bitorder="little"))

@@ -198,6 +198,16 @@ def test_rows_around_the_longest_packet(request: pytest.FixtureRequest, place: s
 
 
 @pytest.mark.slow
+def test_floats_around_the_longest_packet(roomy: Server) -> None:
+    """Rows with a FLOAT, which come in another form, come whole in the same sizes."""
+    for size in (EDGE - 12, EDGE - 11, EDGE - 10, EDGE + 1, 2 * EDGE):
+        query = f"select cast(0.1 as float) as f, repeat('x', {size}) as v union all select 16777215, 'y'"
+        table = run(roomy, query, output=pa.Table)
+        assert table["f"].to_pylist() == [0.10000000149011612, 16777215.0]
+        assert [len(value) for value in table["v"].to_pylist()] == [size, 1]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["roomy", "dolt_server"])
 def test_a_value_of_24_megabytes_goes_there_and_back(request: pytest.FixtureRequest, place: str) -> None:
     """A text that is sent in three packets is stored and read as it is."""

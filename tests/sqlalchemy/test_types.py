@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -17,7 +18,7 @@ from flytekit.types.schema import FlyteSchema
 from flytekit.types.structured.structured_dataset import StructuredDataset
 from servers import Server
 
-from flytekitplugins.sqlalchemy.errors import UnreadableResult
+from flytekitplugins.sqlalchemy.errors import SyntaxRefused, UnreadableResult
 
 BOTH = ("mariadb", "dolt")
 TEXT_DTYPE = str(pd.Series(["a"]).dtype)
@@ -117,7 +118,8 @@ CASES = [
         pa.decimal256(65, 30),
         *("-" + "9" * 35 + "." + "9" * 30, "0", "0." + "0" * 29 + "1", "9" * 35 + "." + "9" * 30),
     ),
-    floats("float", "-1.5e38", "0", "1.5", "3e38"),
+    floats("float", "-3.4e38", "-0.1", "0", "1e-45", "0.1", "123456.789", "16777215", "3.4e38"),
+    floats("float(9, 3)", "-123456.789", "0", "0.001"),
     floats("double", "-1.7976931348623157e308", "-0.1", "0", "5e-324", "0.1", "1e22", "1.7976931348623157e308"),
     Case(
         "date",
@@ -212,6 +214,51 @@ def test_a_type(
     assert (table.schema.field(name).type, table[name].to_pylist()) == (case.arrow, expected)
     dtype = DTYPES.get(case.dtype, case.dtype) if None in expected else case.dtype
     assert (str(frame[name].dtype), plain(frame[name])) == (dtype, expected)
+
+
+def test_what_comes_as_text_and_what_comes_as_bytes_is_the_same(mariadb: Server) -> None:
+    """With a FLOAT in the rows they are read in another way, and every other column is what it is without it."""
+    cases = [case for case in CASES if "mariadb" in case.servers]
+    query = wide_table(mariadb, cases)
+    table = run(mariadb, query, output=pa.Table)
+    others = [f"c{number}" for number, case in enumerate(cases) if not case.sql.startswith("float")]
+    text = run(mariadb, query.replace("*", ", ".join(others)), output=pa.Table)
+    assert text.column_names == others
+    assert text.equals(table.select(others))
+
+
+def test_many_floats(server: Server) -> None:
+    """A result of many pieces, with NULLs and texts of all lengths between, has every FLOAT and nothing else."""
+    server.sql("drop table if exists digits", "create table digits (i int)")
+    server.sql("insert into digits values " + ", ".join(f"({i})" for i in range(100)))
+    query = (
+        "select cast(n + 0.1 as float) as f, if(n % 3 = 0, null, cast(n / 7 as float)) as g, "
+        "repeat('x', n % 300) as v, cast(n as signed) as n from (select a.i * 100 + b.i as n from digits a, digits b) "
+        "as numbers order by n"
+    )
+    table = run(server, query, output=pa.Table)
+    numbers = np.arange(10_000)
+    assert table["n"].to_pylist() == numbers.tolist()
+    assert np.array_equal(table["f"].to_numpy(), (numbers + 0.1).astype(np.float32))
+    assert table["g"].is_null().to_pylist() == [n % 3 == 0 for n in range(10_000)]
+    assert [len(v) for v in table["v"].to_pylist()] == [n % 300 for n in range(10_000)]
+
+
+def test_floats_beside_what_is_refused(mariadb: Server) -> None:
+    """Zero dates are refused beside a FLOAT as well, and a zero in one table's dates is not one of the time."""
+    mariadb.sql("drop table if exists zeros", "create table zeros (d date, t datetime, f float)")
+    mariadb.sql("set sql_mode = ''", "insert into zeros values ('0000-00-00', '2020-01-01', 0.1)")
+    with pytest.raises(UnreadableResult, match="column 'd' has a date with zeros"):
+        run(mariadb, "select d, f from zeros")
+    (row,) = run(mariadb, "select t, f from zeros", output=pa.Table).to_pylist()
+    assert row == {"t": dt.datetime(2020, 1, 1), "f": 0.10000000149011612}
+
+
+def test_statements_that_cannot_be_prepared(mariadb: Server) -> None:
+    """A statement that the server does not prepare is run as it is; a question mark is not taken for a parameter."""
+    assert run(mariadb, "execute immediate 'select 1 as a'")["a"].tolist() == [1]
+    with pytest.raises(SyntaxRefused, match="near '\\?'"):
+        run(mariadb, "select cast(1 as float) as a where 1 = ?")
 
 
 def test_both_servers_give_the_same(mariadb: Server, dolt_server: Server) -> None:
