@@ -109,9 +109,8 @@ def test_machines_take_turns(remote: RemoteFolder) -> None:
 WRITER = """\
 import sys
 import pandas as pd
-from flytekitplugins.dolt import DoltConfig, Remote, read, write
-url, me, how_often = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-config = DoltConfig("foo", "log", remote_conf=Remote(url), mode="append")
+from flytekitplugins.dolt import DoltConfig, read, write
+config, me, how_often = DoltConfig.from_json(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 read(config)
 print("ready", flush=True)
 input()
@@ -120,44 +119,87 @@ for number in range(how_often):
 """
 
 
-def write_at_once(remote: RemoteFolder, machines: list[str], *, how_often: int) -> dict[str, int]:
+def started(config: DoltConfig, machine: Path, me: int, how_often: int) -> subprocess.Popen[str]:
+    """Start a process on a machine that appends rows, as soon as it is told to."""
+    environment = os.environ | {"FLYTE_DOLT_CLONES": str(machine)}
+    argv = [sys.executable, "-c", WRITER, config.to_json(), str(me), str(how_often)]
+    return subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def write_at_once(config: DoltConfig, machines: list[Path], *, how_often: int) -> dict[str, int]:
     """Let a process on each machine append rows from the same moment on, and return what each commit is said to add."""
-    started = []
-    for me, name in enumerate(machines):
-        environment = os.environ | {"FLYTE_DOLT_CLONES": str(remote.machine(name))}
-        argv = [sys.executable, "-c", WRITER, remote.url, str(me), str(how_often)]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(argv, env=environment, **pipes))  # type: ignore[call-overload]
+    writers = [started(config, machine, me, how_often) for me, machine in enumerate(machines)]
     try:
-        for process in started:
+        for process in writers:
+            assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-        for process in started:
+        for process in writers:
+            assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        said = [process.communicate(timeout=200)[0].split() for process in started]
+        said = [process.communicate(timeout=200)[0].split() for process in writers]
     finally:
-        for process in started:
+        for process in writers:
             process.kill()
-    assert [process.returncode for process in started] == [0] * len(machines)
+    assert [process.returncode for process in writers] == [0] * len(machines)
     return {commit: 100 * me + number for me, commits in enumerate(said) for number, commit in enumerate(commits)}
+
+
+def check_sixteen(repository: Path, first: str, said: dict[str, int]) -> None:
+    """Look whether 16 commits stand on the first one, each with its own row only."""
+    assert len(said) == 16
+    log = values(repository, "SELECT commit_hash FROM dolt_log")
+    assert log[16] == first
+    assert set(log[:16]) == set(said)
+    for commit, number in said.items():
+        changed = f"SELECT CONCAT(diff_type, ' ', to_number) FROM dolt_diff('{commit}~1', '{commit}', 'log')"
+        assert values(repository, changed) == [f"added {number}"]
+    assert sorted(map(int, values(repository, "SELECT number FROM log"))) == sorted([-1, *said.values()])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("machines", [["a", "b"], ["a", "a"], ["a", "a", "b", "b"]], ids="-".join)
 def test_sixteen_pushes_at_once(remote: RemoteFolder, machines: list[str]) -> None:
     """Of 16 pushes at once, from two clones or from processes that share one, 16 land, each with its own row only."""
-    first = put(remote.config(), -1)
-    said = write_at_once(remote, machines, how_often=16 // len(machines))
-    assert len(said) == 16
+    config = remote.config(mode="append")
+    first = put(config, -1)
+    folders = [remote.machine(name) for name in machines]
+    said = write_at_once(config, folders, how_often=16 // len(machines))
+    with remote.cloned() as clone:
+        check_sixteen(clone, first, said)
+
+
+KILLED = 6 * FACTOR
+"""How many writers are killed."""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 * FACTOR)
+def test_killed_at_random_moments(remote: RemoteFolder) -> None:
+    """Writers that are killed, in whatever they are at, leave what they said is pushed, nothing twice or in half."""
+    config, chance, told = remote.config(mode="append"), random.Random(SEED), []
+    put(config, -1)
+    for me in range(KILLED):
+        with started(config, remote.machine("doomed"), me, 50) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            if me % 3:  # the others are still cloning
+                assert process.stdout.readline() == "ready\n"
+                process.stdin.write("\n")
+                process.stdin.flush()
+                told.append(process.stdout.readline().strip())
+            time.sleep(chance.uniform(0, 0.3 if me % 3 else 2))
+            process.kill()
+            told += [line.strip() for line in process.stdout if line.endswith("\n") and line != "ready\n"]
+    with remote.on("doomed") as machine:
+        put(config, -2)
+    (whole,) = [clone for clone in clones(machine) if not is_shallow(clone)]
+    assert not [name for name in os.listdir(whole.parent) if name.startswith(".new-")]
     with remote.cloned() as clone:
         log = values(clone, "SELECT commit_hash FROM dolt_log")
-        assert log[-2] == first
-        assert set(log[:-2]) == set(said)
-        assert len(log) == 18
-        for commit, number in said.items():
-            changed = f"FROM dolt_diff('{commit}~1', '{commit}', 'log')"
-            assert values(clone, f"SELECT CONCAT(diff_type, ' ', to_number) {changed}") == [f"added {number}"]
-        assert values(clone, "SELECT number FROM log ORDER BY number") == sorted([-1, *said.values()])
+        assert set(told) <= set(log)
+        found = values(clone, "SELECT number FROM log")
+        assert len(found) == len(set(found)) == len(log) - 1
 
 
 class Rival:
@@ -693,6 +735,15 @@ def test_written_and_read_over_http(hub: Hub, monkeypatch: pytest.MonkeyPatch) -
     assert hub.server.values("SELECT commit_hash FROM dolt_log('run/1')")[:3] == said[::-1]
     assert hub.server.values("SELECT commit_hash FROM dolt_log")[:2] == said[1::-1]
     assert hub.server.values("SELECT table_name FROM dolt_status") == []
+
+
+@pytest.mark.slow
+def test_sixteen_pushes_to_a_server(hub: Hub) -> None:
+    """As many land when the remote is a server, whose users see them as they come."""
+    config = hub.config(mode="append")
+    first = put(config, -1)
+    said = write_at_once(config, [hub.machine / "a", hub.machine / "b"], how_often=8)
+    check_sixteen(hub.server.folder, first, said)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import re
+import shutil
 import tempfile
 import threading
 import time
@@ -456,6 +457,8 @@ def _cloned(origin: Origin, kind: str, branch: str | None, options: list[str]) -
         if not binary.is_repository(folder) or not _opens(folder):
             _sweep(folder.parent.parent)
             _discard(origin, folder)
+            for unfinished in folder.parent.glob(".new-*"):  # nobody clones while we hold the lock
+                shutil.rmtree(unfinished, ignore_errors=True)
             _clone(origin, folder, branch, options)
     _prepare(origin, folder)
     return folder
