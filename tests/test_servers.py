@@ -798,3 +798,17 @@ def test_a_replica_that_lets_nobody_in(pair: Pair, user: str) -> None:
     pair.replica.add_user("flyte", "another password", "ALL")
     with pytest.raises(AccessDenied, match=rf"//{user}@127.0.0.1:{pair.replica.port}/shop': Access denied for user"):
         read(pair.config(read_from=[pair.replica.url(user=user)]))
+
+
+@pytest.mark.slow
+def test_the_example_uses_a_server_that_it_is_told(log: DoltServer, tmp_path: Path) -> None:
+    """With SERVER_URL the example's parts are commits on a new branch of that server, and `main` is as it was."""
+    before = commits(log)
+    environment = {**os.environ, "SERVER_URL": log.url(), "_FSEC_EXAMPLE_PASSWORD": PASSWORD}
+    command = [sys.executable, str(Path(__file__).parent.parent / "examples" / "server_example.py"), "3"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "3 parts, 3 commits, 3 rows, sum of squares 5"
+    (branch,) = log.values("SELECT name FROM dolt_branches WHERE name LIKE 'run/%'")
+    assert log.values(f"SELECT square FROM squares AS OF '{branch}' ORDER BY part") == ["0", "1", "4"]
+    assert commits(log) == before

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from . import binary, locks, scratch
 from .engine import Connection, connect
@@ -111,7 +112,6 @@ def write(
             fault.__cause__ = unknown
         except ConnectionLost as error:
             fault = error
-        _swept_at.pop(repository, None)  # our own scratch branch may be left there
         if lost < MAX_LOST:
             time.sleep(random.uniform(0.02, 0.1 * 2**lost))  # noqa: S311  # jitter, no secret
     raise fault
@@ -164,7 +164,8 @@ class _Job:
         return found[1] if found else None
 
 
-_swept_at: dict[Place, float] = {}
+# By connection: a new one may mean that the server was started again, and that our own scratch branch is left there.
+_swept_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
 
 def _write(
@@ -172,7 +173,7 @@ def _write(
 ) -> Written:
     """Do the job on one connection, under the lock of its branch, again and again while others move the branch."""
     target = _target(connection, policy)
-    _sweep_when_due(connection, repository)
+    _sweep_when_due(connection)
     with locks.held(connection, target.branch, timeout_s=lock_timeout_s, place=repository):
         for attempt in range(MAX_ATTEMPTS):
             if attempt:
@@ -189,16 +190,16 @@ def _write(
     )
 
 
-def _sweep_when_due(connection: Connection, repository: Place) -> None:
-    """Remove what killed writers left, at the first write and then now and then.
+def _sweep_when_due(connection: Connection) -> None:
+    """Remove what killed writers left, at the first write of a connection and then now and then.
 
     Not each time, because the server goes through all branches to answer.
     """
-    last = _swept_at.get(repository)
+    last = _swept_at.get(connection)
     if last is None or time.monotonic() - last > scratch.LOOK_EVERY_S or scratch.has_old_marks(connection):
         with suppress(DoltError):  # not what the caller asked for
             scratch.sweep(connection)
-        _swept_at[repository] = time.monotonic()
+        _swept_at[connection] = time.monotonic()
 
 
 def start_of(connection: Connection, policy: Branch | None) -> str:
