@@ -15,9 +15,10 @@ import json
 import math
 import os
 import re
+import typing
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -921,7 +922,10 @@ class DoltTable(_Rows):
     if TYPE_CHECKING:
         data: _Data = _Data()
     else:
-        data: Frame | None = None
+        data: InitVar[Frame | None] = None  # no field: whoever visits all fields of a dataclass would fetch the rows
+
+        def __post_init__(self, data: Frame | None) -> None:
+            self.data = data
 
     @property
     def commit(self) -> Commit | None:
@@ -1056,10 +1060,17 @@ def _set_data(self: DoltTable, frame: Frame | None) -> None:
         self._frame, self._commit, self._assigned, self.postponed = frame, None, frame is not None, False
 
 
-# A property under the name of a dataclass field: the field keeps its place and default in the signature, and rows are
-# fetched only when somebody looks at them. Without the hint, because flytekit looks at everything that has one.
+# A property under the name of what a dataclass is made with: it keeps its place and default in the signature, and rows
+# are fetched only when somebody looks at them. Without the hint, because flytekit looks at everything that has one.
 del DoltTable.__annotations__["data"]
 DoltTable.data = property(_get_data, _set_data, doc="The rows as a frame; fetched when first touched.")  # type: ignore[assignment]
+
+
+# A dataclass that comes as a JSON struct, as from Flyte's console, flytekit visits by the types in its fields, and needs
+# those of lists. In a dictionary it asks for them, too, but only where it finds a list.
+_HINTS = typing.get_type_hints(DoltConfig) | dict.fromkeys(("io_args", "params"), dict[str, list[str]])
+for _field in dataclasses.fields(DoltConfig):
+    _field.type = _HINTS[_field.name]
 
 
 _OPTIONS: dict[str, tuple[Any, ...] | type[float] | None] = {
