@@ -1066,7 +1066,7 @@ del DoltTable.__annotations__["data"]
 DoltTable.data = property(_get_data, _set_data, doc="The rows as a frame; fetched when first touched.")  # type: ignore[assignment]
 
 
-# A dataclass that comes as a JSON struct, as from Flyte's console, flytekit visits by the types in its fields, and needs
+# A dataclass that comes as JSON (from the console of Flyte) flytekit visits by the types in its fields, and it needs
 # those of lists. In a dictionary it asks for them, too, but only where it finds a list.
 _HINTS = typing.get_type_hints(DoltConfig) | dict.fromkeys(("io_args", "params"), dict[str, list[str]])
 for _field in dataclasses.fields(DoltConfig):
