@@ -42,7 +42,6 @@ class Reader:
     like: pd.DataFrame
     name: ClassVar[str]
     exact: ClassVar[bool] = True
-    slow: ClassVar[bool] = False
 
     @property
     def uri(self) -> str:
@@ -78,7 +77,6 @@ class ReadSql(Reader):
     """pandas' way, which was the earlier plugin's."""
 
     name = PandasRead.name
-    slow = True
 
     def read(self) -> pd.DataFrame:
         engine = sqlalchemy.create_engine(self.uri.replace("mysql:", "mysql+pymysql:"), poolclass=sqlalchemy.NullPool)
@@ -128,14 +126,13 @@ def interleaved(shape: Shape, *, folder: Path, say: Callable[[str], None]) -> Re
                 check(reader, reader.read(), frame)
             for number in range(shape.rounds * READ_TURNS):
                 say(f"{job}, {shape}, turn {number + 1} of {shape.rounds * READ_TURNS}")
-                results.runs += [Run(job, r.name, number, timed(r.read), 0) for r in _turn(readers, number, shape)]
+                results.runs += [Run(job, r.name, number, timed(r.read), 0) for r in _turn(readers, number)]
     return results
 
 
-def _turn(readers: list[Reader], number: int, shape: Shape) -> list[Reader]:
-    found = [reader for reader in readers if not reader.slow or number < shape.slow_rounds * READ_TURNS]
-    start = number % len(found)
-    return found[start:] + found[:start]
+def _turn(readers: list[Reader], number: int) -> list[Reader]:
+    start = number % len(readers)
+    return readers[start:] + readers[:start]
 
 
 @contextmanager
