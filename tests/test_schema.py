@@ -223,3 +223,12 @@ class TestTable:
         assert DoltTable(config) != DoltTable(config, self.frame)
         assert DoltTable(config).at(self.commit) != DoltTable(config)
         assert DoltTable(config) != "t"
+
+
+def test_who_visits_the_fields_of_a_table_fetches_nothing() -> None:
+    """`data` is in the signature but no field: rows stay where they are, and `replace` takes unsaved data along."""
+    table = DoltTable(DoltConfig("nowhere", "t")).at(Commit("a" * 32))
+    assert dataclasses.asdict(table) == {"config": dataclasses.asdict(table.config)}
+    frame = pd.DataFrame({"a": [1]})
+    moved = dataclasses.replace(DoltTable(DoltConfig("foo", "t"), frame), config=DoltConfig("foo", "u"))
+    assert (moved.data is frame, moved.is_assigned, moved.config.tablename) == (True, True, "u")

@@ -349,7 +349,7 @@ class TestInsideOtherValues:
         assert types["branch"] is Branch
 
     def test_a_guessed_type_reads_and_writes_the_literal(self) -> None:
-        """FlyteRemote gives a dataclass under the type that it guessed, and reads one."""
+        """FlyteRemote gives a dataclass under the type that it guessed, and reads one, or a model."""
 
         @dataclass
         class Small:
@@ -363,6 +363,10 @@ class TestInsideOtherValues:
         assert TypeEngine.to_python_value(ctx, literal, Small) == Small(table, NewBranch("b"))
         read = TypeEngine.to_python_value(ctx, literal, guessed)
         assert [read.table, read.branch] == [table, NewBranch("b")]
+        of = TypeEngine.to_literal_type(Model)
+        literal = TypeEngine.to_literal(ctx, Model(table=table, many=[table]), Model, of)
+        read = TypeEngine.to_python_value(ctx, literal, TypeEngine.guess_python_type(of))
+        assert [read.table, read.many, read.branch] == [table, [table], SerialBranch()]
 
     @holders
     def test_the_command_line_takes_it_as_json(self, holder: typing.Any) -> None:
