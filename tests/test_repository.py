@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pandas as pd
@@ -502,7 +502,7 @@ def test_unchanged_content_makes_no_commit(repo: Path, dolt: Dolt) -> None:
 
 def test_log_tells_who_when_and_what(repo: Path, dolt: Dolt) -> None:
     """log gives each commit's hash, parents, author as the user's identity, time in UTC and whole message."""
-    began = datetime.now(UTC)
+    began = datetime.now(timezone.utc)
     message = "First line\n\nFlyte-Execution: ex:a:b:c\nFlyte-Task: t"
     first = put(repo, "users", 1, message=message).commit
     second = put(repo, "users", 2, message="second").commit
