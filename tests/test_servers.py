@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -39,12 +39,20 @@ from flytekitplugins.dolt import (
     Secret,
     binary,
     deck,
+    delete_run_branches,
+    delete_tag,
     diff,
     engine,
+    lineage,
+    merge,
     pin,
     places,
     read,
+    repository,
+    run_branches,
     showing,
+    tag,
+    tags,
     versions,
     write,
     writing,
@@ -184,6 +192,26 @@ def test_rights_on_the_one_database_are_enough(tmp_path: Path) -> None:
             read(server.config(branch_conf=NewBranch("run/9")))
         with pytest.raises(DoltError, match=r"Cannot find revision '0{32}'"):
             read(server.config(as_of="0" * 32))
+
+
+def test_what_takes_a_repository_takes_a_config_with_its_secret(tmp_path: Path) -> None:
+    """Branches are merged, commits tagged and run branches deleted on a server that asks for a password."""
+    with DoltServer(tmp_path / "shop") as server:
+        put(server.config(), 1)
+        head = put(server.config(mode="append", branch_conf=NewBranch("run/1")), 2)
+        where = server.config()
+        merged = merge("run/1", db_path=where, into="main", checks={"none below": "SELECT * FROM log WHERE number < 1"})
+        assert commits(server)[0] == merged.hash
+        assert server.values("SELECT number FROM log ORDER BY number") == ["1", "2"]
+        assert tag("v1", pin(where)).commit.hash == merged.hash
+        assert [found.name for found in tags(where)] == ["v1"]
+        assert delete_tag("v1", db_path=where).commit.hash == merged.hash
+        assert [found.head.hash for found in run_branches(where)] == [head]
+        assert [found.name for found in delete_run_branches(where, older_than=timedelta(0))] == ["run/1"]
+        assert server.values("SELECT name FROM dolt_branches") == ["main"]
+        assert [step.commit.hash for step in lineage(pin(where)).steps] == [merged.hash]
+        with pytest.raises(AccessDenied, match=r"None was sent: give the config secret=Secret"):
+            tags(server.url())
 
 
 def test_branches_that_others_may_write_to(tmp_path: Path) -> None:
@@ -783,12 +811,33 @@ def test_a_replica_that_follows_by_itself(pair: Pair) -> None:
 def test_a_replica_that_is_away(pair: Pair) -> None:
     """A replica that is stopped is passed over; when the primary is away, a known commit is still read."""
     table = pin(pair.config())
-    pair.replica.stop()
-    assert read(pair.config())["number"].tolist() == [1]
-    assert unread(table).data["number"].tolist() == [1]
-    pair.replica.start()
     pair.primary.stop()
     assert unread(table).data["number"].tolist() == [1]
+    pair.primary.start()
+    pair.replica.stop()
+    assert unread(table).data["number"].tolist() == [1]
+    assert read(pair.config())["number"].tolist() == [1]
+
+
+def test_a_replica_that_never_says_a_word(log: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that lets its readers wait is waited for once, and then not asked for some time."""
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        config = log.config(read_from=[log.url(port=silent.getsockname()[1])])
+        assert read(config)["number"].tolist() == [-1]
+        silent.settimeout(0.05)
+        asked = 0
+        with suppress(TimeoutError):
+            while True:
+                silent.accept()[0].close()
+                asked += 1
+        assert asked > 0
+        assert read(config)["number"].tolist() == [-1]
+        with pytest.raises(TimeoutError, match="timed out"):
+            silent.accept()
+        monkeypatch.setattr(repository, "AWAY_S", 0.0)
+        assert read(config)["number"].tolist() == [-1]
+        silent.accept()[0].close()
 
 
 @pytest.mark.parametrize("user", ["nobody", "flyte"])

@@ -16,6 +16,7 @@ from .codec import quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, InvalidName, RevisionNotFound, TableNotFound, TagExists, close_names
 from .places import Place
+from .remotes import Where
 from .revisions import Revision
 from .schema import SCRATCH_PREFIX, Commit, DoltConfig, DoltTable, check_branch_name
 
@@ -335,14 +336,14 @@ def refuse_taken_tag(connection: Connection, name: str) -> None:
         raise _tag_exists(name, found, "the new commit" if changed else f"commit {head}")
 
 
-def tags(db_path: str | os.PathLike[str]) -> list[Tag]:
-    """Return the tags of a repository, by name."""
-    with connect(repository.locate(db_path)) as connection:
+def tags(db_path: Where) -> list[Tag]:
+    """Return the tags of a repository, by name; a config of a table there brings the secret of a server."""
+    with connect(remotes.place_named(db_path)) as connection:
         rows = connection.rows("SELECT tag_name, tag_hash, message FROM dolt_tags", attempt="list the tags")
     return [Tag(str(name), Commit(str(hash_)), str(message)) for name, hash_, message in sorted(rows)]
 
 
-def delete_tag(name: str, *, db_path: str | os.PathLike[str]) -> Tag:
+def delete_tag(name: str, *, db_path: Where) -> Tag:
     """Remove a tag and return what it was; its commit stays.
 
     Raises:
@@ -354,7 +355,7 @@ def delete_tag(name: str, *, db_path: str | os.PathLike[str]) -> Tag:
             f"Cannot delete tag {name!r}: there is none.{close_names(name, [t.name for t in tags(db_path)])}",
             revision=name,
         )
-    with connect(repository.locate(db_path)) as connection:
+    with connect(remotes.place_named(db_path)) as connection:
         connection.run("CALL DOLT_TAG('-d', %s)", name, attempt=f"delete tag {name!r}")
     return found
 
@@ -373,21 +374,17 @@ class RunBranch:
     """Why it is not deleted; None where it can be."""
 
 
-def run_branches(
-    db_path: str | os.PathLike[str], *, older_than: timedelta = timedelta(0), prefix: str = "run/"
-) -> list[RunBranch]:
+def run_branches(db_path: Where, *, older_than: timedelta = timedelta(0), prefix: str = "run/") -> list[RunBranch]:
     """Return the branches under ``prefix`` whose newest commit is older than ``older_than``, oldest first.
 
     Each says whether `delete_run_branches` would leave it, and why: it is checked out, or has uncommitted work.
     """
     _check_prefix(prefix)
-    with connect(repository.locate(db_path)) as connection:
+    with connect(remotes.place_named(db_path)) as connection:
         return _run_branches(connection, older_than, prefix)
 
 
-def delete_run_branches(
-    db_path: str | os.PathLike[str], *, older_than: timedelta, prefix: str = "run/"
-) -> list[RunBranch]:
+def delete_run_branches(db_path: Where, *, older_than: timedelta, prefix: str = "run/") -> list[RunBranch]:
     """Delete the branches under ``prefix`` whose newest commit is older than ``older_than``, and return them.
 
     The checked-out branch and branches with uncommitted work are left, whatever their age. What no other branch or tag
@@ -397,7 +394,7 @@ def delete_run_branches(
         InvalidConfig: ``prefix`` is empty, or reaches into this package's own branches.
     """
     _check_prefix(prefix)
-    place = repository.locate(db_path)
+    place = remotes.place_named(db_path)
     with connect(place) as connection:
         candidates = [branch for branch in _run_branches(connection, older_than, prefix) if branch.kept is None]
         return [branch for branch in candidates if _deleted(connection, place, branch, older_than, prefix)]

@@ -12,12 +12,13 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from . import remotes, repository, trailers
 from .engine import Connection, connect
 from .errors import DoltError, InvalidConfig, RevisionNotFound
 from .places import Place
+from .remotes import Where
 from .schema import Commit, DoltConfig, DoltTable
 from .trailers import Execution, Origin, Read
 
@@ -25,8 +26,6 @@ __all__ = ["Gap", "Lineage", "Link", "Step", "commits_of", "execution_of", "line
 
 Direction = Literal["up", "down", "both"]
 Why = Literal["repository", "commit", "tables"]
-Where: TypeAlias = "str | os.PathLike[str] | DoltConfig"
-"""A repository: its folder or address, or a config, which knows of a remote and of a password, too."""
 
 MAX_STEPS = 10_000
 """The most commits that one lineage goes through, unless the caller says otherwise."""
@@ -225,7 +224,7 @@ def lineage(
     )
 
 
-def commits_of(execution_id: str, db_path: str | os.PathLike[str]) -> tuple[Step, ...]:
+def commits_of(execution_id: str, db_path: Where) -> tuple[Step, ...]:
     """Return the commits that an execution made, on whichever branch, oldest first.
 
     ``execution_id`` is the whole id (``ex:project:domain:name``) or the execution's name alone.

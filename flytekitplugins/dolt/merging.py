@@ -7,16 +7,16 @@ nobody. Called by people and tasks (`merge`), and by `frames` for a config with 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import repository, revisions, tables, writing
+from . import remotes, repository, revisions, tables, writing
 from .codec import quote
 from .engine import Connection, connect
 from .errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges
 from .places import Place
+from .remotes import Where
 from .schema import Commit, MergeBranch, NewBranch, SerialBranch
 from .scratch import Scratch
 from .writing import Written
@@ -73,7 +73,7 @@ def _row_text(row: Mapping[str, Mapping[str, Any]]) -> str:
 def merge(
     branch: str,
     *,
-    db_path: str | os.PathLike[str],
+    db_path: Where,
     into: str | None = None,
     checks: Mapping[str, Check] | Sequence[Check] = (),
     message: str | None = None,
@@ -85,7 +85,7 @@ def merge(
 
     Args:
         branch: the branch to merge, also a tag, a hash or another revision.
-        db_path: folder of the repository.
+        db_path: folder or server of the repository, or a config of a table there, which brings the server's secret.
         into: the branch to merge into; None is the one that is checked out.
         checks: what has to hold, by name or in a list.
         message: first line of the commit message.
@@ -96,7 +96,7 @@ def merge(
         UncommittedChanges: the user's own work on ``into`` stands in the way.
         BranchNotFound, RevisionNotFound: there is no such branch.
     """
-    place = repository.locate(db_path)
+    place = remotes.place_named(db_path)
     with connect(place) as connection:
         source = revisions.resolve(connection, branch)
     first = message or f"Merge {branch} into {into or 'the checked-out branch'}"

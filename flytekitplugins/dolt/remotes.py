@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from . import binary, repository, server, writing
@@ -48,6 +49,9 @@ from .errors import (
 from .places import Place, without_password
 from .schema import SCRATCH_PREFIX, Branch, Commit, DoltConfig, NewBranch, Remote, Secret, SerialBranch
 from .writing import Written
+
+Where: TypeAlias = "str | os.PathLike[str] | DoltConfig"
+"""A repository: its folder or address, or a config, which knows of a remote and of a password, too."""
 
 MAX_ATTEMPTS = 30
 """How often a write is done again because another push was faster, before giving up."""
@@ -109,6 +113,11 @@ def locate(config: DoltConfig) -> Place:
         password=None if secret is None else lambda: Secret.read(secret),
         read_from=config.read_from or (),
     )
+
+
+def place_named(where: Where) -> Place:
+    """Return the folder or server that a path or URL names, or that a config of a table there means."""
+    return locate(where) if isinstance(where, DoltConfig) else repository.locate(where)
 
 
 def place_of(config: DoltConfig) -> Place:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -28,6 +29,11 @@ from .places import Place, ServerPlace
 from .schema import SCRATCH_PREFIX, Branch, Commit, MergeBranch, NewBranch, SerialBranch
 
 _T = TypeVar("_T")
+
+AWAY_S = 10.0
+"""Seconds for which a replica that did not answer is not asked again: a network may let each question wait."""
+
+_away_since: dict[ServerPlace, float] = {}
 
 REREADS = 2
 """How often rows are read again because the server went away in the midst of them, before giving up."""
@@ -174,8 +180,11 @@ def at(repository: Place, commit: Commit) -> Iterator[Connection]:
             try:
                 connection = stack.enter_context(connect(replica, patience_s=0))
                 connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
-            except (RevisionNotFound, RepositoryNotFound, ConnectionLost):
-                continue  # it lags behind or is away; the next one, and in the end the primary, has what it lacks
+            except (RevisionNotFound, RepositoryNotFound):
+                continue  # it lags behind; the next one, and in the end the primary, has what it lacks
+            except ConnectionLost:
+                _away_since[replica] = time.monotonic()
+                continue
             yield connection
             return
     with connect(repository) as connection:
@@ -196,9 +205,11 @@ def reread(work: Callable[[], _T]) -> _T:
 
 
 def _replicas(repository: Place) -> Sequence[ServerPlace]:
-    """Return the replicas in any order, so that many readers spread over them."""
+    """Return the replicas in any order, so that many readers spread over them, without those that were just away."""
     replicas = repository.replicas if isinstance(repository, ServerPlace) else ()
-    return random.sample(replicas, len(replicas))
+    lately = time.monotonic() - AWAY_S
+    there = [replica for replica in replicas if _away_since.get(replica, lately) <= lately]
+    return random.sample(there, len(there))
 
 
 def use(connection: Connection, commit: Commit) -> None:
