@@ -903,11 +903,11 @@ def test_folder_that_is_no_repository(repo: Path, tmp_path: Path) -> None:
         (tmp_path, "it is not a Dolt repository"),
         (repo / "below", "it is only a folder inside the repository"),
     ]:
-        before = sorted(path.parent.rglob("*"))
+        before = sorted(tmp_path.rglob("*"))
         with pytest.raises(RepositoryNotFound, match=rf"{found}.*create_repository\(path\)") as caught:
             locate(path)
         assert caught.value.path == path
-        assert sorted(path.parent.rglob("*")) == before
+        assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_repository_is_found_by_link_and_relative_path(
