@@ -291,6 +291,32 @@ def test_branches(remote: RemoteFolder) -> None:
     assert numbers(remote.config(branch_conf=NewBranch("run/2"))) == [1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("between", ["a branch from main", "a query"])
+def test_what_others_do_in_the_clone_between_commit_and_push(
+    remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch, between: str
+) -> None:
+    """Whatever another task of the machine does in the clone just before a push, what is said to be pushed is."""
+    put(remote.config(), 1)
+    push = remotes._push
+
+    def interrupted(*args: object) -> None:
+        monkeypatch.setattr(remotes, "_push", push)
+        if between == "a query":
+            monkeypatch.setattr(remotes.writing, "LOCK_TIMEOUT_S", 0.1)
+            with pytest.raises(RepositoryBusy, match="another process of this machine"):
+                by_query(remote)
+        else:
+            put(remote.config(mode="append", branch_conf=NewBranch("run/1")), 7)
+        push(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(remotes, "_push", interrupted)
+    commit = put(remote.config(mode="append"), 2)
+    assert remote.commits()[0] == commit
+    assert remote.rows() == [1, 2]
+    if between != "a query":
+        assert remote.rows("run/1") == [1, 7]
+
+
 def test_nothing_new_is_not_pushed(remote: RemoteFolder) -> None:
     """Equal content makes no commit, and the reference names the head as it is on the remote."""
     first = put(remote.config(), 1)
@@ -394,16 +420,20 @@ def test_a_commit_that_the_remote_does_not_have(remote: RemoteFolder) -> None:
 
 
 def test_a_branch_that_was_deleted_is_not_read(remote: RemoteFolder) -> None:
-    """A branch that is gone from the remote is gone for tables and queries, whatever the clone remembers."""
+    """A branch that is gone from the remote is gone for tables, queries and writes, whatever the clone remembers."""
     put(remote.config(), 1)
     put(remote.config(branch_conf=NewBranch("run/1")), 2)
     with remote.cloned() as clone:
         dolt("push", "origin", ":run/1", cwd=clone)
     with pytest.raises(BranchNotFound, match=r"Cannot read branch 'run/1'.*The branches are 'main'"):
         numbers(remote.config(branch_conf=SerialBranch("run/1")))
+    with pytest.raises(BranchNotFound, match="Cannot write to branch 'run/1'"):
+        put(remote.config(branch_conf=SerialBranch("run/1")), 3)
     with pytest.raises(BranchNotFound, match="Cannot read branch 'run/1'"):
         by_query(remote, branch_conf=SerialBranch("run/1"))
     assert sorted(remotes.repository.branches(remotes.place_of(remote.config()))) == ["main"]
+    put(remote.config(mode="append", branch_conf=NewBranch("run/1")), 3)
+    assert remote.rows("run/1") == [1, 3]
 
 
 def test_another_default_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

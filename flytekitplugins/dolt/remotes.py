@@ -252,14 +252,16 @@ def publish(
         for attempt in range(MAX_ATTEMPTS):
             if attempt:
                 time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, no secret
-            own = _prepared(origin, clone, branch, policy, sent)
-            if isinstance(own, Written):
-                return own
+            exists = _asked(origin, clone, branch, sent)
+            landed = _landed(clone, branch, sent) if exists else None
+            if landed is not None:
+                return Written(Commit(landed, branch=branch), changed=True)
+            _start(clone, branch, branch if exists else _base(origin, clone, branch, policy))
             try:
-                written = write(clone, own)
+                written = write(clone, SerialBranch(branch))
             except OutcomeUnknown:
                 continue  # whether it is in our clone or not, nobody has seen it
-            if not written.changed and isinstance(own, SerialBranch):
+            if exists and not written.changed:
                 return written
             if _pushed(origin, clone, branch, written.commit.hash, sent):
                 return replace(written, commit=replace(written.commit, branch=branch))
@@ -288,15 +290,14 @@ def _pushed(origin: Origin, clone: Path, branch: str, commit: str, sent: _Sent) 
     except (HeadMoved, ConnectionLost) as error:
         sent.is_last_lost = isinstance(error, ConnectionLost)
         return False
-    return True
+    with connect(clone) as connection:  # "up to date" is no error, whatever it was that was pushed
+        return _leads_to(connection, commit, _tracked(connection)[branch])
 
 
-def _prepared(
-    origin: Origin, clone: Path, branch: str, policy: Branch | None, sent: _Sent
-) -> SerialBranch | NewBranch | Written:
-    """Bring the clone's branch to the remote's head, and say how to write; or what an earlier push has achieved."""
+def _asked(origin: Origin, clone: Path, branch: str, sent: _Sent) -> bool:
+    """Fetch the branch, and say whether the remote has it; who cannot find out what a push has done says so."""
     try:
-        exists = _fetch(origin, clone, branch)
+        return _fetch(origin, clone, branch)
     except DoltError as error:
         if not sent.is_last_lost:
             raise
@@ -306,22 +307,32 @@ def _prepared(
             commit=sent.commits[-1],
             branch=branch,
         ) from error
+
+
+def _landed(clone: Path, branch: str, sent: _Sent) -> str | None:
+    """Return the commit of ours that the remote's branch has after all."""
     with connect(clone) as connection:
-        if exists:
-            head = _tracked(connection)[branch]
-            landed = [commit for commit in sent.commits if _leads_to(connection, commit, head)]
-            if landed:
-                return Written(Commit(landed[-1], branch=branch), changed=True)
-            _point(connection, branch, head)
-            return SerialBranch(branch)
-        if not isinstance(policy, NewBranch):
-            raise _no_branch(origin, clone, branch, "write to")
-        base = policy.base or _default(origin, clone)
-        if not _fetch(origin, clone, base):
-            raise _no_branch(origin, clone, base, f"start {branch!r} from")
-        _point(connection, base, _tracked(connection)[base])
-        _remove(connection, branch)
-        return NewBranch(branch, base=base)
+        head = _tracked(connection)[branch]
+        return next((commit for commit in reversed(sent.commits) if _leads_to(connection, commit, head)), None)
+
+
+def _base(origin: Origin, clone: Path, branch: str, policy: Branch | None) -> str:
+    """Return the branch from which a missing one starts, which is fetched."""
+    if not isinstance(policy, NewBranch):
+        raise _no_branch(origin, clone, branch, "write to")
+    base = policy.base or _default(origin, clone)
+    if not _fetch(origin, clone, base):
+        raise _no_branch(origin, clone, base, f"start {branch!r} from")
+    return base
+
+
+def _start(clone: Path, branch: str, source: str) -> None:
+    """Bring the clone's branch, and no other, to where ``source`` is on the remote: itself, or what it starts from."""
+    with connect(clone) as connection:
+        tracked = _tracked(connection)
+        if source != branch:
+            writing.refuse_double(branch, {*tracked, *_local(connection)} - {branch})
+        _point(connection, branch, tracked[source])
 
 
 # -------------------------------------------------------------------------------------------------- fetching, pushing
@@ -551,6 +562,8 @@ def _environment(origin: Origin, folder: Path) -> dict[str, str]:
     _put(root / ".dolt" / "config_global.json", json.dumps({**settings, **_SILENT}))
     _link(root / ".dolt" / "creds", home / "creds")
     found = {"HOME": os.path.expanduser("~"), "DOLT_ROOT_PATH": str(root), "DOLT_DISABLE_EVENT_FLUSH": "1"}
+    if not origin.remote.user:
+        return found
     password = Secret.read(origin.remote.secret) if origin.remote.secret else os.environ.get("DOLT_REMOTE_PASSWORD")
     if ":" in (password or ""):
         raise AccessDenied(
@@ -659,6 +672,7 @@ def _try_lock(file: Path) -> int | None:
     with suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_ino == file.stat().st_ino:
+            os.utime(fd)  # whose clone is being made is in use
             return fd
     os.close(fd)
     return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -251,14 +251,25 @@ def _start(connection: Connection, target: _Target) -> str:
     head = find_head(connection, target.base)
     if head is None:
         raise no_branch(connection, target.base, f"start {target.branch!r} from")
-    double = next((name for name in heads(connection) if name.casefold() == target.branch.casefold()), None)
-    if double is not None:  # Dolt would open the new one for both, and hide what the user has on the other
-        raise InvalidName(
-            f"Cannot create branch {target.branch!r}: there is {double!r}, whose name differs in case only, and Dolt "
-            "does not tell them apart. Use another name.",
-            name=target.branch,
-        )
+    refuse_double(target.branch, heads(connection))
     return head
+
+
+def refuse_double(branch: str, known: Iterable[str]) -> None:
+    """Raise if a branch's name differs from that of another in case only.
+
+    Dolt would open the new one for both, and hide what the user has on the other.
+
+    Raises:
+        InvalidName: it does.
+    """
+    double = next((name for name in known if name.casefold() == branch.casefold()), None)
+    if double is not None:
+        raise InvalidName(
+            f"Cannot create branch {branch!r}: there is {double!r}, whose name differs in case only, and Dolt "
+            "does not tell them apart. Use another name.",
+            name=branch,
+        )
 
 
 def _with_key(message: str, key: str) -> str:
