@@ -35,7 +35,7 @@ from .errors import (
 from .hiding import STARS, confidential, hide
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import URL, Connection, Engine
+    from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 
 ATTEMPTS_TO_CONNECT = 3
 _PAUSE_S = 0.5
@@ -228,6 +228,8 @@ def connect(where: Place, *, attempt: str, read_only: bool = False) -> Iterator[
     """
     with _discreet(where):
         engine = _engine(where, attempt)
+        if where.dialect == "postgresql":
+            sqlalchemy.event.listen(engine, "handle_error", _close_cursor)
         session = _opened(engine, where, attempt=attempt, read_only=read_only)
         try:
             yield session
@@ -236,12 +238,22 @@ def connect(where: Place, *, attempt: str, read_only: bool = False) -> Iterator[
             engine.dispose()
 
 
+def _close_cursor(failure: ExceptionContext) -> None:
+    """Close the cursor of a connection that broke, which SQLAlchemy leaves to psycopg, and psycopg warns of."""
+    cursor = getattr(failure.execution_context, "cursor", None)
+    if failure.is_disconnect and cursor is not None:
+        cursor.close()
+
+
 @contextmanager
 def _discreet(where: Place) -> Iterator[None]:
     """Take what is hidden out of what SQLAlchemy and psycopg log at DEBUG: their own view of a connection, and rows."""
 
     def scrub(record: logging.LogRecord) -> bool:
         record.msg, record.args = where.shown(record.getMessage()), ()
+        if record.exc_info:
+            record.exc_text = where.shown(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
         return True
 
     try:

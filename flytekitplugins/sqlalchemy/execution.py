@@ -164,13 +164,12 @@ class _Run:
             )
 
     def _for_effect(self, session: Session, rendered: templates.Rendered) -> Outcome:
-        result = _executed(session, rendered, streamed=self._is_streamed())
-        affected = -1 if result.returns_rows else result.rowcount
-        if result.returns_rows:
+        with contextlib.closing(_executed(session, rendered, streamed=self._is_streamed())) as result:
+            if not result.returns_rows:
+                return Outcome(result.rowcount)
             for _ in result.partitions(results.ROWS_AT_ONCE):
                 """PostgreSQL does what a streamed statement does only as its rows are fetched."""
-        result.close()
-        return Outcome(affected)
+        return Outcome(-1)
 
     def _is_streamed(self) -> bool:
         """Say whether a cursor on the server's side can take the statement."""

@@ -133,14 +133,15 @@ def from_driver(result: CursorResult[Any]) -> Generator[pa.RecordBatch, None, No
     """Give the rows of a statement that SQLAlchemy ran; at least one batch, maybe empty."""
     if not result.returns_rows:
         return
-    described = result.cursor.description if result.cursor else []
-    names = [str(column[0]) for column in described]
-    assert_distinct(names)
-    is_postgres = result.context.dialect.name == "postgresql"
-    types = [_announced(column) if is_postgres else None for column in described]
-    yield _typed(names, types, [])
-    for rows in result.partitions(ROWS_AT_ONCE):
-        yield _typed(names, types, rows)
+    with contextlib.closing(result):  # a cursor on the server's side is not closed by a failure
+        described = result.cursor.description if result.cursor else []
+        names = [str(column[0]) for column in described]
+        assert_distinct(names)
+        is_postgres = result.context.dialect.name == "postgresql"
+        types = [_announced(column) if is_postgres else None for column in described]
+        yield _typed(names, types, [])
+        for rows in result.partitions(ROWS_AT_ONCE):
+            yield _typed(names, types, rows)
 
 
 def _announced(column: Any) -> pa.DataType | None:

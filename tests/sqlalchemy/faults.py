@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
 from flytekit.exceptions.user import FlyteRecoverableException
 from reliability.proxy import Proxy, _cut
-from servers import PASSWORD, USER, Server
+from servers import DATABASE, PASSWORD, USER, Server
 from waiting import eventually
 
 from flytekitplugins.sqlalchemy.errors import SQLTaskError
@@ -135,3 +136,26 @@ def silent() -> Iterator[int]:
     """Give a port at which somebody takes connections and never says anything."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         yield int(listener.getsockname()[1])
+
+
+@contextmanager
+def psql(server: Server) -> Iterator[psycopg.Connection[Any]]:
+    """Give a session with PostgreSQL for what a test prepares and checks."""
+    with psycopg.connect(
+        host="127.0.0.1", port=server.port, user=USER, password=PASSWORD, dbname=DATABASE, autocommit=True
+    ) as connection:
+        yield connection
+
+
+@contextmanager
+def host_rules(admin: psycopg.Connection[Any], more: str) -> Iterator[None]:
+    """Put rules of who may come from where before PostgreSQL's own, inside the block."""
+    (name,) = admin.execute("show hba_file").fetchone() or ("",)
+    before = Path(name).read_text()
+    try:
+        Path(name).write_text(more + before)
+        admin.execute("select pg_reload_conf()")
+        yield
+    finally:
+        Path(name).write_text(before)
+        admin.execute("select pg_reload_conf()")

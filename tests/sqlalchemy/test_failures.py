@@ -18,7 +18,7 @@ import pymysql
 import pytest
 import servers
 from conftest import run, task_on, uri
-from faults import Relay, address, nothing_left, refused, relayed, sessions, silent
+from faults import Relay, address, host_rules, nothing_left, psql, refused, relayed, sessions, silent
 from pods import Cluster, PodFailed
 from servers import DATABASE, PASSWORD, USER, Server
 from waiting import eventually
@@ -258,31 +258,15 @@ def test_other_servers_refuse_the_login_or_the_database(postgres: Server, tmp_pa
 
 def test_postgres_turns_a_host_away(postgres: Server) -> None:
     """A host that PostgreSQL's own rules refuse is a refused login, and not a server that is not there."""
-    with _psql(postgres) as admin:
-        (rules,) = admin.execute("show hba_file").fetchone() or ("",)
-        before = Path(rules).read_text()
-        Path(rules).write_text("host all banned 127.0.0.1/32 reject\n" + before)
-        admin.execute("select pg_reload_conf()")
-        try:
-            where = uri(postgres).replace(f"{USER}:", "banned:")
-            assert eventually(lambda: "pg_hba.conf" in _refusal(where), within_s=10)
-        finally:
-            Path(rules).write_text(before)
-            admin.execute("select pg_reload_conf()")
+    where = uri(postgres).replace(f"{USER}:", "banned:")
+    with psql(postgres) as admin, host_rules(admin, "host all banned 127.0.0.1/32 reject\n"):
+        assert eventually(lambda: "pg_hba.conf" in _refusal(where), within_s=10)
 
 
 def _refusal(where: str) -> str:
     with pytest.raises(AccessDenied, match="Check user and password") as caught:
         run(where, "select 1 as a")
     return str(caught.value)
-
-
-@contextmanager
-def _psql(server: Server) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(
-        host="127.0.0.1", port=server.port, user=USER, password=PASSWORD, dbname=DATABASE, autocommit=True
-    ) as connection:
-        yield connection
 
 
 # -- the connection breaks --------------------------------------------------------------------------------------------
@@ -339,6 +323,37 @@ def test_a_session_that_the_server_ends_is_a_lost_connection(server: Server) -> 
     assert [type(error) for error in failed] == [OutcomeUnknown]
     with nothing_left(server):
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "recoverable"),
+    [
+        ("select count(*) as a from generate_series(1, 100000) x, generate_series(1, 100000) y", ConnectionLost, True),
+        ("insert into lost select pg_sleep(30)::text", OutcomeUnknown, False),
+    ],
+)
+def test_postgres_ends_a_session(postgres: Server, query: str, kind: type[SQLTaskError], recoverable: bool) -> None:
+    """A session that PostgreSQL's administrator ends is judged like the others."""
+    output = {} if recoverable else {"output": None}
+    with psql(postgres) as admin:
+        admin.execute("create table if not exists lost (a text)")
+        with refused(kind, "went away", query=query, at=address(postgres), recoverable=recoverable):
+            with _ended(admin, query):
+                run(uri(postgres), query, **output)
+        assert admin.execute("select count(*) from lost").fetchone() == (0,)
+
+
+@contextmanager
+def _ended(admin: psycopg.Connection[Any], query: str) -> Iterator[None]:
+    """End the session that runs this query, as soon as there is one."""
+    found = "select pg_terminate_backend(pid) from pg_stat_activity where query like %s and pid <> pg_backend_pid()"
+    thread, _ = _in_background(
+        lambda: eventually(lambda: admin.execute(found, [f"%{query}"]).fetchone() is not None, within_s=20)
+    )
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 @pytest.mark.parametrize("verdict", ["cut before", "cut after"])
@@ -493,7 +508,7 @@ def test_postgres_ends_what_takes_too_long(postgres: Server) -> None:
         StatementTimedOut, "timeout_s", query="select pg_sleep(60) as a", at=address(postgres), recoverable=False
     ):
         run(uri(postgres), "select pg_sleep(60) as a", timeout_s=1)
-    with _psql(postgres) as admin:
+    with psql(postgres) as admin:
         asked = (
             "select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
         )
@@ -599,7 +614,7 @@ def test_a_conflict_within_a_procedure_is_an_unknown_outcome(mariadb: Server) ->
 def test_locks_of_other_servers_are_conflicts(postgres: Server, tmp_path: Path) -> None:
     """PostgreSQL's lock_timeout and a SQLite file that another process writes to may be tried again."""
     query = "update counted set n = n + 1"
-    with _psql(postgres) as admin:
+    with psql(postgres) as admin:
         admin.execute("create table counted as select 0 as n")
         with admin.transaction():
             admin.execute("lock table counted")
@@ -658,7 +673,7 @@ def test_a_function_that_writes_is_refused_by_the_server(mariadb: Server, postgr
         "create or replace function note() returns int modifies sql data "
         "begin insert into noted values (1); return 1; end"
     )
-    with _psql(postgres) as admin:
+    with psql(postgres) as admin:
         admin.execute("create table if not exists noted (a int)")
         admin.execute(
             "create or replace function note() returns int language sql as 'insert into noted values (1) returning 1'"
@@ -679,7 +694,7 @@ def test_a_function_is_called_though_its_rows_are_not_wanted(mariadb: Server, po
     )
     run(mariadb, "select note() from (select 1 as a union all select 2) as t", output=None)
     assert mariadb.sql("select count(*) from noted") == [(2,)]
-    with _psql(postgres) as admin:
+    with psql(postgres) as admin:
         admin.execute("create table if not exists noted (a int)")
         admin.execute(
             "create or replace function note() returns int language sql as 'insert into noted values (1) returning 1'"

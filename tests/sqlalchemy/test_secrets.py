@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +14,9 @@ from typing import Any
 
 import cloudpickle
 import pandas as pd
-import psycopg
 import pytest
 import servers
-from faults import assert_hidden
+from faults import assert_hidden, psql
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.models.security import Secret
 from flytekit.tools.translator import get_serializable
@@ -54,8 +54,6 @@ class Vault:
     kind: str
     secrets: dict[str, str]
     """Values by the names that the config gives them; each is the key of its secret, too."""
-    argument: str
-    """The secret argument's name."""
     asked: str
     """A query that answers with the user, the database and what the argument set."""
     answer: list[Any] = field(default_factory=list)
@@ -97,45 +95,35 @@ def vault(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Va
     return found
 
 
-def _mysql_vault(server: Server) -> Vault:
-    user, password = HOSTILE_USER.replace("'", "''"), HOSTILE_PASSWORD.replace("\\", "\\\\").replace("'", "''")
-    server.sql(f"create database if not exists `{HOSTILE_DATABASE}`", f"drop user if exists '{user}'")
-    server.sql(f"create user '{user}' identified by '{password}'", f"grant all on *.* to '{user}'")
-    secrets = {
+def _parts(server: Server) -> dict[str, str]:
+    return {
         "user": HOSTILE_USER,
         "password": HOSTILE_PASSWORD,
         "host": "127.0.0.1",
         "port": str(server.port),
         "database": HOSTILE_DATABASE,
-        "init_command": "set @token = 'tök''en of the argument'",
     }
+
+
+def _mysql_vault(server: Server) -> Vault:
+    user, password = HOSTILE_USER.replace("'", "''"), HOSTILE_PASSWORD.replace("\\", "\\\\").replace("'", "''")
+    server.sql(f"create database if not exists `{HOSTILE_DATABASE}`", f"drop user if exists '{user}'")
+    server.sql(f"create user '{user}' identified by '{password}'", f"grant all on *.* to '{user}'")
+    secrets = {**_parts(server), "init_command": "set @token = 'tök''en of the argument'"}
     asked = "select current_user() as a, database() as b, @token as c"
-    return Vault(
-        server.kind, secrets, "init_command", asked, [HOSTILE_USER, HOSTILE_DATABASE, "tök'en of the argument"]
-    )
+    return Vault(server.kind, secrets, asked, [HOSTILE_USER, HOSTILE_DATABASE, "tök'en of the argument"])
 
 
 def _postgres_vault(server: Server) -> Vault:
-    with psycopg.connect(
-        host="127.0.0.1", port=server.port, user=USER, password=PASSWORD, dbname=DATABASE, autocommit=True
-    ) as admin:
+    with psql(server) as admin:
         name, database = HOSTILE_USER.replace('"', '""'), HOSTILE_DATABASE.replace('"', '""')
         if admin.execute("select 1 from pg_roles where rolname = %s", (HOSTILE_USER,)).fetchone() is None:
             password = HOSTILE_PASSWORD.replace("'", "''")
             admin.execute(f"create role \"{name}\" superuser login password '{password}'")  # type: ignore[arg-type]
             admin.execute(f'create database "{database}"')  # type: ignore[arg-type]
-    secrets = {
-        "user": HOSTILE_USER,
-        "password": HOSTILE_PASSWORD,
-        "host": "127.0.0.1",
-        "port": str(server.port),
-        "database": HOSTILE_DATABASE,
-        "application_name": "tok'en of the argument",
-    }
+    secrets = {**_parts(server), "application_name": "tok'en of the argument"}
     asked = "select current_user::text as a, current_database()::text as b, current_setting('application_name') as c"
-    return Vault(
-        server.kind, secrets, "application_name", asked, [HOSTILE_USER, HOSTILE_DATABASE, "tok'en of the argument"]
-    )
+    return Vault(server.kind, secrets, asked, [HOSTILE_USER, HOSTILE_DATABASE, "tok'en of the argument"])
 
 
 @contextmanager
@@ -398,8 +386,6 @@ def test_a_pod_leaves_no_secret_behind(vault: Vault, tmp_path: Path) -> None:
 def test_a_running_task_shows_no_secret_to_other_users(mariadb: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the server lists of a session, and the command line of this process, hold no password."""
     monkeypatch.setenv("_FSEC_DB_PASSWORD", PASSWORD)
-    import threading
-
     config = SQLAlchemyConfig(
         uri=f"mysql://{USER}@127.0.0.1:{mariadb.port}/db",
         secret_connect_args={"password": Secret(group="db", key="password")},

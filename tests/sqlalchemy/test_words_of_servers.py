@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+import threading
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import psycopg
 import pymysql
 import pytest
 from conftest import run, uri
+from faults import host_rules, psql
 from servers import DATABASE, PASSWORD, USER, Server
 from waiting import eventually
 
@@ -147,8 +148,6 @@ def test_mariadb_says_no_to_an_old_snapshot(mariadb: Server) -> None:
 
 def test_a_statement_that_an_administrator_ends_is_no_timeout(mariadb: Server) -> None:
     """KILL QUERY leaves the session; the task failed, and not because it was slow."""
-    import threading
-
     found: list[Any] = []
     query = "select a.seq as a from seq_1_to_1000000 a, seq_1_to_1000000 b where a.seq + b.seq < 0"
     thread = threading.Thread(target=lambda: found.append(_said(uri(mariadb), query, StatementFailed)))
@@ -220,7 +219,7 @@ def test_dolt_says_no_to_a_guest(dolt_server: Server) -> None:
 )
 def test_postgres_says_no(postgres: Server, code: str, query: str, kind: type[SQLTaskError]) -> None:
     """PostgreSQL's codes; a cancelled statement is none that took too long."""
-    with _admin(postgres) as admin:
+    with psql(postgres) as admin:
         admin.execute("create table if not exists hers (a int)")
         admin.execute(
             "create or replace function conflict(code text) returns int language plpgsql as "
@@ -234,7 +233,7 @@ def test_postgres_says_no(postgres: Server, code: str, query: str, kind: type[SQ
 
 def test_postgres_says_no_to_a_login(postgres: Server) -> None:
     """Where PostgreSQL trusts everybody, a role that is not there; without a password, that it wants one."""
-    with _admin(postgres) as admin, _rules(admin, "host all ghost 127.0.0.1/32 trust\n"):
+    with psql(postgres) as admin, host_rules(admin, "host all ghost 127.0.0.1/32 trust\n"):
         where = uri(postgres).replace(f"{USER}:", "ghost:")
         wanted = 'role "ghost" does not exist'
         assert eventually(lambda: wanted in _said(where, "select 1", AccessDenied)[1], within_s=10)
@@ -252,27 +251,6 @@ def test_sqlite_says_no(tmp_path: Path) -> None:
     assert "syntax error" in _said(where, "selec 1", SyntaxRefused)[1]
     for name in ("read_only", "readonly", "connection", "interrupted"):
         assert f"no such column: {name}" in _said(where, f"select {name} from t", StatementFailed)[1]
-
-
-@contextmanager
-def _admin(server: Server) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(
-        host="127.0.0.1", port=server.port, user=USER, password=PASSWORD, dbname=DATABASE, autocommit=True
-    ) as connection:
-        yield connection
-
-
-@contextmanager
-def _rules(admin: psycopg.Connection[Any], more: str) -> Iterator[None]:
-    (name,) = admin.execute("show hba_file").fetchone() or ("",)
-    before = Path(name).read_text()
-    try:
-        Path(name).write_text(more + before)
-        admin.execute("select pg_reload_conf()")
-        yield
-    finally:
-        Path(name).write_text(before)
-        admin.execute("select pg_reload_conf()")
 
 
 def _said(where: str, query: str, kind: type[SQLTaskError], **config: Any) -> tuple[str, str]:
