@@ -35,6 +35,7 @@ from .hiding import replaced, spellings
 from .values import as_text, bindable, is_list
 
 _LONGEST_SHOWN = 2000
+_LONGEST_REPEATED = 10_000  # characters of a value that a server may repeat
 _SHORTEST_PIECE = 16  # of a value that a server repeats in part; words of its own are shorter
 _AS_OF = re.compile(r"\bas\s+of\s+((?:dolt_)?hashof\s*\(\s*)?('(?:[^'\\]|\\.|'')*')", re.IGNORECASE)
 _REVISION = re.compile(r"(?:refs/heads/|heads/)?([^~^]*)(.*)", re.DOTALL)
@@ -265,7 +266,7 @@ def _forms(name: str, value: object) -> set[str]:
         text = value.hex() if isinstance(value, bytes) else as_text(name, value)
     except SQLTaskError:
         return set()
-    return set() if text is None else spellings(text)
+    return set() if text is None else spellings(text[:_LONGEST_REPEATED])
 
 
 def _bindable(name: str, value: object, dialect: str) -> object:
