@@ -455,6 +455,8 @@ def test_another_default_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     remote.let_go()
     with pytest.raises(BranchNotFound, match="it has no branch 'nope'"):
         read(remote.config(remote=Remote(remote.url, branch="nope")))
+    with remote.on("fresh"), pytest.raises(BranchNotFound, match=r"it has no branch 'maim'"):
+        read(remote.config(branch_conf=SerialBranch("maim")))
     with pytest.raises(BranchNotFound, match=r"'maim'.* Did you mean 'main'\?"):
         read(remote.config(branch_conf=SerialBranch("maim")))
 

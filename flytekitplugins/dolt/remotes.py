@@ -430,13 +430,16 @@ def _default(origin: Origin, clone: Path) -> str:
 
 
 def _no_branch(origin: Origin, clone: Path, branch: str, verb: str) -> BranchNotFound:
-    with suppress(DoltError):
-        _fetch(origin, clone, None)
+    is_whole = clone == _folder(origin, _WHOLE)
+    if is_whole:  # into a shallow one the histories of all would come
+        with suppress(DoltError):
+            _fetch(origin, clone, None)
     with connect(clone) as connection:
         known = sorted(name for name in _tracked(connection) if name != branch)
+    listed = f"{'The branches are' if is_whole else 'Known here are'} {', '.join(map(repr, known))}"
     return BranchNotFound(
-        f"Cannot {verb} branch {branch!r}: {str(origin)!r} has none of that name.{close_names(branch, known)} The "
-        f"branches are {', '.join(map(repr, known))}. A task that writes makes one with NewBranch({branch!r}).",
+        f"Cannot {verb} branch {branch!r}: {str(origin)!r} has none of that name.{close_names(branch, known)} "
+        f"{listed}. A task that writes makes one with NewBranch({branch!r}).",
         branch=branch,
         close=known,
     )

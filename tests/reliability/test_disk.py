@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from remote_folder import RemoteFolder, clones, is_left
 
 from flytekitplugins.dolt import DoltConfig, binary, create_repository, errors, frames, repository, server
 
@@ -92,3 +93,20 @@ def test_a_full_temporary_folder_is_said(repo: Path, small: Path, monkeypatch: p
     frames.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1, rows=2_000))
     assert len(repository.log(repo)) == len(before) + 1
     server.release(repo)
+
+
+def test_a_clone_that_does_not_fit(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No space for a clone is DiskFull, leaves no part of one, and when there is space the next read makes it."""
+    remote = RemoteFolder.made(tmp_path)
+    with remote.on("other"):
+        frames.write(remote.config("t"), large(1))
+    remote.let_go()
+    monkeypatch.setenv("FLYTE_DOLT_CLONES", str(small / "clones"))
+    filler = fill(small, but=1_000_000)
+    with pytest.raises(errors.DiskFull, match=r"Cannot clone .*no space left on device\. Free some space"):
+        frames.read(remote.config("t"))
+    assert clones(small / "clones") == []
+    filler.unlink()
+    pd.testing.assert_frame_equal(frames.read(remote.config("t", order_by=["n"])), large(1))
+    for clone in clones(small / "clones"):
+        assert is_left(clone)
