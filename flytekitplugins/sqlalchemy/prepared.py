@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _PREPARE, _EXECUTE, _CLOSE = 0x16, 0x17, 0x19
 _AS_MANY_DIGITS_AS_NEEDED = 31
 """What a column without a fixed number of decimals has in their place."""
-_NOT_OFFERED = {1047, 1235, 1295}
-"""The codes for a statement, or a server, that has no prepared statements."""
+_NOT_OFFERED = {1047, 1235, 1295, 1461}
+"""The codes for a statement that cannot be prepared, and for a server that has no or no more prepared statements."""
 _FIXED = {T.TINY: "i1", T.SHORT: "i2", T.YEAR: "i2", T.INT24: "i4", T.LONG: "i4", T.LONGLONG: "i8"}
 _FLOATS = {T.FLOAT: "f4", T.DOUBLE: "f8"}
 _MOMENTS = (T.DATE, T.NEWDATE, T.DATETIME, T.TIMESTAMP)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 import servers
 from conftest import run, task_on, uri
-from flytekit import dynamic, kwtypes, task, workflow
+from flytekit import dynamic, kwtypes, map_task, task, workflow
 from flytekit.types.schema import FlyteSchema
 from flytekit.types.structured.structured_dataset import StructuredDataset
 from servers import PASSWORD, USER, Server
@@ -308,6 +308,8 @@ def test_one_task_for_each_of_many_inputs(mariadb: Server) -> None:
         return [only(frame=square(n=number)) for number in numbers]
 
     assert squares(numbers=[1, 2, 3]) == [1, 4, 9]
+    with pytest.raises(ValueError, match="Only PythonFunctionTask"):
+        map_task(square)
 
 
 def test_notes_are_on_every_kind_of_output(dolt_server: Server) -> None:

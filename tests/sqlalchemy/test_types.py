@@ -261,6 +261,16 @@ def test_statements_that_cannot_be_prepared(mariadb: Server) -> None:
         run(mariadb, "select cast(1 as float) as a where 1 = ?")
 
 
+def test_a_server_that_prepares_nothing_more(mariadb: Server) -> None:
+    """Where the server's room for prepared statements is used up, rows are read as text."""
+    mariadb.sql("set global max_prepared_stmt_count = 0")
+    try:
+        row = run(mariadb, "select cast(1.5 as float) as a, 'é' as b", output=pa.Table).to_pylist()
+    finally:
+        mariadb.sql("set global max_prepared_stmt_count = default")
+    assert row == [{"a": 1.5, "b": "é"}]
+
+
 def test_both_servers_give_the_same(mariadb: Server, dolt_server: Server) -> None:
     """A table of all common types is the same frame and the same Arrow table from MariaDB and from Dolt."""
     query = wide_table(mariadb, COMMON)
