@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import signal
 import subprocess
@@ -33,7 +34,10 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
 
 def servers_in(folder: Path) -> list[str]:
     """Return the command lines of the processes that were started for something in ``folder``."""
-    lines = [file.read_bytes().replace(b"\0", b" ").decode() for file in Path("/proc").glob("[0-9]*/cmdline")]
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            lines.append(file.read_bytes().replace(b"\0", b" ").decode())
     return [line for line in lines if f"{folder}/" in line]
 
 
