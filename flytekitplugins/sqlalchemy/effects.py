@@ -22,7 +22,7 @@ _READING = re.compile(r"[(\s]*(select|with|values|table|explain|describe|desc)\b
 _SHOWING = re.compile(r"\s*(show\b|pragma\s+(\w+\.)?(\w+_(info|xinfo|list|check)\b|(user_version|encoding)\s*\Z))")
 _CHANGING = re.compile(r"\s*(with|insert|update|delete|replace|merge)\b")
 _ENDS_TRANSACTION = re.compile(r"\b(call|exec|execute|commit|begin|create|alter|drop)\b")
-_CHANGES_WITHIN = re.compile(r"\b(insert|replace|update|delete|merge)\b(?!\s*\()")
+_CHANGES_WITHIN = re.compile(r"\b(update|delete|merge)\b|\b(insert|replace)\b(?!\s*\()")  # two are functions, too
 # What turns a statement that begins like a read into something else, here or on another kind of server.
 _NOT_ONLY_READING = re.compile(
     r"\b(into|call|exec|execute|create|refresh|declare|procedure|lock\s+in|for\s+(update|share|no\s+key|key\s+share))\b"

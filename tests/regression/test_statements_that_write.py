@@ -116,6 +116,7 @@ def test_it_reads(statement: str) -> None:
         ("with x as (select 1) delete from t where a in (select * from x)", "changes"),
         ("with x as (delete from t returning *) select * from x", "changes"),
         ("with x as (update t set a = 1 returning a), y as (select 1) select * from x, y", "changes"),
+        ("with x as (select 1 as a) update (t join x on t.a = x.a) set t.b = 1", "changes"),
         ("insert into t values (1); insert into t values (2)", "anything"),
         ("insert into t values (1) commit", "anything"),
         ("insert into t exec p", "anything"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -115,12 +116,18 @@ def sessions(server: Server) -> list[Any]:
 
 @contextmanager
 def nothing_left(server: Server, *, within_s: float = 10) -> Iterator[None]:
-    """See that the block leaves no connection, here or on the server, no thread and no file of its own."""
-    before = _sockets()
+    """See that the block leaves no connection, here or on the server, and no thread."""
+    before, threads = _sockets(), _threads()
     yield
+    assert eventually(lambda: _threads() <= threads, within_s=within_s), _threads() - threads
     assert eventually(lambda: _sockets() <= before, within_s=within_s), _sockets() - before
     if server.kind != "postgresql" and server.process.poll() is None:
         assert eventually(lambda: not sessions(server), within_s=within_s), sessions(server)
+
+
+def _threads() -> set[threading.Thread]:
+    """Return the threads that keep a process alive; those of flytekit and of relays do not."""
+    return {thread for thread in threading.enumerate() if not thread.daemon}
 
 
 def _sockets() -> set[str]:
