@@ -811,6 +811,8 @@ def test_a_password_is_asked_for_again(hub: Hub, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("_FSEC_REMOTE_RIGHT", "new")
     put(hub.config(), 3)
     assert hub.rows() == [3]
+    monkeypatch.setenv("DOLT_REMOTE_PASSWORD", "new")
+    assert numbers(hub.config(remote=hub.remote("pusher", None))) == [3]
 
 
 @pytest.mark.slow
