@@ -51,6 +51,9 @@ class DoltServer:
     listener: dict[str, object] = field(default_factory=dict)
     """Further settings of its listener."""
 
+    behavior: dict[str, object] = field(default_factory=dict)
+    """What else is set of how it behaves."""
+
     variables: dict[str, object] = field(default_factory=dict)
     """System variables that it starts with."""
 
@@ -82,7 +85,8 @@ class DoltServer:
         listener = {"host": address, "port": self.port, **self.listener}
         if self.certificate is not None:
             listener |= {"tls_cert": str(self.certificate.certificate), "tls_key": str(self.certificate.key)}
-        settings = {"log_level": "debug", "listener": listener, "system_variables": self.variables}
+        settings = {"log_level": "debug", "listener": listener, "behavior": self.behavior}
+        settings["system_variables"] = self.variables
         if self.remotes_port:
             settings["remotesapi"] = {"port": self.remotes_port}
         self._settings.write_text(json.dumps(settings))  # JSON is YAML, too
@@ -127,11 +131,12 @@ class DoltServer:
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement as the operator does, and return its rows."""
-        with closing(self._operated()) as connection, connection.cursor() as cursor:
+        with closing(self.operated()) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return list(cursor.fetchall())
 
-    def _operated(self) -> pymysql.connections.Connection[Any]:
+    def operated(self) -> pymysql.connections.Connection[Any]:
+        """Return a session of its operator's."""
         tls: dict[str, Any] = {"ssl_disabled": True}
         if self.certificate is not None:
             tls = {"ssl": ssl._create_unverified_context()}

@@ -225,6 +225,7 @@ ELSEWHERE = {
     "serialization failure": "needs two connections",
     "cannot fast forward from": "needs a result, not an error",
     "dataset head is not ancestor": "Dolt says so when two connections move one branch in the same millisecond",
+    "server is set to read only mode": "needs a server that is started so, see test_servers.py",
     "database is read only": "needs a repository that another process holds",
     "read-only file system": "needs a file system that turns read-only under a running server",
     "no space left on device": "needs a full disk, see tests/reliability/test_disk.py",

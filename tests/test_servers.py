@@ -49,6 +49,7 @@ from flytekitplugins.dolt import (
     places,
     read,
     repository,
+    restore,
     run_branches,
     showing,
     tag,
@@ -64,6 +65,7 @@ from flytekitplugins.dolt.errors import (
     InvalidConfig,
     OutcomeUnknown,
     RepositoryNotFound,
+    RepositoryReadOnly,
     SecretNotFound,
     ServerFailed,
     UntrustedServer,
@@ -227,6 +229,37 @@ def test_branches_that_others_may_write_to(tmp_path: Path) -> None:
         assert commits(server)[0] == first
         assert server.values("SELECT number FROM log AS OF 'run/1' ORDER BY number") == ["1", "3"]
         assert server.dolt("branch").split() == ["*", "main", "run/1"]
+
+
+def test_a_server_that_takes_no_writes(log: DoltServer) -> None:
+    """One that is started read-only is read; a write there is RepositoryReadOnly, and changes nothing."""
+    before = commits(log)
+    log.stop()
+    log.behavior["read_only"] = True
+    log.start()
+    assert read(log.config())["number"].tolist() == [-1]
+    with pytest.raises(RepositoryReadOnly, match=r"server is set to read only mode\. Write to another server of that"):
+        put(log.config(), 1)
+    assert commits(log) == before
+
+
+@pytest.mark.slow
+def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all connections are taken that is ConnectionLost after a while, which Flyte may try again."""
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(writing, "MAX_LOST", 1)
+    engine._let_go(place_of(log))
+    log.stop()
+    log.listener["max_connections"] = 1
+    log.start()
+    config = log.config()
+    merging, restoring = (lambda: merge("main", db_path=config)), (lambda: restore(config, "HEAD~1"))
+    with closing(log.operated()):
+        for attempt in (lambda: read(config), lambda: pin(config), lambda: put(config, 1), merging, restoring):
+            with pytest.raises(ConnectionLost, match=r"Cannot connect .*timed out") as caught:
+                attempt()
+            assert isinstance(caught.value, FlyteRecoverableException)
+    assert read(log.config())["number"].tolist() == [-1]
 
 
 # ------------------------------------------------------------------------------------------- nobody, or somebody else

@@ -113,7 +113,7 @@ class RepositoryNotFound(DoltError, LookupError):
 
 
 class RepositoryReadOnly(DoltError, PermissionError):
-    """The repository's folder or file system cannot be written to. Fact: ``path``."""
+    """The repository's folder or file system cannot be written to, or its server takes no writes. Fact: ``path``."""
 
 
 class RepositoryBusy(DoltError, TimeoutError):
@@ -340,6 +340,12 @@ _FAULTS = (
         "Check the URL and the network, and try again.",
     ),
     _Fault(1213, r"serialization failure", HeadMoved, "Another writer was faster."),
+    _Fault(
+        None,
+        r"server is set to read only mode",
+        RepositoryReadOnly,
+        "Write to another server of that database, its primary.",
+    ),
     _Fault(
         None,
         r"database is read only|read-only file system",

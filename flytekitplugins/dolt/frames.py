@@ -81,7 +81,7 @@ def read(config: DoltConfig) -> pd.DataFrame:
         BranchNotFound, TableNotFound, QueryFailed: there is nothing to read there.
         DoltError: one of the others, see `flytekitplugins.dolt.errors`.
     """
-    return DoltTable.fetch(resolve(DoltTable(config=config)))  # the package's, which notes what a task has read
+    return DoltTable.fetch(pin(config))  # the package's, which notes what a task has read
 
 
 def pin(config: DoltConfig) -> DoltTable:
@@ -93,7 +93,8 @@ def pin(config: DoltConfig) -> DoltTable:
         BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
         TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
     """
-    return resolve(DoltTable(config=config))
+    with DoltTable.guard():
+        return resolve(DoltTable(config=config))
 
 
 def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTable:

@@ -196,18 +196,18 @@ def restore(
     if given is None:
         raise InvalidConfig(f"Cannot restore table {table!r}: it is not said to which state. Give as_of=.")
     place = remotes.locate(config)
-    past = _config_at(config, given)
-    with connect(place) as connection:
-        old = revisions.of_config(connection, past)
-        check_was_there(connection, past, old)
-    target = _config_at(config, None)
-    written = writing.write(
-        place,
-        table=table,
-        policy=config.branch_conf,
-        message=DoltTable.sign(DoltTable(config=target), message or SCRIPT_MESSAGE) or message or SCRIPT_MESSAGE,
-        work=lambda connection: _put_back(connection, table, old),
-    )
+    past, target = _config_at(config, given), _config_at(config, None)
+    with DoltTable.guard():
+        with connect(place) as connection:
+            old = revisions.of_config(connection, past)
+            check_was_there(connection, past, old)
+        written = writing.write(
+            place,
+            table=table,
+            policy=config.branch_conf,
+            message=DoltTable.sign(DoltTable(config=target), message or SCRIPT_MESSAGE) or message or SCRIPT_MESSAGE,
+            work=lambda connection: _put_back(connection, table, old),
+        )
     return DoltTable(config=target).at(written.commit)
 
 

@@ -17,7 +17,7 @@ from .engine import Connection, connect
 from .errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges
 from .places import Place
 from .remotes import Where
-from .schema import Commit, MergeBranch, NewBranch, SerialBranch
+from .schema import Commit, DoltTable, MergeBranch, NewBranch, SerialBranch
 from .scratch import Scratch
 from .writing import Written
 
@@ -97,10 +97,11 @@ def merge(
         BranchNotFound, RevisionNotFound: there is no such branch.
     """
     place = remotes.place_named(db_path)
-    with connect(place) as connection:
-        source = revisions.resolve(connection, branch)
     first = message or f"Merge {branch} into {into or 'the checked-out branch'}"
-    return _merged(place, source, branch, into, message=first, checks=_named(checks)).commit
+    with DoltTable.guard():
+        with connect(place) as connection:
+            source = revisions.resolve(connection, branch)
+        return _merged(place, source, branch, into, message=first, checks=_named(checks)).commit
 
 
 def write(
