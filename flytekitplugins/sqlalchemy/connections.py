@@ -42,6 +42,7 @@ _PAUSE_S = 0.5
 _TALKATIVE = ("psycopg", "sqlalchemy.engine.Engine", "sqlalchemy.pool.impl.NullPool")
 _STEPS_BETWEEN_QUESTIONS = 10_000
 _MYSQL = ("mysql", "mariadb")
+_WHO_ARE_YOU = "SELECT @@sql_mode, @@version_comment, version(), connection_id(), @@max_allowed_packet"
 # PyMySQL's and MySQL's codes for "nobody there any more", and for a server that takes no more connections just now.
 _GONE = {0, 2002, 2003, 2005, 2006, 2013, 2055, 1053, 1927, 3169, 4031}
 _BUSY = {1040, 1203, 1226, "53300"}
@@ -198,6 +199,8 @@ class Session:
     sql_mode: str = ""
     thread: int | None = None
     """MySQL's number of the connection."""
+    most_bytes: int | None = None
+    """How long a statement may be for a server of MySQL's kind."""
 
     @property
     def raw(self) -> Any:
@@ -357,8 +360,9 @@ def _prepared(connection: Connection, where: Place, *, attempt: str, read_only: 
 
 def _prepare_mysql(session: Session, *, attempt: str, read_only: bool) -> None:
     where = session.place
-    mode, comment, version, thread = session.rows("SELECT @@sql_mode, @@version_comment, version(), connection_id()")[0]
-    session.sql_mode, session.is_dolt, session.thread = str(mode), str(comment) == "Dolt", int(thread)
+    mode, comment, version, thread, most = session.rows(_WHO_ARE_YOU)[0]
+    session.sql_mode, session.is_dolt = str(mode), str(comment) == "Dolt"
+    session.thread, session.most_bytes = int(thread), int(most)
     # PyMySQL takes Dolt's greeting for "autocommit is off already" and never says so, and every statement would stay.
     session.rows("SET autocommit = 0")
     if "time_zone" not in str(where.connect_args.get("init_command", "")):

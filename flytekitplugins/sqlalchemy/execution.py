@@ -26,6 +26,7 @@ from .errors import (
     OutcomeUnknown,
     ReadOnlyRefused,
     SQLTaskError,
+    StatementFailed,
     StatementTimedOut,
     TransactionConflict,
     UncommittedChanges,
@@ -108,9 +109,14 @@ class _Run:
         rendered = self._rendered(session)
         with self._translated(session):
             notes = self._before(session)
+            sql = _with_values(session, rendered) if session.speaks_wire else ""
+            self._assert_fits(session, sql)
             if not self.order.read_only and self._effect() != "reads":
                 self.phase = "write"
-            outcome = self._to_file(session, rendered, file, notes) if file else self._for_effect(session, rendered)
+            if file:
+                outcome = self._to_file(session, rendered, sql, file=file, notes=notes)
+            else:
+                outcome = self._for_effect(session, rendered)
             outcome.notes = {**notes, **outcome.notes}
             if not self.order.read_only:
                 self._commit(session, outcome)
@@ -134,8 +140,20 @@ class _Run:
             arrays=self.where.dialect == "postgresql",
         )
 
-    def _to_file(self, session: Session, rendered: templates.Rendered, file: Path, notes: dict[str, Any]) -> Outcome:
-        sql = _with_values(session, rendered) if session.speaks_wire else ""
+    def _assert_fits(self, session: Session, sql: str) -> None:
+        """Refuse here what is too large for the server, which would only hang up on who sends it."""
+        size, most = len(sql.encode()), session.most_bytes
+        if most is not None and size >= most:
+            raise StatementFailed(
+                f"the statement with its values has {size} bytes, and the server takes less than its "
+                f"max_allowed_packet of {most}. Raise that on the server, or give smaller values",
+                code=None,
+                server_message="",
+            )
+
+    def _to_file(
+        self, session: Session, rendered: templates.Rendered, sql: str, *, file: Path, notes: dict[str, Any]
+    ) -> Outcome:
         notes = {**notes, **(_as_of(session, sql) if session.is_dolt else {})}
         with (
             results.Spool(file, notes=notes) as spool,

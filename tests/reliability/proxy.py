@@ -80,6 +80,8 @@ class Proxy:
                     statement = packet[5:].decode(errors="replace")
                     self.statements.append(statement)
                     verdict = self.rule(statement) if self.is_open else "cut before"
+                if verdict == "cut after":
+                    client.shutdown(socket.SHUT_WR)  # first, or the answer might be faster than the cut
                 if verdict != "cut before":
                     there.sendall(packet)
                 if verdict != "pass":
