@@ -163,6 +163,7 @@ def test_each_polars_type_comes_back_equal(config: Config, lazy: bool) -> None:
         assert back[name].equals(frame[name]), name
 
 
+@pytest.mark.skipif(int(pd.__version__.split(".")[0]) < 3, reason="text of pandas 2 is object, which is kept with it")
 def test_one_table_is_the_same_whoever_writes_it(config: Config) -> None:
     """Equal values of plain types written as pandas, Arrow and Polars are one content: only the first commits."""
     frame = pd.DataFrame({"row": [0, 1], "s": ["x", "y"], "f": [0.5, 1.5], "d": [NOON.date(), NOON.date()]})

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import flytekitplugins.dolt
@@ -48,6 +49,7 @@ def test_the_readmes_commands_are_there() -> None:
         assert done.returncode == 0, f"{command}: {done.stderr}"
 
 
+@pytest.mark.skipif(int(pd.__version__.split(".")[0]) < 3, reason="the page is of pandas 3")
 def test_the_page_of_types_is_what_the_code_does() -> None:
     """docs/types.md is made out of the codec, and nothing else."""
     done = subprocess.run(

@@ -259,6 +259,9 @@ def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch)
             with pytest.raises(ConnectionLost, match=r"Cannot connect .*timed out") as caught:
                 attempt()
             assert isinstance(caught.value, FlyteRecoverableException)
+    log.stop()
+    log.listener.clear()
+    log.start()
     assert read(log.config())["number"].tolist() == [-1]
 
 
