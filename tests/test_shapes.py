@@ -23,7 +23,7 @@ import pytest
 from flytekit import LaunchPlan, conditional, dynamic, eager, map_task, task, workflow
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.local_cache import LocalTaskCache
-from flytekit.core.type_engine import LiteralsResolver, TypeEngine
+from flytekit.core.type_engine import LiteralsResolver, TypeEngine, TypeTransformer
 from flytekit.exceptions.system import FlyteUploadDataException
 from flytekit.models.interface import TypedInterface
 from flytekit.models.literals import Literal
@@ -125,6 +125,10 @@ class ModelDataclass:
 
 HOLDERS: list[typing.Any] = [Report, MixedReport, Model, ModelDataclass]
 holders = pytest.mark.parametrize("holder", HOLDERS, ids=lambda kind: kind.__name__)
+guesses_fields = pytest.mark.skipif(
+    not hasattr(TypeTransformer, "schema_match"),
+    reason="flytekit before 1.16.15 cannot guess what is inside dataclasses",
+)
 
 
 def filled(holder: typing.Any, table: DoltTable) -> typing.Any:
@@ -325,6 +329,7 @@ class TestInsideOtherValues:
                 make()
         assert commits(dolt) == 0
 
+    @guesses_fields
     @holders
     def test_the_interface_has_a_schema_from_which_the_type_is_guessed(
         self, holder: typing.Any, caplog: pytest.LogCaptureFixture
@@ -348,6 +353,7 @@ class TestInsideOtherValues:
         assert types["conf"] == DoltConfig | None
         assert types["branch"] is Branch
 
+    @guesses_fields
     def test_a_guessed_type_reads_and_writes_the_literal(self) -> None:
         """FlyteRemote gives a dataclass under the type that it guessed, and reads one, or a model."""
 
@@ -584,9 +590,12 @@ class TestUnions:
             with pytest.raises(Exception, match="Cannot store column 'a': row 0 is inf, and SQL has no infinity"):
                 failing()
         missing = config("t", branch_conf=NewBranch("run/on"))
-        with pytest.raises(Exception, match=r"Cannot read branch .*run/on.*Did you mean .*run/one"):
+        there_is_one = (
+            r"Cannot read branch .*run/on.*Did (you mean .*run/one|\[\.\.\.\])"  # the oldest flytekit cuts it
+        )
+        with pytest.raises(Exception, match=there_is_one):
             use(table=DoltTable(config=missing))
-        with pytest.raises(Exception, match=r"Cannot read branch .*run/on.*Did you mean .*run/one"):
+        with pytest.raises(Exception, match=there_is_one):
             use_frame(frame=missing)
         assert commits(dolt) == 0
 

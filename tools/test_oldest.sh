@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes .venv-oldest with the oldest versions that setup.py allows and runs the tests that depend on other packages in
-# it: types and dtypes, frames, tasks, queries, the examples of the source document.
+# it: types and dtypes, frames, tasks, values in every shape, queries, the examples of the source document.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,8 +16,8 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] > (3, 12))'; then
 fi
 if ! [[ $stamp -nt setup.py && $stamp -nt constraints/oldest.txt ]]; then
     "$python" -m pip install --quiet --disable-pip-version-check --constraint constraints/oldest.txt \
-        --editable '.[polars,sqlalchemy]' pytest pytest-timeout hypothesis
+        --editable '.[polars,sqlalchemy]' pytest pytest-timeout hypothesis pydantic
     touch "$stamp"
 fi
 exec "$python" -m pytest -q tests/test_import.py tests/test_schema.py tests/test_types.py tests/test_frames.py \
-    tests/test_transformer.py tests/test_examples.py tests/test_gate.py tests/regression -m "not slow"
+    tests/test_transformer.py tests/test_examples.py tests/test_gate.py tests/test_shapes.py tests/regression -m "not slow"
