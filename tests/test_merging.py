@@ -29,7 +29,7 @@ from flytekitplugins.dolt.errors import (
     RevisionNotFound,
     UncommittedChanges,
 )
-from flytekitplugins.dolt.schema import SCRATCH_PREFIX
+from flytekitplugins.dolt.names import SCRATCH_PREFIX
 
 Config = Callable[..., DoltConfig]
 RUN = NewBranch("run/1")

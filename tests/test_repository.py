@@ -46,8 +46,8 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
     UncommittedChanges,
 )
+from flytekitplugins.dolt.names import SCRATCH_PREFIX
 from flytekitplugins.dolt.repository import branches, locate, log
-from flytekitplugins.dolt.schema import SCRATCH_PREFIX
 from flytekitplugins.dolt.writing import Written, write
 
 Dolt = Callable[..., str]

@@ -15,10 +15,11 @@ from . import locks, remotes, repository, revisions, tables, writing
 from .codec import quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, InvalidName, RevisionNotFound, TableNotFound, TagExists, close_names
+from .names import SCRATCH_PREFIX, check_branch_name
 from .places import Place
 from .remotes import Where
 from .revisions import Revision
-from .schema import SCRATCH_PREFIX, Commit, DoltConfig, DoltTable, check_branch_name
+from .schema import Commit, DoltConfig, DoltTable
 
 __all__ = [
     "RunBranch",

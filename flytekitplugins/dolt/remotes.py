@@ -46,8 +46,9 @@ from .errors import (
     close_names,
     from_server,
 )
+from .names import SCRATCH_PREFIX
 from .places import Place, without_password
-from .schema import SCRATCH_PREFIX, Branch, Commit, DoltConfig, NewBranch, Remote, Secret, SerialBranch
+from .schema import Branch, Commit, DoltConfig, NewBranch, Remote, Secret, SerialBranch
 from .writing import Written
 
 Where: TypeAlias = "str | os.PathLike[str] | DoltConfig"

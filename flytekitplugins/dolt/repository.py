@@ -25,8 +25,9 @@ from .errors import (
     RevisionNotFound,
     close_names,
 )
+from .names import SCRATCH_PREFIX
 from .places import Place, ServerPlace
-from .schema import SCRATCH_PREFIX, Branch, Commit, MergeBranch, NewBranch, SerialBranch
+from .schema import Branch, Commit, MergeBranch, NewBranch, SerialBranch
 
 _T = TypeVar("_T")
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from . import moments, repository
 from .errors import BranchNotFound, RevisionNotFound, ShallowClone, close_names
 from .moments import Ago
-from .schema import SCRATCH_PREFIX, Commit, DoltConfig
+from .names import SCRATCH_PREFIX
+from .schema import Commit, DoltConfig
 
 if TYPE_CHECKING:
     from .engine import Connection

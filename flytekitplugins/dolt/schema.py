@@ -8,10 +8,7 @@ in when it is imported, so this module needs neither pandas nor a server.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import functools
-import json
 import math
 import os
 import re
@@ -19,13 +16,12 @@ import typing
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from mashumaro.types import SerializableType
-
 from . import moments, parameters, places
-from .errors import InvalidConfig, InvalidName
+from .errors import InvalidConfig
+from .names import check_branch_name, check_table_name
+from .portable import OneOfSeveral, Portable, from_fields
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -62,157 +58,14 @@ __all__ = [
     "SerialBranch",
 ]
 
-SCRATCH_PREFIX = "flyte-tmp/"
-"""Branches under this name are this package's own, short-lived, and never a user's."""
+_V = TypeVar("_V", bound="Portable")
 
-_V = TypeVar("_V", bound="_Portable")
-
-_RESERVED_BRANCHES = {"HEAD", "WORKING", "STAGED", "@"}
-_BRANCH_TRAPS = (
-    (re.compile(r"[^\x21-\x7e]"), "only printable ASCII without spaces is possible"),
-    (re.compile(r"[~^:?*\[\\]"), "the characters ~ ^ : ? * [ \\ are not possible"),
-    (re.compile(r"\.\.|@\{|//"), "'..', '@{' and '//' are not possible"),
-    (re.compile(r"^[-/.]|[/.]$"), "it may not start with - / . or end with / ."),
-    (re.compile(r"/\.|\.lock(/|$)"), "no part of it may start with '.' or end with '.lock'"),
-    (re.compile(r"^[0-9a-v]{32}$"), "32 characters of 0-9a-v would read as a commit hash"),
-)
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_TABLE_NAME = re.compile(r"^[\w$](?:[\w$.-]*[\w$-])?\Z")
-
-
-def check_branch_name(name: object) -> str:
-    """Return ``name`` if Dolt can hold a branch of that name and it means nothing else.
-
-    Raises:
-        InvalidName: it cannot; the message gives the rule that it breaks.
-
-    Source: the refusals of ``dolt_branch`` in Dolt 1.83.2, each tried; ``WORKING``, ``STAGED`` and a leading dash are
-    taken by Dolt but would be read as something else later.
-    """
-    found: str | None = None
-    if not isinstance(name, str) or not name:
-        found = "a branch name is a non-empty string"
-    elif name.upper() in _RESERVED_BRANCHES:
-        found = "that word has a meaning of its own"
-    elif name.startswith(SCRATCH_PREFIX):
-        found = f"names under {SCRATCH_PREFIX!r} are for this package's own scratch branches"
-    else:
-        found = next((rule for trap, rule in _BRANCH_TRAPS if trap.search(name)), None)
-    if found is None and isinstance(name, str):
-        return name
-    raise InvalidName(
-        f"Cannot use {name!r} as a branch name: {found}. Use letters, digits and - _ . / instead, "
-        "for example 'run/2024-05-07T12.38'.",
-        name=name,
-    )
-
-
-def check_table_name(name: object) -> str:
-    """Return ``name`` if it can name a table in this package.
-
-    Raises:
-        InvalidName: it is empty, over 64 characters, starts with ``-`` or ``.``, or has a space, quote, backtick or
-            other sign in it. (Such a table of somebody else's can still be read with ``sql=``.)
-    """
-    if isinstance(name, str) and len(name) <= 64 and _TABLE_NAME.match(name):
-        return name
-    raise InvalidName(
-        f"Cannot use {name!r} as a table name: use 1 to 64 letters, digits, _ $ - or . and no - or . at the start. "
-        'An existing table of another name can be read with sql="select * from `...`".',
-        name=name,
-    )
-
-
-class _NotByFields:
-    """What dataclasses_json asks before it makes a value of ours out of its fields, which loses some of it."""
-
-    @staticmethod
-    def handle_from_dict(cls: type[Any], kvs: Mapping[str, Any]) -> Mapping[str, Any]:
-        raise InvalidConfig(
-            f"Cannot read {dict(kvs)!r} as a {cls.__name__} within that dataclass. Make the dataclass a subclass of "
-            "mashumaro.mixins.json.DataClassJSONMixin, which reads it."
-        )
-
-
-@functools.cache
-def _json_schema(kind: type[Any]) -> dict[str, Any]:
-    from mashumaro.jsonschema import build_json_schema
-
-    return build_json_schema(kind).to_dict()
-
-
-class _Portable(SerializableType):
-    """What a value needs to travel: a plain dictionary both ways, also inside a dataclass or pydantic model."""
-
-    class Config:
-        """What mashumaro is told: a value may have more entries than there are fields, as the commit of a table."""
-
-        json_schema: ClassVar[dict[str, Any]] = {"additionalProperties": None}
-
-    dataclass_json_config: ClassVar[dict[str, Any]] = {"undefined": SimpleNamespace(value=_NotByFields)}
-
-    def to_dict(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-    @classmethod
-    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
-        raise NotImplementedError
-
-    def to_json(self) -> str:
-        """Return `to_dict` as JSON text with sorted keys."""
-        return json.dumps(self.to_dict(), sort_keys=True)
-
-    @classmethod
-    def from_json(cls: type[_V], text: str) -> _V:
-        """Return the value whose `to_json` is ``text``."""
-        return cls.from_dict(json.loads(text))
-
-    def _serialize(self) -> dict[str, Any]:
-        return self.to_dict()
-
-    @classmethod
-    def _deserialize(cls: type[_V], value: Any) -> _V:
-        return cls.from_dict(value)
-
-    @classmethod
-    def json_schema(cls) -> dict[str, Any]:
-        """Return the JSON schema of what `to_dict` returns; it is a part of that of a dataclass or pydantic model."""
-        kind: Any = cls  # for mypy, to which a class of unhashable values is unhashable
-        return copy.deepcopy(_json_schema(kind))
-
-    @classmethod
-    def _validated(cls: type[_V], value: Any) -> _V:
-        if isinstance(value, cls):
-            return value
-        if not isinstance(value, Mapping):
-            raise InvalidConfig(f"Cannot take {value!r} for a {cls.__name__}: it is neither one nor its to_dict().")
-        return cls._deserialize(value)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Tell pydantic to take a value or its `to_dict`, and to write the latter. Only pydantic calls this."""
-        from pydantic_core import SchemaSerializer, core_schema
-
-        written = core_schema.plain_serializer_function_ser_schema(cls._serialize)
-        # Where no type is declared pydantic would write a dataclass by its fields: without a commit, but with rows.
-        cls.__pydantic_serializer__ = SchemaSerializer(core_schema.any_schema(serialization=written))  # type: ignore[attr-defined]
-        return core_schema.no_info_plain_validator_function(
-            cls._validated, ref=f"{cls.__module__}.{cls.__qualname__}", serialization=written
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
-        return cls.json_schema()
 
 
 @dataclass(frozen=True)
-class Branch(_Portable):
+class Branch(OneOfSeveral):
     """Base of the branch policies; a field annotated with it takes and gives back any of them."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the policy's fields and its class name under ``_type``, so that the right class comes back."""
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"_type": type(self).__name__} | {k: v for k, v in given.items() if v is not None}
 
     @classmethod
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
@@ -229,7 +82,7 @@ class Branch(_Portable):
                 f"Cannot read {dict(d)!r} as a {cls.__name__}: its '_type' is {kind!r}. "
                 f"Known branch policies are {', '.join(sorted(policies))}."
             )
-        found: _V = _from_fields(policy, {k: v for k, v in d.items() if k != "_type"})
+        found: _V = from_fields(policy, {k: v for k, v in d.items() if k != "_type"})
         return found
 
 
@@ -294,13 +147,8 @@ class MergeBranch(Branch):
 
 
 @dataclass(frozen=True)
-class Meta(_Portable):
+class Meta(OneOfSeveral):
     """Base of what is told of each load and save of a table."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields and the class name under ``_type``, so that the right class comes back."""
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"_type": type(self).__name__} | {k: v for k, v in given.items() if v is not None}
 
     @classmethod
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
@@ -313,7 +161,7 @@ class Meta(_Portable):
         kind = kinds.get(d.get("_type", ""))
         if kind is None:
             raise InvalidConfig(f"Cannot read {dict(d)!r}: its '_type' is none of {', '.join(sorted(kinds))}.")
-        found: _V = _from_fields(kind, {k: v for k, v in d.items() if k != "_type"})
+        found: _V = from_fields(kind, {k: v for k, v in d.items() if k != "_type"})
         return found
 
 
@@ -379,7 +227,7 @@ LAST_CONSUMED = "last consumed"
 
 
 @dataclass(frozen=True)
-class Changes(_Portable):
+class Changes(Portable):
     """Which rows of a table are read: those that differ between two states, instead of all.
 
     The frame has ``diff_type`` (``added``, ``modified``, ``removed``), the table's columns with the row as it is, or,
@@ -435,11 +283,11 @@ class Changes(_Portable):
         given = {k: v for k, v in d.items() if v is not None}
         if isinstance(given.get("into"), Mapping):
             given["into"] = DoltConfig.from_dict(given["into"])
-        found: _V = _from_fields(cls, given)
+        found: _V = from_fields(cls, given)
         return found
 
 
-class _SecretValue(_Portable):
+class _SecretValue(Portable):
     """How a secret's value is found. Not a hint of the dataclass: flytekit visits each of those by name."""
 
     if TYPE_CHECKING:
@@ -481,7 +329,7 @@ class Secret(_SecretValue):
         Raises:
             InvalidConfig: an entry is unknown or missing.
         """
-        found: _V = _from_fields(cls, d)
+        found: _V = from_fields(cls, d)
         return found
 
     @classmethod
@@ -499,7 +347,7 @@ class Secret(_SecretValue):
 
 
 @dataclass(frozen=True)
-class Remote(_Portable):
+class Remote(Portable):
     """Another repository, from which tasks clone and to which they push what they write.
 
     >>> Remote("https://doltremoteapi.dolthub.com/me/rabbits", user="me").to_dict()
@@ -554,12 +402,12 @@ class Remote(_Portable):
         given = dict(d)
         if isinstance(given.get("secret"), Mapping):
             given["secret"] = Secret.from_dict(given["secret"])
-        found: _V = _from_fields(cls, given)
+        found: _V = from_fields(cls, given)
         return found
 
 
 @dataclass
-class DoltConfig(_Portable):
+class DoltConfig(Portable):
     """Which repository, which table or query, on which branch.
 
     A plain mutable dataclass: it is checked when it is used, not when it is built. `tablename` and `sql` exclude each
@@ -803,7 +651,7 @@ class DoltConfig(_Portable):
         for name, kind in (("remote_conf", Remote), ("secret", Secret), ("meta_conf", Meta)):
             if isinstance(given.get(name), Mapping):
                 given[name] = kind.from_dict(given[name])
-        found: _V = _from_fields(cls, given)
+        found: _V = from_fields(cls, given)
         return found
 
 
@@ -864,7 +712,7 @@ class Commit:
         return self.hash[:8]
 
 
-class _Rows(_Portable):
+class _Rows(Portable):
     """What a table knows beyond its fields. Not hints of the dataclass: flytekit visits each of those by name."""
 
     if TYPE_CHECKING:
@@ -1006,7 +854,7 @@ class DoltTable(_Rows):
             raise InvalidConfig(f"Cannot read {d!r} as a DoltTable: it has no 'config'. Pass what to_dict() returned.")
         table = DoltTable(config=DoltConfig.from_dict(d["config"]))
         if d.get("commit"):
-            table._commit = _from_fields(Commit, d["commit"])
+            table._commit = from_fields(Commit, d["commit"])
         return table  # type: ignore[return-value]
 
     def _serialize(self) -> dict[str, Any]:
@@ -1108,16 +956,3 @@ def _params_from(plain: Mapping[str, Any]) -> dict[str, object]:
         return parameters.restored(plain)
     except parameters.UnsupportedValue as error:
         raise InvalidConfig(f"Cannot read params: {error}. Pass what to_dict() returned.") from error
-
-
-def _from_fields(cls: type[Any], given: Mapping[str, Any]) -> Any:
-    known = [f.name for f in dataclasses.fields(cls) if f.init]
-    unknown = sorted(set(given) - set(known))
-    if unknown:
-        raise InvalidConfig(
-            f"Cannot build a {cls.__name__}: it has no {', '.join(map(repr, unknown))}. Known are {', '.join(known)}."
-        )
-    try:
-        return cls(**given)
-    except TypeError as error:
-        raise InvalidConfig(f"Cannot build a {cls.__name__} from {dict(given)!r}: {error}.") from error

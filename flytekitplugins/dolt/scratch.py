@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from .errors import DoltError, TableNotFound
-from .schema import SCRATCH_PREFIX
+from .names import SCRATCH_PREFIX
 
 if TYPE_CHECKING:
     from .engine import Connection

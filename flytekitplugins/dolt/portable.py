@@ -1,0 +1,134 @@
+"""How a value of ours travels: as a plain dictionary, by itself or inside dataclasses and pydantic models.
+
+`Portable` is what the classes of `schema` inherit. It answers to whatever takes a dataclass apart on the way, each in
+its own words: mashumaro and dataclasses_json (for flytekit), pydantic, and makers of JSON schemas. No I/O.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar, TypeVar
+
+from mashumaro.types import SerializableType
+
+from .errors import InvalidConfig
+
+_V = TypeVar("_V", bound="Portable")
+
+
+class _NotByFields:
+    """What dataclasses_json asks before it makes a value of ours out of its fields, which loses some of it."""
+
+    @staticmethod
+    def handle_from_dict(cls: type[Any], kvs: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise InvalidConfig(
+            f"Cannot read {dict(kvs)!r} as a {cls.__name__} within that dataclass. Make the dataclass a subclass of "
+            "mashumaro.mixins.json.DataClassJSONMixin, which reads it."
+        )
+
+
+@functools.cache
+def _json_schema(kind: type[Any]) -> dict[str, Any]:
+    from mashumaro.jsonschema import build_json_schema
+
+    return build_json_schema(kind).to_dict()
+
+
+class Portable(SerializableType):
+    """What a value needs to travel: a plain dictionary both ways, also inside a dataclass or pydantic model."""
+
+    class Config:
+        """What mashumaro is told: a value may have more entries than there are fields, as the commit of a table."""
+
+        json_schema: ClassVar[dict[str, Any]] = {"additionalProperties": None}
+
+    dataclass_json_config: ClassVar[dict[str, Any]] = {"undefined": SimpleNamespace(value=_NotByFields)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what it consists of as plain values, ready for JSON."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the value whose `to_dict` is ``d``."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """Return `to_dict` as JSON text with sorted keys."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    @classmethod
+    def from_json(cls: type[_V], text: str) -> _V:
+        """Return the value whose `to_json` is ``text``."""
+        return cls.from_dict(json.loads(text))
+
+    def _serialize(self) -> dict[str, Any]:
+        return self.to_dict()
+
+    @classmethod
+    def _deserialize(cls: type[_V], value: Any) -> _V:
+        return cls.from_dict(value)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Return the JSON schema of what `to_dict` returns; it is a part of that of a dataclass or pydantic model."""
+        kind: Any = cls  # for mypy, to which a class of unhashable values is unhashable
+        return copy.deepcopy(_json_schema(kind))
+
+    @classmethod
+    def _validated(cls: type[_V], value: Any) -> _V:
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, Mapping):
+            raise InvalidConfig(f"Cannot take {value!r} for a {cls.__name__}: it is neither one nor its to_dict().")
+        return cls._deserialize(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Tell pydantic to take a value or its `to_dict`, and to write the latter. Only pydantic calls this."""
+        from pydantic_core import SchemaSerializer, core_schema
+
+        written = core_schema.plain_serializer_function_ser_schema(cls._serialize)
+        # Where no type is declared pydantic would write a dataclass by its fields: without a commit, but with rows.
+        cls.__pydantic_serializer__ = SchemaSerializer(core_schema.any_schema(serialization=written))  # type: ignore[attr-defined]
+        return core_schema.no_info_plain_validator_function(
+            cls._validated, ref=f"{cls.__module__}.{cls.__qualname__}", serialization=written
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> dict[str, Any]:
+        return cls.json_schema()
+
+
+@dataclass(frozen=True)
+class OneOfSeveral(Portable):
+    """A value of which there are several classes: its dictionary says which one under ``_type``."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields that are set, and the name of the class under ``_type``, so that it comes back as such."""
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"_type": type(self).__name__} | {k: v for k, v in given.items() if v is not None}
+
+
+def from_fields(cls: type[Any], given: Mapping[str, Any]) -> Any:
+    """Return a dataclass with these fields.
+
+    Raises:
+        InvalidConfig: a field is unknown or missing.
+    """
+    known = [f.name for f in dataclasses.fields(cls) if f.init]
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise InvalidConfig(
+            f"Cannot build a {cls.__name__}: it has no {', '.join(map(repr, unknown))}. Known are {', '.join(known)}."
+        )
+    try:
+        return cls(**given)
+    except TypeError as error:
+        raise InvalidConfig(f"Cannot build a {cls.__name__} from {dict(given)!r}: {error}.") from error
