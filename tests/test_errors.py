@@ -222,6 +222,7 @@ ELSEWHERE = {
     "command denied to user": "needs a server with users, see test_servers.py",
     "does not have the correct permissions on branch": "needs a server with users, see test_servers.py",
     "does not allow insecure connections": "needs a server with TLS, see test_servers.py",
+    "not committed an active merge": "needs a merge in progress, see regression/test_hidden_work_in_the_way.py",
     "serialization failure": "needs two connections",
     "cannot fast forward from": "needs a result, not an error",
     "dataset head is not ancestor": "Dolt says so when two connections move one branch in the same millisecond",

@@ -122,6 +122,12 @@ behind it, in diffs and on disk.
 A frame has to fit the table that is there: no column missing, none more, each of the table's type, each value held exactly.
 A narrower type is fine as long as every value fits (int64 into `int`, text into `varchar(20)`). `on_schema_change="evolve"`
 adds columns and widens types, `"replace"` makes a new table. Keys, indexes, constraints and comments survive a rewrite.
+
+Rows that are added (`mode="append"` or `"upsert"`) have to mean what the rows mean that are there: durations are given the
+table's unit, times with and without a zone, lists and text, durations and plain numbers do not mix, and ordered levels go
+on behind the table's. An upsert puts whole rows, so it needs every column. The rows of tables that refer to this one stay, also
+with `ON DELETE CASCADE`: a row that they refer to cannot be left out. Triggers run on servers, and not in a folder, whose
+rows are loaded from a file.
 """
 
 

@@ -163,23 +163,8 @@ def _noted_field(column: pa.ChunkedArray, note: Mapping[str, Any]) -> pa.Field |
         return codec.field_from_text(note.get("type") or note["arrow"])
     if "levels" in note:
         return pa.field("", pa.dictionary(pa.int32(), _natural(column.type), ordered=note["ordered"]))
-    kind = _meant_by_pandas(note)
+    kind = codec.meant_type(note)
     return None if kind is None else pa.field("", kind)
-
-
-def _meant_by_pandas(note: Mapping[str, Any]) -> pa.DataType | None:
-    dtype = str(note.get("dtype", ""))
-    if "zone" in note:
-        return pa.timestamp("us", note["zone"])
-    if "unit" in note:
-        return pa.duration(note["unit"])
-    family, _, inside = dtype.rstrip("]").partition("[")
-    if family == "timedelta64":
-        return pa.duration(inside)
-    if family == "datetime64":
-        unit, _, zone = inside.partition(", ")
-        return pa.timestamp(unit, zone or None)
-    return pa.type_for_alias(dtype.lower()) if dtype.lower().startswith(("int", "uint", "float")) else None
 
 
 def _restored(column: pa.ChunkedArray, kind: pa.DataType, note: Mapping[str, Any]) -> pa.ChunkedArray:

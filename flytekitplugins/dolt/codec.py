@@ -112,17 +112,19 @@ class Notes:
     @classmethod
     def from_comment(cls, comment: str) -> tuple[Notes, str]:
         """Return what a table comment notes, and the user's own text in front of it."""
-        own, mark, text = comment.rpartition(NOTES_MARK)
+        own, _, last = comment.rpartition("\n")  # the notes are one line; names and levels in them may hold the mark
+        if not last.startswith(NOTES_MARK):
+            return cls(), comment
         try:
-            given = json.loads(text) if mark else {}
+            given = json.loads(last.removeprefix(NOTES_MARK))
         except ValueError:
             return cls(), comment
-        if not mark or not isinstance(given, dict):
+        if not isinstance(given, dict):
             return cls(), comment
         columns = given.get("columns", {})
         return (
             cls(columns, tuple(given.get("index", ())), tuple(given.get("order", ())), bool(given.get("rows"))),
-            own.removesuffix("\n"),
+            own,
         )
 
 
@@ -144,19 +146,54 @@ def stored_as(encoded: Encoded, arrow: pa.Table) -> Notes:
     return Notes(columns, encoded.notes.index, encoded.notes.order, encoded.notes.rows)
 
 
-def merged(before: Notes, added: Notes, existing: Sequence[str]) -> Notes:
-    """Return the notes of a table with columns ``existing`` to which rows with the notes ``added`` are added.
+def merged(before: Notes, added: Notes, held: Sequence[str]) -> Notes:
+    """Return the notes of a table to which rows with the notes ``added`` are added; it has values in ``held`` already.
 
     The table's own notes hold; columns that are new bring theirs, and categories grow by the levels that they lack.
     """
-    columns = {name: dict(note) for name, note in before.columns.items()}
+    columns = {name: dict(note) for name, note in before.columns.items() if name in held}
     for name, note in added.columns.items():
-        if name not in existing:
+        if name not in held:
             columns[name] = dict(note)
         elif "levels" in note and "levels" in columns.get(name, {}):
             levels = columns[name]["levels"]
             columns[name]["levels"] = levels + [level for level in note["levels"] if level not in levels]
     return Notes(columns, before.index, before.order, before.rows)
+
+
+def meant_type(note: Mapping[str, Any]) -> pa.DataType | None:
+    """Return the Arrow type that a note of pandas' speaks of, or None where the stored column says it all."""
+    dtype = str(note.get("dtype", ""))
+    if "zone" in note:
+        return pa.timestamp("us", note["zone"])
+    if "unit" in note:
+        return pa.duration(note["unit"])
+    family, _, inside = dtype.rstrip("]").partition("[")
+    if family == "timedelta64":
+        return pa.duration(inside)
+    if family == "datetime64":
+        unit, _, zone = inside.partition(", ")
+        return pa.timestamp(unit, zone or None)
+    return pa.type_for_alias(dtype.lower()) if dtype.lower().startswith(("int", "uint", "float")) else None
+
+
+Meaning = tuple[str, str]
+"""What a stored number or text stands for that its SQL type does not say, and in which unit."""
+
+
+def meaning(note: Mapping[str, Any]) -> Meaning | None:
+    """Return what the values of a column mean beyond its SQL type, or None where that says it all."""
+    told = note.get("type") or note.get("arrow")
+    kind = field_from_text(told).type if told else meant_type(note)
+    if kind is not None and pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if "json" in note or (kind is not None and pa.types.is_nested(kind)):
+        return "lists or dictionaries", ""
+    if kind is not None and pa.types.is_duration(kind):
+        return "durations", kind.unit
+    if kind is not None and pa.types.is_timestamp(kind) and kind.tz is not None:
+        return "times with a time zone", ""
+    return None
 
 
 # ------------------------------------------------------------------------------------------------ frame to Arrow
@@ -375,6 +412,7 @@ def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray
     kind = None if categories.dtype.kind not in "iufb" else pa.from_numpy_dtype(categories.to_numpy().dtype)
     try:
         array = pa.chunked_array([pa.array(column.astype(object).tolist(), kind or pa.string(), from_pandas=True)])
+        json.dumps(levels, ensure_ascii=False).encode()  # those that no row has are noted, too
     except ValueError as error:
         raise unsupported(name, column.dtype, str(error), "Mend the text") from error
     stored, _ = storable(name, array, column.dtype)

@@ -308,7 +308,7 @@ _FAULTS = (
     ),
     _Fault(
         None,
-        r"local changes would be stomped|uncommitted changes",
+        r"local changes would be stomped|uncommitted changes|not committed an active merge",
         UncommittedChanges,
         "Commit or discard that work, or write to another branch with NewBranch(...).",
     ),

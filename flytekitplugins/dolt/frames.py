@@ -161,6 +161,11 @@ def _write_options(config: DoltConfig) -> tables.WriteOptions:
     options = tables.WriteOptions(key=tuple(key) if key else None, **{n: given[n] for n in names if n in given})
     if options.keep_order and options.mode != "replace":
         raise InvalidConfig(f"Cannot use {config!r}: keep_order goes with mode='replace' only. Leave one of them out.")
+    if options.on_schema_change == "replace" and options.mode != "replace":
+        raise InvalidConfig(
+            f"Cannot use {config!r}: on_schema_change='replace' would drop the rows that mode={options.mode!r} keeps. "
+            "Use 'evolve', or leave one of them out."
+        )
     return options
 
 

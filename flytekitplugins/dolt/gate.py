@@ -8,7 +8,7 @@ make it fit.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .codec import SqlType, first, literal, quote
+from .codec import Encoded, Notes, SqlType, first, literal, meaning, quote
 from .errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
 
 _MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
@@ -81,9 +81,20 @@ class Column:
     """Whether the server computes the values, so that none may be given."""
 
     @property
+    def counts(self) -> bool:
+        """Whether the server numbers the rows here that give no value."""
+        return "auto_increment" in self.extra.lower()
+
+    @property
     def may_be_left_out(self) -> bool:
         """Whether appended rows get a value here without giving one."""
-        return self.generated or self.default is not None or "auto_increment" in self.extra.lower()
+        return self.generated or self.default is not None or self.counts
+
+
+# Before it stands no text but the values of an enum; the words may be those of a comment or a default, too.
+_GENERATED = re.compile(
+    r"^  `((?:[^`]|``)*)` (?:\w+\('(?:[^']|'')*'(?:,'(?:[^']|'')*')*\))?[^'\n]* GENERATED ALWAYS AS ", re.M
+)
 
 
 @dataclass(frozen=True)
@@ -102,9 +113,7 @@ class Existing:
     @classmethod
     def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> Existing:
         """Return the table that the rows of ``SHOW FULL COLUMNS`` and the text of ``SHOW CREATE TABLE`` describe."""
-        generated = {
-            _name(text) for text in re.findall(r"^  `((?:[^`]|``)*)`[^\n]* GENERATED ALWAYS AS ", statement, re.M)
-        }
+        generated = {_name(text) for text in _GENERATED.findall(statement)}
         key = re.search(r"^  PRIMARY KEY \((.*)\),?$", statement, re.M)
         names = re.findall(r"`((?:[^`]|``)*)`", key.group(1)) if key else []
         columns = (
@@ -208,6 +217,76 @@ def fit(
             problems=problems,
         )
     return Fitted(pa.table(columns), tuple(alterations))
+
+
+_Note = Mapping[str, Any]
+
+
+def agree(added: Encoded, before: Notes, held: Sequence[str], *, table: str) -> pa.Table:
+    """Return rows to be added, in which numbers and texts mean what they mean in the table's other rows.
+
+    ``before`` are the table's notes, ``held`` the columns that have values already.
+
+    A duration is stored as a number, a time with a zone as one without, a list as text: beside rows of another meaning
+    they would come back as something else. Durations are given the table's unit.
+
+    Raises:
+        SchemaMismatch: a column means something else, or orders its levels otherwise; all of them are listed.
+    """
+    arrow, problems = added.arrow, []
+    for position, name in enumerate(arrow.column_names):
+        column = arrow.column(name)
+        if name not in held or column.null_count == len(column):
+            continue
+        old, new = before.columns.get(name, {}), added.notes.columns.get(name, {})
+        counted = _in_unit_of(old, new, column)
+        if counted is None:
+            problems.append(f"column {name!r} {_contradiction(old, new)}")
+        else:
+            arrow = arrow.set_column(position, name, counted)
+    if problems:
+        raise SchemaMismatch(
+            f"Cannot add rows to {table!r}, nothing was written: {'; '.join(problems)}. Convert the column to what the "
+            "table has, or write to another table.",
+            table=table,
+            problems=problems,
+        )
+    return arrow
+
+
+def _in_unit_of(old: _Note, new: _Note, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return the column as the table's rows are to be read, or None where that cannot be."""
+    given, wanted = meaning(new), meaning(old)
+    if given == wanted:
+        return None if _orders_otherwise(old, new) else column
+    if given is None or wanted is None or given[0] != wanted[0]:
+        return None
+    try:
+        return column.cast(pa.duration(given[1])).cast(pa.duration(wanted[1])).cast(pa.int64())
+    except pa.ArrowInvalid:  # finer than the table's unit, or too long for it
+        return None
+
+
+def _orders_otherwise(old: _Note, new: _Note) -> bool:
+    """Whether both have ordered levels, and those of the frame do not stand in that order in the table's."""
+    if not (old.get("ordered") and new.get("ordered")):
+        return False
+    grown = iter([*old["levels"], *(level for level in new["levels"] if level not in old["levels"])])
+    return not all(level in grown for level in new["levels"])
+
+
+def _contradiction(old: _Note, new: _Note) -> str:
+    if _orders_otherwise(old, new):
+        return f"has levels in the order {new['levels']!r} in the frame and {old['levels']!r} in the table"
+    return f"has {_meant(new)} in the frame and {_meant(old)} in the table"
+
+
+def _meant(note: _Note) -> str:
+    found = meaning(note)
+    if found is None:
+        return "plain values"
+    what, unit = found
+    return f"{what} in {unit}" if unit else what
 
 
 def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
@@ -351,10 +430,12 @@ def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> p
         return pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
     if parsed.base in ("char", "varchar"):
         return pc.greater(pc.utf8_length(fitted), parsed.size or 1)
+    if parsed.base == "binary":  # what is shorter comes back filled up with zeros
+        return pc.not_equal(pc.binary_length(fitted), parsed.size or 1)
     if parsed.base == "enum":
         allowed = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", into.sql_type)]
         return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(allowed, pa.string()))))
-    limit = {"binary": parsed.size or 1, "varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
+    limit = {"varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
     return None if limit is None else pc.greater(pc.binary_length(fitted), limit)
 
 
@@ -391,8 +472,13 @@ def _widened(column: pa.ChunkedArray, into: Column, new_type: str) -> str | None
 
 def _modify(table: str, column: Column, sql_type: str) -> str:
     parts = [f"ALTER TABLE {quote(table)} MODIFY COLUMN {quote(column.name)} {sql_type}"]
+    _, collate, collation = column.sql_type.partition(" COLLATE ")  # Dolt says it here, and elsewhere the table's
+    if collate:
+        parts.append(f"COLLATE {collation}")
     if not column.nullable:
         parts.append("NOT NULL")
+    if column.counts:
+        parts.append("AUTO_INCREMENT")
     if column.default is not None:
         parts.append(f"DEFAULT {column.default}")
     if column.comment:

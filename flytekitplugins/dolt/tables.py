@@ -354,13 +354,19 @@ def _rewrite(
             table=table,
             problems=["no primary key"],
         )
+    held = [column.name for column in existing.columns]
+    if options.mode != "replace":
+        if not connection.rows(f"SELECT 1 FROM {quote(table)} LIMIT 1", attempt=attempt):
+            held = [name for name in held if name not in encoded.arrow.column_names]
+        before = Notes.from_comment(existing.comment)[0]
+        encoded = replace(encoded, arrow=gate.agree(encoded, before, held, table=table))
     fitted = gate.fit(
         encoded.arrow,
         existing.columns,
         table=table,
         new_types=codec.sql_types(encoded.arrow, ()) if options.on_schema_change == "evolve" else {},
         evolve=options.on_schema_change == "evolve",
-        partial=options.mode != "replace",
+        partial=options.mode == "append",  # by upsert, rows that are there would lose what they have
     )
     gate.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
     for statement in fitted.alterations:
@@ -371,12 +377,17 @@ def _rewrite(
         codec.Encoded(encoded.arrow, codec.stored_as(encoded, fitted.arrow)),
         existing,
         options,
+        held=held,
         altered=bool(fitted.alterations),
     )
+    if any(column.counts for column in existing.columns):
+        # Else the server would put a number of its own for a 0 of the frame's.
+        mode = "CONCAT_WS(',', @@GLOBAL.sql_mode, 'NO_AUTO_VALUE_ON_ZERO')"
+        connection.run(f"SET sql_mode = {mode}", attempt=attempt)
     if options.mode == "append":
         _within_constraints(connection, attempt, lambda: _append(connection, table, fitted.arrow, attempt=attempt))
     elif options.mode == "upsert":
-        _within_constraints(connection, attempt, lambda: _put(connection, table, fitted.arrow, existing, attempt))
+        _rewriting(connection, table, attempt, lambda: _put(connection, table, fitted.arrow, existing, attempt))
     else:
         _replace(connection, table, fitted, existing, attempt)
 
@@ -388,9 +399,13 @@ def _note(
     existing: gate.Existing,
     options: WriteOptions,
     *,
+    held: Sequence[str],
     altered: bool,
 ) -> None:
-    """Bring the table's comment up to date; a text of the user's own in it stays."""
+    """Bring the table's comment up to date; a text of the user's own in it stays.
+
+    ``held`` are the columns that have values already, for which the table's notes go on to hold where rows are added.
+    """
     before, own = Notes.from_comment(existing.comment)
     stored = [column.name for column in existing.columns]
     if options.mode == "replace":
@@ -399,7 +414,7 @@ def _note(
         notes = encoded.notes
         notes = notes if given == after else Notes(notes.columns, notes.index, _without_rows(given), notes.rows)
     else:
-        notes = codec.merged(before, encoded.notes, stored)
+        notes = codec.merged(before, encoded.notes, held)
     comment = notes.to_comment(own)
     # Dolt 1.83 forgets the comment of a table whose columns are modified.
     if comment != existing.comment or (altered and comment):
@@ -430,14 +445,11 @@ def _replace(connection: Connection, table: str, fitted: gate.Fitted, existing: 
             _put(connection, table, found.put, existing, attempt)
 
     if found is None or found.count:
-        _within_constraints(connection, attempt, work)
+        _rewriting(connection, table, attempt, work)
 
 
 def _within_constraints(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
-    """Do ``work`` in one transaction, which the commit ends; where other tables refer to these rows, ask at the end.
-
-    A foreign key forbids to delete a row that is put back a moment later, so it is checked when all is done.
-    """
+    """Do ``work`` in one transaction, which the commit ends; where a foreign key forbids it, ask at the end."""
     connection.run("START TRANSACTION", attempt=attempt)
     try:
         work()
@@ -445,12 +457,30 @@ def _within_constraints(connection: Connection, attempt: str, work: Callable[[],
         if "foreign key" not in str(error).lower():
             raise
         connection.run("ROLLBACK", attempt=attempt)
-        connection.run("SET foreign_key_checks = 0", attempt=attempt)
+        _with_keys_asked_at_the_end(connection, attempt, work)
+
+
+def _rewriting(connection: Connection, table: str, attempt: str, work: Callable[[], None]) -> None:
+    """Do ``work``, which deletes rows that it puts back a moment later, so that no other table notices.
+
+    A foreign key forbids that, or, with ON DELETE CASCADE or SET NULL, takes the other table's rows along.
+    """
+    refers = "SELECT 1 FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()"
+    if connection.rows(f"{refers} AND LOWER(referenced_table_name) = LOWER(%s) LIMIT 1", table, attempt=attempt):
+        _with_keys_asked_at_the_end(connection, attempt, work)
+    else:
+        _within_constraints(connection, attempt, work)
+
+
+def _with_keys_asked_at_the_end(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
+    connection.run("SET foreign_key_checks = 0", attempt=attempt)
+    try:
         connection.run("START TRANSACTION", attempt=attempt)
         work()
         connection.run("COMMIT", attempt=attempt)
+    finally:
         connection.run("SET foreign_key_checks = 1", attempt=attempt)
-        connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')", attempt=attempt)
+    connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')", attempt=attempt)
 
 
 def _differences(connection: Connection, table: str, new: pa.Table, existing: gate.Existing) -> changes.Changes | None:

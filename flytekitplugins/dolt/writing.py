@@ -374,6 +374,7 @@ def _fast_forward(connection: Connection, branch: str, start: str, source: str, 
         ) from error
     except UncommittedChanges as error:
         _refuse_if_in_the_way(_state(connection, branch), branch, table)
+        _refuse_what_has_no_status(connection, branch, table)
         # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
         raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
 
@@ -425,6 +426,31 @@ _WITH_KEY = (
     "(SELECT commit_hash FROM (SELECT commit_hash, message FROM dolt_log LIMIT %s) l"
     " WHERE INSTR(CONCAT(message, '\n'), %s) LIMIT 1)"
 )
+
+
+def _refuse_what_has_no_status(connection: Connection, branch: str, table: str) -> None:
+    """Raise if the user is in the middle of a merge, or has a table of that name that ``dolt_ignore`` hides.
+
+    Dolt shows neither among the changes of a branch.
+    """
+    attempt = f"look for uncommitted work on branch {branch!r}"
+    if connection.rows("SELECT 1 FROM dolt_merge_status WHERE is_merging", attempt=attempt):
+        raise UncommittedChanges(
+            f"Cannot commit table {table!r} to branch {branch!r}: you are in the middle of a merge there. Commit it, "
+            "end it with `dolt merge --abort`, or give the task a NewBranch(...) to write to.",
+            branch=branch,
+            tables=[],
+        )
+    tables = "SHOW TABLES"
+    here = {str(name).casefold() for (name,) in connection.rows(tables, attempt=attempt)}
+    committed = connection.rows(f"{tables} AS OF 'HEAD'", attempt=attempt)
+    if table.casefold() in here - {str(name).casefold() for (name,) in committed}:
+        raise UncommittedChanges(
+            f"Cannot commit table {table!r} to branch {branch!r}: you have a table of that name there that is in no "
+            "commit, since dolt_ignore names it. Rename or drop it, or give the task a NewBranch(...) to write to.",
+            branch=branch,
+            tables=[table],
+        )
 
 
 def _refuse_if_in_the_way(state: _State | None, branch: str, table: str) -> None:
