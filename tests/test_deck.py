@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from deck_screenshot import BROWSER
 from flytekit import task, workflow
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
@@ -29,18 +30,7 @@ from flytekitplugins.dolt import (
 )
 
 Config = Callable[..., DoltConfig]
-BROWSER = [
-    "chromium",
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=2000",
-]
+PATIENT = "--virtual-time-budget=2000"
 HOSTILE = [
     "<script>document.title='owned'</script>",
     "</td></table><img src=x onerror=\"document.title='owned'\">",
@@ -63,7 +53,7 @@ def seen(page: str, folder: Path) -> str:
     file = folder / "page.html"
     file.write_text(f"<!doctype html><meta charset='utf-8'><title>mine</title>{page}")
     done = subprocess.run(
-        [*BROWSER, f"--user-data-dir={folder / 'profile'}", "--dump-dom", file.as_uri()],
+        [*BROWSER, PATIENT, f"--user-data-dir={folder / 'profile'}", "--dump-dom", file.as_uri()],
         capture_output=True,
         text=True,
         timeout=120,
@@ -150,7 +140,12 @@ def test_a_browser_shows_it_in_light_and_dark(rabbits: DoltTable, tmp_path: Path
     for scheme in ("1", "0"):  # of Chromium's setting: light, dark
         file = tmp_path / f"{scheme}.html"
         file.write_text(f"<!doctype html><meta charset='utf-8'>{shown(rabbits)}{probe}")
-        command = [*BROWSER, f"--blink-settings=preferredColorScheme={scheme}", f"--user-data-dir={tmp_path / scheme}"]
+        command = [
+            *BROWSER,
+            PATIENT,
+            f"--blink-settings=preferredColorScheme={scheme}",
+            f"--user-data-dir={tmp_path / scheme}",
+        ]
         done = subprocess.run([*command, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=120)
         titles += re.findall(r"<title>(rgb.*?)</title>", done.stdout)
     assert titles == ["rgb(255, 255, 255)/rgb(28, 36, 48)", "rgb(22, 27, 34)/rgb(228, 233, 240)"]

@@ -27,6 +27,7 @@ from certificates import Authority
 from cutter import Cutter, between
 from dolt_server import DoltServer, free_port
 from factor import FACTOR, SEED
+from log_table import put, rows
 from remote_folder import RemoteFolder, clones, dolt, is_left, is_shallow, values
 
 from flytekitplugins.dolt import (
@@ -70,17 +71,6 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteFo
     monkeypatch.setenv("FLYTE_DOLT_CLONES", str(made.machine("here")))
     yield made
     made.let_go()
-
-
-def rows(*numbers: int) -> pd.DataFrame:
-    return pd.DataFrame({"number": list(numbers)})
-
-
-def put(config: DoltConfig, *numbers: int) -> str:
-    """Write rows and return the commit that is said to hold them."""
-    commit = write(config, rows(*numbers), message=f"put {numbers}").commit
-    assert commit is not None
-    return commit.hash
 
 
 def numbers(config: DoltConfig) -> list[int]:

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBus
 
 Dolt = Callable[..., str]
 
+pytestmark = pytest.mark.usefixtures("temp")
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, or needs Linux's parent-death signal")
 
 GONE_WITHIN_S = 2.0
@@ -48,16 +48,6 @@ def put(table, *values):
 def say(*words):
     print(*words, flush=True)
 """
-
-
-@pytest.fixture(autouse=True)
-def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the temp directory of this test and of the processes it starts."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 @contextmanager

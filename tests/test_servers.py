@@ -26,6 +26,7 @@ from certificates import Authority
 from dolt_server import PASSWORD, VARIABLE, DoltServer, free_port
 from factor import FACTOR, SEED
 from flytekit.exceptions.base import FlyteRecoverableException
+from log_table import put
 from reliability import writers
 from reliability.proxy import Once, Proxy, apart
 from waiting import eventually
@@ -93,17 +94,6 @@ def write_with_secret(config: DoltConfig, number: int) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, PASSWORD)
         return put(config, number)
-
-
-def rows(*numbers: int) -> pd.DataFrame:
-    return pd.DataFrame({"number": list(numbers)})
-
-
-def put(config: DoltConfig, *numbers: int) -> str:
-    """Write rows and return the commit that is said to hold them."""
-    commit = write(config, rows(*numbers), message=f"put {numbers}").commit
-    assert commit is not None
-    return commit.hash
 
 
 def commits(server: DoltServer, branch: str = "main") -> list[str]:

@@ -19,7 +19,8 @@ from flytekit.core.type_engine import TypeEngine
 from flytekitplugins.dolt import DoltConfig, DoltTable, create_repository
 
 ROOT = Path(__file__).resolve().parent.parent
-FLAGS = [
+BROWSER = [
+    "chromium",
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -28,9 +29,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--hide-scrollbars",
-    "--force-device-scale-factor=1",
 ]
+"""A browser that shows nothing, keeps nothing and talks to nobody."""
 
 
 @task
@@ -65,8 +65,9 @@ def screenshot(html: str, file: Path, *, scheme: str = "light", size: str = "900
         dark = ["--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
         subprocess.run(
             [
-                "chromium",
-                *FLAGS,
+                *BROWSER,
+                "--hide-scrollbars",
+                "--force-device-scale-factor=1",
                 *dark,
                 f"--user-data-dir={folder}/p",
                 f"--window-size={size}",

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,16 +22,6 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's par
 
 GONE_WITHIN_S = 2.0
 START_WITHIN_S = 2.0
-
-
-@pytest.fixture
-def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the temp directory of this test and of its writers."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
 
 
 def left(temp: Path) -> list[str]:
