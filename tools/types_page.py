@@ -83,7 +83,8 @@ HEAD = """\
 What becomes of a column, and what comes back. Made by `python tools/types_page.py` out of the code itself; do not edit.
 
 Every value comes back exactly, or the whole frame is refused with the column, the first bad row and what to do. NaN, NaT,
-NA and None are all NULL, and NULL comes back as the missing value of the column's dtype.
+NA and None are all NULL, and NULL comes back as the missing value of the column's dtype. Objects come back in Python's own
+classes (`datetime` for `Timestamp`, `int` for `numpy.int8`), and moments of several zones in that of the first.
 
 | column | SQL type | noted | comes back as |
 |---|---|---|---|

@@ -359,7 +359,7 @@ def default_dtype(kind: pa.DataType) -> str:
 def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
     try:
         array = pa.Array.from_pandas(column)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError, ValueError) as error:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError, ValueError) as error:
         raise unsupported(
             name, column.dtype, str(error).rstrip("."), "Give the column one type, as .astype(...) does"
         ) from error
@@ -378,7 +378,9 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
         return _finite(name, column.cast(pa.float64())), {}
     if pa.types.is_timestamp(kind):
         naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
-        return _dated(name, _in_microseconds(name, naive)), {"dtype": str(dtype)} if kind.tz is not None else {}
+        return _dated(name, _in_microseconds(name, naive)), {
+            "dtype": _zoned(kind, dtype)
+        } if kind.tz is not None else {}
     if pa.types.is_date(kind):
         return _dated(name, column.cast(pa.date32())), {}
     if pa.types.is_time(kind):
@@ -399,6 +401,16 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
         return _as_json(name, column.to_pylist()), {"json": True}
     raise unsupported(
         name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates"
+    )
+
+
+def _zoned(kind: pa.TimestampType, dtype: Any) -> str:
+    """Return a dtype with a time zone as text from which pandas can make it; those of dateutil print a file's path."""
+    text = str(dtype)
+    return (
+        text
+        if re.fullmatch(r"[\w/+:-]+", text.partition(", ")[2].rstrip("]"))
+        else f"datetime64[{kind.unit}, {kind.tz}]"
     )
 
 
@@ -433,6 +445,8 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
         kind = "floating"  # pandas 2 says the other of floats with None among them
     if kind in ("mixed", "mixed-integer", "mixed-integer-float", "complex", "interval", "period", "unknown-array"):
         raise _mixed(name, column)
+    if kind in _MOMENTS:
+        _check_moments(name, column)
     array = _chunked(name, column)
     if pa.types.is_nested(array.type):
         raise _mixed(name, column)
@@ -444,6 +458,24 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     if pa.types.is_duration(array.type):
         return stored, {"dtype": "object", "unit": array.type.unit}
     return stored, {"dtype": "object"}
+
+
+_MOMENTS = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64")
+
+
+def _check_moments(name: str, column: pd.Series[Any]) -> None:
+    """Raise where Arrow would drop a part of a value without a word: its time of day, its zone, its nanoseconds."""
+    values = [value for value in column if not _is_missing(value)]
+    if len({isinstance(value, datetime.datetime) for value in values}) > 1:
+        raise _mixed(name, column)
+    zoned = {getattr(value, "tzinfo", None) is not None for value in values}
+    if len(zoned) > 1:
+        raise unsupported(name, column.dtype, "some of its times have a zone and others have none", "Give all the same")
+    if True in zoned and isinstance(values[0], datetime.time):
+        raise unsupported(name, column.dtype, "its times of day have a zone, and SQL has none there", "Remove it")
+    for value in values:
+        if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
+            raise unsupported(name, column.dtype, f"{value} ends in nanoseconds", "Round it to microseconds")
 
 
 def _all_are(column: Iterable[Any], kinds: tuple[type, ...]) -> bool:
@@ -544,6 +576,7 @@ def _as_json(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
             continue
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text.encode()
         except (TypeError, ValueError) as error:
             raise _no_json(name, row, value, str(error)) from error
         if json.loads(text) != value:
