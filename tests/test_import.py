@@ -51,6 +51,7 @@ def test_it_costs_little_beyond_flytekit() -> None:
                 "execution",
                 "moments",
                 "names",
+                "options",
                 "parameters",
                 "places",
                 "portable",

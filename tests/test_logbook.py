@@ -149,7 +149,7 @@ def test_nonsense_is_refused() -> None:
         CallbackMeta("no colon")
     with pytest.raises(errors.InvalidName, match="as a table name"):
         DoltMeta("meta", "a b")
-    with pytest.raises(errors.InvalidConfig, match="'_type' is none of CallbackMeta, DoltMeta"):
+    with pytest.raises(errors.InvalidConfig, match="its '_type' is 'Nope'. Known are CallbackMeta, DoltMeta"):
         DoltConfig.from_dict({"db_path": "x", "tablename": "t", "meta_conf": {"_type": "Nope"}})
 
 

@@ -43,7 +43,9 @@ def test_a_policy_of_another_class_is_refused() -> None:
     """Two policies with the same fields are never taken for each other."""
     with pytest.raises(errors.InvalidConfig, match="its '_type' is 'SerialBranch'"):
         NewBranch.from_dict({"_type": "SerialBranch", "branch": "main"})
-    with pytest.raises(errors.InvalidConfig, match="its '_type' is 'OldBranch'. Known branch policies are"):
+    with pytest.raises(
+        errors.InvalidConfig, match="its '_type' is 'OldBranch'. Known are MergeBranch, NewBranch, SerialBranch"
+    ):
         Branch.from_dict({"_type": "OldBranch"})
 
 

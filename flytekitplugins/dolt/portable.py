@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, ClassVar, TypeVar
 
@@ -19,6 +18,7 @@ from mashumaro.types import SerializableType
 
 from .errors import InvalidConfig
 
+_T = TypeVar("_T")
 _V = TypeVar("_V", bound="Portable")
 
 
@@ -51,13 +51,19 @@ class Portable(SerializableType):
     dataclass_json_config: ClassVar[dict[str, Any]] = {"undefined": SimpleNamespace(value=_NotByFields)}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what it consists of as plain values, ready for JSON."""
-        raise NotImplementedError
+        """Return the fields that are set as plain values, ready for JSON."""
+        here: Any = self  # the classes that inherit this are dataclasses
+        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(here)}
+        return {name: value for name, value in given.items() if value is not None}
 
     @classmethod
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
-        """Return the value whose `to_dict` is ``d``."""
-        raise NotImplementedError
+        """Return the value whose `to_dict` is ``d``.
+
+        Raises:
+            InvalidConfig: an entry is unknown, missing or of the wrong kind.
+        """
+        return from_fields(cls, d)
 
     def to_json(self) -> str:
         """Return `to_dict` as JSON text with sorted keys."""
@@ -106,23 +112,40 @@ class Portable(SerializableType):
         return cls.json_schema()
 
 
-@dataclass(frozen=True)
 class OneOfSeveral(Portable):
     """A value of which there are several classes: its dictionary says which one under ``_type``."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set, and the name of the class under ``_type``, so that it comes back as such."""
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {"_type": type(self).__name__} | {k: v for k, v in given.items() if v is not None}
+        return {"_type": type(self).__name__} | super().to_dict()
+
+    @classmethod
+    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
+        """Return the value that ``d`` describes, in the class that it names.
+
+        Raises:
+            InvalidConfig: ``_type`` names no class of this kind, or one that is not a ``cls``; an entry is unknown or
+                missing.
+        """
+        kinds: list[type[Any]] = cls.__mro__[cls.__mro__.index(OneOfSeveral) - 1].__subclasses__()
+        name = d.get("_type", cls.__name__)
+        kind = next((kind for kind in kinds if kind.__name__ == name and issubclass(kind, cls)), None)
+        if kind is None:
+            raise InvalidConfig(
+                f"Cannot read {dict(d)!r} as a {cls.__name__}: its '_type' is {name!r}. "
+                f"Known are {', '.join(sorted(kind.__name__ for kind in kinds))}."
+            )
+        return from_fields(kind, {k: v for k, v in d.items() if k != "_type"})
 
 
-def from_fields(cls: type[Any], given: Mapping[str, Any]) -> Any:
-    """Return a dataclass with these fields.
+def from_fields(cls: type[_T], given: Mapping[str, Any]) -> _T:
+    """Return a ``cls``, which is a dataclass, with these fields.
 
     Raises:
         InvalidConfig: a field is unknown or missing.
     """
-    known = [f.name for f in dataclasses.fields(cls) if f.init]
+    kind: Any = cls
+    known = [f.name for f in dataclasses.fields(kind) if f.init]
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise InvalidConfig(

@@ -9,7 +9,6 @@ in when it is imported, so this module needs neither pandas nor a server.
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 import typing
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from . import moments, parameters, places
+from . import moments, options, parameters, places
 from .errors import InvalidConfig
 from .names import check_branch_name, check_table_name
 from .portable import OneOfSeveral, Portable, from_fields
@@ -66,24 +65,6 @@ _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 @dataclass(frozen=True)
 class Branch(OneOfSeveral):
     """Base of the branch policies; a field annotated with it takes and gives back any of them."""
-
-    @classmethod
-    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
-        """Return the policy that ``d`` describes.
-
-        Raises:
-            InvalidConfig: ``_type`` names no policy, or one that is not a ``cls``.
-        """
-        policies = {policy.__name__: policy for policy in Branch.__subclasses__()}
-        kind = d.get("_type", cls.__name__)
-        policy = policies.get(kind)
-        if policy is None or not issubclass(policy, cls):
-            raise InvalidConfig(
-                f"Cannot read {dict(d)!r} as a {cls.__name__}: its '_type' is {kind!r}. "
-                f"Known branch policies are {', '.join(sorted(policies))}."
-            )
-        found: _V = from_fields(policy, {k: v for k, v in d.items() if k != "_type"})
-        return found
 
 
 @dataclass(frozen=True)
@@ -149,20 +130,6 @@ class MergeBranch(Branch):
 @dataclass(frozen=True)
 class Meta(OneOfSeveral):
     """Base of what is told of each load and save of a table."""
-
-    @classmethod
-    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
-        """Return the value that ``d`` describes.
-
-        Raises:
-            InvalidConfig: ``_type`` names none.
-        """
-        kinds = {kind.__name__: kind for kind in (DoltMeta, CallbackMeta)}
-        kind = kinds.get(d.get("_type", ""))
-        if kind is None:
-            raise InvalidConfig(f"Cannot read {dict(d)!r}: its '_type' is none of {', '.join(sorted(kinds))}.")
-        found: _V = from_fields(kind, {k: v for k, v in d.items() if k != "_type"})
-        return found
 
 
 @dataclass(frozen=True)
@@ -283,8 +250,7 @@ class Changes(Portable):
         given = {k: v for k, v in d.items() if v is not None}
         if isinstance(given.get("into"), Mapping):
             given["into"] = DoltConfig.from_dict(given["into"])
-        found: _V = from_fields(cls, given)
-        return found
+        return from_fields(cls, given)
 
 
 class _SecretValue(Portable):
@@ -317,20 +283,6 @@ class Secret(_SecretValue):
         given = [part for part in (self.group, self.key, self.version) if part is not None]
         if not (self.group or self.key) or not all(isinstance(part, str) and part for part in given):
             raise InvalidConfig(f"Cannot use {self!r}: a secret has a group, a key or both, as texts.")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields that are set."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
-
-    @classmethod
-    def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
-        """Return the reference that ``d`` describes.
-
-        Raises:
-            InvalidConfig: an entry is unknown or missing.
-        """
-        found: _V = from_fields(cls, d)
-        return found
 
     @classmethod
     def of(cls, given: Any) -> Secret:
@@ -388,9 +340,7 @@ class Remote(Portable):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set."""
-        return {k: v for k, v in dataclasses.asdict(self).items() if v is not None} | (
-            {"secret": self.secret.to_dict()} if self.secret is not None else {}
-        )
+        return super().to_dict() | ({"secret": self.secret.to_dict()} if self.secret is not None else {})
 
     @classmethod
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
@@ -402,8 +352,7 @@ class Remote(Portable):
         given = dict(d)
         if isinstance(given.get("secret"), Mapping):
             given["secret"] = Secret.from_dict(given["secret"])
-        found: _V = from_fields(cls, given)
-        return found
+        return from_fields(cls, given)
 
 
 @dataclass
@@ -596,20 +545,7 @@ class DoltConfig(Portable):
             InvalidConfig: `io_args` has an unknown entry, or one that differs from the field of that name; a value is
                 none of those that the field allows.
         """
-        args = dict(self.io_args or {})
-        unknown = [name for name in args if name not in _OPTIONS]
-        if unknown:
-            raise InvalidConfig(
-                f"Cannot use {self!r}: io_args has {', '.join(map(repr, unknown))}. Known are {', '.join(_OPTIONS)}."
-            )
-        chosen: dict[str, Any] = {}
-        for name, allowed in _OPTIONS.items():
-            own, given = (_option(self, name, allowed, value) for value in (getattr(self, name), args.get(name)))
-            if own is not None and given is not None and own != given:
-                raise InvalidConfig(f"Cannot use {self!r}: {name} and io_args[{name!r}] differ. Keep one of them.")
-            if own is not None or given is not None:
-                chosen[name] = own if own is not None else given
-        return chosen
+        return options.chosen(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set as plain values, ready for JSON."""
@@ -651,8 +587,7 @@ class DoltConfig(Portable):
         for name, kind in (("remote_conf", Remote), ("secret", Secret), ("meta_conf", Meta)):
             if isinstance(given.get(name), Mapping):
                 given[name] = kind.from_dict(given[name])
-        found: _V = from_fields(cls, given)
-        return found
+        return from_fields(cls, given)
 
 
 def _taken_over(given: Any) -> Any:
@@ -919,36 +854,6 @@ DoltTable.data = property(_get_data, _set_data, doc="The rows as a frame; fetche
 _HINTS = typing.get_type_hints(DoltConfig) | dict.fromkeys(("io_args", "params"), dict[str, list[str]])
 for _field in dataclasses.fields(DoltConfig):
     _field.type = _HINTS[_field.name]
-
-
-_OPTIONS: dict[str, tuple[Any, ...] | type[float] | None] = {
-    "primary_key": None,
-    "mode": ("replace", "append", "upsert"),
-    "on_schema_change": ("refuse", "evolve", "replace"),
-    "index": ("refuse", "drop"),
-    "keep_order": (True, False),
-    "lock_timeout_s": float,
-    "order_by": None,
-    "columns": None,
-}
-"""The options of a config and the values that they allow; None stands for a list of column names, float for seconds."""
-
-
-def _option(config: DoltConfig, name: str, allowed: tuple[Any, ...] | type[float] | None, value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(allowed, type):
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise InvalidConfig(f"Cannot use {config!r}: {name} must be a number of seconds, 0 or more.")
-        return allowed(value)
-    if allowed is not None:
-        if value not in allowed:
-            raise InvalidConfig(f"Cannot use {config!r}: {name} is one of {', '.join(map(repr, allowed))}.")
-        return value
-    names = [value] if isinstance(value, str) else list(value)
-    if not names or not all(isinstance(item, str) for item in names) or len(set(names)) < len(names):
-        raise InvalidConfig(f"Cannot use {config!r}: {name} must be a list of different column names.")
-    return names
 
 
 def _params_from(plain: Mapping[str, Any]) -> dict[str, object]:
