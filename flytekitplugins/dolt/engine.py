@@ -15,6 +15,7 @@ import os
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator
@@ -24,6 +25,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NoReturn
 from urllib.parse import quote as url_quote
+from urllib.parse import urlencode
 
 import pyarrow as pa
 import pymysql
@@ -172,7 +174,7 @@ class Connection:
         host = f"[{self._endpoint.host}]" if ":" in self._endpoint.host else self._endpoint.host
         place = f"{host}:{self._endpoint.port}/{url_quote(database, safe='')}"
         # It would go on by the socket that the server names, which on this machine may be another server's.
-        by_tcp = "" if self._endpoint.shares_files else "&prefer_socket=false"
+        by_tcp = "" if self._endpoint.shares_files else f"&prefer_socket=false&{_silence_in_url()}"
         return f"mysql://{login}@{place}?ssl-mode=disabled{by_tcp}"
 
     @contextmanager
@@ -480,12 +482,21 @@ def _untrusted(error: ssl.SSLError, attempt: str) -> UntrustedServer:
 
 def _notice_silence(sock: socket.socket) -> None:
     """Let the kernel find out that the other end is gone without a word; statements may take as long as they need."""
-    options = {"TCP_KEEPIDLE": _SILENCE_S // 2, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+    options = {"TCP_KEEPIDLE": _SILENCE_S // 2, "TCP_KEEPINTVL": _SILENCE_S // 6, "TCP_KEEPCNT": 3}
     options["TCP_USER_TIMEOUT"] = _SILENCE_S * 1000
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in options.items():
         if hasattr(socket, name):  # not on every system
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _silence_in_url() -> str:
+    """Return what asks connectorx for the same; it knows all but the first two on Linux only."""
+    options = {"tcp_connect_timeout_ms": CONNECT_TIMEOUT_S * 1000, "tcp_keepalive_time_ms": _SILENCE_S * 500}
+    if sys.platform == "linux":
+        options["tcp_keepalive_probe_interval_secs"] = _SILENCE_S // 6
+        options |= {"tcp_keepalive_probe_count": 3, "tcp_user_timeout_ms": _SILENCE_S * 1000}
+    return urlencode(options)
 
 
 class _Pool:
