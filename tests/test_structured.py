@@ -2,6 +2,7 @@
 
 # The tests define tasks with annotations of their own, so annotations must not be postponed here.
 import json
+import pickle
 import subprocess
 import sys
 import typing
@@ -159,6 +160,24 @@ class TestDoltFrame:
         assert len({by_hand(a=a) for a in (5, 6, 5)}) == 3
         assert csv(dolt, "select * from t") == ["5"]
         assert csv(dolt, "select count(*) from dolt_diff_u") == ["5"]
+
+    def test_equal_datasets_with_another_write_in_between_are_both_written(self, config: Config, dolt: Dolt) -> None:
+        """So are datasets in an Iterator, which flytekit takes on the path that remembers; others are pickled as ever."""
+        uri = dolt_uri(config("t"))
+
+        @task
+        def produce() -> typing.Iterator[StructuredDataset]:
+            return iter([StructuredDataset(dataframe=pd.DataFrame({"a": [1]}), uri=uri)])
+
+        for count in (1, 2):
+            write(config("t"), pd.DataFrame({"a": [99]}))
+            produce()
+            assert csv(dolt, "select * from t") == ["1"]
+            assert csv(dolt, "select count(*) from dolt_diff_t") == [str(4 * count - 1)]
+        written = StructuredDataset(uri=uri)
+        assert pickle.dumps(written) == pickle.dumps(StructuredDataset(uri=uri))
+        copied = pickle.loads(pickle.dumps(StructuredDataset(dataframe=pd.DataFrame({"a": [1]}), uri=uri)))
+        assert (copied.uri, copied.dataframe["a"].tolist()) == (uri, [1])
 
     def test_an_unchanged_frame_makes_no_commit(self, config: Config, dolt: Dolt) -> None:
         """Equal content is no change, and its literal is the same bytes."""

@@ -535,9 +535,10 @@ def _clone(origin: Origin, folder: Path, branch: str | None, options: list[str])
 
 def _refuse_missing_folder(origin: Origin) -> None:
     """Say that the folder of a ``file://`` remote is not there, which Dolt would make, to find nothing in it."""
-    split = urlsplit(origin.remote.url)
-    folder = Path(unquote(split.path))
-    if split.scheme == "file" and folder.is_absolute() and not folder.exists():
+    if not origin.remote.url.lower().startswith("file://"):
+        return
+    folder = Path(unquote(urlsplit(origin.remote.url).path))
+    if folder.is_absolute() and not folder.exists():
         raise RepositoryNotFound(
             f"Cannot clone {str(origin)!r}: there is no such folder. Check the URL, or push a repository there with "
             "`dolt push`.",

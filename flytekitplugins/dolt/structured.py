@@ -8,6 +8,7 @@ It must stay cheap to import, because ``import flytekit`` does so: the frames' l
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import sys
 import threading
@@ -311,6 +312,17 @@ class _Datasets(StructuredDatasetTransformerEngine):
         return _html_of_dataset(python_val)
 
 
+def _reduced(dataset: StructuredDataset) -> tuple[Any, ...]:
+    """Return what a dataset is pickled as; no two pickles of one that is still to be written are the same.
+
+    flytekit remembers literals by the pickled value on one of its paths, and a write must not be skipped for that.
+    """
+    make, arguments, state = object.__reduce_ex__(dataset, 2)[:3]
+    if dataset.dataframe is not None and is_dolt_uri(dataset.uri):
+        state = {**state, "_once": uuid.uuid4().hex}
+    return make, arguments, state
+
+
 class _PolarsAsText:
     """Shows a Polars frame in decks as Polars prints it; flytekit has nothing to show it with, and fails the task."""
 
@@ -452,5 +464,6 @@ def register() -> None:
         _register_what_is_imported()
 
     _register_datasets()
+    copyreg.pickle(StructuredDataset, _reduced)  # type: ignore[arg-type]
     with_dolt.of_dolt = True  # type: ignore[attr-defined]
     flytekit_structured.lazy_import_structured_dataset_handler = with_dolt

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from .schema import DoltConfig
@@ -182,8 +182,10 @@ def place(address: str) -> str:
     """Return an address without user, password and options, which do not belong into a commit."""
     if "://" not in address:
         return address
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    # Not by urlsplit: it refuses a host in brackets that is no address, as in aws://[table:bucket]/database.
+    scheme, _, rest = re.split(r"[?#]", address, maxsplit=1)[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def search_terms(consumed: Consumed, write: str) -> tuple[str, str]:
