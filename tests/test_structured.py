@@ -162,7 +162,7 @@ class TestDoltFrame:
         assert csv(dolt, "select count(*) from dolt_diff_u") == ["5"]
 
     def test_equal_datasets_with_another_write_in_between_are_both_written(self, config: Config, dolt: Dolt) -> None:
-        """So are datasets in an Iterator, which flytekit takes on the path that remembers; others are pickled as ever."""
+        """So are datasets in an Iterator, which go on the path that remembers; others are pickled as ever."""
         uri = dolt_uri(config("t"))
 
         @task
