@@ -31,6 +31,7 @@ from flytekitplugins.dolt import (
     DoltConfig,
     DoltTable,
     NewBranch,
+    content_hash,
     dolt_frame,
     dolt_uri,
     engine,
@@ -730,6 +731,56 @@ def test_values_are_bound_between_equal_literal_types(config: Config) -> None:
     assert mismatches(good) == []
     assert mismatches(refused) == ["frame"]
     assert len(good()) == 2
+
+
+def test_shapes_are_bound_between_equal_literal_types(config: Config, dolt: Dolt) -> None:
+    """So are lists, dictionaries, optional values, Unions, configs and hashed ones, of frames and of tables."""
+    kind = Annotated[pd.DataFrame, dolt_frame(config("t"))]
+
+    @task
+    def many() -> list[kind]:  # type: ignore[valid-type]
+        return [FRAMES["pandas"]]
+
+    @task
+    def named(frames: list[pd.DataFrame]) -> dict[str, kind]:  # type: ignore[valid-type]
+        return {"x": frames[0]}
+
+    @task
+    def maybe(frames: dict[str, pa.Table]) -> kind | None:  # type: ignore[valid-type]
+        return FRAMES["pandas"]
+
+    @task
+    def table(frame: pd.DataFrame | None) -> DoltTable | None:
+        return DoltTable(config("u"), frame)  # type: ignore[arg-type]
+
+    @task
+    def either(table: DoltTable | None) -> tuple[DoltTable | int, DoltConfig]:
+        return 1, config("u")
+
+    @task
+    def tables(either: DoltTable | int, conf: DoltConfig) -> list[DoltTable]:
+        return [DoltTable(conf, FRAMES["pandas"])]
+
+    @task
+    def hashed(tables: list[DoltTable]) -> Annotated[DoltTable, content_hash]:
+        return tables[0]
+
+    @task
+    def lazy(table: DoltTable) -> Annotated[pl.DataFrame, dolt_frame(config("v")), content_hash]:
+        return pl.DataFrame({"id": [len(table.data)]})
+
+    @task
+    def plain(frame: StructuredDataset) -> int:
+        return int(frame.open(pd.DataFrame).all()["id"].sum())
+
+    @workflow
+    def wf() -> int:
+        one, conf = either(table=table(frame=maybe(frames=named(frames=many()))))
+        return plain(frame=lazy(table=hashed(tables=tables(either=one, conf=conf))))
+
+    assert mismatches(wf) == []
+    assert wf() == 2
+    assert csv(dolt, "select id from v") == ["2"]
 
 
 def mismatches(wf: typing.Any) -> list[str]:

@@ -317,7 +317,8 @@ def _reduced(dataset: StructuredDataset) -> tuple[Any, ...]:
 
     flytekit remembers literals by the pickled value on one of its paths, and a write must not be skipped for that.
     """
-    make, arguments, state = object.__reduce_ex__(dataset, 2)[:3]
+    reduced: Any = object.__reduce_ex__(dataset, 2)
+    make, arguments, state = reduced[:3]
     if dataset.dataframe is not None and is_dolt_uri(dataset.uri):
         state = {**state, "_once": uuid.uuid4().hex}
     return make, arguments, state
@@ -464,6 +465,6 @@ def register() -> None:
         _register_what_is_imported()
 
     _register_datasets()
-    copyreg.pickle(StructuredDataset, _reduced)  # type: ignore[arg-type]
+    copyreg.pickle(StructuredDataset, _reduced)
     with_dolt.of_dolt = True  # type: ignore[attr-defined]
     flytekit_structured.lazy_import_structured_dataset_handler = with_dolt
