@@ -19,7 +19,7 @@ from threading import Lock
 from typing import Any
 
 import msgpack
-from flyteidl.core import errors_pb2, literals_pb2, tasks_pb2
+from flyteidl.core import errors_pb2, literals_pb2
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.core.array_node_map_task import ArrayNodeMapTask
 from flytekit.core.base_task import PythonTask
@@ -223,8 +223,3 @@ def _part(whole: Literal, path: Sequence[str | int]) -> Literal:
             return Literal(scalar=Scalar(binary=Binary(value=msgpack.packb(value), tag="msgpack")))
         whole = (whole.map or whole.collection).literals[step]
     return whole
-
-
-def template_of(path: Path) -> tasks_pb2.TaskTemplate:
-    """Return the template of a pod's task from the object store, to look at what a cluster gets to know."""
-    return load_proto_from_file(tasks_pb2.TaskTemplate, str(path))

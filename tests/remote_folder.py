@@ -6,9 +6,7 @@ the `dolt` command line in a new clone, which knows nothing of this package.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from waiting import eventually
 
 from flytekitplugins.dolt import DoltConfig, Remote, binary, create_repository, server
 
@@ -117,21 +114,3 @@ def clones(machine: Path) -> list[Path]:
 def is_shallow(clone: Path) -> bool:
     """Whether a clone lacks the history before what it has."""
     return (clone / ".dolt" / "noms" / "ghostObjects.txt").exists()
-
-
-def is_left(clone: Path) -> bool:
-    """Let go of a clone, and say whether its server has ended."""
-    server.release(clone.resolve())
-    notice = clone / ".dolt" / "sql-server.info"
-    return eventually(lambda: not notice.exists() and not _is_locked(clone / ".dolt"), within_s=20)
-
-
-def _is_locked(folder: Path) -> bool:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(opened)
-    return False

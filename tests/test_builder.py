@@ -9,10 +9,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 from flytekitplugins.dolt import binary, builder
 from flytekitplugins.dolt.errors import BuildFailed
@@ -158,10 +158,8 @@ def test_an_interrupted_build_stops_its_tools_and_leaves_nothing(tmp_path: Path,
     target = tmp_path / "cache" / "dolt"
     argv = [sys.executable, str(builder.__file__), "--output", str(target)]
     process = subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
-    until = time.monotonic() + 60
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
-        assert time.monotonic() < until, "the build did not come to the compiler"
-        time.sleep(0.05)
+    pid = tmp_path / "pid"
+    assert eventually(lambda: pid.exists() and bool(pid.read_text().strip()), within_s=60), "it never came to compiling"
     process.send_signal(ending)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130

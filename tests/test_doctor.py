@@ -6,8 +6,6 @@ import base64
 import fcntl
 import hashlib
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from users_server import users_server
 
 from flytekitplugins.dolt import DoltConfig, binary, doctor, server, write
 from flytekitplugins.dolt.__main__ import main
@@ -27,13 +26,6 @@ Captured = pytest.CaptureFixture[str]
 def contents(folder: Path) -> dict[Path, bytes]:
     """Read every file of a repository but the index, which any Dolt command may write anew."""
     return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file() and file.name != "journal.idx"}
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 # The installation
@@ -228,19 +220,10 @@ def test_a_held_repository_is_not_checked(repo: Path) -> None:
 
 
 @pytest.fixture
-def served(repo: Path, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Serve the repository with a real `dolt sql-server` on a free port."""
-    place = ["--host", "127.0.0.1", "--port", str(free_port()), "--socket", str(tmp_path / "s")]
-    argv = [str(binary.find()), "sql-server", *place]
-    process = subprocess.Popen(argv, cwd=repo, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while not (repo / ".dolt" / "sql-server.info").exists():
-        assert process.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    yield process
-    process.send_signal(signal.SIGTERM)
-    process.wait(60)
+def served(repo: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Serve the repository as its user would."""
+    with users_server(repo) as process:
+        yield process
 
 
 def test_a_served_repository_names_its_server_but_no_secret(repo: Path, served: subprocess.Popen[bytes]) -> None:

@@ -11,12 +11,12 @@ import pickle
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from letting_go import let_go
 
 from flytekitplugins.dolt import DoltConfig, binary, create_repository, errors, frames, server
 from flytekitplugins.dolt.engine import Connection, connect
@@ -365,15 +365,6 @@ def flip(file: Path, *, at: float) -> None:
     content[int(len(content) * at)] ^= 0xFF
     file.chmod(0o600)
     file.write_bytes(bytes(content))
-
-
-def let_go(path: Path) -> None:
-    """Let go of the server of a repository and wait until it is gone."""
-    server.release(path)
-    deadline = time.monotonic() + 5
-    while (path / ".dolt" / "sql-server.info").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import time
 
 import pytest
+from waiting import eventually
 
 from flytekitplugins.dolt import progress
 
@@ -16,10 +16,7 @@ class Terminal(io.StringIO):
 
 
 def wait_for(terminal: io.StringIO, text: str) -> None:
-    deadline = time.monotonic() + 10
-    while text not in terminal.getvalue():
-        assert time.monotonic() < deadline, f"{text!r} never came: {terminal.getvalue()!r}"
-        time.sleep(0.005)
+    assert eventually(lambda: text in terminal.getvalue(), within_s=10), f"{text!r} never came: {terminal.getvalue()!r}"
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import random
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pymysql
 import pytest
+from letting_go import let_go
 from users_server import users_server
 
 from flytekitplugins.dolt import (
@@ -890,15 +890,6 @@ def test_our_own_server_leaves_no_user_behind(repo: Path) -> None:
     let_go(repo)
     assert b"flyte_reader" not in b"".join(file.read_bytes() for file in repo.rglob("*") if file.is_file())
     assert not [name for name in os.listdir(repo) if name != ".dolt"]
-
-
-def let_go(path: Path) -> None:
-    """Let go of the server of a repository and wait until it is gone."""
-    server.release(path)
-    deadline = time.monotonic() + 5
-    while (path / ".dolt" / "sql-server.info").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_processes_share_the_user(repo: Path) -> None:

@@ -27,8 +27,9 @@ from certificates import Authority
 from cutter import Cutter, between
 from dolt_server import DoltServer, free_port
 from factor import FACTOR, SEED
+from letting_go import is_left
 from log_table import put, rows
-from remote_folder import RemoteFolder, clones, dolt, is_left, is_shallow, values
+from remote_folder import RemoteFolder, clones, dolt, is_shallow, values
 
 from flytekitplugins.dolt import (
     Commit,

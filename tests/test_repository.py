@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from letting_go import let_go
 
 from flytekitplugins.dolt import (
     Branch,
@@ -473,11 +474,7 @@ def test_reading_never_makes_a_branch(repo: Path) -> None:
 def test_checked_out_branch_is_followed(repo: Path, dolt: Dolt) -> None:
     """No policy means the branch that the user has checked out now, also when it changed since the last use."""
     on_main = put(repo, "users", 1).commit
-    server.release(repo)
-    until = time.monotonic() + 5
-    while (repo / ".dolt" / "sql-server.info").exists():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    let_go(repo)
     dolt("checkout", "other")
     on_other = put(repo, "users", 2).commit
     assert (on_main.branch, on_other.branch) == ("main", "other")

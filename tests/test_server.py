@@ -23,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 import pymysql
 import pytest
+from letting_go import is_locked
 from users_server import users_server
 from waiting import eventually
 
@@ -688,21 +689,10 @@ def held_by_dolt(repo: Path) -> Iterator[subprocess.Popen[str]]:
     ) as holder:
         try:
             told(holder, "select 1;")
-            assert eventually(lambda: _is_locked(repo / ".dolt" / "noms" / "LOCK"), within_s=20)
+            assert eventually(lambda: is_locked(repo / ".dolt" / "noms" / "LOCK"), within_s=20)
             yield holder
         finally:
             holder.kill()
-
-
-def _is_locked(file: Path) -> bool:
-    fd = os.open(file, os.O_RDWR)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def test_repository_held_by_another_dolt(repo: Path, temp: Path) -> None:

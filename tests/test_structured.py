@@ -567,7 +567,8 @@ class TestDecks:
             assert len(tables) == 1
 
         consume(tables=[table], one=table)
-        assert all(f"in {config('t').db_path!r}, at {table.commit}" in page.replace("&#x27;", "'") for _, page in shown)
+        where = f"in {config('t').db_path!r}, at {table.commit}"
+        assert [where in page.replace("&#x27;", "'") for _, page in shown] == [True, True]
 
     def test_a_transformer_of_somebody_else_stays(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Only flytekit's own transformer for datasets makes room for ours, which is one of the same kind."""

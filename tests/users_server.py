@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dolt_server import free_port
+from waiting import eventually
 
 from flytekitplugins.dolt import binary, server
 
@@ -15,17 +16,11 @@ from flytekitplugins.dolt import binary, server
 @contextmanager
 def users_server(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``dolt sql-server`` in ``folder`` as its user would, until the end of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    argv = [str(binary.find()), "sql-server", "-H", "127.0.0.1", "-P", str(port)]
+    argv = [str(binary.find()), "sql-server", "-H", "127.0.0.1", "-P", str(free_port())]
     with subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            deadline = time.monotonic() + 20
-            while server.running(folder) is None:
-                assert process.poll() is None, "the server ended"
-                assert time.monotonic() < deadline, "the server did not start"
-                time.sleep(0.02)
+            assert eventually(lambda: process.poll() is not None or server.running(folder) is not None, within_s=20)
+            assert process.poll() is None, "the server ended"
             yield process
         finally:
             process.terminate()

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from remote_folder import RemoteFolder, clones, is_left
+from letting_go import is_left
+from remote_folder import RemoteFolder, clones
 
 from flytekitplugins.dolt import DoltConfig, binary, create_repository, errors, frames, repository, server
 

@@ -142,12 +142,6 @@ def rows_of(kind: str, me: int, number: int) -> pd.DataFrame:
     return pd.DataFrame({"writer": [me], "number": [number]})
 
 
-def write_all(say: Callable[..., None], jobs: Sequence[tuple[DoltConfig, pd.DataFrame, str]]) -> None:
-    """Write one frame after the other."""
-    for config, frame, message in jobs:
-        say(_hash(frames.write(config, frame, message=message)), message)
-
-
 def _hash(table: DoltTable) -> str:
     assert table.commit is not None
     return table.commit.hash

@@ -9,12 +9,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
 from conftest import uri
 from servers import PASSWORD, Server
+from waiting import eventually
 
 from flytekitplugins.dolt import binary
 
@@ -89,10 +89,7 @@ def test_without_mariadb_it_says_what_to_do(tmp_path: Path) -> None:
 def test_a_stopped_example_stops_its_servers(tmp_path: Path) -> None:
     """SIGTERM in the middle leaves no server running and no folder."""
     with start(tmp_path, DOLT_BIN=str(binary.find())) as example:
-        until = time.monotonic() + 60
-        while not any("--port=" in line for line in servers_in(tmp_path)) and time.monotonic() < until:
-            time.sleep(0.01)
-        assert servers_in(tmp_path) != []
+        assert eventually(lambda: any("--port=" in line for line in servers_in(tmp_path)), within_s=60)
         example.send_signal(signal.SIGTERM)
         example.communicate(timeout=60)
     assert example.returncode != 0

@@ -1,0 +1,35 @@
+"""Letting go of the servers that the library started, and whether they have ended."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from waiting import eventually
+
+from flytekitplugins.dolt import server
+
+
+def let_go(repository: Path) -> None:
+    """Let go of the server of a repository and wait until it has ended, so that others can open the repository."""
+    assert is_left(repository)
+
+
+def is_left(repository: Path) -> bool:
+    """Let go of the server of a repository, and say whether it has ended."""
+    server.release(repository.resolve())
+    notice = repository / ".dolt" / "sql-server.info"
+    return eventually(lambda: not notice.exists() and not is_locked(repository / ".dolt"), within_s=20)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds a lock on a file or folder."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(opened)
+    return False
