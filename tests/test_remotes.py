@@ -47,6 +47,7 @@ from flytekitplugins.dolt import (
     tag,
     write,
 )
+from flytekitplugins.dolt.clones import UNUSED_S, branch_lock
 from flytekitplugins.dolt.errors import (
     AccessDenied,
     BranchNotFound,
@@ -520,7 +521,7 @@ def test_a_damaged_clone_that_another_process_has_open(remote: RemoteFolder, mon
     put(remote.config(), 1)
     (clone,) = clones(remote.machine("here"))
     assert is_left(clone)
-    monkeypatch.setattr(remotes, "_ENDING_S", 0.2)
+    monkeypatch.setattr("flytekitplugins.dolt.clones._ENDING_S", 0.2)
     holder = "import fcntl,os,sys; f=os.open(sys.argv[1],0); fcntl.flock(f,fcntl.LOCK_SH); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", holder, str(clone / ".dolt")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -545,7 +546,7 @@ def test_old_clones_are_removed(remote: RemoteFolder) -> None:
     mine = machine / "mine"
     mine.mkdir()
     for file in (old.parent / ".lock", used.parent / ".lock", mine):
-        os.utime(file, (time.time() - remotes.UNUSED_S - 60,) * 2)
+        os.utime(file, (time.time() - UNUSED_S - 60,) * 2)
     put(DoltConfig("new", "log", remote_conf=Remote(remote.url)), 3)
     assert not old.parent.exists()
     assert used.exists()
@@ -559,7 +560,7 @@ def test_one_writer_of_a_machine_waits_for_the_other_with_an_end(remote: RemoteF
     is_held, may_end = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with remotes._branch_lock(clone, "main", 5):
+        with branch_lock(clone, "main", 5):
             is_held.set()
             may_end.wait(30)
 

@@ -1,54 +1,39 @@
-"""Repositories that are cloned: into this machine's scratch space, written there, and pushed.
+"""Repositories that are cloned: brought up to date on this machine, read and written there, and pushed.
 
 `publish` is the way of every write: fetch, write on the head that the remote has, push; when somebody else's push was
-faster, once more on the new head, so that the result is that of one writer after the other. The clones are this
-package's own and are reset as needed; a repository of the user's is never touched. `frames` is the caller.
+faster, once more on the new head, so that the result is that of one writer after the other. The clones (see `clones`)
+are this package's own and are reset as needed; a repository of the user's is never touched. `frames` is the caller.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import os
 import random
-import re
-import shutil
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import unquote, urlsplit
 
-from . import binary, repository, server, writing
+from . import clones, repository, writing
+from .clones import Origin
 from .engine import Connection, connect
 from .errors import (
-    AccessDenied,
     BranchNotFound,
-    CommandFailed,
     ConnectionLost,
     DoltError,
     HeadMoved,
     InvalidConfig,
     OutcomeUnknown,
     QueryFailed,
-    RepositoryBusy,
-    RepositoryDamaged,
-    RepositoryNotFound,
-    RepositoryReadOnly,
     RevisionNotFound,
-    ServerFailed,
     ShallowClone,
     close_names,
-    from_server,
 )
 from .names import SCRATCH_PREFIX
-from .places import Place, without_password
-from .schema import Branch, Commit, DoltConfig, NewBranch, Remote, Secret, SerialBranch
+from .places import Place
+from .schema import Branch, Commit, DoltConfig, NewBranch, Secret, SerialBranch
 from .writing import Written
 
 Where: TypeAlias = "str | os.PathLike[str] | DoltConfig"
@@ -57,36 +42,7 @@ Where: TypeAlias = "str | os.PathLike[str] | DoltConfig"
 MAX_ATTEMPTS = 30
 """How often a write is done again because another push was faster, before giving up."""
 
-CLONE_TIMEOUT_S = 3600.0
-"""Seconds that a clone may take."""
-
-UNUSED_S = 24 * 3600.0
-"""Seconds after which a clone that nobody used is removed, when the next one is made."""
-
-_ENDING_S = 5.0
-"""Seconds in which the server of a clone that we let go of is gone."""
-
 _REMOTE = "origin"
-_OURS = re.compile("[0-9a-f]{24}")
-_NOT_FOR_DATABASES = ("information_schema", "mysql")
-_SILENT = {"metrics.disabled": "true", "versioncheck.disabled": "true"}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A remote, and the name of the database that its clones are."""
-
-    remote: Remote
-    name: str
-
-    @classmethod
-    def of(cls, remote: Remote, db_path: str | os.PathLike[str]) -> Origin:
-        """Return the origin for a config's ``remote_conf`` and ``db_path``, whose last part is the name."""
-        name = re.sub(r"[^\w.-]", "_", Path(db_path).name).strip(".")
-        return cls(remote, f"{name}_" if name in _NOT_FOR_DATABASES else name or "repository")
-
-    def __str__(self) -> str:
-        return without_password(self.remote.url)
 
 
 # ------------------------------------------------------------------------------------------------- what a config says
@@ -149,12 +105,12 @@ def resolve(origin: Origin, policy: Branch | None, *, history: bool) -> Commit:
         RepositoryNotFound, AccessDenied, ConnectionLost, UntrustedServer: the remote cannot be used.
     """
     branch = repository.branch_of(policy) or origin.remote.branch
-    if history or _is_there(origin, _WHOLE):
-        return _head(origin, _whole(origin), branch)
+    if history or clones.has_whole(origin):
+        return _head(origin, clones.whole(origin), branch)
     try:
-        return _head(origin, _shallow(origin, branch), branch)
+        return _head(origin, clones.shallow(origin, branch), branch)
     except QueryFailed:
-        return _head(origin, _whole(origin), branch)  # Dolt cannot always bring a shallow clone up to date
+        return _head(origin, clones.whole(origin), branch)  # Dolt cannot always bring a shallow clone up to date
 
 
 def holding(origin: Origin, commit: Commit, *, history: bool) -> Path:
@@ -163,11 +119,11 @@ def holding(origin: Origin, commit: Commit, *, history: bool) -> Path:
     Raises:
         RevisionNotFound: the remote does not have it (any more).
     """
-    if not history and not _is_there(origin, _WHOLE):
+    if not history and not clones.has_whole(origin):
         shallow = _shallow_holding(origin, commit)
         if shallow is not None:
             return shallow
-    clone = _whole(origin)
+    clone = clones.whole(origin)
     for branch in (commit.branch, None):
         if _has(clone, commit):
             return clone
@@ -183,12 +139,12 @@ def holding(origin: Origin, commit: Commit, *, history: bool) -> Path:
 
 def _shallow_holding(origin: Origin, commit: Commit) -> Path | None:
     """Return a shallow clone that has ``commit``, if one does: that of the default branch, or of the commit's own."""
-    if commit.branch is not None and _is_there(origin, _shallow_kind(None)):
-        clone = _shallow(origin, None)
+    if commit.branch is not None and clones.has_shallow(origin, None):
+        clone = clones.shallow(origin, None)
         if _has(clone, commit):
             return clone
     with suppress(BranchNotFound, QueryFailed):
-        clone = _shallow(origin, commit.branch)
+        clone = clones.shallow(origin, commit.branch)
         if _has(clone, commit) or (_fetch(origin, clone, commit.branch) and _has(clone, commit)):
             return clone
     return None
@@ -199,7 +155,7 @@ def mirrored(origin: Origin) -> Path:
 
     What an interrupted or rejected write has left there is no part of the remote, and is removed.
     """
-    clone = _whole(origin)
+    clone = clones.whole(origin)
     _fetch(origin, clone, None)
     with connect(clone) as connection:
         tracked, local = _tracked(connection), _local(connection)
@@ -208,14 +164,13 @@ def mirrored(origin: Origin) -> Path:
             for branch in sorted(name for name in {*tracked, *local} if tracked.get(name) != local.get(name)):
                 _mirror(connection, clone, branch)
     if not has_default:  # the remote has another one since, which a new clone finds out
-        with _locked(clone.parent / ".lock", CLONE_TIMEOUT_S, f"clone {str(origin)!r}"):
-            _discard(origin, clone)
+        clones.remove(origin, clone)
         return mirrored(origin)
     return clone
 
 
 def _mirror(connection: Connection, clone: Path, branch: str) -> None:
-    with _branch_lock(clone, branch, writing.LOCK_TIMEOUT_S):
+    with clones.branch_lock(clone, branch, writing.LOCK_TIMEOUT_S):
         head = _tracked(connection).get(branch)  # once more: who held the lock may have pushed
         if head is not None:
             _point(connection, branch, head)
@@ -246,10 +201,10 @@ def publish(
             f"Cannot push with {policy!r}: only NewBranch and SerialBranch are offered with a remote. Write on the "
             "branch, and merge where the repository is."
         )
-    clone = _whole(origin)
+    clone = clones.whole(origin)
     branch = repository.branch_of(policy) or _default(origin, clone)
     sent = _Sent()
-    with _branch_lock(clone, branch, lock_timeout_s):
+    with clones.branch_lock(clone, branch, lock_timeout_s):
         for attempt in range(MAX_ATTEMPTS):
             if attempt:
                 time.sleep(random.uniform(0, 0.05 * 2 ** min(attempt, 6)))  # noqa: S311  # jitter, no secret
@@ -343,7 +298,7 @@ def _fetch(origin: Origin, clone: Path, branch: str | None) -> bool:
     """Fetch a branch, or all, and forget those that are gone; return whether the remote has it."""
     what = "the branches" if branch is None else f"branch {branch!r}"
     attempt = f"fetch {what} of {str(origin)!r}"
-    arguments = [*_login(origin), *(["--prune", _REMOTE] if branch is None else [_REMOTE, branch])]
+    arguments = [*clones.login(origin), *(["--prune", _REMOTE] if branch is None else [_REMOTE, branch])]
     with connect(clone) as connection:
         try:
             connection.run(f"CALL DOLT_FETCH({_marks(arguments)})", *arguments, attempt=attempt)
@@ -353,14 +308,10 @@ def _fetch(origin: Origin, clone: Path, branch: str | None) -> bool:
 
 
 def _push(origin: Origin, clone: Path, branch: str) -> None:
-    arguments = [*_login(origin), _REMOTE, branch]
+    arguments = [*clones.login(origin), _REMOTE, branch]
     with connect(clone) as connection:
         attempt = f"push branch {branch!r} to {str(origin)!r}"
         connection.run(f"CALL DOLT_PUSH({_marks(arguments)})", *arguments, attempt=attempt)
-
-
-def _login(origin: Origin) -> list[str]:
-    return ["--user", origin.remote.user] if origin.remote.user else []
 
 
 def _marks(arguments: list[str]) -> str:
@@ -431,7 +382,7 @@ def _default(origin: Origin, clone: Path) -> str:
 
 
 def _no_branch(origin: Origin, clone: Path, branch: str, verb: str) -> BranchNotFound:
-    is_whole = clone == _folder(origin, _WHOLE)
+    is_whole = clones.is_whole(origin, clone)
     if is_whole:  # into a shallow one the histories of all would come
         with suppress(DoltError):
             _fetch(origin, clone, None)
@@ -444,240 +395,3 @@ def _no_branch(origin: Origin, clone: Path, branch: str, verb: str) -> BranchNot
         branch=branch,
         close=known,
     )
-
-
-# ------------------------------------------------------------------------------------------------------------ clones
-
-
-_WHOLE = "whole"
-
-
-def _shallow_kind(branch: str | None) -> str:
-    return f"shallow {branch or ''}"
-
-
-def _is_there(origin: Origin, kind: str) -> bool:
-    return binary.is_repository(_folder(origin, kind))
-
-
-def _whole(origin: Origin) -> Path:
-    return _cloned(origin, _WHOLE, origin.remote.branch, [])
-
-
-def _shallow(origin: Origin, branch: str | None) -> Path:
-    """Return a clone of nothing but the head of ``branch``, and what was fetched since."""
-    return _cloned(origin, _shallow_kind(branch), branch, ["--depth", "1"])
-
-
-def _cloned(origin: Origin, kind: str, branch: str | None, options: list[str]) -> Path:
-    """Return the clone of this kind, ready for use; one that is missing or damaged is made."""
-    folder = _folder(origin, kind)
-    _make_private(origin, folder.parent)
-    if binary.is_repository(folder):
-        _prepare(origin, folder)
-        if _opens(folder):
-            return folder
-    with _locked(folder.parent / ".lock", CLONE_TIMEOUT_S, f"clone {str(origin)!r}"):
-        if not binary.is_repository(folder) or not _opens(folder):
-            _sweep(folder.parent.parent)
-            _discard(origin, folder)
-            for unfinished in folder.parent.glob(".new-*"):  # nobody clones while we hold the lock
-                shutil.rmtree(unfinished, ignore_errors=True)
-            _clone(origin, folder, branch, options)
-    _prepare(origin, folder)
-    return folder
-
-
-def _opens(clone: Path) -> bool:
-    """Whether Dolt can open the clone. Its files may have been removed, as cleaners of temporary folders do."""
-    try:
-        with connect(clone):
-            return True
-    except (ServerFailed, RepositoryDamaged, QueryFailed):
-        return False
-
-
-def _discard(origin: Origin, clone: Path) -> None:
-    """Remove what is left of a damaged clone; all that was in it is on the remote, or was never there."""
-    server.release(clone)
-    deadline = time.monotonic() + _ENDING_S
-    while clone.exists() and not _remove_unused(clone, clone):
-        if time.monotonic() > deadline:
-            raise RepositoryBusy(
-                f"Cannot clone {str(origin)!r} anew: the clone {str(clone)!r} is out of date or damaged, and another "
-                "process has it open. Wait for that process, or end it.",
-                path=clone,
-                waited_s=_ENDING_S,
-            )
-        time.sleep(0.01)
-
-
-def _clone(origin: Origin, folder: Path, branch: str | None, options: list[str]) -> None:
-    _refuse_missing_folder(origin)
-    if branch is not None:
-        options = [*options, "--branch", branch]
-    attempt = f"clone {str(origin)!r}"
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as new:
-        argv = ["clone", *options, "--single-branch", *_login(origin), "--", origin.remote.url, folder.name]
-        try:
-            binary.run(argv, cwd=Path(new), env=_environment(origin, folder), timeout_s=CLONE_TIMEOUT_S)
-        except CommandFailed as error:
-            said = " ".join(str(getattr(error, "stderr", "")).split())
-            if branch is not None and re.search(r"branch not found|unknown branch|invalid ref spec", said):
-                raise BranchNotFound(
-                    f"Cannot {attempt}: it has no branch {branch!r} ({said}). Check the branch.",
-                    branch=branch,
-                    close=[],
-                ) from error
-            raise from_server(1105, said or error.args[0], attempt=attempt) from error
-        (Path(new) / folder.name).rename(folder)
-
-
-def _refuse_missing_folder(origin: Origin) -> None:
-    """Say that the folder of a ``file://`` remote is not there, which Dolt would make, to find nothing in it."""
-    if not origin.remote.url.lower().startswith("file://"):
-        return
-    folder = Path(unquote(urlsplit(origin.remote.url).path))
-    if folder.is_absolute() and not folder.exists():
-        raise RepositoryNotFound(
-            f"Cannot clone {str(origin)!r}: there is no such folder. Check the URL, or push a repository there with "
-            "`dolt push`.",
-            path=folder,
-        )
-
-
-def _prepare(origin: Origin, folder: Path) -> None:
-    """Note that the clone is in use, and let its server find the credentials."""
-    with suppress(OSError):
-        os.utime(folder.parent / ".lock")
-    server.prepare(folder, _environment(origin, folder))
-
-
-def _environment(origin: Origin, folder: Path) -> dict[str, str]:
-    """Return what Dolt needs to log in: the user's home and Dolt's credentials there, and the password if there is one.
-
-    Dolt's own settings are a copy, so that nothing is counted, sent, or written to the user's home.
-    """
-    root = folder.parent / ".root"
-    home = Path(os.environ.get("DOLT_ROOT_PATH") or os.path.expanduser("~")) / ".dolt"
-    settings = {}
-    with suppress(OSError, ValueError):
-        settings = json.loads((home / "config_global.json").read_text("utf-8"))
-    (root / ".dolt").mkdir(parents=True, exist_ok=True)
-    _put(root / ".dolt" / "config_global.json", json.dumps({**settings, **_SILENT}))
-    _link(root / ".dolt" / "creds", home / "creds")
-    found = {"HOME": os.path.expanduser("~"), "DOLT_ROOT_PATH": str(root), "DOLT_DISABLE_EVENT_FLUSH": "1"}
-    if not origin.remote.user:
-        return found
-    password = Secret.read(origin.remote.secret) if origin.remote.secret else os.environ.get("DOLT_REMOTE_PASSWORD")
-    if ":" in (password or ""):
-        raise AccessDenied(
-            f"Cannot log in at {str(origin)!r}: the password has a ':' in it, at which Dolt cuts it off. Give "
-            "that user another password."
-        )
-    return found | ({"DOLT_REMOTE_PASSWORD": password} if password is not None else {})
-
-
-def _put(file: Path, text: str) -> None:
-    """Make the file's content ``text``; a process that reads it meanwhile finds the old or the new, never a part."""
-    with suppress(OSError):
-        if file.read_text("utf-8") == text:
-            return
-    new = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}")
-    new.write_text(text, "utf-8")
-    new.replace(file)
-
-
-def _link(link: Path, target: Path) -> None:
-    """Make ``link`` lead to the folder ``target`` if there is one; the home may be another than last time."""
-    with suppress(FileExistsError):  # another process was faster
-        if link.is_symlink() and link.readlink() != target:
-            link.unlink(missing_ok=True)
-        if target.is_dir() and not link.is_symlink():
-            link.symlink_to(target)
-
-
-def _folder(origin: Origin, kind: str) -> Path:
-    """Return where the clone of this kind is; it is for one login, so that nobody works with that of another."""
-    root = Path(os.environ.get("FLYTE_DOLT_CLONES") or Path(tempfile.gettempdir()) / f"flyte-dolt-clones-{os.getuid()}")
-    remote = origin.remote
-    key = f"{remote.url}\n{remote.user}\n{remote.secret}\n{remote.branch}\n{origin.name}\n{kind}"
-    return root.resolve() / hashlib.sha256(key.encode()).hexdigest()[:24] / origin.name
-
-
-def _make_private(origin: Origin, folder: Path) -> None:
-    """Make the folder of a clone, and refuse it where somebody else could have put something there."""
-    for part in (folder.parent, folder):
-        part.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = part.stat()
-        if found.st_uid != os.getuid() or found.st_mode & 0o022:
-            raise RepositoryReadOnly(
-                f"Cannot clone {str(origin)!r} into {str(part)!r}: others may write to that folder. Remove it, or set "
-                "FLYTE_DOLT_CLONES to a folder that is this user's own.",
-                path=part,
-            )
-
-
-def _sweep(root: Path) -> None:
-    """Remove clones that nobody has used for long; what else is in the folder is not ours."""
-    for folder in root.iterdir():
-        with suppress(OSError):
-            if _OURS.fullmatch(folder.name) and time.time() - (folder / ".lock").stat().st_mtime > UNUSED_S:
-                clones = [dolt.parent for dolt in folder.glob("[!.]*/.dolt")]
-                _remove_unused(clones[0] if clones else folder, folder)
-
-
-def _remove_unused(clone: Path, folder: Path) -> bool:
-    """Remove ``folder`` unless ``clone`` in it is in use, which `server` shows by a lock on its ``.dolt``."""
-    with ExitStack() as stack:
-        with suppress(FileNotFoundError):
-            held = os.open(clone / ".dolt", os.O_RDONLY | os.O_DIRECTORY)
-            stack.callback(os.close, held)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-        with tempfile.TemporaryDirectory(prefix=".old-", dir=folder.parent, ignore_cleanup_errors=True) as old:
-            folder.rename(Path(old) / folder.name)  # at once: a server that is about to end may still write there
-    return True
-
-
-@contextmanager
-def _branch_lock(clone: Path, branch: str, timeout_s: float) -> Iterator[None]:
-    """Let one writer of this machine at a time bring ``branch`` of the clone to the remote."""
-    name = hashlib.sha256(branch.encode()).hexdigest()[:24]
-    with _locked(
-        clone.parent / f".branch-{name}", timeout_s, f"write to branch {branch!r} of the clone {str(clone)!r}"
-    ):
-        yield
-
-
-@contextmanager
-def _locked(file: Path, timeout_s: float, attempt: str) -> Iterator[None]:
-    deadline = time.monotonic() + timeout_s
-    while (fd := _try_lock(file)) is None:
-        if time.monotonic() > deadline:
-            raise RepositoryBusy(
-                f"Cannot {attempt}: another process of this machine has been at it for {timeout_s:g} s. Wait "
-                "for it, or give the task a NewBranch(...) of its own.",
-                path=file.parent,
-                waited_s=timeout_s,
-            )
-        time.sleep(0.01)
-    try:
-        yield
-    finally:
-        os.close(fd)
-
-
-def _try_lock(file: Path) -> int | None:
-    """Return the open and locked file, or None where another has it; a file that was removed meanwhile locks nobody."""
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(fd).st_ino == file.stat().st_ino:
-            os.utime(fd)  # whose clone is being made is in use
-            return fd
-    os.close(fd)
-    return None
