@@ -102,23 +102,9 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
 
     ``key`` names the write: one that the branch's log has already is not done again.
     """
-    config, frame = table.config, table.data if table.is_loaded else None
-    config.check()
-    if frame is None:
-        raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
-    if config.tablename is None:
-        raise InvalidConfig(
-            f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
-        )
-    if config.changes is not None:
-        raise InvalidConfig(f"Cannot store data with {config!r}: its changes are only read. Use a config without them.")
-    if config.as_of is not None:
-        raise InvalidConfig(
-            f"Cannot store data with {config!r}: its as_of={config.as_of!r} is of the past, which is only read. Use a "
-            "config without it, or restore(config, as_of) to put the past back."
-        )
-    logbook.check(config)
-    name, options, tag = config.tablename, _write_options(config), config.tag
+    config = table.config
+    name, frame = _to_be_stored(table)
+    options, tag = _write_options(config), config.tag
     if tag is not None:
         remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
     # Once for all attempts: a reader gives its rows only once, and a lazy frame is not computed again.
@@ -148,6 +134,27 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
         history.tag(tag, table)
     logbook.tell("save", table, changed=written.changed)
     return table
+
+
+def _to_be_stored(table: DoltTable) -> tuple[str, Any]:
+    """Return the name of the table that is written, and the frame; raise if the config only reads."""
+    config, frame = table.config, table.data if table.is_loaded else None
+    config.check()
+    if frame is None:
+        raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
+    if config.tablename is None:
+        raise InvalidConfig(
+            f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
+        )
+    if config.changes is not None:
+        raise InvalidConfig(f"Cannot store data with {config!r}: its changes are only read. Use a config without them.")
+    if config.as_of is not None:
+        raise InvalidConfig(
+            f"Cannot store data with {config!r}: its as_of={config.as_of!r} is of the past, which is only read. Use a "
+            "config without it, or restore(config, as_of) to put the past back."
+        )
+    logbook.check(config)
+    return config.tablename, frame
 
 
 def _place_at(config: DoltConfig, commit: Commit) -> Place:

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import binary
-from .errors import DiskFull, RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
+from .errors import DiskFull, DoltError, RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
 
 IDLE_S = float(os.environ.get("FLYTE_DOLT_IDLE_S", "5"))
 """Seconds without use after which this process lets go of a server."""
@@ -292,53 +292,58 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
     shutil.rmtree(folder, ignore_errors=True)
     if _PORT_TAKEN in log and time.monotonic() < deadline:
         return None
+    if _LOCKED in log and time.monotonic() < deadline:
+        time.sleep(0.05)
+        return None
+    raise _why_not(repository, dolt, log)
+
+
+def _why_not(repository: Path, dolt: Path, log: str) -> DoltError:
+    """Return the error for what a server that did not start has said at last."""
     if _LOCKED in log:
-        if time.monotonic() < deadline:
-            time.sleep(0.05)
-            return None
-        raise RepositoryBusy(
+        return RepositoryBusy(
             f"Cannot open the repository {str(repository)!r}: another dolt process holds it, and did not let go in "
             "time. Wait for it, or stop it; a `dolt sql-server` of yours must be started in that very folder.",
             path=repository,
         )
     if "read-only file system" in log or "permission denied" in log:
-        raise RepositoryReadOnly(
+        return RepositoryReadOnly(
             f"Cannot open the repository {str(repository)!r}: its folder cannot be written to, which Dolt needs even "
             "for reading. Copy it to a writable folder, or mend its permissions.",
             path=repository,
         )
     if "no space left" in log:
-        raise DiskFull(
+        return DiskFull(
             f"Cannot open the repository {str(repository)!r}: no space is left there or in the temporary folder. Free "
             "some, and try again.",
             path=repository,
         )
     if "corrupted journal" in log or "data loss detected" in log:
-        raise RepositoryDamaged(
+        return RepositoryDamaged(
             f"Cannot open the repository {str(repository)!r}: Dolt says that its stored data is not whole. Stop "
             f"writing to it and run `dolt fsck` there. The end of the log: {log}",
             path=repository,
         )
-    _refuse_old_format(repository)
-    raise ServerFailed(
+    return _of_old_format(repository) or ServerFailed(
         f"Cannot start a dolt sql-server for {str(repository)!r} with {str(dolt)!r}. Its log ends: {log or '(empty)'}",
         path=repository,
     )
 
 
-def _refuse_old_format(repository: Path) -> None:
-    """Raise if what is stored there is of Dolt before 1.0; Dolt itself panics, with nothing of use at its log's end."""
+def _of_old_format(repository: Path) -> ServerFailed | None:
+    """Return the error if what is stored there is of Dolt before 1.0; Dolt itself panics, and logs nothing of use."""
     try:
         stored_as = (repository / ".dolt" / "noms" / "manifest").read_text("utf-8").split(":")[1]
     except (OSError, ValueError, IndexError):
-        return
-    if stored_as in _OLD_FORMATS:
-        raise ServerFailed(
-            f"Cannot open the repository {str(repository)!r}: it is stored in the format {stored_as} of Dolt before "
-            "1.0, which Dolt no longer reads. Copy the folder, and run `dolt migrate` in the copy with an earlier "
-            "release of Dolt 1 that still has this command.",
-            path=repository,
-        )
+        return None
+    if stored_as not in _OLD_FORMATS:
+        return None
+    return ServerFailed(
+        f"Cannot open the repository {str(repository)!r}: it is stored in the format {stored_as} of Dolt before "
+        "1.0, which Dolt no longer reads. Copy the folder, and run `dolt migrate` in the copy with an earlier "
+        "release of Dolt 1 that still has this command.",
+        path=repository,
+    )
 
 
 def _private_folder() -> tuple[Path, int]:

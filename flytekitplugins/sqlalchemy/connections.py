@@ -439,7 +439,7 @@ def _interrupted(message: str, where: Place, *, attempt: str, phase: Phase, time
             f"config.{' What commits by itself, as DDL and procedures can, may be kept.' if phase == 'write' else ''}",
             timeout_s=where.timeout_s,
         )
-    return _lost(message, where, attempt=attempt, phase=phase)
+    return _lost(message, attempt=attempt, phase=phase)
 
 
 def _said(original: BaseException) -> tuple[object, str]:
@@ -470,7 +470,7 @@ def _is_gone(error: Exception, code: object, where: Place) -> bool:
     return not any(word in text for word in refused) and any(word in text for word in lost)
 
 
-def _lost(message: str, where: Place, *, attempt: str, phase: Phase) -> SQLTaskError:
+def _lost(message: str, *, attempt: str, phase: Phase) -> SQLTaskError:
     said = message.strip().rstrip(".") or "the connection broke"
     if phase == "connect":
         return ServerUnreachable(
