@@ -32,7 +32,7 @@ import pymysql
 from pymysql.constants import CLIENT, FIELD_TYPE, FLAG
 
 from . import server
-from .codec import BINARY_CHARSET, Field, from_text, literal, quote
+from .codec import literal, quote
 from .errors import (
     AccessDenied,
     ConnectionLost,
@@ -47,6 +47,7 @@ from .errors import (
     from_server,
 )
 from .places import Place, ServerPlace, Tls
+from .results import BINARY_CHARSET, Field, from_text
 
 CONNECT_TIMEOUT_S = 10
 """Seconds until a server that does not answer at all, or does not say a word then, is given up."""
@@ -153,7 +154,7 @@ class Connection:
         """Give the rows of a query as Arrow batches of about ``batch_rows`` rows, through a session of its own.
 
         It is on the same revision as this one. Only types that the transport carries exactly may be selected;
-        `codec.wanted` casts the others. A query without rows gives one empty batch.
+        `results.wanted` casts the others. A query without rows gives one empty batch.
         """
         if self._endpoint.tls is not None:
             with self._printed_batches(sql, batch_rows, attempt) as batches:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from . import arrow as arrow_tables
-from . import changes, codec, gate, rows
+from . import changes, codec, gate, results, rows
 from .codec import Notes, quote
 from .engine import Connection
 from .errors import ConstraintViolated, DoltError, QueryFailed, SchemaMismatch, TableNotFound, close_names
@@ -106,23 +106,23 @@ def select(
     ``columns`` gives the SQL type of each; ``limit`` is the most rows that are returned, and None is all.
     """
     rest = f" FROM {source} WHERE {where}{'' if limit is None else f' LIMIT {int(limit)}'}"
-    wanted = [_nullable(codec.wanted(column)) for column in columns.items()]
+    wanted = [_nullable(results.wanted(column)) for column in columns.items()]
     return _arrow(connection, source, _ReadPlan(attempt, rest, wanted, list(columns), _times(columns), Notes()))
 
 
-def _nullable(want: codec.Wanted) -> codec.Wanted:
+def _nullable(want: results.Wanted) -> results.Wanted:
     """Ask for a column in a way that lets it be NULL.
 
     Dolt announces a NOT NULL column as such even where a diff or an outer join has no value for it, and the fast
     transport believes that.
     """
-    return codec.Wanted(f"IF(TRUE, {want.select}, NULL)", want.arrow)
+    return results.Wanted(f"IF(TRUE, {want.select}, NULL)", want.arrow)
 
 
 def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
     if _has_spans(connection, source, plan):
-        return codec.from_text(*connection.text_rows(plan.plain, attempt=plan.attempt))
-    return codec.restored(_fetched(connection, plan.statement, plan.attempt), plan.wanted, plan.names)
+        return results.from_text(*connection.text_rows(plan.plain, attempt=plan.attempt))
+    return results.restored(_fetched(connection, plan.statement, plan.attempt), plan.wanted, plan.names)
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def stream(
         return
     with connection.arrow_batches(plan.statement, batch_rows=batch_rows, attempt=plan.attempt) as batches:
         yield (
-            Read(codec.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
+            Read(results.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
             for batch in batches
         )
 
@@ -151,7 +151,7 @@ class _ReadPlan:
     attempt: str
     rest: str
     """The statement from its FROM on."""
-    wanted: Sequence[codec.Wanted]
+    wanted: Sequence[results.Wanted]
     names: Sequence[str]
     times: Sequence[str]
     """Columns of the type TIME."""
@@ -196,7 +196,7 @@ def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None
         names = list(columns)
         notes = Notes(notes.columns, notes.index if set(notes.index) <= set(names) else (), (), notes.rows)
     order_by = order_by or ([codec.ROW_COLUMN] if notes.rows and codec.ROW_COLUMN in sql_types else ())
-    wanted = [codec.wanted((name, sql_types[name])) for name in names]
+    wanted = [results.wanted((name, sql_types[name])) for name in names]
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
     times = _times({name: sql_types[name] for name in names})
@@ -249,20 +249,20 @@ def query(connection: Connection, sql: str, *, attempt: str | None = None) -> Re
     except DoltError:
         fields = []  # SHOW, DESCRIBE and doubled names cannot stand in a subquery; a wrong statement fails again
     names = [found.name for found in fields]
-    wanted = [codec.wanted(found) for found in fields]
+    wanted = [results.wanted(found) for found in fields]
     exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
     if fields and exact and not _needs_text(fields, statement):
         try:
-            return Read(codec.restored(_fetched(connection, statement, attempt), wanted, names), Notes())
+            return Read(results.restored(_fetched(connection, statement, attempt), wanted, names), Notes())
         except QueryFailed as error:
             if error.code:  # the server's word; the transport has none, and gives up where a column is announced wrong
                 raise
     fields, printed = connection.text_rows(statement, attempt=attempt)
     try:
-        return Read(codec.from_text(fields, printed), Notes())
+        return Read(results.from_text(fields, printed), Notes())
     except pa.ArrowInvalid:  # EXPLAIN announces numbers and prints the word NULL
         texts = [replace(found, wire="VAR_STRING", binary=False) for found in fields]
-        return Read(codec.from_text(texts, printed), Notes())
+        return Read(results.from_text(texts, printed), Notes())
 
 
 def _fetched(connection: Connection, statement: str, attempt: str) -> pa.Table:
@@ -280,12 +280,12 @@ def _fetched(connection: Connection, statement: str, attempt: str) -> pa.Table:
 _PADS_WITH_NULL = re.compile(r"\b(left|right|full|outer)\b|dolt_", re.IGNORECASE)
 
 
-def _may_lie(fields: Sequence[codec.Field], statement: str) -> bool:
+def _may_lie(fields: Sequence[results.Field], statement: str) -> bool:
     """Whether a column may be announced NOT NULL and hold NULL, on which the fast transport breaks."""
     return any(found.not_null for found in fields) and _PADS_WITH_NULL.search(statement) is not None
 
 
-def _needs_text(fields: Sequence[codec.Field], statement: str) -> bool:
+def _needs_text(fields: Sequence[results.Field], statement: str) -> bool:
     """Whether a column holds what the fast transport cannot carry: a span of time, nothing but NULL, or a lie."""
     return any(found.wire in ("TIME", "NULL") for found in fields) or _may_lie(fields, statement)
 
