@@ -197,7 +197,7 @@ class TestNames:
             ([("a", "b"), "a"], "is a tuple, not a string"),
             (["", "a"], "the name '' is empty"),
             (["a ", "b"], "ends with a space"),
-            (["x" * 65, "a"], "over 64 characters"),
+            (["x" * 65, "a"], "over 64 bytes"),
             (["_flyte_row", "a"], "is taken for the order of rows"),
         ],
     )

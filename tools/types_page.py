@@ -108,7 +108,7 @@ bytes, and at most 4,096. Longer values make the column LONGTEXT or LONGBLOB.
 TAIL = """
 ## Names, index, order
 
-Column names are non-empty strings of at most 64 characters that differ in more than case; spaces, reserved words, quotes
+Column names are non-empty strings of at most 64 bytes (in UTF-8) that differ in more than case; spaces, reserved words, quotes
 and all scripts are fine.
 
 A named index (of any number of levels) is stored as columns, which may be the primary key, and comes back as the index. An

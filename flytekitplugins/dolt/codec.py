@@ -33,7 +33,7 @@ ROW_COLUMN = "_flyte_row"
 NOTES_MARK = "flytekitplugins.dolt "
 """What our part of a table's comment starts with; the rest of it is JSON."""
 
-_MAX_NAME = 64
+_MAX_NAME = 64  # bytes in UTF-8: where MySQL counts characters, Dolt 1.83 does not
 _MAX_VARCHAR = 4096
 _VARCHAR_BUDGET = 16_000  # characters in all text columns of a row together: MySQL allows 65,535 bytes, 4 a character
 _MAX_NOTES = 60_000  # bytes; Dolt was seen to keep a table comment of that size
@@ -185,7 +185,7 @@ def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = Fal
     """Return ``frame`` in storable Arrow columns. Zero rows are data too: the columns are there.
 
     Args:
-        frame: the frame; column names are non-empty strings of at most 64 characters that differ in more than case.
+        frame: the frame; column names are non-empty strings of at most 64 bytes that differ in more than case.
         index: ``"refuse"`` an unnamed index that is not 0, 1, 2, ..., or ``"drop"`` it.
         keep_order: whether to add `ROW_COLUMN` with the position of each row.
 
@@ -276,9 +276,12 @@ def check_names(names: Sequence[Any]) -> None:
         if not isinstance(name, str):
             problems.append(f"the name {name!r} is a {type(name).__name__}, not a string")
         elif (
-            not name.strip() or len(name) > _MAX_NAME or name != name.rstrip() or re.search(r"[\0\ud800-\udfff]", name)
+            not name.strip()
+            or len(name.encode(errors="replace")) > _MAX_NAME
+            or name != name.rstrip()
+            or re.search(r"[\0\ud800-\udfff]", name)
         ):
-            problems.append(f"the name {name!r} is empty, over 64 characters, ends with a space or is no valid text")
+            problems.append(f"the name {name!r} is empty, over 64 bytes, ends with a space or is no valid text")
         elif "İ" in name:  # its small letter does not lead back to it, and Dolt 1.83 goes by small letters
             problems.append(f"the name {name!r} has the letter 'İ', and Dolt loses the values of such a column")
         elif name == ROW_COLUMN:

@@ -114,7 +114,7 @@ class Existing:
     def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> Existing:
         """Return the table that the rows of ``SHOW FULL COLUMNS`` and the text of ``SHOW CREATE TABLE`` describe."""
         generated = {_name(text) for text in _GENERATED.findall(statement)}
-        key = re.search(r"^  PRIMARY KEY \((.*)\),?$", statement, re.M)
+        key = re.search(r"^  PRIMARY KEY \((.*?)\),?$", statement, re.M | re.S)
         names = re.findall(r"`((?:[^`]|``)*)`", key.group(1)) if key else []
         columns = (
             Column(name, kind, null == "YES", pri == "PRI", default, extra, comment, collation, name in generated)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from . import binary, locks, scratch
+from .codec import quote
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
@@ -27,6 +28,7 @@ from .errors import (
     InvalidName,
     OutcomeUnknown,
     RevisionNotFound,
+    TableNotFound,
     UncommittedChanges,
 )
 from .places import Place, ServerPlace
@@ -360,6 +362,7 @@ def _fast_forward(connection: Connection, branch: str, start: str, source: str, 
     if state.head != start:  # also when it was set back: Dolt would move it forward again
         raise HeadMoved(f"Cannot {attempt}: it was moved meanwhile.", branch=branch)
     _refuse_if_in_the_way(state, branch, table)
+    _refuse_uncommitted_keys(connection, state, branch, table)
     try:
         connection.run("CALL DOLT_MERGE('--ff-only', %s)", source, attempt=attempt)
         connection.run("COMMIT", attempt=attempt)
@@ -426,6 +429,31 @@ _WITH_KEY = (
     "(SELECT commit_hash FROM (SELECT commit_hash, message FROM dolt_log LIMIT %s) l"
     " WHERE INSTR(CONCAT(message, '\n'), %s) LIMIT 1)"
 )
+
+
+def _refuse_uncommitted_keys(connection: Connection, state: _State, branch: str, table: str) -> None:
+    """Raise if the user has added or dropped foreign keys, in any table: Dolt 1.83 forgets that in a fast-forward."""
+    changed = [
+        name
+        for name, _, _ in state.status
+        if _foreign_keys(connection, name, "") != _foreign_keys(connection, name, " AS OF 'HEAD'")
+    ]
+    if changed:
+        raise UncommittedChanges(
+            f"Cannot commit table {table!r} to branch {branch!r}: it has uncommitted foreign keys of yours in "
+            f"{', '.join(map(repr, changed))}, which Dolt loses when the branch moves. Commit or reset them, or give "
+            "the task a NewBranch(...) to write to.",
+            branch=branch,
+            tables=changed,
+        )
+
+
+def _foreign_keys(connection: Connection, table: str, revision: str) -> list[str]:
+    try:
+        shown = connection.rows(f"SHOW CREATE TABLE {quote(table)}{revision}", attempt=f"look at table {table!r}")
+    except TableNotFound:
+        return []
+    return re.findall(r"^  CONSTRAINT .* FOREIGN KEY .*$", str(shown[0][1]).replace(",\n", "\n"), re.MULTILINE)
 
 
 def _refuse_what_has_no_status(connection: Connection, branch: str, table: str) -> None:

@@ -80,3 +80,23 @@ def test_a_new_table_when_rows_are_added(config: Config, mode: str) -> None:
     with pytest.raises(errors.InvalidConfig, match="would drop the rows that mode"):
         write(config("t", mode=mode, on_schema_change="replace"), pd.DataFrame({"b": [1]}))
     assert read(config("t")).a.tolist() == [1]
+
+
+def test_a_key_of_two_lines(config: Config) -> None:
+    """A table knows its key whatever the key's column is called."""
+    frame = pd.DataFrame({"a\nb": [1, 2], "v": ["x", "y"]})
+    write(config("t", primary_key=["a\nb"]), frame)
+    write(config("t", mode="upsert"), frame.assign(v="z").head(1))
+    assert read(config("t")).v.tolist() == ["z", "y"]
+
+
+@pytest.mark.parametrize(("name", "fits"), [("日" * 21, True), ("日" * 22, False)])
+def test_names_are_counted_as_dolt_counts(config: Config, name: str, fits: bool) -> None:
+    """Names of over 64 bytes are refused before anything is sent."""
+    frame = pd.DataFrame({name: [1]})
+    if fits:
+        write(config("t"), frame)
+        assert read(config("t")).columns.tolist() == [name]
+    else:
+        with pytest.raises(errors.UnsupportedFrame, match="over 64 bytes"):
+            write(config("t"), frame)

@@ -1,4 +1,4 @@
-"""A user's merge in progress, or a table hidden by ``dolt_ignore``, looked like other writers or an unknown failure."""
+"""A user's merge in progress or hidden table looked like other writers, and uncommitted foreign keys were lost."""
 
 from __future__ import annotations
 
@@ -48,3 +48,46 @@ def test_a_merge_in_progress(repo: Path, config: Config, dolt: Callable[..., str
     assert read(config("t")).n.tolist() == [1]
     server.release(repo)
     assert dolt("status") == before
+
+
+@pytest.mark.parametrize(
+    ("work", "table"),
+    [
+        ("alter table o add constraint f foreign key (v) references p (id)", "o"),
+        ("alter table child drop foreign key c", "child"),
+        ("create table n (id int primary key, foreign key (id) references p (id))", "n"),
+    ],
+    ids=["added", "dropped", "new table"],
+)
+def test_uncommitted_foreign_keys(config: Config, dolt: Callable[..., str], work: str, table: str) -> None:
+    """Dolt would lose them with any commit on the branch, so they stop the write and are named."""
+    dolt(
+        "sql",
+        "-q",
+        "create table p (id int primary key, v int); create table o (id int primary key, v int);"
+        "create table child (id int primary key, p int, constraint c foreign key (p) references p (id));"
+        "insert into p values (1, 1); call dolt_commit('-Am', 'theirs')",
+    )
+    dolt("sql", "-q", work)
+    before = dolt("schema", "show")
+    with pytest.raises(errors.UncommittedChanges, match=f"uncommitted foreign keys of yours in '{table}'"):
+        write(config("t"), pd.DataFrame({"n": [2]}))
+    assert dolt("schema", "show") == before
+    write(config("t", branch_conf=NewBranch("mine")), pd.DataFrame({"n": [2]}))
+    assert dolt("schema", "show") == before
+
+
+def test_other_work_on_tables_with_foreign_keys(config: Config, dolt: Callable[..., str]) -> None:
+    """Uncommitted rows there are kept, and do not stop a write."""
+    dolt(
+        "sql",
+        "-q",
+        "create table p (id int primary key, `a,\nb` int);"
+        "create table child (id int primary key, p int, constraint c foreign key (p) references p (id));"
+        "insert into p values (1, 1); call dolt_commit('-Am', 'theirs')",
+    )
+    dolt("sql", "-q", "insert into child values (5, 1); create view seen as select * from p")
+    before = dolt("diff", "-r", "sql")
+    write(config("t"), pd.DataFrame({"n": [2]}))
+    assert dolt("diff", "-r", "sql") == before
+    assert "REFERENCES `p`" in dolt("schema", "show", "child")
