@@ -169,7 +169,9 @@ def meaning(note: Mapping[str, Any]) -> Meaning | None:
     kind = field_from_text(told).type if told else meant_type(note)
     if kind is not None and pa.types.is_dictionary(kind):
         kind = kind.value_type
-    if "json" in note or (kind is not None and pa.types.is_nested(kind)):
+    if kind is not None and pa.types.is_nested(kind):
+        return "lists or dictionaries", str(kind)
+    if "json" in note:
         return "lists or dictionaries", ""
     if kind is not None and pa.types.is_duration(kind):
         return "durations", kind.unit

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .codec import Encoded, Notes, SqlType, first, literal, meaning, quote
+from .codec import Encoded, Notes, SqlType, as_arrow, field_from_text, first, literal, meaning, quote
 from .errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
 
 _MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
@@ -262,9 +262,13 @@ def _in_unit_of(old: _Note, new: _Note, column: pa.ChunkedArray) -> pa.ChunkedAr
     if given is None or wanted is None or given[0] != wanted[0]:
         return None
     try:
-        return column.cast(pa.duration(given[1])).cast(pa.duration(wanted[1])).cast(pa.int64())
-    except pa.ArrowInvalid:  # finer than the table's unit, or too long for it
+        if given[0] == "durations":
+            return column.cast(pa.duration(given[1])).cast(pa.duration(wanted[1])).cast(pa.int64())
+        if wanted[1]:
+            as_arrow(column, field_from_text(old.get("type") or old["arrow"]).type)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # finer than the table's unit or too long for it; other lists
         return None
+    return column
 
 
 def _orders_otherwise(old: _Note, new: _Note) -> bool:
@@ -286,7 +290,7 @@ def _meant(note: _Note) -> str:
     if found is None:
         return "plain values"
     what, unit = found
-    return f"{what} in {unit}" if unit else what
+    return f"{what} ({unit})" if unit else what
 
 
 def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:

@@ -23,6 +23,12 @@ def levels(*names: str) -> pd.Series[Any]:
     return pd.Series(pd.Categorical([names[-1]], categories=names, ordered=True))
 
 
+def lists(kind: str, value: object) -> pd.Series[Any]:
+    """Return one row with a list of Arrow's."""
+    dtype = pa.list_(pa.type_for_alias(kind))
+    return pd.Series(pd.array(pa.array([[value]], dtype), dtype=pd.ArrowDtype(dtype)))
+
+
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("arrow", [False, True], ids=["numpy", "arrow"])
@@ -38,16 +44,22 @@ def test_durations_are_given_the_tables_unit(config: Config, mode: str, unit: st
 @pytest.mark.parametrize(
     ("there", "added", "words"),
     [
-        (SECOND.astype("timedelta64[s]"), pd.Series([pd.Timedelta(1, "ms")]), "durations in .* and durations in s"),
+        (
+            SECOND.astype("timedelta64[s]"),
+            pd.Series([pd.Timedelta(1, "ms")]),
+            r"durations \(.*\) in the frame and durations \(s\)",
+        ),
         (SECOND, pd.Series([5]), "plain values in the frame and durations"),
-        (pd.Series([5]), SECOND, "durations in .* in the frame and plain values"),
+        (pd.Series([5]), SECOND, r"durations \(.*\) in the frame and plain values"),
         (NOON.dt.tz_localize("Europe/Berlin"), NOON, "plain values in the frame and times with a time zone"),
         (NOON, NOON.dt.tz_localize("Europe/Berlin"), "times with a time zone in the frame and plain values"),
         (LISTS, pd.Series(["1"]), "plain values in the frame and lists or dictionaries"),
         (pd.Series(["1"]), LISTS, "lists or dictionaries in the frame and plain values"),
+        (lists("int64", 1), lists("string", "x"), r"list<.*string>\) in the frame and .*list<.*int64>"),
+        (lists("int64", 1), pd.Series([["x"]]), r"lists or dictionaries in the frame and .*list<.*int64>"),
         (levels("low", "mid"), levels("high", "mid", "low"), r"levels in the order \['high', 'mid', 'low'\]"),
     ],
-    ids=["finer", "number", "to numbers", "no zone", "zone", "text", "to text", "levels"],
+    ids=["finer", "number", "to numbers", "no zone", "zone", "text", "to text", "lists", "objects", "levels"],
 )
 def test_another_meaning_is_refused(config: Config, there: Any, added: Any, words: str) -> None:
     """What would come back as something else is not added, and the table is as it was."""
@@ -55,6 +67,14 @@ def test_another_meaning_is_refused(config: Config, there: Any, added: Any, word
     with pytest.raises(errors.SchemaMismatch, match=words):
         write(config("t", mode="append"), pd.DataFrame({"v": added}))
     assert write(config("t"), pd.DataFrame({"v": there})).commit == commit
+
+
+@pytest.mark.parametrize("added", [LISTS, lists("int32", 1)], ids=["objects", "narrower"])
+def test_lists_that_fit(config: Config, added: Any) -> None:
+    """Lists whose values are of the table's type are added to it."""
+    write(config("t"), pd.DataFrame({"v": lists("int64", 7)}))
+    write(config("t", mode="append"), pd.DataFrame({"v": added}))
+    assert sorted(map(list, read(config("t")).v)) == sorted([list(added[0]), [7]])
 
 
 def test_zones_may_differ(config: Config) -> None:
