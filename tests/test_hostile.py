@@ -282,6 +282,7 @@ def test_paths(target: Target) -> None:
     target.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["order_by", "columns", "primary_key"])
 def test_columns_that_are_asked_for(target: Target, place: str) -> None:
     """A column that is not there is refused, and is never read as SQL."""
@@ -315,6 +316,7 @@ def test_keys_of_writes(target: Target) -> None:
     target.check(made=["work"])
 
 
+@pytest.mark.slow
 def test_parameters(target: Target) -> None:
     """A value comes back as the very text that was given, or is refused; it is never part of the statement."""
     taken: dict[str, object] = {}

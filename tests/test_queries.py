@@ -892,6 +892,7 @@ def test_our_own_server_leaves_no_user_behind(repo: Path) -> None:
     assert not [name for name in os.listdir(repo) if name != ".dolt"]
 
 
+@pytest.mark.slow
 def test_processes_share_the_user(repo: Path) -> None:
     """Six processes that run their first query at once all get their rows."""
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [1]}))

@@ -17,6 +17,7 @@ def check(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", *argv], cwd=ROOT, capture_output=True, text=True, timeout=280)
 
 
+@pytest.mark.slow
 def test_mypy_accepts_it_strictly() -> None:
     """A user with mypy's strict mode has nothing to ignore; of an installed package mypy reports nothing itself."""
     silent = "--follow-imports=silent"  # here the package is a folder, and not installed as it is at a user's
@@ -31,6 +32,7 @@ def test_pyright_accepts_it() -> None:
     assert "0 errors" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
