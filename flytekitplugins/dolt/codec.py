@@ -166,7 +166,10 @@ Meaning = tuple[str, str]
 def meaning(note: Mapping[str, Any]) -> Meaning | None:
     """Return what the values of a column mean beyond its SQL type, or None where that says it all."""
     told = note.get("type") or note.get("arrow")
-    kind = field_from_text(told).type if told else meant_type(note)
+    try:
+        kind = field_from_text(told).type if told else meant_type(note)
+    except ValueError:  # no note of ours; reading passes over it, too
+        return None
     if kind is not None and pa.types.is_dictionary(kind):
         kind = kind.value_type
     if kind is not None and pa.types.is_nested(kind):

@@ -31,3 +31,13 @@ def test_a_level_that_is_no_text(config: Callable[..., DoltConfig]) -> None:
     levels = pd.Index(["a", "\ud800"], dtype=object)
     with pytest.raises(errors.UnsupportedFrame, match="Cannot store column 'v' of dtype category"):
         write(config("t"), pd.DataFrame({"v": pd.Categorical(["a"], categories=levels)}))
+
+
+@pytest.mark.parametrize("note", [{"arrow": "no type"}, {"dtype": "integer"}, {"dtype": "float99"}], ids=str)
+def test_notes_that_are_none(config: Callable[..., DoltConfig], dolt: Callable[..., str], note: dict[str, str]) -> None:
+    """Rows can be added to a table in whose comment somebody wrote what is no type."""
+    write(config("t", primary_key=["v"]), pd.DataFrame({"v": [1]}))
+    comment = codec.Notes({"v": note}).to_comment()
+    dolt("sql", "-q", f"alter table t comment={codec.literal(comment)}; call dolt_commit('-am', 'own')")
+    write(config("t", mode="append"), pd.DataFrame({"v": [2]}))
+    assert read(config("t")).v.tolist() == [1, 2]
