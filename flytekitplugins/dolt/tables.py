@@ -380,13 +380,19 @@ def _rewrite(
         held=held,
         altered=bool(fitted.alterations),
     )
+    _fill(connection, table, fitted, existing, options.mode)
+
+
+def _fill(connection: Connection, table: str, fitted: gate.Fitted, existing: gate.Existing, mode: str) -> None:
+    """Put the rows into the table as ``mode`` says, whose columns are as they have to be by now."""
+    attempt = f"write table {table!r}"
     if any(column.counts for column in existing.columns):
         # Else the server would put a number of its own for a 0 of the frame's.
-        mode = "CONCAT_WS(',', @@GLOBAL.sql_mode, 'NO_AUTO_VALUE_ON_ZERO')"
-        connection.run(f"SET sql_mode = {mode}", attempt=attempt)
-    if options.mode == "append":
+        sql_mode = "CONCAT_WS(',', @@GLOBAL.sql_mode, 'NO_AUTO_VALUE_ON_ZERO')"
+        connection.run(f"SET sql_mode = {sql_mode}", attempt=attempt)
+    if mode == "append":
         _within_constraints(connection, attempt, lambda: _append(connection, table, fitted.arrow, attempt=attempt))
-    elif options.mode == "upsert":
+    elif mode == "upsert":
         _rewriting(connection, table, attempt, lambda: _put(connection, table, fitted.arrow, existing, attempt))
     else:
         _replace(connection, table, fitted, existing, attempt)
