@@ -554,21 +554,13 @@ class DoltConfig(Portable):
         given["db_path"] = os.fspath(self.db_path)
         if places.has_password(given["db_path"]):
             places.server(given["db_path"])  # raises, so that the password gets into no literal
-        if isinstance(self.remote_conf, Remote):
-            given["remote_conf"] = self.remote_conf.to_dict()
         if self.secret is not None:
-            given["secret"] = Secret.of(self.secret).to_dict()
-        if isinstance(self.branch_conf, Branch):
-            given["branch_conf"] = self.branch_conf.to_dict()
-        if isinstance(self.meta_conf, Meta):
-            given["meta_conf"] = self.meta_conf.to_dict()
-        if isinstance(self.changes, Changes):
-            given["changes"] = self.changes.to_dict()
+            given["secret"] = Secret.of(self.secret)
         given["as_of"] = _revision_text(self.as_of)  # it may have been assigned since the config was made
         if self.params is not None:
             self._check_params()
             given["params"] = parameters.canonical(self.params)
-        return {k: v for k, v in given.items() if v is not None}
+        return {k: v.to_dict() if isinstance(v, Portable) else v for k, v in given.items() if v is not None}
 
     @classmethod
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
@@ -578,15 +570,13 @@ class DoltConfig(Portable):
             InvalidConfig: an entry is unknown, missing or of the wrong kind.
         """
         given = {k: v for k, v in d.items() if v is not None}
-        if isinstance(given.get("branch_conf"), Mapping):
-            given["branch_conf"] = Branch.from_dict(given["branch_conf"])
-        if isinstance(given.get("changes"), Mapping):
-            given["changes"] = Changes.from_dict(given["changes"])
-        if isinstance(given.get("params"), Mapping):
-            given["params"] = _params_from(given["params"])
-        for name, kind in (("remote_conf", Remote), ("secret", Secret), ("meta_conf", Meta)):
+        parts = {"branch_conf": Branch, "changes": Changes, "remote_conf": Remote, "secret": Secret, "meta_conf": Meta}
+        kind: type[Portable]
+        for name, kind in parts.items():
             if isinstance(given.get(name), Mapping):
                 given[name] = kind.from_dict(given[name])
+        if isinstance(given.get("params"), Mapping):
+            given["params"] = _params_from(given["params"])
         return from_fields(cls, given)
 
 
