@@ -680,7 +680,7 @@ class TestWorkflows:
         assert csv(dolt, "select a from u") == ["2"]
         assert (commits(dolt, "run/default"), commits(dolt)) == (2, 2)
 
-    def test_a_table_may_be_a_default(self, config: Config) -> None:
+    def test_a_table_may_be_a_default(self, config: Config, dolt: Dolt) -> None:
         """A reference, or a query, as the default of an input is read when the task runs."""
         write(config("t"), FRAME)
 
@@ -699,6 +699,7 @@ class TestWorkflows:
 
         assert wf() == ("2 2", "3 3")
         assert wf() == ("4 4", "5 5")
+        assert csv(dolt, "select count(*) from t") == ["6"]
         assert DoltTable(config=config("t")).data is None
 
     def test_a_map_task_appends_partitions_to_one_table(self, config: Config, dolt: Dolt) -> None:

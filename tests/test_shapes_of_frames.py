@@ -13,7 +13,7 @@ from flytekit import LaunchPlan, conditional, dynamic, eager, map_task, task, wo
 from flytekit.types.structured import StructuredDataset
 from pydantic import BaseModel
 
-from flytekitplugins.dolt import DoltConfig, dolt_frame, dolt_uri, read, write
+from flytekitplugins.dolt import DoltConfig, dolt_frame, dolt_uri, write
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -31,6 +31,11 @@ class Model(BaseModel):
 @task
 def count(frame: pd.DataFrame) -> int:
     return len(frame)
+
+
+def held(dolt: Dolt, query: str) -> list[str]:
+    """Return the lines that the user's `dolt` prints for a query, without the header."""
+    return dolt("sql", "-r", "csv", "-q", query).split()[1:]
 
 
 @pytest.fixture
@@ -78,7 +83,7 @@ def test_a_bare_frame_in_a_dataclass_is_refused(config: Config, dolt: Dolt) -> N
     assert dolt("log", "--oneline").count("\n") == 1
 
 
-def test_map_tasks_append_to_one_table_and_read_their_own(config: Config) -> None:
+def test_map_tasks_append_to_one_table_and_read_their_own(config: Config, dolt: Dolt) -> None:
     """Each part is one commit to the same table; the reader of a part sees the state that this part made."""
     parts = config("parts", mode="append")
 
@@ -98,10 +103,11 @@ def test_map_tasks_append_to_one_table_and_read_their_own(config: Config) -> Non
     counts, whole = wf()
     assert sorted(counts) == [1, 2, 3]
     assert whole == [4, 40]
-    assert sorted(read(config("parts"))["n"]) == [5, 6, 7, 8]
+    assert held(dolt, "select n from parts order by n") == ["5", "6", "7", "8"]
+    assert held(dolt, "select count(*) from dolt_diff_parts") == ["4"]
 
 
-def test_named_outputs_unions_and_conditions(config: Config) -> None:
+def test_named_outputs_unions_and_conditions(config: Config, dolt: Dolt) -> None:
     """Of several outputs each is a table; a Union tells a frame from other values; a condition chooses between them."""
 
     class Two(NamedTuple):
@@ -131,9 +137,11 @@ def test_named_outputs_unions_and_conditions(config: Config) -> None:
 
     assert [chosen(n=1), chosen(n=2)] == [1, 2]
     assert [told(n=0), told(n=3)] == ["int", "DataFrame"]
+    assert held(dolt, "select count(*) from one union all select count(*) from two") == ["1", "2"]
+    assert held(dolt, "select a from u order by a") == ["0", "1", "2"]
 
 
-def test_tasks_and_workflows_that_make_others(config: Config, given: StructuredDataset) -> None:
+def test_tasks_and_workflows_that_make_others(config: Config, dolt: Dolt, given: StructuredDataset) -> None:
     """A frame goes through dynamic and eager tasks, and out of a workflow within another, by its commit."""
     made = Annotated[pd.DataFrame, dolt_frame(config("made"))]
 
@@ -159,10 +167,11 @@ def test_tasks_and_workflows_that_make_others(config: Config, given: StructuredD
 
     assert outer(frame=given) == 3
     assert asyncio.run(by_hand(frame=given)) == 4
-    assert len(read(config("made"))) == 4
+    assert held(dolt, "select a from made order by a") == ["0", "1", "2", "3"]
+    assert held(dolt, "select count(*) from made as of 'HEAD~1'") == ["3"]
 
 
-def test_from_outside(given: StructuredDataset) -> None:
+def test_from_outside(config: Config, dolt: Dolt, given: StructuredDataset) -> None:
     """An address is a default of a workflow, and a fixed input of a launch plan."""
 
     @workflow
@@ -171,3 +180,6 @@ def test_from_outside(given: StructuredDataset) -> None:
 
     plan = LaunchPlan.get_or_create(wf, "fixed_frame", fixed_inputs={"frame": given})
     assert [wf(), plan()] == [2, 2]
+    write(config("given"), pd.DataFrame({"a": [1, 2, 3]}))
+    assert [wf(), plan()] == [3, 3]
+    assert held(dolt, "select count(*) from given") == ["3"]
