@@ -20,4 +20,5 @@ if ! [[ $stamp -nt setup.py && $stamp -nt constraints/oldest.txt ]]; then
     touch "$stamp"
 fi
 exec "$python" -m pytest -q tests/test_import.py tests/test_schema.py tests/test_types.py tests/test_frames.py \
-    tests/test_transformer.py tests/test_examples.py tests/test_gate.py tests/test_shapes.py tests/regression -m "not slow"
+    tests/test_transformer.py tests/test_examples.py tests/test_gate.py tests/test_shapes.py \
+    tests/test_shapes_of_frames.py tests/test_structured.py tests/test_caching.py tests/regression -m "not slow"

@@ -45,13 +45,15 @@ def table_of(frame: Any) -> pa.Table | None:
         UnsupportedFrame: it has a type that Arrow does not know.
     """
     kind = type(frame)
-    if kind.__module__.startswith("polars.") and hasattr(frame, "collect"):
-        frame = frame.collect()
-    if any(base.__module__.partition(".")[0] == "pandas" for base in kind.__mro__) or not hasattr(
-        frame, "__arrow_c_stream__"
-    ):
+    if any(base.__module__.partition(".")[0] == "pandas" for base in kind.__mro__):
+        return None
+    is_polars = kind.__module__.startswith("polars.") and hasattr(frame, "collect_schema")
+    if not is_polars and not hasattr(frame, "__arrow_c_stream__"):
         return None
     try:
+        if is_polars:
+            # Not by its stream: the first versions have none, and the text in later ones is new to older Arrows.
+            frame = (frame.collect() if hasattr(frame, "collect") else frame).to_arrow()
         return frame if isinstance(frame, pa.Table) else pa.table(frame)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UnsupportedFrame(

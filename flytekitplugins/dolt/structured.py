@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import inspect
 import sys
 import threading
 import typing
@@ -266,14 +267,18 @@ def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> A
         return load(columns)
     if table.config.sql is not None:
         return load(columns).lazy()
-    from polars.io.plugins import register_io_source
+    try:
+        from polars.io.plugins import register_io_source
+    except ImportError:  # an older Polars, which takes no sources of others
+        return load(columns).lazy()
 
     def source(names: list[str] | None, where: Any, limit: int | None, batch: int | None) -> Iterator[Any]:
         found = load(names or columns, limit if where is None else None)
         found = found if where is None else found.filter(where)
         yield found if limit is None else found.head(limit)
 
-    return register_io_source(source, schema=load(columns, 0).schema, is_pure=True)
+    pure: dict[str, Any] = {"is_pure": True} if "is_pure" in inspect.signature(register_io_source).parameters else {}
+    return register_io_source(source, schema=load(columns, 0).schema, **pure)
 
 
 # ---------------------------------------------------------------------------------------------------------- decks
