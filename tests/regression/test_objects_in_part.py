@@ -60,4 +60,4 @@ def test_zones_of_dateutil(config: Config) -> None:
     write(config("t"), pd.DataFrame({"v": column}))
     back = read(config("t")).v
     assert back.tolist() == column.tolist()
-    assert str(back.dtype) == "datetime64[us, Europe/Berlin]"
+    assert str(back.dtype).endswith("s, Europe/Berlin]")  # pandas 2 makes nanoseconds of them
