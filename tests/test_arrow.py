@@ -196,7 +196,7 @@ def test_a_reader_is_read_once_though_the_write_is_done_again(config: Config, do
         (pl.DataFrame({"v": ["a\0"]}), "the text in row 0 has a NUL character"),
         (pa.table({"v": pa.array([1], pa.time64("ns"))}), "would lose data"),
         (pa.table([[1], [2]], names=["v", "V"]), "differ only in case"),
-        (pa.table({}), "it has no columns"),
+        (pa.table({}), "it has no columns. Give it one"),
     ],
     ids=["nan", "infinity", "int128", "nul", "nanoseconds", "names", "empty"],
 )

@@ -16,6 +16,7 @@ from flytekitplugins.dolt import (
     create_repository,
     errors,
     frames,
+    pin,
     read,
     repository,
     write,
@@ -49,6 +50,27 @@ def test_a_branch_is_read_and_written_alone(config: Config) -> None:
     write(config("t", branch_conf=NewBranch("run/1")), FRAME.assign(count=9))
     assert read(config("t"))["count"].tolist() != [9, 9]
     assert read(config("t", branch_conf=SerialBranch("run/1")))["count"].tolist() == [9, 9]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda config: write(FRAME, config),
+        lambda config: DoltTable(FRAME, config),
+        lambda config: write(FRAME, FRAME),
+        lambda config: pin(FRAME),
+        lambda config: read(FRAME),
+    ],
+    ids=["write", "DoltTable", "write twice", "pin", "read"],
+)
+def test_what_is_no_config_is_refused_with_the_order_of_arguments(config: Config, call: Callable[..., object]) -> None:
+    """A frame where the config belongs is one clear error, and nothing is written."""
+    with pytest.raises(
+        errors.InvalidConfig, match=r"Cannot use a DataFrame as the config .* DoltConfig\(db_path=\.\.\."
+    ):
+        call(config("t"))
+    with pytest.raises(errors.TableNotFound, match="'t'"):
+        read(config("t"))
 
 
 @pytest.mark.parametrize(

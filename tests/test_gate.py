@@ -317,6 +317,13 @@ class TestModes:
         with refused(config, errors.SchemaMismatch, match="Cannot upsert into 't': it has no primary key"):
             write(config("t", mode="upsert"), pd.DataFrame({"a": [1]}))
 
+    def test_upsert_into_a_new_table_needs_a_key(self, config: Config) -> None:
+        """A table without a key is not made by an upsert, since no later one could go on with it."""
+        with refused(config, errors.SchemaMismatch, match="Cannot upsert into 'u': .* give a new table a primary_key"):
+            write(config("u", mode="upsert"), pd.DataFrame({"a": [1]}))
+        with pytest.raises(errors.TableNotFound, match="'u'"):
+            read(config("u"))
+
     def test_categories_grow_by_appended_levels(self, config: Config) -> None:
         """Levels that appended rows bring are added behind those that are there."""
         write(config("t"), pd.DataFrame({"c": pd.Categorical(["a"], categories=["b", "a"])}))

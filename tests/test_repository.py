@@ -346,7 +346,7 @@ def test_branch_names_that_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", [None, 1, b"main", Path("main")])
 def test_branch_names_that_are_no_names(name: object) -> None:
     """What is no string is no branch name."""
-    with pytest.raises(InvalidName, match="a branch name is a non-empty string"):
+    with pytest.raises(InvalidName, match="a name is a non-empty string"):
         NewBranch(name)  # type: ignore[arg-type]
 
 

@@ -170,6 +170,7 @@ class TestNames:
         ("revision", "words"),
         [
             ("mian", "Did you mean 'main'"),
+            ("yesterday", "is no point in time, as '2024-05-07 12:38' and"),
             ("mian~1", "no branch, tag or commit is called 'mian'"),
             ("", "is called ''"),
             ("0" * 32, "does not hold that commit"),

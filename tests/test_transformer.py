@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from flytekit import dynamic, task, workflow
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
-from flytekit.core.type_engine import TypeEngine
+from flytekit.core.type_engine import TypeEngine, TypeTransformerFailedError
 from flytekit.models.core.identifier import Identifier, ResourceType, WorkflowExecutionIdentifier
 from flytekit.models.literals import Literal, Scalar
 from google.protobuf.struct_pb2 import Struct
@@ -29,6 +29,7 @@ from flytekitplugins.dolt import (
     write,
 )
 from flytekitplugins.dolt.schema import Commit
+from flytekitplugins.dolt.transformer import DoltTableTransformer
 
 Config = Callable[..., DoltConfig]
 
@@ -75,6 +76,24 @@ class TestValuesTravel:
         arrived = through_flyte(value, kind)
         assert arrived == value
         assert type(arrived) is type(value)
+
+    @pytest.mark.parametrize("given", [pd.DataFrame({"a": [1]}), DoltConfig("foo", "t"), "foo", None], ids=type)
+    def test_what_is_no_table_is_refused_with_the_ways_to_make_one(self, given: object) -> None:
+        """The message names what was given, without its content, and both ways out."""
+        with pytest.raises(TypeTransformerFailedError, match=f"Cannot use a {type(given).__name__} where") as refused:
+            DoltTableTransformer().assert_type(DoltTable, typing.cast(DoltTable, given))
+        assert "DoltTable(config, frame)" in str(refused.value)
+        assert "dolt_frame(config)" in str(refused.value)
+
+    def test_a_task_that_returns_a_plain_frame_as_a_table_learns_what_to_return(self) -> None:
+        """Flytekit puts the message in the error of the task."""
+
+        @task
+        def unnamed() -> DoltTable:
+            return pd.DataFrame({"a": [1]})  # type: ignore[return-value]
+
+        with pytest.raises(TypeError, match=r"Cannot use a DataFrame where a DoltTable is declared"):
+            unnamed()
 
     def test_a_config_with_a_new_branch_comes_out_of_a_task(self) -> None:
         """A task may return a DoltConfig, and the next one gets it with the right branch class."""

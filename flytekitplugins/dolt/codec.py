@@ -202,7 +202,7 @@ def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = Fal
     if not isinstance(frame, pd.DataFrame):
         raise UnsupportedFrame(
             f"Cannot store a {type(frame).__name__}: it is neither a pandas DataFrame nor a table of Arrow or Polars, "
-            "nor anything else that gives Arrow's C stream. Convert it first."
+            "nor anything else that gives Arrow's C stream. Make a frame of it first, as pd.DataFrame(...) does."
         )
     levels = _index_names(frame, index)
     if levels:
@@ -274,12 +274,12 @@ def check_names(names: Sequence[Any]) -> None:
     Raises:
         UnsupportedFrame: they cannot; the message lists all that is wrong.
     """
-    problems = []
     if not names:
-        problems.append("it has no columns")
+        raise UnsupportedFrame("Cannot store the frame: it has no columns. Give it one; rows are not needed.")
+    problems = []
     for name in names:
         if not isinstance(name, str):
-            problems.append(f"the name {name!r} is a {type(name).__name__}, not a string")
+            problems.append(f"the name {name!r} is no string ({type(name).__name__})")
         elif (
             not name.strip()
             or len(name.encode(errors="replace")) > _MAX_NAME

@@ -304,7 +304,7 @@ def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
     if absent:
         raise UnsupportedFrame(
             f"Cannot store the frame in {table!r}: the primary key names {', '.join(map(repr, absent))}, and the frame "
-            f"has the columns {', '.join(map(repr, arrow.column_names))}.",
+            f"has the columns {', '.join(map(repr, arrow.column_names))}. Name one of these, or add the column.",
             columns=absent,
         )
     if not key:

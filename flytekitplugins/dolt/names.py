@@ -36,7 +36,7 @@ def check_branch_name(name: object) -> str:
     """
     found: str | None = None
     if not isinstance(name, str) or not name:
-        found = "a branch name is a non-empty string"
+        found = "a name is a non-empty string"
     elif name.upper() in _RESERVED_BRANCHES:
         found = "that word has a meaning of its own"
     elif name.startswith(SCRATCH_PREFIX):

@@ -141,7 +141,7 @@ def _existing(connection: Connection, spec: str, text: str) -> Commit:
             found = "the repository does not hold that commit. It may be another clone, or it was on a branch that is "
             found += "deleted and collected"
         else:
-            found = "there are not so many ancestors"
+            found = "there are not so many ancestors. `dolt log` lists them"
         raise RevisionNotFound(f"Cannot find revision {text!r}: {found}.", revision=text) from error
     return Commit(str(rows[0][0]))
 
@@ -169,7 +169,8 @@ def _unknown(refs: _Refs, text: str, *, whole: str | None = None) -> RevisionNot
     known = [*refs.branches, *refs.tags]
     return RevisionNotFound(
         f"Cannot find revision {whole or text!r}: no branch, tag or commit is called {text!r}, and it is no point in "
-        f"time.{close_names(text, known)} The branches are {', '.join(map(repr, sorted(refs.branches)))}"
+        f"time, as '2024-05-07 12:38' and Ago(days=30) are.{close_names(text, known)} "
+        f"The branches are {', '.join(map(repr, sorted(refs.branches)))}"
         + (f", the tags {', '.join(map(repr, sorted(refs.tags)))}." if refs.tags else "."),
         revision=whole or text,
         close=known,

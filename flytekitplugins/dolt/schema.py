@@ -698,6 +698,11 @@ class DoltTable(_Rows):
         data: InitVar[Frame | None] = None  # no field: whoever visits all fields of a dataclass would fetch the rows
 
         def __post_init__(self, data: Frame | None) -> None:
+            if not isinstance(self.config, DoltConfig):
+                raise InvalidConfig(
+                    f"Cannot use a {type(self.config).__name__} as the config of a table: it is no DoltConfig. Give "
+                    "DoltConfig(db_path=..., tablename=...) first, and a frame, if there is one, after it."
+                )
             self.data = data
 
     @property

@@ -309,6 +309,13 @@ def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, op
     if existing is not None and options.on_schema_change == "replace" and not _fits(encoded, existing, table, options):
         connection.run(f"DROP TABLE {quote(table)}", attempt=f"replace table {table!r}")
         existing = None
+    if options.mode == "upsert" and not (options.key if existing is None else existing.key):
+        raise SchemaMismatch(
+            f"Cannot upsert into {table!r}: it has no primary key, so rows cannot be told apart. Use mode='append' or "
+            "'replace', or give a new table a primary_key.",
+            table=table,
+            problems=["no primary key"],
+        )
     if existing is None:
         _create(connection, table, encoded, options)
     else:
@@ -347,13 +354,6 @@ def _rewrite(
     attempt = f"write table {table!r}"
     if options.key is not None:
         gate.check_same_key(options.key, existing.columns, table=table)
-    if options.mode == "upsert" and not existing.key:
-        raise SchemaMismatch(
-            f"Cannot upsert into {table!r}: it has no primary key, so rows cannot be told apart. Use mode='append' or "
-            "'replace'.",
-            table=table,
-            problems=["no primary key"],
-        )
     held = [column.name for column in existing.columns]
     if options.mode != "replace":
         if not connection.rows(f"SELECT 1 FROM {quote(table)} LIMIT 1", attempt=attempt):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgpack
 from dataclasses_json import global_config
 from flytekit.core.context_manager import FlyteContext, FlyteContextManager
+from flytekit.core.type_engine import TypeTransformerFailedError
 from flytekit.exceptions.base import FlyteRecoverableException
 from flytekit.exceptions.system import FlyteDownloadDataException, FlyteUploadDataException
 from flytekit.exceptions.user import FlyteRecoverableException as UserRecoverableException
@@ -140,6 +141,19 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
 
     def __init__(self) -> None:
         super().__init__(DoltTable)
+
+    def assert_type(self, t: type[DoltTable], v: Any) -> None:
+        """Refuse what is no table, and say how to make one; flytekit's own words hold the whole frame instead.
+
+        Raises:
+            TypeTransformerFailedError: it is none.
+        """
+        if not isinstance(v, DoltTable):
+            raise TypeTransformerFailedError(
+                f"Cannot use a {type(v).__name__} where a DoltTable is declared: it does not say where its rows are. "
+                "Give DoltTable(config, frame), or DoltTable(config) for rows that are stored; or declare "
+                "Annotated[pandas.DataFrame, dolt_frame(config)] and give a plain frame."
+            )
 
     def packed(self, ctx: FlyteContext, value: DoltTable) -> dict[str, Any]:
         """Commit the table's data if no commit holds it yet, and return the reference to the commit.
