@@ -33,7 +33,8 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)]*)\)")
 def _prepare(_app: object, page: str, source: list[str]) -> None:
     """Put into two pages what GitHub shows elsewhere, and name the files that links lead to outside the pages."""
     if page == "index":
-        source[0] = (_DOCS / "README.md").read_text() + source[0]
+        guide = (_DOCS / "README.md").read_text()
+        source[0] = guide.replace("(../examples/README.md)", "(cookbook.md)") + source[0]
     if page == "cookbook":
         index = re.sub(r"\[([^\]]+)\]\(\1\)", r"`\1`", (_EXAMPLES / "README.md").read_text())
         source[0] = index + "".join(map(_listing, sorted(_EXAMPLES.glob("*_example.py"))))
