@@ -73,6 +73,10 @@ class Name:
     name: str
 
 
+class Comment(str):
+    """A comment, sent as it was written; what stands before it still stands before what follows."""
+
+
 Part = str | Value | Text | Name
 
 
@@ -113,7 +117,9 @@ def parse(template: str, language: Grammar) -> list[Part]:
     """
     parts: list[Part] = []
     for kind, piece in pieces(template, language):
-        if not PLACEHOLDER.search(piece) or kind == "comment":
+        if kind == "comment":
+            parts.append(Comment(piece))
+        elif not PLACEHOLDER.search(piece):
             parts.append(piece)
         elif kind == "code":
             parts.extend(_of_code(piece))
@@ -149,6 +155,7 @@ def render(
     percent = has_values and paramstyle in ("format", "pyformat")
     rendered = Rendered("", [])
     sql: list[str] = []
+    before = ""  # the last character that is neither space nor comment
 
     def mark(value: object, name: str) -> str:
         rendered.values.append(value)
@@ -166,7 +173,9 @@ def render(
         elif arrays and is_list(inputs[part.name]) and not inputs[part.name]:
             sql = [_compared_to_empty_array("".join(sql), part.name)]
         else:
-            sql.append(_marks(part, inputs[part.name], "".join(sql), mark))
+            sql.append(_marks(part, inputs[part.name], before, mark))
+        if not isinstance(part, Comment):
+            before = sql[-1].rstrip()[-1:] or before
     return Rendered("".join(sql), rendered.values, rendered.names)
 
 
@@ -226,7 +235,7 @@ def _not_alone(name: str) -> InvalidValue:
     )
 
 
-def _marks(part: Value, value: object, before: str, mark: Callable[[object, str], str]) -> str:
+def _marks(part: Value, value: object, opened: str, mark: Callable[[object, str], str]) -> str:
     def one(element: object) -> str:
         number = part.quoted and isinstance(element, (int, float, Decimal)) and not isinstance(element, bool)
         return mark(as_text(part.name, element) if number else element, part.name)
@@ -234,7 +243,6 @@ def _marks(part: Value, value: object, before: str, mark: Callable[[object, str]
     if not is_list(value):
         return one(value)
     listed = ", ".join(one(element) for element in value)
-    opened = before.rstrip()[-1:]
     if not listed:
         if opened == ",":
             raise _not_alone(part.name)

@@ -519,3 +519,12 @@ def test_backslashes_of_a_template_mean_what_the_session_says(mariadb: Server, d
     for server, mode in ((mariadb, {}), (dolt_server, {}), (dolt_server, NO_BACKSLASH)):
         with pytest.raises(SQLTaskError, match="C:"):
             run(server, query, inputs=inputs, connect_args=mode)
+
+
+@pytest.mark.parametrize("comment", ["/* ids ( */", "-- ids,\n", "# ids\n", "/* {{ .inputs.ids }} */"])
+@pytest.mark.parametrize("ids", [[1, 3], [3], []])
+def test_a_comment_before_a_list_changes_nothing(server: Server, comment: str, ids: list[int]) -> None:
+    """A list is the same list with a comment between it and its parenthesis, or where a parenthesis would be."""
+    for query in (f"in ({comment} {{{{ .inputs.ids }}}})", f"in {comment} {{{{ .inputs.ids }}}}"):
+        found = run(server, f"select 3 {query} as a", inputs={"ids": (list[int], ids)})
+        assert found["a"].tolist() == [int(3 in ids)]
