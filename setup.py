@@ -48,15 +48,15 @@ setup(
         "dev": [
             "basedpyright>=1.20",  # the second type checker that users have; brings its own Node.js
             "build",  # sdist and wheel
+            "coverage>=7.10",  # which lines no test ran; earlier ones count no subprocesses
             "cryptography>=42",  # certificates of the servers that are tested
             "hypothesis>=6",  # properties of values and names
             "import-linter>=2",  # who may import whom
             "mypy>=1.11",
             "pandas-stubs",  # types for mypy, as types-PyMySQL
             "pydantic>=2",  # models that hold tables
-            "pytest>=8",
-            "pytest-cov>=5",
             "pytest-timeout>=2",  # a hung server fails its test instead of stopping the run
+            "pytest>=8",
             "ruff>=0.9",
             "types-PyMySQL",
         ],
@@ -72,5 +72,6 @@ setup(
         "Programming Language :: Python :: 3.12",
         "Topic :: Database",
         "Topic :: Software Development :: Version Control",
+        "Typing :: Typed",
     ],
 )
