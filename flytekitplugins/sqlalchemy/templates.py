@@ -162,7 +162,9 @@ def render(
         rendered.names.append(name)
         return _mark(paramstyle, len(rendered.values))
 
-    for part in parts:
+    for number, part in enumerate(parts, start=1):
+        if isinstance(part, Value) and _is_empty(inputs[part.name]) and _begins_with_comma(parts[number:]):
+            raise _not_alone(part.name)
         if isinstance(part, str):
             sql.append(part.replace("%", "%%") if percent else part)
         elif isinstance(part, Name):
@@ -170,7 +172,7 @@ def render(
             sql.append(name.replace("%", "%%") if percent else name)
         elif isinstance(part, Text):
             sql.append(mark(_joined(part, inputs), next(p.name for p in part.parts if isinstance(p, Value))))
-        elif arrays and is_list(inputs[part.name]) and not inputs[part.name]:
+        elif arrays and _is_empty(inputs[part.name]):
             sql = [_compared_to_empty_array("".join(sql), part.name)]
         else:
             sql.append(_marks(part, inputs[part.name], before, mark))
@@ -218,6 +220,15 @@ def checked_name(name: str, value: object) -> str:
             name=name,
         )
     return value
+
+
+def _is_empty(value: object) -> bool:
+    return is_list(value) and not value
+
+
+def _begins_with_comma(parts: Sequence[Part]) -> bool:
+    written = (part.strip() if isinstance(part, str) else "?" for part in parts if not isinstance(part, Comment))
+    return next(filter(None, written), "").startswith(",")
 
 
 def _compared_to_empty_array(before: str, name: str) -> str:
