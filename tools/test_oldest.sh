@@ -19,6 +19,7 @@ if ! [[ $stamp -nt setup.py && $stamp -nt constraints/oldest.txt ]]; then
         --editable '.[polars,sqlalchemy]' pytest pytest-timeout hypothesis pydantic
     touch "$stamp"
 fi
-exec "$python" -m pytest -q tests/test_import.py tests/test_schema.py tests/test_types.py tests/test_frames.py \
+# by its path: in programs run by -m, flytekit takes the module for a part of the tasks' names
+exec "$venv/bin/pytest" -q tests/test_import.py tests/test_schema.py tests/test_types.py tests/test_frames.py \
     tests/test_transformer.py tests/test_examples.py tests/test_gate.py tests/test_shapes.py \
     tests/test_shapes_of_frames.py tests/test_structured.py tests/test_caching.py tests/regression -m "not slow"
