@@ -493,7 +493,8 @@ def _notice_silence(sock: socket.socket) -> None:
 
 def _silence_in_url() -> str:
     """Return what asks connectorx for the same; it knows all but the first two on Linux only."""
-    options = {"tcp_connect_timeout_ms": CONNECT_TIMEOUT_S * 1000, "tcp_keepalive_time_ms": _SILENCE_S * 500}
+    connecting = int(CONNECT_TIMEOUT_S * 1000)  # it takes whole numbers only
+    options = {"tcp_connect_timeout_ms": connecting, "tcp_keepalive_time_ms": _SILENCE_S * 500}
     if sys.platform == "linux":
         options["tcp_keepalive_probe_interval_secs"] = _SILENCE_S // 6
         options |= {"tcp_keepalive_probe_count": 3, "tcp_user_timeout_ms": _SILENCE_S * 1000}
