@@ -96,6 +96,12 @@ def test_a_message_of_the_earlier_plugin_names_its_execution() -> None:
         ("mysql://me:p@ss@host/db", "mysql://host/db"),
         ("file:///data/foo", "file:///data/foo"),
         ("/data/foo", "/data/foo"),
+        ("aws://[locks:bucket]/foo", "aws://[locks:bucket]/foo"),
+        ("az://account/container/foo", "az://account/container/foo"),
+        ("file:///mnt/foo", "file:///mnt/foo"),
+        ("HTTPS://me:secret@dolt.example:8000/foo?x=1#y", "https://dolt.example:8000/foo"),
+        ("mysql+pymysql://me@[::1]:3306/foo?ssl_disabled=true", "mysql+pymysql://[::1]:3306/foo"),
+        ("gs://bucket", "gs://bucket"),
     ],
 )
 def test_an_address_loses_its_secrets(address: str, found: str) -> None:

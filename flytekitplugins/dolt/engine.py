@@ -483,21 +483,29 @@ def _untrusted(error: ssl.SSLError, attempt: str) -> UntrustedServer:
 
 def _notice_silence(sock: socket.socket) -> None:
     """Let the kernel find out that the other end is gone without a word; statements may take as long as they need."""
-    options = {"TCP_KEEPIDLE": _SILENCE_S // 2, "TCP_KEEPINTVL": _SILENCE_S // 6, "TCP_KEEPCNT": 3}
-    options["TCP_USER_TIMEOUT"] = _SILENCE_S * 1000
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in options.items():
+    for name, value in _silence().items():
         if hasattr(socket, name):  # not on every system
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+def _silence() -> dict[str, int]:
+    """Return when the kernel asks whether the other end is there and gives it up, by the names of its options."""
+    probes = {"TCP_KEEPIDLE": _SILENCE_S // 2, "TCP_KEEPINTVL": _SILENCE_S // 6, "TCP_KEEPCNT": 3}
+    return {**probes, "TCP_USER_TIMEOUT": _SILENCE_S * 1000}  # the last in milliseconds, the others in seconds
+
+
 def _silence_in_url() -> str:
     """Return what asks connectorx for the same; it knows all but the first two on Linux only."""
-    connecting = int(CONNECT_TIMEOUT_S * 1000)  # it takes whole numbers only
-    options = {"tcp_connect_timeout_ms": connecting, "tcp_keepalive_time_ms": _SILENCE_S * 500}
+    kernel = _silence()
+    options = {
+        "tcp_connect_timeout_ms": int(CONNECT_TIMEOUT_S * 1000),  # it takes whole numbers only
+        "tcp_keepalive_time_ms": kernel["TCP_KEEPIDLE"] * 1000,
+    }
     if sys.platform == "linux":
-        options["tcp_keepalive_probe_interval_secs"] = _SILENCE_S // 6
-        options |= {"tcp_keepalive_probe_count": 3, "tcp_user_timeout_ms": _SILENCE_S * 1000}
+        options["tcp_keepalive_probe_interval_secs"] = kernel["TCP_KEEPINTVL"]
+        options["tcp_keepalive_probe_count"] = kernel["TCP_KEEPCNT"]
+        options["tcp_user_timeout_ms"] = kernel["TCP_USER_TIMEOUT"]
     return urlencode(options)
 
 

@@ -163,7 +163,7 @@ def render(
         return _mark(paramstyle, len(rendered.values))
 
     for number, part in enumerate(parts, start=1):
-        if isinstance(part, Value) and _is_empty(inputs[part.name]) and _begins_with_comma(parts[number:]):
+        if isinstance(part, Value) and _is_empty(inputs[part.name]) and _is_listed(before, parts[number:]):
             raise _not_alone(part.name)
         if isinstance(part, str):
             sql.append(part.replace("%", "%%") if percent else part)
@@ -226,9 +226,10 @@ def _is_empty(value: object) -> bool:
     return is_list(value) and not value
 
 
-def _begins_with_comma(parts: Sequence[Part]) -> bool:
-    written = (part.strip() if isinstance(part, str) else "?" for part in parts if not isinstance(part, Comment))
-    return next(filter(None, written), "").startswith(",")
+def _is_listed(before: str, after: Sequence[Part]) -> bool:
+    """Say whether what stands between these is one of several in a list."""
+    written = (part.strip() if isinstance(part, str) else "?" for part in after if not isinstance(part, Comment))
+    return before == "," or next(filter(None, written), "").startswith(",")
 
 
 def _compared_to_empty_array(before: str, name: str) -> str:
@@ -255,8 +256,6 @@ def _marks(part: Value, value: object, opened: str, mark: Callable[[object, str]
         return one(value)
     listed = ", ".join(one(element) for element in value)
     if not listed:
-        if opened == ",":
-            raise _not_alone(part.name)
         listed = "select null from (select 1 as one) as empty_list where 1 = 0"
     return listed if opened in ("(", ",") else f"({listed})"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, DoltError, Remote, read, trailers, write
+from flytekitplugins.dolt import DoltConfig, DoltError, Remote, read, write
 from flytekitplugins.dolt.errors import ConnectionLost, QueryFailed
 
 
@@ -34,19 +34,3 @@ def test_dolt_is_asked(
     config = DoltConfig("foo", "t", remote_conf=Remote(url))
     with pytest.raises(error, match=words):
         read(config) if door == "read" else write(config, pd.DataFrame({"a": [1]}))
-
-
-@pytest.mark.parametrize(
-    ("address", "place"),
-    [
-        ("aws://[locks:bucket]/foo", "aws://[locks:bucket]/foo"),
-        ("az://account/container/foo", "az://account/container/foo"),
-        ("file:///mnt/foo", "file:///mnt/foo"),
-        ("HTTPS://me:secret@dolt.example:8000/foo?x=1#y", "https://dolt.example:8000/foo"),
-        ("mysql+pymysql://me@[::1]:3306/foo?ssl_disabled=true", "mysql+pymysql://[::1]:3306/foo"),
-        ("gs://bucket", "gs://bucket"),
-    ],
-)
-def test_what_a_commit_calls_a_place(address: str, place: str) -> None:
-    """A commit names a repository without user, password and options, whatever the form of its address."""
-    assert trailers.place(address) == place
