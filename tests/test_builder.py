@@ -169,6 +169,21 @@ def test_an_interrupted_build_stops_its_tools_and_leaves_nothing(tmp_path: Path,
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_step_that_is_being_started_is_not_forgotten(ending: signal.Signals) -> None:
+    """Who is told to end while it starts a process ends when that is started, and can be stopped."""
+    before = signal.signal(ending, builder._interrupt)
+    done = []
+    try:
+        with pytest.raises(KeyboardInterrupt, match="^$"), builder._interrupted_later():
+            os.kill(os.getpid(), ending)
+            done.append("started")
+        assert done == ["started"]
+        assert signal.getsignal(ending) is builder._interrupt
+    finally:
+        signal.signal(ending, before)
+
+
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A file in place of the cache folder is an error with advice, not a traceback."""
     (tmp_path / "cache").write_text("a file")

@@ -20,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -304,23 +305,44 @@ class _Workshop:
 
     def _run(self, argv: list[str], *, doing: str, failing: str, env: dict[str, str], cwd: Path | None = None) -> None:
         self._progress(doing)
-        with self._log.open("wb") as sink:
-            process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=env, cwd=cwd, start_new_session=True
-            )
+        process = None
         try:
+            with self._log.open("wb") as sink, _interrupted_later():
+                process = subprocess.Popen(
+                    argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, env=env, cwd=cwd, start_new_session=True
+                )
             while process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(_REPORT_EVERY_S)
                     break
                 self._progress(f"{_step_so_far(self._text())} ({self.elapsed_s:.0f} s)")
         finally:
-            _stop(process)
+            if process is not None:
+                _stop(process)
         if process.returncode != 0:
             raise BuildError(_failure(failing, process.returncode, self._text()))
 
     def _text(self) -> str:
         return self._log.read_text("utf-8", errors="replace")
+
+
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Put off Ctrl-C and the like to the end of the block: a process that is half started would be left running."""
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():  # no other thread is interrupted
+        ours = {}
+    for number in ours:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _step_so_far(log: str) -> str:
