@@ -31,7 +31,7 @@ import pyarrow as pa
 import pymysql
 from pymysql.constants import CLIENT, FIELD_TYPE, FLAG
 
-from . import server
+from . import logins, server
 from .codec import literal, quote
 from .errors import (
     AccessDenied,
@@ -69,6 +69,12 @@ _WIRE_NAMES = {
 _NO_TLS = "the server offers no TLS"
 _UNKNOWN = Path()
 _READER = "flyte_reader"
+_ASKS_FOR_PASSWORD, _WANTS_FILE = 2059, 2068  # MySQL's own codes for such ways to log in, and for such files
+
+
+def _native_hash(password: str) -> str:
+    """Return what a server keeps of a password."""
+    return f"*{hashlib.sha1(hashlib.sha1(password.encode()).digest()).hexdigest().upper()}"  # noqa: S324  # as MySQL does
 
 
 def _is_ours(folder: Path) -> bool:
@@ -162,21 +168,22 @@ class Connection:
             return
         import connectorx
 
-        with _connectorx_errors(attempt):
-            reader = connectorx.read_sql(
-                self._url(), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
-            )
-        with contextlib.closing(_translated_batches(reader, attempt)) as batches:
-            yield batches
+        with _entrance(self._reader_login(attempt), attempt) as endpoint:
+            with _connectorx_errors(attempt):
+                reader = connectorx.read_sql(
+                    self._url(endpoint), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
+                )
+            with contextlib.closing(_translated_batches(reader, attempt)) as batches:
+                yield batches
 
-    def _url(self) -> str:
+    def _url(self, endpoint: _Endpoint) -> str:
         database = self.database if self.revision is None else f"{self.database}/{self.revision}"
-        login = f"{url_quote(self._endpoint.user, safe='')}:{url_quote(self._endpoint.password, safe='')}"
-        host = f"[{self._endpoint.host}]" if ":" in self._endpoint.host else self._endpoint.host
-        place = f"{host}:{self._endpoint.port}/{url_quote(database, safe='')}"
-        # It would go on by the socket that the server names, which on this machine may be another server's.
-        by_tcp = "" if self._endpoint.shares_files else f"&prefer_socket=false&{_silence_in_url()}"
-        return f"mysql://{login}@{place}?ssl-mode=disabled{by_tcp}"
+        login = f"{url_quote(endpoint.user, safe='')}:{url_quote(endpoint.password, safe='')}"
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        place = f"{host}:{endpoint.port}/{url_quote(database, safe='')}"
+        silence = "" if endpoint.shares_files else f"&{_silence_in_url()}"
+        # By default it goes on by the socket that the server names: anybody may have made one there.
+        return f"mysql://{login}@{place}?ssl-mode=disabled&prefer_socket=false{silence}"
 
     @contextmanager
     def _printed_batches(self, sql: str, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -222,33 +229,54 @@ class Connection:
 
         On a server that somebody else runs no users are made there, and the session is this one.
         """
-        folder = self.shared_folder()
-        if folder is None or not server.is_private(folder):
+        login = self._reader_login(attempt)
+        if login is self._endpoint:
             yield self
             return
         if self._reader is None:
-            self._reader = self._open_reader(attempt)
+            self._reader = Connection(_open(login, attempt), login, self.database)
         self._reader.run("ROLLBACK", attempt=attempt)
         self._reader.use(self.revision, attempt=attempt)
         yield self._reader
 
-    def _open_reader(self, attempt: str) -> Connection:
-        """Make the user, whose password follows from the server's own, so that all processes know it, and log in."""
+    def _reader_login(self, attempt: str) -> _Endpoint:
+        """Return how to log in for reading: on a private server as a user who may do nothing but SELECT."""
+        if not self._endpoint.shares_files:
+            return self._endpoint
+        found = _readers.get(self._endpoint)
+        if found is None:
+            folder = self._file_folder()
+            is_private = folder is not None and server.is_private(folder)
+            found = self._made_reader(attempt) if is_private else self._endpoint
+            _readers[self._endpoint] = _readers[found] = found
+        return found
+
+    def _made_reader(self, attempt: str) -> _Endpoint:
+        """Make the user, whose password follows from the server's own, so that all processes know it."""
         password = hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest()
-        self.run(f"CREATE USER IF NOT EXISTS '{_READER}'@'localhost' IDENTIFIED BY %s", password, attempt=attempt)
+        login = replace(self._endpoint, user=_READER, password=password)
+        ready = "SELECT 1 FROM mysql.user WHERE user = %s AND authentication_string = %s AND select_priv = 'Y'"
+        if self.rows(ready, _READER, _native_hash(password), attempt=attempt):
+            return login
+        user = f"'{_READER}'@'localhost'"
+        self.run(f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY %s", password, attempt=attempt)
+        self.run(f"ALTER USER {user} IDENTIFIED BY %s", password, attempt=attempt)  # it may do that to itself
         # Not on this database alone: to Dolt 1.83 its revisions are databases of their own to table functions.
-        self.run(f"GRANT SELECT ON *.* TO '{_READER}'@'localhost'", attempt=attempt)
-        endpoint = replace(self._endpoint, user=_READER, password=password)
-        return Connection(_open(endpoint, attempt), endpoint, self.database)
+        self.run(f"GRANT SELECT ON *.* TO {user}", attempt=attempt)
+        return login
 
     def shared_folder(self) -> Path | None:
         """Return the folder from which this server loads files and into which we may write, or None."""
         if not self._endpoint.shares_files:
             return None
-        if self._folder is _UNKNOWN:  # the server is asked once, the folder each time: somebody may have removed it
+        folder = self._file_folder()  # looked at each time: somebody may have removed it
+        return folder if folder is not None and _is_ours(folder) else None
+
+    def _file_folder(self) -> Path | None:
+        if self._folder is _UNKNOWN:
             (folder,) = self.rows("SELECT @@secure_file_priv", attempt="ask for the server's file folder")[0]
             self._folder = Path(folder) if folder else None
-        return self._folder if self._folder is not None and _is_ours(self._folder) else None
+        return self._folder
 
     def load(
         self,
@@ -400,23 +428,50 @@ class _Endpoint:
 
 
 class _Session(pymysql.connections.Connection):
-    """A session that sends nothing in the clear when it was told to use TLS, with old versions of the driver, too."""
+    """A session that keeps its password: it answers challenges, and hands it to a server that proved who it is only.
+
+    It sends nothing in the clear when it was told to use TLS, with old versions of the driver, too.
+    """
+
+    def __init__(self, *, is_proved: bool, **options: Any) -> None:
+        self._is_proved = is_proved
+        super().__init__(**options)
 
     def _request_authentication(self) -> None:
         if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
             raise ssl.SSLError(_NO_TLS)
-        super()._request_authentication()  # type: ignore[misc]
+        if self._is_proved:
+            super()._request_authentication()  # type: ignore[misc]
+            return
+        wished = vars(self).get("_auth_plugin_name", "")  # no more than what the server would like best
+        self._auth_plugin_name = wished if wished in logins.CHALLENGES else ""
+        vars(self)["_read_packet"] = self._read_login_packet  # not for good: it is called for every row, too
+        try:
+            super()._request_authentication()  # type: ignore[misc]
+        finally:
+            del vars(self)["_read_packet"]
+
+    def _read_login_packet(self, *kind: Any) -> Any:
+        packet = super()._read_packet(*kind)  # type: ignore[no-untyped-call]
+        asked = logins.asked_for(packet.get_all_data())
+        if asked is not None:
+            raise pymysql.err.OperationalError(_ASKS_FOR_PASSWORD, asked)
+        return packet
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
         # Strictly: the driver would send halves of characters as bytes that are no text.
         encoded = sql.encode() if isinstance(sql, str) else sql
-        affected: int = super().query(encoded, unbuffered)
+        try:
+            affected: int = super().query(encoded, unbuffered)
+        except RuntimeError as error:  # so the driver refuses to send one
+            raise pymysql.err.OperationalError(_WANTS_FILE, "the server asks for a file of this machine") from error
         return affected
 
 
 def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[Any]:
     try:
         raw = _Session(
+            is_proved=_is_proved(endpoint.tls),
             host=endpoint.host,
             port=endpoint.port,
             user=endpoint.user,
@@ -436,6 +491,11 @@ def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[A
     if not endpoint.shares_files:
         _notice_silence(raw._sock)  # type: ignore[attr-defined]
     return raw
+
+
+def _is_proved(tls: Tls | None) -> bool:
+    """Whether the server has a certificate that only the one that is meant can have."""
+    return tls is not None and (tls.verify_identity or tls.ca is not None)
 
 
 def _tls_context(tls: Tls, attempt: str) -> ssl.SSLContext:
@@ -458,6 +518,8 @@ def _not_connected(error: Exception, endpoint: _Endpoint, attempt: str) -> DoltE
         cause = error.__context__
     if isinstance(cause, ssl.SSLError):
         return _untrusted(cause, attempt)
+    if error.args[:1] == (_ASKS_FOR_PASSWORD,):
+        return _kept_password(str(error.args[1]), attempt)
     if isinstance(cause, socket.gaierror):
         return ConnectionLost(f"Cannot {attempt}: there is no host of that name ({cause.strerror}). Check the URL.")
     if isinstance(cause, (ConnectionRefusedError, TimeoutError)):
@@ -479,6 +541,36 @@ def _untrusted(error: ssl.SSLError, attempt: str) -> UntrustedServer:
     if "alert" in said and "certificate" in said:
         advice = "Show the server a certificate that it takes: end the URL with ?ssl_cert=/path.pem&ssl_key=/path.key."
     return UntrustedServer(f"Cannot {attempt}: no trusted connection with TLS is possible ({said}). {advice}")
+
+
+def _kept_password(asked: str, attempt: str) -> UntrustedServer:
+    return UntrustedServer(
+        f"Cannot {attempt}: the server asks for more than the answer to a challenge ({asked[:80]!r}), and has not "
+        "proved with a certificate who it is, so the password was not sent. Use TLS with a verified certificate "
+        "(?ssl_ca=/path/of/ca.pem at the end of the URL), or a user that is IDENTIFIED WITH mysql_native_password."
+    )
+
+
+@contextmanager
+def _entrance(endpoint: _Endpoint, attempt: str) -> Iterator[_Endpoint]:
+    """Give where the fast transport may log in, which would lock the password with any key that a server sends."""
+    if endpoint.shares_files or not endpoint.password:
+        yield endpoint
+        return
+
+    def reach() -> socket.socket:
+        found = socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S)
+        found.settimeout(None)
+        _notice_silence(found)
+        return found
+
+    with logins.relay(reach) as relay:
+        try:
+            yield replace(endpoint, host="127.0.0.1", port=relay.port)
+        except DoltError as error:
+            if relay.refused is None:
+                raise
+            raise _kept_password(relay.refused, attempt) from error
 
 
 def _notice_silence(sock: socket.socket) -> None:
@@ -537,6 +629,7 @@ class _Pool:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+        _readers.pop(_readers.pop(self.endpoint, self.endpoint), None)
 
     def _open(self) -> Connection:
         attempt = f"connect to the dolt sql-server of {str(self._place)!r}"
@@ -591,6 +684,9 @@ class _Pool:
             path=place,
         )
 
+
+_readers: dict[_Endpoint, _Endpoint] = {}
+"""How to log in for reading where this process knows it already, by how it is logged in."""
 
 _pools: dict[Place, _Pool] = {}
 _pools_lock = threading.Lock()

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import json
 import os
+import re
 import select
 import shutil
 import socket
@@ -45,27 +47,8 @@ _NOT_FOR_SERVERS = ("DOLT_", "_FSEC_")
 """How variables begin that no server inherits: Dolt's settings, and the secrets that Flyte gives to a task."""
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
-# Statistics would be collected into a folder inside the user's repository; files may be read and written by SQL in our
-# own folder only; collecting garbage under a writer is the user's decision.
-_CONFIG = """\
-log_level: warning
-behavior:
-  autocommit: true
-  auto_gc_behavior:
-    enable: false
-listener:
-  host: 127.0.0.1
-  port: {port}
-  max_connections: 1000
-data_dir: {repository}
-cfg_dir: {folder}/cfg
-privilege_file: {folder}/privileges.db
-branch_control_file: {folder}/branch_control.db
-system_variables:
-  secure_file_priv: {folder}/data
-  dolt_stats_enabled: 0
-  dolt_stats_memory_only: 1
-"""
+_NOT_IN_YAML = re.compile("[$\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
+"""What YAML does not take as it is, and the sign behind which Dolt looks for the name of a variable."""
 _NO_METRICS = '{"metrics.disabled": "true", "versioncheck.disabled": "true"}'
 
 
@@ -361,12 +344,33 @@ def _configure(folder: Path, repository: Path, port: int) -> None:
     (folder / ".dolt").mkdir()
     (folder / ".dolt" / "config_global.json").write_text(_NO_METRICS)
     (folder / "data").mkdir(mode=0o700)
-    config = _CONFIG.format(port=port, repository=_yaml(repository), folder=folder)
-    (folder / "config.yaml").write_text(config)
+    text = json.dumps(_settings(folder, repository, port), ensure_ascii=False)  # JSON is YAML, whatever the paths hold
+    escaped = _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    (folder / "config.yaml").write_text(escaped, "utf-8")
 
 
-def _yaml(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
+def _settings(folder: Path, repository: Path, port: int) -> dict[str, object]:
+    return {
+        "log_level": "warning",
+        "behavior": {
+            "autocommit": True,
+            "auto_gc_behavior": {"enable": False},  # collecting garbage under a writer is the user's decision
+        },
+        "listener": {"host": Address.host, "port": port, "max_connections": 1000},
+        "data_dir": str(repository),
+        "cfg_dir": str(folder / "cfg"),
+        "privilege_file": str(folder / "privileges.db"),
+        "branch_control_file": str(folder / "branch_control.db"),
+        "system_variables": {
+            "secure_file_priv": str(folder / "data"),  # SQL reads and writes files here only
+            # Clients that prefer the socket that a server reports go there, and Dolt reports one that it does not open,
+            # by default where anybody may: so it is a path at which nobody but us can. (The listener's own setting
+            # opens one and reports the default all the same.)
+            "socket": str(folder / "no-socket"),
+            "dolt_stats_enabled": 0,  # they would be collected into a folder inside the user's repository
+            "dolt_stats_memory_only": 1,
+        },
+    }
 
 
 @contextmanager
