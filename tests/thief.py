@@ -1,4 +1,4 @@
-"""A server that wants passwords: it greets as MySQL does, asks to log in by the way it was told to, and keeps what comes.
+"""A server that wants passwords: it greets as MySQL does, asks for a login as it was told to, and keeps what comes.
 
 It is what takes a port, or what a name leads to, and no stand-in for Dolt: after the login it knows no statement.
 """
@@ -21,6 +21,7 @@ _SALT = b"0123456789abcdefghij"
 _TLS = 0x800
 _CAPABILITIES = 0x1 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x80000  # protocol 4.1, transactions, plugins, a database
 _OK = b"\0\0\0\x02\0\0\0"
+_TAKEN = b"\x01\x03"
 _FILE_PLEASE = b"\xfb"
 _KEY = rsa.generate_private_key(65537, 2048)
 _PUBLIC_KEY = _KEY.public_key().public_bytes(
@@ -52,6 +53,11 @@ class Thief:
     heard: list[bytes] = field(default_factory=list)
     """Every packet that came, after TLS."""
 
+    @staticmethod
+    def public_key() -> bytes:
+        """Return the key that it sends."""
+        return _PUBLIC_KEY
+
     @property
     def has(self) -> bytes:
         """All that came, with what was encrypted for its key beside."""
@@ -64,8 +70,10 @@ class Thief:
 
     def serve(self, client: socket.socket) -> None:
         """Talk with one client to its end."""
-        with suppress(OSError, EOFError), client:
-            _Talk(self, client).run()
+        talk = _Talk(self, client)
+        with suppress(OSError, EOFError):
+            talk.run()
+        talk.client.close()  # which TLS may be around by now
 
 
 @contextmanager
@@ -107,11 +115,11 @@ class _Talk:
             self._hear()
         if thief.goes_on:
             self._say(thief.goes_on)
-            self._hear()
-        if thief.goes_on or way == "sha256_password":
-            if self._last in (b"\x01", b"\x02"):  # please, your key
-                self._say(b"\x01" + _PUBLIC_KEY)
+            if thief.goes_on != _TAKEN:
                 self._hear()
+        if (thief.goes_on or way == "sha256_password") and self._last in (b"\x01", b"\x02"):  # please, your key
+            self._say(b"\x01" + _PUBLIC_KEY)
+            self._hear()
         thief.logins += 1
         self._say(_OK)
         self._statements()

@@ -1,9 +1,10 @@
 """Connections to the Dolt server of a repository: statements, frames in bulk, and nothing about what they mean.
 
 The only file that imports a MySQL driver. PyMySQL carries the verbs; rows in bulk come through connectorx (Arrow in,
-no Python object per value; not over TLS, where it verifies nothing) and go out as a file that the server loads, or as
-INSERT statements where it cannot read our files. Connections are kept warm between uses and belong to no thread; each
-use starts on the checked-out branch and goes from there with ``USE``, never with a checkout.
+no Python object per value; not over TLS, where it verifies nothing, nor with a secret, which it would not keep) and go
+out as a file that the server loads, or as INSERT statements where it cannot read our files. Connections are kept warm
+between uses and belong to no thread; each use starts on the checked-out branch and goes from there with ``USE``, never
+with a checkout.
 """
 
 from __future__ import annotations
@@ -162,19 +163,17 @@ class Connection:
         It is on the same revision as this one. Only types that the transport carries exactly may be selected;
         `results.wanted` casts the others. A query without rows gives one empty batch.
         """
-        if self._endpoint.tls is not None:
+        if self._endpoint.tls is not None or self._endpoint.has_a_secret:
             with self._printed_batches(sql, batch_rows, attempt) as batches:
                 yield batches
             return
         import connectorx
 
-        with _entrance(self._reader_login(attempt), attempt) as endpoint:
-            with _connectorx_errors(attempt):
-                reader = connectorx.read_sql(
-                    self._url(endpoint), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
-                )
-            with contextlib.closing(_translated_batches(reader, attempt)) as batches:
-                yield batches
+        url = self._url(self._reader_login(attempt))
+        with _connectorx_errors(attempt):
+            reader = connectorx.read_sql(url, sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows)
+        with contextlib.closing(_translated_batches(reader, attempt)) as batches:
+            yield batches
 
     def _url(self, endpoint: _Endpoint) -> str:
         database = self.database if self.revision is None else f"{self.database}/{self.revision}"
@@ -187,7 +186,10 @@ class Connection:
 
     @contextmanager
     def _printed_batches(self, sql: str, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Give what `arrow_batches` gives through the driver that verifies certificates; slower, but no less exact."""
+        """Give what `arrow_batches` gives through the driver that verifies certificates; slower, but no less exact.
+
+        It keeps passwords, too: the fast transport would lock them with any key that a server sends.
+        """
         raw = _open(self._endpoint, attempt)
         session, cursor = Connection(raw, self._endpoint, self.database), raw.cursor(pymysql.cursors.SSCursor)
         try:
@@ -420,6 +422,11 @@ class _Endpoint:
     shares_files: bool = False
     """Whether the server is on this machine for sure, so that it may load files of ours."""
 
+    @property
+    def has_a_secret(self) -> bool:
+        """Whether the password is somebody's own, and good for more than this very run of the server."""
+        return bool(self.password) and not self.shares_files
+
     @classmethod
     def of(cls, found: server.Address | ServerPlace) -> _Endpoint:
         if isinstance(found, ServerPlace):
@@ -551,28 +558,6 @@ def _kept_password(asked: str, attempt: str) -> UntrustedServer:
     )
 
 
-@contextmanager
-def _entrance(endpoint: _Endpoint, attempt: str) -> Iterator[_Endpoint]:
-    """Give where the fast transport may log in, which would lock the password with any key that a server sends."""
-    if endpoint.shares_files or not endpoint.password:
-        yield endpoint
-        return
-
-    def reach() -> socket.socket:
-        found = socket.create_connection((endpoint.host, endpoint.port), CONNECT_TIMEOUT_S)
-        found.settimeout(None)
-        _notice_silence(found)
-        return found
-
-    with logins.relay(reach) as relay:
-        try:
-            yield replace(endpoint, host="127.0.0.1", port=relay.port)
-        except DoltError as error:
-            if relay.refused is None:
-                raise
-            raise _kept_password(relay.refused, attempt) from error
-
-
 def _notice_silence(sock: socket.socket) -> None:
     """Let the kernel find out that the other end is gone without a word; statements may take as long as they need."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -646,10 +631,10 @@ class _Pool:
     def _check(self, connection: Connection, attempt: str) -> str:
         """Refuse a server that is too old, and find the name under which it serves the repository."""
         try:
-            version = str(connection.rows("SELECT dolt_version()", attempt=attempt)[0][0])
-        except QueryFailed as error:
+            ((version,),) = connection.rows("SELECT dolt_version()", attempt=attempt)
+        except (QueryFailed, ValueError) as error:
             raise ServerFailed(f"Cannot {attempt}: it is a database server, but not Dolt's. Check the URL.") from error
-        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < _OLDEST:
+        if tuple(int(part) for part in str(version).split(".")[:2] if part.isdigit()) < _OLDEST:
             raise ServerFailed(f"Cannot {attempt}: it runs Dolt {version}, and 1.83 or newer is needed. Upgrade it.")
         served = [name for (name,) in connection.rows("SHOW DATABASES", attempt=attempt)]
         own = [name for name in served if name not in ("information_schema", "mysql")]

@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import logging
 import math
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,9 +19,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
+import pymysql.charset
+
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from . import logins
 from .errors import (
     ConnectionLost,
     DatabaseNotFound,
@@ -46,6 +50,9 @@ _WHO_ARE_YOU = "SELECT @@sql_mode, @@version_comment, version(), connection_id()
 # PyMySQL's and MySQL's codes for "nobody there any more", and for a server that takes no more connections just now.
 _GONE = {0, 2002, 2003, 2005, 2006, 2013, 2055, 1053, 1927, 3169, 4031}
 _BUSY = {1040, 1203, 1226, "53300"}
+_REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+"""How drivers refuse options that they do not like, beside errors of their own; PyMySQL lets through what it meets."""
+
 _URL_PARTS = {
     "username": "username",
     "user": "username",
@@ -120,11 +127,29 @@ def place(
     for key, value in _timeouts(url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s).items():
         if key not in url.query:
             arguments.setdefault(key, value)
+    arguments |= logins.options(url, arguments)
     if url.drivername.endswith("+pymysql") and url.password is not None and not str(url.password).isascii():
         arguments["password"] = str(url.password).encode()  # PyMySQL would send Latin-1, servers compare UTF-8
     hidden = (*secrets.values(), *([str(url.password)] if url.password else []), *confidential([url.query, arguments]))
     secret_parts = frozenset(_URL_PARTS[key] for key in secrets if key in _URL_PARTS)
+    _check_charset(url, arguments, hidden)
     return Place(url, arguments, hidden, secret_parts, connect_timeout_s, timeout_s)
+
+
+def _check_charset(url: URL, arguments: Mapping[str, Any], hidden: tuple[str, ...]) -> None:
+    """Refuse a character set that PyMySQL does not know, or in which no server takes statements, as UTF-16."""
+    asked = arguments.get("charset") or url.query.get("charset")
+    if not asked or not url.drivername.endswith("+pymysql"):
+        return
+    known = isinstance(asked, str) and pymysql.charset.charset_by_name(asked) is not None
+    if not known or str(asked).lower().startswith(("ucs2", "utf16", "utf32")):
+        raise InvalidTask(
+            hide(
+                f"Cannot connect: no statement can be sent in the charset {asked!r}. Take it out: utf8mb4 is the ",
+                hidden,
+            )
+            + "default, and frames come out the same."
+        )
 
 
 def _port(given: object) -> int:
@@ -278,7 +303,7 @@ def _close(session: Session) -> None:
 
 def _engine(where: Place, attempt: str) -> Engine:
     try:
-        return sqlalchemy.create_engine(
+        engine = sqlalchemy.create_engine(
             where.url,
             connect_args={**where.connect_args, **_impatient(where)},
             poolclass=sqlalchemy.pool.NullPool,
@@ -293,6 +318,17 @@ def _engine(where: Place, attempt: str) -> Engine:
             f"Cannot {attempt}: the driver of {where.url.drivername!r} is not installed ({error}). Install it, in the "
             "task's container image too, or name another driver in the uri."
         ) from None
+    except (ArgumentError, *_REFUSALS) as error:
+        raise _refused(error, where, attempt) from None
+    logins.keep_passwords(engine)
+    return engine
+
+
+def _refused(error: Exception, where: Place, attempt: str) -> InvalidTask:
+    return InvalidTask(
+        f"Cannot {attempt}: the driver refuses uri or connect_args: {where.shown(str(error)).rstrip('.')}. "
+        "Correct them, or install what it says is missing."
+    )
 
 
 def _impatient(where: Place) -> dict[str, Any]:
@@ -327,11 +363,8 @@ def _opened(engine: Engine, where: Place, *, attempt: str, read_only: bool) -> S
                 raise found from None  # the driver's error may hold what is not to be shown
         except SQLTaskError:
             raise
-        except (TypeError, ValueError, OSError, RuntimeError) as error:  # not of the server: PyMySQL lets them through
-            raise InvalidTask(
-                f"Cannot {attempt}: the driver refuses uri or connect_args: {where.shown(str(error)).rstrip('.')}. "
-                "Correct them, or install what it says is missing."
-            ) from None
+        except (struct.error, *_REFUSALS) as error:
+            raise _refused(error, where, attempt) from None
         time.sleep(_PAUSE_S * number)
     raise AssertionError("the loop returns or raises")
 
@@ -465,7 +498,7 @@ def _is_gone(error: Exception, code: object, where: Place) -> bool:
     if where.dialect == "sqlite" or type(original).__name__ not in ("OperationalError", "InterfaceError"):
         return False
     text = str(original).lower()
-    refused = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")
+    refused = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf", "method requirement")
     lost = ("connection", "server closed", "could not translate", "resolve", "already closed")
     return not any(word in text for word in refused) and any(word in text for word in lost)
 

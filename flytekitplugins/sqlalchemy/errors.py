@@ -12,6 +12,7 @@ may be tried again are marked as recoverable for Flyte, so that a task with ``re
     ├── SecretMissing       a secret of the config is not there                     (also LookupError)
     ├── ServerUnreachable   nobody answers, nothing was sent; recoverable           (also ConnectionError)
     ├── AccessDenied        login or permission refused                             (also PermissionError)
+    ├── UntrustedServer     it wants the password itself, and proves no name        (also ConnectionError)
     ├── DatabaseNotFound    no such database, branch or commit                      (also LookupError)
     ├── TableNotFound       no such table or view                                   (also LookupError)
     ├── SyntaxRefused       the server cannot parse the query                       (also ValueError)
@@ -51,6 +52,7 @@ __all__ = [
     "TransactionConflict",
     "UncommittedChanges",
     "UnreadableResult",
+    "UntrustedServer",
 ]
 
 
@@ -87,6 +89,13 @@ class ServerUnreachable(SQLTaskError, FlyteRecoverableException, ConnectionError
 
 class AccessDenied(SQLTaskError, PermissionError):
     """The server refuses the login, or the user lacks a permission. Facts: ``code``, ``server_message``."""
+
+
+class UntrustedServer(SQLTaskError, ConnectionError):
+    """The server asks for the password itself without having proved who it is; it was not sent.
+
+    Facts: ``code``, ``server_message``.
+    """
 
 
 class DatabaseNotFound(SQLTaskError, LookupError):
@@ -155,6 +164,20 @@ _FAULTS = (
         'password authentication failed|no password supplied|pg_hba.conf|role ".*" does not exist',
         AccessDenied,
         "Check user and password.",
+    ),
+    _Fault(
+        "2059",
+        "answer to a challenge",
+        UntrustedServer,
+        "It has not proved who it is, so the password was not sent. Use TLS with a verified certificate "
+        "(?ssl_ca=/path/of/ca.pem at the end of the uri), or a user that is IDENTIFIED WITH mysql_native_password.",
+    ),
+    _Fault(
+        "",
+        "authentication method requirement",
+        UntrustedServer,
+        "It has not proved who it is, so the password was not sent. Use TLS with a verified certificate "
+        "(?sslmode=verify-full&sslrootcert=/path/of/ca.pem at the end of the uri), or have it ask by scram-sha-256.",
     ),
     _Fault("", "invalid connection option", InvalidTask, "Correct uri and connect_args."),
     _Fault("1129|1130|1820|1862|3118|4151", "", AccessDenied, "The server's administrator has to let this login in."),
