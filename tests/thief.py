@@ -46,7 +46,7 @@ class Thief:
     """What it proves a name with; without one it offers no TLS."""
 
     wants: str | None = None
-    """The file that it asks for when it is sent the second statement."""
+    """The file that it asks for when it is sent a SELECT."""
 
     port: int = 0
     logins: int = 0
@@ -125,10 +125,10 @@ class _Talk:
         self._statements()
 
     def _statements(self) -> None:
-        for count in range(100):
+        while True:
             self.number = 0
-            self._hear()
-            self._say(_FILE_PLEASE + self.thief.wants.encode() if self.thief.wants and count else _OK)
+            asked = self._hear()[1:7].lower() == b"select"
+            self._say(_FILE_PLEASE + self.thief.wants.encode() if self.thief.wants and asked else _OK)
 
     def _greeting(self) -> bytes:
         bits = _CAPABILITIES | (_TLS if self.thief.certificate is not None else 0)

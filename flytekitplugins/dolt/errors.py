@@ -214,7 +214,7 @@ class SecretNotFound(DoltError, LookupError):
 
 
 class UntrustedServer(DoltError, ConnectionError):
-    """The server's certificate is expired, for another host or of an unknown authority, or it offers no TLS."""
+    """The server's certificate is no proof, or it offers no TLS; or it asks for the password itself without a proof."""
 
 
 class ConnectionLost(DoltError, ConnectionError):

@@ -222,7 +222,7 @@ def test_a_charset_of_every_day(mariadb: Server, charset: str) -> None:
     [
         "connect_timeout=soon", "connect_timeout=0", "read_timeout=-1", "compress=perhaps", "compress=1", "port=x",
         "client_flag=99999999999999", "conv=x", "cursorclass=x", "ssl=x", "auth_plugin_map=x", "charset=a&charset=b",
-        "max_allowed_packet=big", "local_infile=perhaps", "colour=red", "ssl_cipher=none", "ssl_capath=/no/such",
+        "local_infile=perhaps", "colour=red", "ssl_cipher=none", "ssl_capath=/no/such",
     ],
 )  # fmt: skip
 def test_an_option_that_the_driver_does_not_take(mariadb: Server, options: str) -> None:
