@@ -45,6 +45,9 @@ class Thief:
     certificate: Signed | None = None
     """What it proves a name with; without one it offers no TLS."""
 
+    says: bytes = b""
+    """What it says instead of a greeting."""
+
     wants: str | None = None
     """The file that it asks for when it is sent a SELECT."""
 
@@ -104,7 +107,7 @@ class _Talk:
 
     def run(self) -> None:
         thief = self.thief
-        self._say(self._greeting())
+        self._say(thief.says or self._greeting())
         answer = self._hear()
         if thief.certificate is not None and len(answer) == 32:
             answer = self._behind_tls(thief.certificate)

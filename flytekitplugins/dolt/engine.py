@@ -16,6 +16,7 @@ import os
 import re
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -66,6 +67,9 @@ _WIRE_NAMES = {
     code: name for name, code in vars(FIELD_TYPE).items() if isinstance(code, int) and name not in ("CHAR", "INTERVAL")
 }
 
+
+_NO_WORDS = (AssertionError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+"""What the driver lets through when it cannot read what a server says, or lacks a package for it."""
 
 _NO_TLS = "the server offers no TLS"
 _UNKNOWN = Path()
@@ -257,12 +261,13 @@ class Connection:
         """Make the user, whose password follows from the server's own, so that all processes know it."""
         password = hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest()
         login = replace(self._endpoint, user=_READER, password=password)
-        ready = "SELECT 1 FROM mysql.user WHERE user = %s AND authentication_string = %s AND select_priv = 'Y'"
-        if self.rows(ready, _READER, _native_hash(password), attempt=attempt):
+        is_ready = "SELECT authentication_string = %s AND select_priv = 'Y' FROM mysql.user WHERE user = %s"
+        found = self.rows(is_ready, _native_hash(password), _READER, attempt=attempt)
+        if found == [(1,)]:
             return login
         user = f"'{_READER}'@'localhost'"
-        self.run(f"CREATE USER IF NOT EXISTS {user} IDENTIFIED BY %s", password, attempt=attempt)
-        self.run(f"ALTER USER {user} IDENTIFIED BY %s", password, attempt=attempt)  # it may do that to itself
+        how = "ALTER USER" if found else "CREATE USER IF NOT EXISTS"  # it may have given itself another password
+        self.run(f"{how} {user} IDENTIFIED BY %s", password, attempt=attempt)
         # Not on this database alone: to Dolt 1.83 its revisions are databases of their own to table functions.
         self.run(f"GRANT SELECT ON *.* TO {user}", attempt=attempt)
         return login
@@ -482,7 +487,7 @@ def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[A
             host=endpoint.host,
             port=endpoint.port,
             user=endpoint.user,
-            password=endpoint.password,
+            password=endpoint.password.encode(),  # the driver would send Latin-1, servers compare UTF-8
             charset="utf8mb4",
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=CONNECT_TIMEOUT_S,  # until it has let us in: the driver's other one ends with the handshake
@@ -492,8 +497,12 @@ def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[A
             # on, and transactions are opened in words where they are wanted.
             autocommit=None,
         )
-    except (pymysql.err.OperationalError, ssl.SSLError) as error:
+    except (pymysql.err.MySQLError, ssl.SSLError) as error:
         raise _not_connected(error, endpoint, attempt) from error
+    except _NO_WORDS as error:
+        raise ServerFailed(
+            f"Cannot {attempt}: what answers there does not log in as a MySQL server does ({error}). Check the URL."
+        ) from error
     raw._read_timeout = None  # type: ignore[attr-defined]  # statements may take as long as they need
     if not endpoint.shares_files:
         _notice_silence(raw._sock)  # type: ignore[attr-defined]

@@ -141,6 +141,23 @@ def test_dolt_asks_in_full_and_gets_it_behind_tls_only(tmp_path: Path) -> None:
             read(shop.config("t", at=shop.url("?ssl_disabled=true", user="sha")))
 
 
+NO_GREETINGS = [
+    b"\n",
+    b"\n8.0\0",
+    b"\nx.y.z\0" + b"\xff" * 60,
+    b"HTTP/1.1 400 Bad Request",
+    b"\xff\x10\x04",
+    b"\0" * 80,
+]
+
+
+@pytest.mark.parametrize("says", NO_GREETINGS)
+def test_who_says_something_else_is_no_server(says: bytes) -> None:
+    """What cannot be read as a greeting is an error of ours."""
+    with listening(Thief(says=says)) as thief, pytest.raises(DoltError, match="^Cannot connect to the dolt sql-server"):
+        read(config_for(thief))
+
+
 def test_no_file_is_sent(tmp_path: Path) -> None:
     """A server that answers a statement with the wish for a file of this machine gets none."""
     (tmp_path / "private").write_text("diary")
