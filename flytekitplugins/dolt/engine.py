@@ -33,7 +33,7 @@ import pyarrow as pa
 import pymysql
 from pymysql.constants import CLIENT, FIELD_TYPE, FLAG
 
-from . import logins, server
+from . import logins, obeyed, server
 from .codec import literal, quote
 from .errors import (
     AccessDenied,
@@ -100,6 +100,8 @@ class Connection:
         self._endpoint = endpoint
         self.database = database
         self.revision: str | None = None
+        self.is_known = False
+        """Whether it was asked if Dolt's own tables are its own here."""
         self._folder: Path | None = _UNKNOWN
         self._reader: Connection | None = None
 
@@ -753,6 +755,9 @@ def _checked_out(place: Place, endpoint: _Endpoint) -> Connection:
     try:
         connection.run("ROLLBACK", attempt=attempt)  # nobody's view of yesterday; and a sign of life
         connection.use(None, attempt=attempt)
+        if not connection.is_known:
+            obeyed.refuse_false_tables(connection)
+            connection.is_known = True
     except BaseException:
         connection.close()
         raise

@@ -25,6 +25,9 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── RevisionNotFound      no such commit, tag or other revision         (also LookupError)
     ├── ShallowClone          it lies before the history of this clone      (also LookupError)
     ├── TableNotFound         no such table at that revision                (also LookupError)
+    ├── TableRedirected       the repository leads its name elsewhere       (also LookupError)
+    ├── TriggersRefused       writing would start triggers of the table     (also PermissionError)
+    ├── WriteNotVerified      the commit is not what was written            (also RuntimeError)
     ├── TagExists             the tag names another commit already          (also FileExistsError)
     ├── UnsupportedFrame      the frame cannot be stored exactly            (also ValueError)
     ├── SchemaMismatch        the frame does not fit the existing table     (also ValueError)
@@ -77,10 +80,13 @@ __all__ = [
     "ServerFailed",
     "ShallowClone",
     "TableNotFound",
+    "TableRedirected",
     "TagExists",
+    "TriggersRefused",
     "UncommittedChanges",
     "UnsupportedFrame",
     "UntrustedServer",
+    "WriteNotVerified",
 ]
 
 
@@ -173,6 +179,18 @@ class ShallowClone(DoltError, LookupError):
 
 class TableNotFound(DoltError, LookupError):
     """No table of that name at that revision. Facts: ``table``, ``close``."""
+
+
+class TableRedirected(DoltError, LookupError):
+    """A row of ``dolt_nonlocal_tables`` leads the table's name elsewhere. Facts: ``table``, ``pattern``, ``target``."""
+
+
+class TriggersRefused(DoltError, PermissionError):
+    """Writing would start triggers, which the config does not allow. Facts: ``table``, ``triggers`` (their names)."""
+
+
+class WriteNotVerified(DoltError, RuntimeError):
+    """What was committed is not just what was written, so it was not published. Facts: ``table``, ``found``."""
 
 
 class TagExists(DoltError, FileExistsError):

@@ -111,12 +111,13 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
     streamed = arrow.table_of(frame)
     rows = frame if streamed is None else streamed
 
-    def work(connection: Connection) -> None:
-        tables.write(connection, name, rows, options)
+    def work(connection: Connection) -> int | None:
+        count = tables.write(connection, name, rows, options)
         if tag is not None:
             history.refuse_taken_tag(connection, tag)
+        return count
 
-    how: Any = {"table": name, "message": message, "work": work, "key": key}
+    how: Any = {"table": name, "message": message, "work": work, "statements": _statements(config), "key": key}
     how["lock_timeout_s"] = config.options().get("lock_timeout_s", writing.LOCK_TIMEOUT_S)
 
     def put(place: Place, policy: Branch | None) -> Written:
@@ -174,6 +175,13 @@ def _write_options(config: DoltConfig) -> tables.WriteOptions:
             "Use 'evolve', or leave one of them out."
         )
     return options
+
+
+def _statements(config: DoltConfig) -> writing.Statements:
+    """Return which statements a write with ``config`` sends, and what it says of triggers."""
+    return writing.Statements(
+        tables.statements(_write_options(config)), triggers=config.options().get("triggers", "refuse")
+    )
 
 
 def resolve(table: DoltTable) -> DoltTable:
@@ -355,5 +363,7 @@ def is_changed(table: DoltTable) -> bool:
     return writing.differs(
         _place_at(table.config, table.commit),
         table.commit,
+        table=name,
+        statements=_statements(table.config),
         work=lambda connection: tables.write(connection, name, rows, options),
     )

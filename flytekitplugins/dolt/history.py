@@ -208,6 +208,7 @@ def restore(
             policy=config.branch_conf,
             message=DoltTable.sign(DoltTable(config=target), message or SCRIPT_MESSAGE) or message or SCRIPT_MESSAGE,
             work=lambda connection: _put_back(connection, table, old),
+            statements=writing.Statements(kinds=()),
         )
     return DoltTable(config=target).at(written.commit)
 

@@ -66,6 +66,7 @@ def _note(meta: DoltMeta, entry: dict[str, Any]) -> None:
         table=meta.tablename,
         policy=NewBranch(meta.branch) if meta.branch is not None else None,
         message=MESSAGE,
+        statements=writing.Statements(tables.statements(options)),
         work=lambda connection: tables.write(connection, meta.tablename, row, options),
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import remotes, repository, revisions, tables, writing
+from . import obeyed, remotes, repository, revisions, tables, writing
 from .codec import quote
 from .engine import Connection, connect
 from .errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Check", "Conflict", "DoltTests", "merge"]
+
+_MERGED = "in what is merged"
 
 SHOWN = 5
 """How many conflicting rows of a table an error carries."""
@@ -105,7 +107,7 @@ def merge(
 
 
 def write(
-    place: Place, policy: MergeBranch, *, table: str, message: str, work: Callable[[Connection], None], **options: Any
+    place: Place, policy: MergeBranch, *, table: str, message: str, work: writing.Work, **options: Any
 ) -> Written:
     """Write on the branch of ``policy`` and merge the result into its ``into``; see `writing.write`.
 
@@ -142,12 +144,19 @@ def _merged(
         _refuse_dirty(connection, branch, target)
         if checks:
             connection.run("COMMIT", attempt=f"check the merge of {branch!r}")  # others, such as the checks, see it now
-            _run_checks(connection, branch, target, checks)
+            _run_checks(connection, branch, target, checks, _rules(connection, source))
 
     with connect(place) as connection:
         target = str(repository.head_of(connection, SerialBranch(into)).branch)
     what = table or f"(merge of {branch})"
-    return writing.write(place, table=what, policy=SerialBranch(target), message=message, work=work)
+    return writing.write(
+        place,
+        table=what,
+        policy=SerialBranch(target),
+        message=message,
+        work=work,
+        statements=writing.Statements(kinds=(), tables="any"),
+    )
 
 
 def _merge_here(connection: Connection, source: str, branch: str, target: str) -> None:
@@ -233,9 +242,21 @@ def _name(check: Check) -> str:
     return check if isinstance(check, str) else str(getattr(check, "__name__", repr(check)))
 
 
-def _run_checks(connection: Connection, branch: str, target: str, checks: Mapping[str, Check]) -> None:
+def _rules(connection: Connection, source: Commit) -> tuple[obeyed.Rule, ...]:
+    """Return the names that lead elsewhere on either side of a merge which is on this branch of ours."""
+    attempt = "look at what is merged"
+    ((start,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')", attempt=attempt)
+    found: list[obeyed.Rule] = []
+    for commit in (str(start), source.hash):
+        found += obeyed.rules_at(connection, commit, attempt=attempt)
+    return tuple(found)
+
+
+def _run_checks(
+    connection: Connection, branch: str, target: str, checks: Mapping[str, Check], rules: Sequence[obeyed.Rule]
+) -> None:
     """Run all checks on the merged result, and raise with all that did not pass."""
-    found = {name: _found(connection, check) for name, check in checks.items()}
+    found = {name: _found(connection, check, rules) for name, check in checks.items()}
     failed = {name: reason for name, reason in found.items() if reason is not None}
     if failed:
         reasons = "; ".join(f"{name!r} {reason}" for name, reason in failed.items())
@@ -248,17 +269,19 @@ def _run_checks(connection: Connection, branch: str, target: str, checks: Mappin
         )
 
 
-def _found(connection: Connection, check: Check) -> str | None:
+def _found(connection: Connection, check: Check, rules: Sequence[obeyed.Rule]) -> str | None:
     """Return why a check did not pass, or None."""
     if isinstance(check, DoltTests):
         query = "SELECT test_name, message FROM DOLT_TEST_RUN(%s) WHERE status <> 'PASS'"
-        rows = connection.rows(query, check.group, attempt=f"run the tests {check.group!r} of the repository")
+        attempt = f"run the tests {check.group!r} of the repository"
+        obeyed.refuse_query(connection, rules, None, attempt=attempt, where=_MERGED)
+        rows = connection.rows(query, check.group, attempt=attempt)
         return "; ".join(f"{name}: {message}" for name, message in rows) or None
     if isinstance(check, str):
-        wrong = _rows(connection, check)
+        wrong = _rows(connection, check, rules)
         return f"found {len(wrong)} rows, first {wrong.iloc[0].to_dict()!r}" if len(wrong) else None
     try:
-        passed = check(lambda sql: _rows(connection, sql))
+        passed = check(lambda sql: _rows(connection, sql, rules))
     except AssertionError as error:
         return f"failed: {error}" if str(error) else "failed"
     except DoltError as error:
@@ -266,10 +289,12 @@ def _found(connection: Connection, check: Check) -> str | None:
     return None if passed is None or bool(passed) else "returned False"
 
 
-def _rows(connection: Connection, sql: str) -> pd.DataFrame:
+def _rows(connection: Connection, sql: str, rules: Sequence[obeyed.Rule]) -> pd.DataFrame:
     """Return the rows of a check's query, which may do nothing but read: what it wrote would be merged as well."""
     from . import queries  # here, because it loads a parser, which only queries need
 
     query = queries.parse(sql, database=connection.database)
+    read = None if query.references else queries.plain_tables(sql, commit=None)
+    obeyed.refuse_query(connection, rules, read, attempt=f"run the query {sql!r}", where=_MERGED)
     # What moves may move: a check compares with what other branches are now.
     return tables.query(connection, query.pinned([sql[at.start : at.end] for at in query.references])).to_frame()

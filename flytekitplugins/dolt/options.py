@@ -21,6 +21,7 @@ _ALLOWED: dict[str, tuple[Any, ...] | type[float] | None] = {
     "index": ("refuse", "drop"),
     "keep_order": (True, False),
     "lock_timeout_s": float,
+    "triggers": ("refuse", "run"),
     "order_by": None,
     "columns": None,
 }

@@ -19,6 +19,7 @@ from sqlglot.errors import SqlglotError
 
 from . import parameters, tokens
 from .codec import quote
+from .errors import QueryRefused
 from .moving import Finder, Reference
 from .statements import Statement
 from .tokens import Edit, Token
@@ -158,6 +159,20 @@ def sources(sql: str) -> tuple[Source, ...]:
         QueryRefused: it cannot be told.
     """
     return _Reader(sql, "", {}).sources()
+
+
+def plain_tables(sql: str, *, commit: str | None) -> list[str] | None:
+    """Return the names that a query reads at one commit (None is its own), or None where it may read others, too.
+
+    Dolt's own tables and functions, and statements that show what is there, are not told apart.
+    """
+    try:
+        found = sources(sql)
+    except QueryRefused:
+        return None
+    return (
+        [source.table for source in found if source.commit == commit] if found and "dolt_" not in sql.lower() else None
+    )
 
 
 class _Reader:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from . import queries
+from . import obeyed, queries
 from .codec import literal
 from .errors import RevisionNotFound
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .schema import Commit
 
 _HEAD = re.compile(r"^HEAD(?=[~^]|\Z)")
+_HASH = re.compile(r"(?<![0-9a-v])[0-9a-v]{32}(?![0-9a-v])")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
@@ -33,17 +34,35 @@ def pin(connection: Connection, commit: Commit, sql: str, given: Mapping[str, ob
     Raises:
         QueryRefused: it is not one statement that only reads.
         RevisionNotFound: it names a revision, or a time before any commit, that the repository does not hold.
+        TableRedirected: it may read rows of somewhere else than these commits.
     """
     query = queries.parse(sql, database=connection.database, given=given)
     if not query.references and not query.fixed:
+        _refuse_elsewhere(connection, commit, query.sql)
         return query
     pinned = query.pinned(_Now(connection, commit, sql).meanings(query))
+    _refuse_elsewhere(connection, commit, pinned)
     left = queries.names(pinned)
     return queries.parse(
         pinned,
         database=connection.database,
         given={name: value for name, value in (given or {}).items() if name in left},
     )
+
+
+def _refuse_elsewhere(connection: Connection, commit: Commit, sql: str) -> None:
+    """Raise if a pinned query may read rows of somewhere else than the commits that it names."""
+    attempt = f"run the query {sql!r}"
+    for revision in dict.fromkeys([commit.hash, *_HASH.findall(sql)]):
+        try:
+            found = obeyed.rules_at(connection, revision, attempt=attempt)
+        except RevisionNotFound:
+            continue  # a text that only looks like a commit
+        if found:
+            tables = queries.plain_tables(sql, commit=None if revision == commit.hash else revision)
+            connection.use(revision, attempt=attempt)
+            obeyed.refuse_query(connection, found, tables, attempt=attempt, where=f"at commit {revision}")
+            connection.use(commit.hash, attempt=attempt)
 
 
 class _Now:

@@ -435,6 +435,10 @@ class DoltConfig(Portable):
     """URLs of replicas of a server, which serve reads at a known commit; a user, database and options that they lack
     are those of `db_path`."""
 
+    triggers: str | None = field(default=None, kw_only=True)
+    """What a write does where it would start triggers of the table: ``"refuse"`` (the default), or ``"run"`` them.
+    They may change what is written, in this and other tables, so what was written is then not checked row by row."""
+
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)
         self._take_over()

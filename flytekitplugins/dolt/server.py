@@ -354,6 +354,7 @@ def _settings(folder: Path, repository: Path, port: int) -> dict[str, object]:
         "log_level": "warning",
         "behavior": {
             "autocommit": True,
+            "event_scheduler": "OFF",  # else events that came with a clone would run
             "auto_gc_behavior": {"enable": False},  # collecting garbage under a writer is the user's decision
         },
         "listener": {"host": Address.host, "port": port, "max_connections": 1000},

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from . import arrow as arrow_tables
-from . import changes, codec, gate, results, rows
+from . import changes, codec, gate, obeyed, results, rows, writing
 from .codec import Notes, quote
 from .engine import Connection
 from .errors import ConstraintViolated, DoltError, QueryFailed, SchemaMismatch, TableNotFound, close_names
@@ -293,8 +293,16 @@ def _needs_text(fields: Sequence[results.Field], statement: str) -> bool:
 # --------------------------------------------------------------------------------------------------------- write
 
 
-def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, options: WriteOptions) -> None:
+def statements(options: WriteOptions) -> frozenset[str]:
+    """Return the kinds of statements that `write` may send for these options."""
+    return writing.STATEMENTS if options.mode != "append" else writing.STATEMENTS - {"DELETE"}
+
+
+def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, options: WriteOptions) -> int | None:
     """Put ``frame`` into ``table`` on the branch the connection is on, creating the table if it is missing.
+
+    Returns how many rows the table has to have now, or None where that cannot be said, or not be asked without reading
+    them all: of an upsert, and of a table without a key.
 
     Raises:
         UnsupportedFrame: the frame cannot be stored exactly.
@@ -316,10 +324,12 @@ def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, op
             table=table,
             problems=["no primary key"],
         )
+    rows = encoded.arrow.num_rows
     if existing is None:
         _create(connection, table, encoded, options)
-    else:
-        _rewrite(connection, table, encoded, existing, options)
+        return rows if options.key or options.keep_order else None
+    before = _rewrite(connection, table, encoded, existing, options)
+    return before + rows if existing.key and before is not None else None
 
 
 def _fits(encoded: codec.Encoded, existing: gate.Existing, table: str, options: WriteOptions) -> bool:
@@ -350,13 +360,20 @@ def _create(connection: Connection, table: str, encoded: codec.Encoded, options:
 
 def _rewrite(
     connection: Connection, table: str, encoded: codec.Encoded, existing: gate.Existing, options: WriteOptions
-) -> None:
+) -> int | None:
+    """Put the rows into a table that is there, and return how many stay in it beside them, if that is known."""
     attempt = f"write table {table!r}"
+    stay: int | None = 0
     if options.key is not None:
         gate.check_same_key(options.key, existing.columns, table=table)
     held = [column.name for column in existing.columns]
     if options.mode != "replace":
-        if not connection.rows(f"SELECT 1 FROM {quote(table)} LIMIT 1", attempt=attempt):
+        # With a key Dolt knows the number; without one it would read all rows.
+        some = "COUNT(*)" if existing.key else "1"
+        found = connection.rows(f"SELECT {some} FROM {quote(table)} LIMIT 1", attempt=attempt)
+        there = int(found[0][0]) if found else 0
+        stay = there if options.mode == "append" else None
+        if not there:
             held = [name for name in held if name not in encoded.arrow.column_names]
         before = Notes.from_comment(existing.comment)[0]
         encoded = replace(encoded, arrow=gate.agree(encoded, before, held, table=table))
@@ -381,6 +398,7 @@ def _rewrite(
         altered=bool(fitted.alterations),
     )
     _fill(connection, table, fitted, existing, options.mode)
+    return stay
 
 
 def _fill(connection: Connection, table: str, fitted: gate.Fitted, existing: gate.Existing, mode: str) -> None:
@@ -540,8 +558,13 @@ def _append(connection: Connection, table: str, arrow: pa.Table, *, attempt: str
 
 
 def describe(connection: Connection, table: str) -> gate.Existing | None:
-    """Return what a table looks like in the revision the connection is on, or None when there is none of that name."""
+    """Return what a table looks like in the revision the connection is on, or None when there is none of that name.
+
+    Raises:
+        TableRedirected: at that commit, the name means a table of somewhere else.
+    """
     attempt = f"describe table {table!r}"
+    obeyed.refuse_reading(connection, table)
     try:
         shown = connection.rows(f"SHOW FULL COLUMNS FROM {quote(table)}", attempt=attempt)
         statement = connection.rows(f"SHOW CREATE TABLE {quote(table)}", attempt=attempt)[0][1]

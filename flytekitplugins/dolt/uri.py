@@ -30,7 +30,17 @@ _START = f"{PROTOCOL}://"
 _HASH = re.compile(r"^[0-9a-v]{32}$")
 _LISTS = ("primary_key", "order_by", "columns")
 _FIELDS = {f.name for f in dataclasses.fields(DoltConfig)} - {"db_path", "tablename", "sql", "io_args"}
-_MOOT = {"primary_key", "mode", "on_schema_change", "index", "keep_order", "lock_timeout_s", "meta_conf", "as_of"}
+_MOOT = {
+    "primary_key",
+    "mode",
+    "on_schema_change",
+    "index",
+    "keep_order",
+    "lock_timeout_s",
+    "meta_conf",
+    "as_of",
+    "triggers",
+}
 """Fields that say nothing more about a table which is at a commit already."""
 _OF_A_BRANCH = ("commit", "branch", "new_branch", "base")
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-from . import binary, locks, scratch
+from . import binary, locks, obeyed, scratch
 from .codec import quote
 from .engine import Connection, connect
 from .errors import (
@@ -30,6 +31,7 @@ from .errors import (
     RevisionNotFound,
     TableNotFound,
     UncommittedChanges,
+    WriteNotVerified,
 )
 from .places import Place, ServerPlace
 from .repository import branch_of, find_head, heads, no_branch
@@ -51,8 +53,32 @@ LOOK_BACK = 10_000
 KEY_TRAILER = "Flyte-Write-Key"
 """The line of a commit message that names the write; what is written again under the same key is not written twice."""
 
+STATEMENTS = frozenset({"INSERT", "DELETE"})
+"""The kinds of statements that put rows into tables here, and so start triggers."""
+
 DEFAULT_AUTHOR = "Flyte <flyte@localhost>"
 """Author of a commit where the user has told Dolt no name and email."""
+
+
+Work = Callable[[Connection], "int | None"]
+"""What is done on a scratch branch; it returns how many rows its table has to have then, or None if it cannot say."""
+
+
+@dataclass(frozen=True)
+class Statements:
+    """How work puts rows into its table."""
+
+    kinds: Collection[str] = STATEMENTS
+    """Which of `STATEMENTS` it sends; none is sent where Dolt takes whole tables from another commit."""
+    triggers: Literal["refuse", "run"] = "refuse"
+    """What happens where they would start triggers of the table."""
+    tables: Literal["one", "any"] = "one"
+    """What may differ afterwards: the ``one`` table, or ``any``."""
+
+    @property
+    def are_alone(self) -> bool:
+        """Whether nothing but them changes anything."""
+        return self.tables == "one" and self.triggers == "refuse"
 
 
 @dataclass(frozen=True)
@@ -70,7 +96,8 @@ def write(
     table: str,
     policy: Branch | None,
     message: str,
-    work: Callable[[Connection], None],
+    work: Work,
+    statements: Statements = Statements(),
     key: str | None = None,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
     before_publishing: Callable[[Connection, str], None] | None = None,
@@ -81,12 +108,14 @@ def write(
     away; it must change ``table`` only and keep nothing of the connection. The author is the repository's or the user's
     Dolt identity. A write whose ``key`` one of the branch's newest `LOOK_BACK` commits has was done before: it returns
     that commit. Without a key each call is a write of its own. ``before_publishing`` is called with the commit that is
-    about to be published, and stops that by raising.
+    about to be published, and stops that by raising. Before that the commit is held against what was written.
 
     Raises:
         BranchNotFound: the branch (or the base of a new one) does not exist.
         UncommittedChanges: the user's work on the target branch stands in the way; nothing was changed.
         RepositoryBusy: another writer held the branch for ``lock_timeout_s`` seconds.
+        TableRedirected, TriggersRefused: the rows would land elsewhere, or start triggers; nothing was written.
+        WriteNotVerified: the commit is not just what was written; it was not published.
         HeadMoved: other writers, which do not use this package's lock, won `MAX_ATTEMPTS` times in a row.
         ConnectionLost: the server went away `MAX_LOST` times before the branch was moved.
         OutcomeUnknown: the server went away while the branch was being moved, and does not come back to say whether it
@@ -97,6 +126,7 @@ def write(
         message=message if key is None else _with_key(message, key),
         author=author_of(repository),
         work=work,
+        statements=statements,
         key=key,
         before_publishing=before_publishing,
     )
@@ -124,10 +154,17 @@ def author_of(repository: Place) -> str:
     return binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR
 
 
-def differs(repository: Place, commit: Commit, *, work: Callable[[Connection], None]) -> bool:
-    """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it."""
+def differs(
+    repository: Place, commit: Commit, *, table: str, work: Work, statements: Statements = Statements()
+) -> bool:
+    """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it.
+
+    Raises:
+        TableRedirected, TriggersRefused: it would be done elsewhere, or start triggers.
+    """
     attempt = f"compare with commit {commit.hash}"
     with connect(repository) as connection, Scratch(connection, commit.hash):
+        _refuse_what_is_obeyed(connection, commit.hash, table, statements, attempt)
         work(connection)
         connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
         return bool(connection.rows("SELECT 1 FROM dolt_status LIMIT 1", attempt=attempt))
@@ -155,7 +192,8 @@ class _Job:
     table: str
     message: str
     author: str
-    work: Callable[[Connection], None]
+    work: Work
+    statements: Statements
     key: str | None
     before_publishing: Callable[[Connection, str], None] | None = None
 
@@ -224,8 +262,10 @@ def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
         start = state.head
         _refuse_early(connection, state, target.branch, job.table)
     with Scratch(connection, start, task=job.task) as branch:
-        job.work(connection)
+        _refuse_what_is_obeyed(connection, start, job.table, job.statements, f"write table {job.table!r}")
+        rows = job.work(connection)
         commit = _commit(connection, job.message, job.author, attempt=f"commit table {job.table!r}")
+        _verify(connection, job, branch.name, start, commit, rows)
         if job.before_publishing is not None:
             job.before_publishing(connection, commit or start)
         if state is None:
@@ -233,6 +273,75 @@ def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
         elif commit is not None:
             _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
     return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
+
+
+def _refuse_what_is_obeyed(
+    connection: Connection, start: str, table: str, statements: Statements, attempt: str
+) -> None:
+    """Raise if the repository itself has it that rows for ``table`` land elsewhere, or start triggers."""
+    # Files that are loaded start none, whoever runs the server.
+    silent = {"INSERT"} if connection.shared_folder() is not None else set()
+    kinds = set(statements.kinds) - silent
+    obeyed.refuse_writing(connection, start, table, events=kinds, triggers=statements.triggers, attempt=attempt)
+
+
+def _verify(connection: Connection, job: _Job, branch: str, start: str, commit: str | None, rows: int | None) -> None:
+    """Raise unless the scratch branch is one commit ahead of ``start``, with what was written and nothing else.
+
+    Raises:
+        WriteNotVerified: it is not.
+    """
+    expected = rows if job.statements.are_alone else None
+    found = _found(connection, job, commit, expected)
+    on, head, parent, is_whole, there, _ = found[0]
+    changed = {str(row[-1]) for row in found if row[-1] is not None}
+    wrong = None
+    if on != branch or head != (commit or start) or parent != (start if commit else None):
+        wrong = "the branch that it was written on was moved meanwhile, as triggers can do"
+    elif not is_whole:
+        wrong = "the commit does not hold all of it"
+    elif others := sorted(changed - _of_the_table(job, start, changed)):
+        wrong = f"{', '.join(map(repr, others))} differs, too"
+    elif expected != there:
+        wrong = f"the table has {there} rows instead of {expected}"
+    if wrong is not None:
+        raise WriteNotVerified(
+            f"Cannot publish table {job.table!r}: what was committed is not just what was written, {wrong}. Nothing "
+            f"was published. Look at the repository's triggers, and at its table {obeyed.RULES!r}.",
+            table=job.table,
+            found=wrong,
+        )
+    if commit is not None:
+        _look_ahead(connection, job, start, commit, changed)
+
+
+def _found(connection: Connection, job: _Job, commit: str | None, expected: int | None) -> list[tuple[Any, ...]]:
+    """Say where the connection is and what is there, with a row for each table that the commit has changed."""
+    parent = "DOLT_HASHOF('HEAD^')" if commit is not None else "NULL"  # it is an error where there is none
+    count = f"(SELECT COUNT(*) FROM {quote(job.table)})" if expected is not None else "NULL"
+    told = (
+        f"active_branch(), DOLT_HASHOF('HEAD'), {parent}, DOLT_HASHOF_DB('HEAD') = DOLT_HASHOF_DB('WORKING'), {count}"
+    )
+    attempt = f"check what was written to table {job.table!r}"
+    if commit is None or not job.statements.are_alone:
+        return connection.rows(f"SELECT {told}, NULL", attempt=attempt)
+    changed = "(SELECT 1) one LEFT JOIN dolt_diff d ON d.commit_hash = %s"  # a table whose key changed is left out
+    return connection.rows(f"SELECT {told}, d.table_name FROM {changed}", commit, attempt=attempt)
+
+
+def _of_the_table(job: _Job, start: str, changed: set[str]) -> set[str]:
+    """Return those of the changed tables that are what the work is on: triggers go with a table that is replaced."""
+    own = {job.table.casefold()} | ({"dolt_schemas"} if obeyed.has_triggers(start, job.table) else set())
+    return {name for name in changed if name.casefold() in own}
+
+
+def _look_ahead(connection: Connection, job: _Job, start: str, commit: str, changed: set[str]) -> None:
+    """Know what the new commit has the server obey, so that nobody has to ask, or refuse what triggers have put in."""
+    if job.statements.triggers == "run":
+        attempt = f"publish table {job.table!r}"
+        obeyed.refuse_writing(connection, commit, job.table, events=(), triggers="run", attempt=attempt)
+    elif job.statements.are_alone and "dolt_schemas" not in changed:
+        obeyed.take_over(start, commit)
 
 
 def _refuse_early(connection: Connection, state: _State, branch: str, table: str) -> None:
