@@ -294,7 +294,7 @@ def _rows(connection: Connection, sql: str, rules: Sequence[obeyed.Rule]) -> pd.
     from . import queries  # here, because it loads a parser, which only queries need
 
     query = queries.parse(sql, database=connection.database)
-    read = None if query.references else queries.plain_tables(sql, commit=None)
+    read = None if query.references else queries.plain_tables(sql, own=_MERGED, commit=_MERGED)
     obeyed.refuse_query(connection, rules, read, attempt=f"run the query {sql!r}", where=_MERGED)
     # What moves may move: a check compares with what other branches are now.
     return tables.query(connection, query.pinned([sql[at.start : at.end] for at in query.references])).to_frame()

@@ -9,11 +9,20 @@ found, exactly and once for each commit, since what a commit holds never changes
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .errors import QueryFailed, ShallowClone, TableNotFound, TableRedirected, TriggersRefused
+from .errors import (
+    AccessDenied,
+    QueryFailed,
+    RevisionNotFound,
+    ShallowClone,
+    TableNotFound,
+    TableRedirected,
+    TriggersRefused,
+)
 
 if TYPE_CHECKING:
     from .engine import Connection
@@ -24,7 +33,7 @@ RULES = "dolt_nonlocal_tables"
 _KEPT = 10_000
 """For how many commits it is remembered what was found."""
 
-_WORKING = "WORKING"
+_ATTEMPT = f"read table {RULES!r}"
 _ASCII = 127
 _HASH = "DOLT_HASHOF_TABLE(%s)"
 
@@ -96,12 +105,9 @@ def rules_at(connection: Connection, commit: str, *, attempt: str) -> tuple[Rule
     """
     if commit in _held or connection.revision == commit:
         return rules(connection, commit)
-    here = connection.revision
-    connection.use(commit, attempt=attempt)
-    try:
+    with _staying(connection):
+        connection.use(commit, attempt=attempt)
         return rules(connection, commit)
-    finally:
-        connection.use(here, attempt=attempt)
 
 
 def refuse_false_tables(connection: Connection) -> None:
@@ -110,7 +116,15 @@ def refuse_false_tables(connection: Connection) -> None:
     Raises:
         TableRedirected: they do, or it cannot be told.
     """
-    for rule in _rules_at(connection, _WORKING):
+    here = _hash_of(connection, RULES)
+    if here is None:
+        return
+    ((head,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')", attempt=_ATTEMPT)
+    found = rules_at(connection, str(head), attempt=_ATTEMPT)
+    with _staying(connection):
+        connection.use(str(head), attempt=_ATTEMPT)
+        is_committed = _hash_of(connection, RULES) == here
+    for rule in found if is_committed else (*found, *_added(connection, str(head), "WORKING")):
         if rule.takes_dolts_own:
             raise _redirected("use this repository", rule, "on the checked-out branch", None)
 
@@ -142,7 +156,7 @@ def refuse_query(
         return
     for name in tables or ():
         _refuse(found, name, attempt, where)
-    if tables is None or not all(_is_table(connection, name) for name in tables):
+    if tables is None or any(_hash_of(connection, name) is None for name in tables):
         raise _redirected(attempt, found[0], where, None)
 
 
@@ -240,55 +254,82 @@ def _look(connection: Connection, commit: str) -> None:
             _remember(commit, _Held((), ()))
 
 
-def _is_table(connection: Connection, name: str) -> bool:
-    """Whether the revision itself has a table of that name: the function looks nowhere else, and knows no views."""
+def _hash_of(connection: Connection, table: str) -> str | None:
+    """Return the hash of a table that the revision has itself: the function looks nowhere else, and knows no views."""
     try:
-        return bool(connection.rows(f"SELECT {_HASH}", name, attempt=f"look at table {name!r}"))
+        found = connection.rows(f"SELECT {_HASH}", table, attempt=f"look at table {table!r}")
     except TableNotFound:
-        return False
+        return None
+    return str(found[0][0])
 
 
 def _rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
-    """Return the rows of ``dolt_nonlocal_tables``, of which one may hide the others from whoever reads that table."""
-    attempt = f"read table {RULES!r}"
-    if not _is_table(connection, RULES):
+    """Return the rows of ``dolt_nonlocal_tables``, of which one may hide all of them from whoever reads that table.
+
+    Dolt's function for changes reads the tables themselves: they are asked for as what was added since the beginning.
+    """
+    if _hash_of(connection, RULES) is None:
         return ()
-    here = connection.revision
-    # On a revision these functions take rights on all databases.
-    connection.use(None, attempt=attempt)
-    first = _before_all(connection, commit, attempt)
-    found = connection.rows(
-        "SELECT to_table_name, to_target_ref, to_ref_table FROM DOLT_DIFF(%s, %s, %s) WHERE diff_type <> 'removed'",
-        first,
-        commit,
-        RULES,
-        attempt=attempt,
-    )
-    connection.use(here, attempt=attempt)
+    first = _beginning(connection, commit)
+    with _staying(connection):
+        connection.use(first, attempt=_ATTEMPT)
+        if _hash_of(connection, RULES) is None:
+            return _added(connection, first, commit)
+    raise _unknown(commit)
+
+
+def _beginning(connection: Connection, commit: str) -> str:
+    """Return the first commit that led to this one; asked in steps, with a function that every user may call."""
+    hashes = {0: commit}
+
+    def ancestor(number: int) -> bool:
+        try:
+            found = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}~{number}", attempt=_ATTEMPT)
+        except (QueryFailed, RevisionNotFound, ShallowClone):
+            return False
+        hashes[number] = str(found[0][0])
+        return True
+
+    step = 1
+    while ancestor(max(hashes) + step):
+        step *= 2
+    while step > 1:
+        step //= 2
+        ancestor(max(hashes) + step)
+    return hashes[max(hashes)]
+
+
+def _added(connection: Connection, before: str, after: str) -> tuple[Rule, ...]:
+    """Return the rules that ``after`` has, and ``before`` had not, at which the connection may be."""
+    asked = "SELECT to_table_name, to_target_ref, to_ref_table FROM DOLT_DIFF(%s, %s, %s) WHERE diff_type <> 'removed'"
+    try:
+        found = connection.rows(asked, before, after, RULES, attempt=_ATTEMPT)
+    except AccessDenied:  # on a revision this takes rights on all databases; elsewhere rules that lead nowhere stop it
+        connection.use(None, attempt=_ATTEMPT)
+        try:
+            found = connection.rows(asked, before, after, RULES, attempt=_ATTEMPT)
+        except (AccessDenied, QueryFailed):
+            raise _unknown(after) from None
     return tuple(Rule(str(pattern), str(target or ""), str(table or "")) for pattern, target, table in found)
 
 
-def _before_all(connection: Connection, commit: str, attempt: str) -> str:
-    """Return a first commit of the history of ``commit``, which has no such table: all rows are added after it."""
-    head = "HEAD" if commit == _WORKING else commit
-    beginnings = "SELECT commit_hash FROM DOLT_LOG(%s, '--parents') WHERE parents = '' LIMIT 1"
-    try:
-        found = connection.rows(beginnings, head, attempt=attempt)
-    except ShallowClone:
-        found = []
-    if found:
-        connection.use(first := str(found[0][0]), attempt=attempt)
-        is_there = _is_table(connection, RULES)
-        connection.use(None, attempt=attempt)
-        if not is_there:
-            return first
-    raise TableRedirected(
-        f"Cannot {attempt} at {commit!r}: it may lead names of tables elsewhere, and its rows cannot be told, as the "
-        "history does not go back to before it. Use a whole clone, or drop the rows there and commit.",
+def _unknown(commit: str) -> TableRedirected:
+    return TableRedirected(
+        f"Cannot {_ATTEMPT} at {commit!r}: it may lead names of tables elsewhere, and what it holds cannot be told by "
+        "this user, or in a clone without the history since before it. Use a whole clone, or delete its rows and "
+        "commit.",
         table=None,
         pattern=None,
         target=None,
     )
+
+
+@contextmanager
+def _staying(connection: Connection) -> Iterator[None]:
+    """Bring the connection back to where it is now."""
+    here = connection.revision
+    yield
+    connection.use(here, attempt=_ATTEMPT)
 
 
 def _triggers_at(connection: Connection, commit: str) -> tuple[Trigger, ...]:

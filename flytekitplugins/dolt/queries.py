@@ -161,8 +161,8 @@ def sources(sql: str) -> tuple[Source, ...]:
     return _Reader(sql, "", {}).sources()
 
 
-def plain_tables(sql: str, *, commit: str | None) -> list[str] | None:
-    """Return the names that a query reads at one commit (None is its own), or None where it may read others, too.
+def plain_tables(sql: str, *, own: str, commit: str) -> list[str] | None:
+    """Return the names that a query, itself at ``own``, reads at ``commit``; None where it may read others, too.
 
     Dolt's own tables and functions, and statements that show what is there, are not told apart.
     """
@@ -171,7 +171,9 @@ def plain_tables(sql: str, *, commit: str | None) -> list[str] | None:
     except QueryRefused:
         return None
     return (
-        [source.table for source in found if source.commit == commit] if found and "dolt_" not in sql.lower() else None
+        [source.table for source in found if (source.commit or own) == commit]
+        if found and "dolt_" not in sql.lower()
+        else None
     )
 
 

@@ -56,10 +56,11 @@ def _refuse_elsewhere(connection: Connection, commit: Commit, sql: str) -> None:
     for revision in dict.fromkeys([commit.hash, *_HASH.findall(sql)]):
         try:
             found = obeyed.rules_at(connection, revision, attempt=attempt)
-        except RevisionNotFound:
-            continue  # a text that only looks like a commit
+        except RevisionNotFound:  # a text that only looks like a commit
+            connection.use(commit.hash, attempt=attempt)
+            continue
         if found:
-            tables = queries.plain_tables(sql, commit=None if revision == commit.hash else revision)
+            tables = queries.plain_tables(sql, own=commit.hash, commit=revision)
             connection.use(revision, attempt=attempt)
             obeyed.refuse_query(connection, found, tables, attempt=attempt, where=f"at commit {revision}")
             connection.use(commit.hash, attempt=attempt)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from . import binary, places
+from . import binary, obeyed, places
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
@@ -252,10 +252,14 @@ def branch_of(policy: Branch | None) -> str | None:
 
 def find_head(connection: Connection, branch: str) -> str | None:
     """Return the hash of a branch's head, or None when there is no branch of exactly this name."""
-    rows = connection.rows(
-        "SELECT name, hash FROM dolt_branches WHERE name = %s", branch, attempt=f"find branch {branch!r}"
-    )
-    return next((str(found) for name, found in rows if name == branch), None)
+    listed = "SELECT name, hash, DOLT_HASHOF(CONCAT(name, '')) FROM dolt_branches WHERE name = %s"
+    rows = connection.rows(listed, branch, attempt=f"find branch {branch!r}")
+    for name, found, meant in rows:
+        if name == branch:
+            if found != meant:  # a tag of that name; or somebody else's table in the place of Dolt's
+                obeyed.refuse_false_tables(connection)
+            return str(found)
+    return None
 
 
 def heads(connection: Connection) -> dict[str, str]:
