@@ -437,7 +437,7 @@ class DoltConfig(Portable):
 
     triggers: str | None = field(default=None, kw_only=True)
     """What a write does where it would start triggers of the table: ``"refuse"`` (the default), or ``"run"`` them.
-    They may change what is written, in this and other tables, so what was written is then not checked row by row."""
+    They may change the rows that are written, and other tables, in the same commit: nobody checks that then."""
 
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)

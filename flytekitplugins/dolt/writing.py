@@ -291,8 +291,7 @@ def _verify(connection: Connection, job: _Job, branch: str, start: str, commit: 
     Raises:
         WriteNotVerified: it is not.
     """
-    expected = rows if job.statements.are_alone else None
-    found = _found(connection, job, commit, expected)
+    found = _found(connection, job, commit, rows)
     on, head, parent, is_whole, there, _ = found[0]
     changed = {str(row[-1]) for row in found if row[-1] is not None}
     wrong = None
@@ -302,8 +301,8 @@ def _verify(connection: Connection, job: _Job, branch: str, start: str, commit: 
         wrong = "the commit does not hold all of it"
     elif others := sorted(changed - _of_the_table(job, start, changed)):
         wrong = f"{', '.join(map(repr, others))} differs, too"
-    elif expected != there:
-        wrong = f"the table has {there} rows instead of {expected}"
+    elif rows != there:
+        wrong = f"the table has {there} rows instead of {rows}"
     if wrong is not None:
         raise WriteNotVerified(
             f"Cannot publish table {job.table!r}: what was committed is not just what was written, {wrong}. Nothing "
@@ -315,10 +314,10 @@ def _verify(connection: Connection, job: _Job, branch: str, start: str, commit: 
         _look_ahead(connection, job, start, commit, changed)
 
 
-def _found(connection: Connection, job: _Job, commit: str | None, expected: int | None) -> list[tuple[Any, ...]]:
+def _found(connection: Connection, job: _Job, commit: str | None, rows: int | None) -> list[tuple[Any, ...]]:
     """Say where the connection is and what is there, with a row for each table that the commit has changed."""
     parent = "DOLT_HASHOF('HEAD^')" if commit is not None else "NULL"  # it is an error where there is none
-    count = f"(SELECT COUNT(*) FROM {quote(job.table)})" if expected is not None else "NULL"
+    count = f"(SELECT COUNT(*) FROM {quote(job.table)})" if rows is not None else "NULL"
     told = (
         f"active_branch(), DOLT_HASHOF('HEAD'), {parent}, DOLT_HASHOF_DB('HEAD') = DOLT_HASHOF_DB('WORKING'), {count}"
     )
