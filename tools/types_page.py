@@ -127,8 +127,8 @@ adds columns and widens types, `"replace"` makes a new table. Keys, indexes, con
 Rows that are added (`mode="append"` or `"upsert"`) have to mean what the rows mean that are there: durations are given the
 table's unit, times with and without a zone, lists and text, durations and plain numbers do not mix, and ordered levels go
 on behind the table's. An upsert puts whole rows, so it needs every column. The rows of tables that refer to this one stay, also
-with `ON DELETE CASCADE`: a row that they refer to cannot be left out. Triggers run on servers, and not in a folder, whose
-rows are loaded from a file.
+with `ON DELETE CASCADE`: a row that they refer to cannot be left out. A write that would start triggers of the
+table is refused, or lets them run with `triggers="run"`; see [clusters](clusters.md#triggers).
 """
 
 
