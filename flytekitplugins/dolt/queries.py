@@ -20,9 +20,9 @@ from sqlglot.errors import SqlglotError
 from . import parameters, tokens
 from .codec import quote
 from .errors import QueryRefused
-from .moving import Finder, Reference
+from .moving import Finder, Reference, is_known, needs_commits
 from .statements import Statement
-from .tokens import Edit, Token
+from .tokens import Edit, Token, folded
 
 _STARTS = "SELECT, WITH, TABLE, VALUES, SHOW, DESCRIBE or EXPLAIN"
 
@@ -37,6 +37,8 @@ _FORBIDDEN_CALLS = {
     "BENCHMARK": "only keeps the server busy",
     "LAST_INSERT_ID": "looks at what the session did before",
     "FOUND_ROWS": "looks at what the session did before",
+    "LAST_INSERT_UUID": "looks at what the session did before",
+    "CONNECTION_ID": "is another one for each session",
     "ROW_COUNT": "looks at what the session did before",
     "MASTER_POS_WAIT": "waits for a replica",
     "SOURCE_POS_WAIT": "waits for a replica",
@@ -107,6 +109,8 @@ class Query:
     references: tuple[Reference, ...] = ()
     fixed: tuple[Edit, ...] = ()
     """What is replaced in any case: the database's own name before names, which would lead to uncommitted rows."""
+    double_quoted: bool = False
+    """Whether a text in it stands in double quotes, which to a server with the mode ANSI_QUOTES hold a name."""
     items: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     """Columns of the result that have no name but their own text."""
 
@@ -201,8 +205,14 @@ class _Reader:
             self.statement.sql[: self.tokens[-1].end],
             tuple(sorted(self.moving.references, key=lambda reference: reference.start)),
             tuple(self.fixed),
-            tuple(self.items),
+            double_quoted=self._is_double_quoted(),
+            items=tuple(self.items),
         )
+
+    def _is_double_quoted(self) -> bool:
+        inner = [reference.inner for reference in self.moving.references if reference.inner is not None]
+        own = any(token.kind == "text" and token.text.startswith('"') for token in self.tokens)
+        return own or any(query.double_quoted for query in inner)
 
     def sources(self) -> tuple[Source, ...]:
         if not self.tokens or not self._starts_select(0):
@@ -216,7 +226,7 @@ class _Reader:
             if (
                 isinstance(node.this, exp.Identifier)
                 and name.lower() not in own
-                and not name.lower().startswith("dolt_")
+                and not folded(name).startswith("dolt_")
             ):
                 found |= dict.fromkeys(self._source(name, node.this.meta.get("start")))
         return tuple(found)
@@ -338,6 +348,8 @@ class _Reader:
                 raise self.refuse(f"it {what}", "A query only reads")
             if isinstance(node, (exp.Table, exp.Column)):
                 self._check_qualified(node)
+            if isinstance(node, exp.Table):
+                self._check_same_for_ever(node)
         self._find_items(tree, start)
 
     def _tree(self, start: int) -> exp.Expr:
@@ -376,6 +388,29 @@ class _Reader:
             raise self.refuse(f"{node.sql('mysql')} is qualified with a database", "Leave the database out")
         self._check_database(self.tokens[at].value)
         self.fixed.append(Edit(self.tokens[at].start, self.tokens[at + 2].start, ""))
+
+    def _check_same_for_ever(self, table: exp.Table) -> None:
+        """Refuse a table of Dolt's own whose rows at a commit are not known to stay, and pin what says which."""
+        if not is_known(table.name):
+            raise self.refuse(
+                f"{table.name!r} is not known to have the same rows tomorrow, as a table of a commit has",
+                "Take it out; docs/queries.md lists the tables of Dolt's own that can be read",
+            )
+        if needs_commits(table.name) and not all(self._pin_side(table, side) for side in ("to_commit", "from_commit")):
+            raise self.refuse(
+                f"{table.name!r} is read without saying which two commits are compared",
+                "Write beside it: WHERE to_commit = 'revision' AND from_commit = 'revision', each a text, a :parameter "
+                "or HASHOF('revision'); or use dolt_diff('from', 'to', 'table')",
+            )
+
+    def _pin_side(self, table: exp.Table, side: str) -> bool:
+        """Note the revisions that a column of ``table`` must be equal to; False where it need not be equal to any."""
+        found = [self._index(column) for column in _compared(table) if folded(column.name) == side]
+        return bool(found) and all(at is not None and self.moving.note_compared(at) for at in found)
+
+    def _index(self, node: exp.Expr) -> int | None:
+        start = node.this.meta.get("start")
+        return next((index for index, token in enumerate(self.tokens) if token.start == start), None)
 
     def _check_database(self, name: str) -> None:
         if name.lower() == self.statement.database.lower():
@@ -421,6 +456,31 @@ class _Reader:
             begin += 1
         cuts = [begin - 1, *self.statement.commas(begin, end), end]
         return [(left + 1, right) for left, right in pairwise(cuts)]
+
+
+def _compared(table: exp.Table) -> Iterator[exp.Column]:
+    """Give the columns, of a table or of none that is named, that must be equal to something plain for each row."""
+    select = table.find_ancestor(exp.Select)
+    joins = [] if select is None else select.args.get("joins") or []
+    conditions = [join.args.get("on") for join in joins if not join.side]
+    if select is not None and (where := select.args.get("where")) is not None:
+        conditions.append(where.this)
+    for condition in filter(None, conditions):
+        for equal in _conjuncts(condition):
+            columns = [side for side in (equal.this, equal.expression) if isinstance(side, exp.Column)]
+            if isinstance(equal, exp.EQ) and len(columns) == 1 and columns[0].table in ("", table.alias_or_name):
+                yield columns[0]
+
+
+def _conjuncts(condition: exp.Expr) -> Iterator[exp.Expr]:
+    """Give the conditions that all must hold for one that does, in any number of parentheses."""
+    waiting = [condition]
+    while waiting:
+        one = waiting.pop().unnest()
+        if isinstance(one, exp.And):
+            waiting += [one.left, one.right]
+        else:
+            yield one
 
 
 def _shown(token: Token) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from . import obeyed, queries
+from . import obeyed, queries, statements
 from .codec import literal
 from .errors import RevisionNotFound
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .queries import Query
     from .schema import Commit
 
-_HEAD = re.compile(r"^HEAD(?=[~^]|\Z)")
+_HEAD = re.compile(r"^HEAD(?=[~^]|\Z)", re.IGNORECASE | re.ASCII)
 _HASH = re.compile(r"(?<![0-9a-v])[0-9a-v]{32}(?![0-9a-v])")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
@@ -37,6 +37,8 @@ def pin(connection: Connection, commit: Commit, sql: str, given: Mapping[str, ob
         TableRedirected: it may read rows of somewhere else than these commits.
     """
     query = queries.parse(sql, database=connection.database, given=given)
+    if query.double_quoted:
+        _check_double_quotes(connection, sql)
     if not query.references and not query.fixed:
         _refuse_elsewhere(connection, commit, query.sql)
         return query
@@ -64,6 +66,21 @@ def _refuse_elsewhere(connection: Connection, commit: Commit, sql: str) -> None:
             connection.use(revision, attempt=attempt)
             obeyed.refuse_query(connection, found, tables, attempt=attempt, where=f"at commit {revision}")
             connection.use(commit.hash, attempt=attempt)
+
+
+def _check_double_quotes(connection: Connection, sql: str) -> None:
+    """Refuse texts in double quotes where the server takes them for names, which end elsewhere.
+
+    Asked for the mode of new sessions, too: rows in bulk come through one.
+    """
+    attempt = f"run the query {sql!r}"
+    for modes in connection.rows("SELECT @@SESSION.sql_mode, @@GLOBAL.sql_mode", attempt=attempt)[0]:
+        if {"ANSI_QUOTES", "ANSI"} & set(str(modes).upper().split(",")):
+            raise statements.refused(
+                sql,
+                "it has double quotes, which hold names on this server (its sql_mode is ANSI_QUOTES)",
+                "Write texts in single quotes, and names in backticks",
+            )
 
 
 class _Now:

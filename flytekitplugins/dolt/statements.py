@@ -43,7 +43,7 @@ class Statement:
         """Give the index of each name that stands before a parenthesis, and the name in capital letters."""
         for index, (token, after) in enumerate(pairwise(self.tokens)):
             if token.kind in ("word", "name") and after.is_mark("("):
-                yield index, token.value.upper()
+                yield index, tokens.function_name(token.value)
 
     def closing(self, opening: int) -> int:
         """Return the index of the parenthesis that closes the one at ``opening``."""

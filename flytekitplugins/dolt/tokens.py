@@ -48,6 +48,15 @@ _TRAPS = (
 
 
 _HALVES = re.compile("[\ud800-\udfff]")
+# What is a number to Dolt without all its digits: "1e-- x" is 1e-, a minus and x, and no comment.
+_HALF_A_NUMBER = re.compile(
+    r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)[eE](?:[+-](?![0-9])|(?![A-Za-z0-9_+-]))"
+    r"|0[xX](?![A-Za-z0-9_])|[xX]'(?![0-9a-fA-F]*')|[bB]'(?![01]*')",
+    re.ASCII,
+)
+# Letters that Go takes for ASCII ones where it compares without regard to case.
+_LIKE_ASCII = {ord("\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}"): "i", ord("\N{LATIN SMALL LETTER DOTLESS I}"): "i"}
+_LIKE_ASCII |= {ord("\N{LATIN SMALL LETTER LONG S}"): "s", ord("\N{KELVIN SIGN}"): "k"}
 
 
 class Unreadable(Exception):
@@ -101,6 +110,8 @@ def scan(sql: str) -> list[Token]:
     while position < len(sql):
         if sql.startswith("//", position):
             raise _trap(sql, position)
+        if _HALF_A_NUMBER.match(sql, position):
+            raise Unreadable(f"a number in it lacks digits (at {_shown(sql[position:])})", "Write it in full")
         found = _TOKEN.match(sql, position)
         if found is None or (found["mark"] == "-" and sql.startswith("--", position)):
             raise _trap(sql, position)
@@ -122,6 +133,21 @@ def _trap(sql: str, position: int) -> Unreadable:
 
 def _shown(rest: str) -> str:
     return repr(rest if len(rest) <= 20 else rest[:20] + "...")
+
+
+def folded(name: str) -> str:
+    """Return a name in small letters, as Dolt compares it: also with the letters that are like an ASCII one to it.
+
+    >>> folded("GET_LOC\u212a")
+    'get_lock'
+    """
+    return name.translate(_LIKE_ASCII).lower()
+
+
+def function_name(name: str) -> str:
+    """Return the name of a function in capital letters, which are ASCII; another name is none, and stays as it is."""
+    small = folded(name)
+    return small.upper() if small.isascii() else small
 
 
 def _unquoted(text: str) -> str:
