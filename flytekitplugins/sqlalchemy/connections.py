@@ -237,6 +237,11 @@ class Session:
         """Whether rows can be read from PyMySQL's stream."""
         return self.place.url.drivername.endswith("+pymysql") and getattr(self.raw, "encoding", "") == "utf8"
 
+    @property
+    def is_utf8(self) -> bool:
+        """Whether the driver sends texts in UTF-8, as far as it says."""
+        return str(getattr(self.raw, "encoding", "utf8")) in ("utf8", "utf-8")
+
     def rows(self, sql: str, *parameters: object) -> list[Any]:
         """Run a statement of ours; parameters are marked as the driver does it."""
         result = self.connection.exec_driver_sql(sql, parameters or None)

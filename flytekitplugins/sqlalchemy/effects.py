@@ -18,18 +18,28 @@ of which a part may be kept whatever becomes of the transaction."""
 
 _NAME = "quoted_name_"
 _PLACEHOLDER = "placeholder_"
-_READING = re.compile(r"[(\s]*(select|with|values|table|explain|describe|desc)\b")
-_SHOWING = re.compile(r"\s*(show\b|pragma\s+(\w+\.)?(\w+_(info|xinfo|list|check)\b|(user_version|encoding)\s*\Z))")
-_CHANGING = re.compile(r"\s*(with|insert|update|delete|replace|merge)\b")
-_ENDS_TRANSACTION = re.compile(r"\b(call|exec|execute|commit|begin|create|alter|drop)\b")
-_CHANGES_WITHIN = re.compile(r"\b(update|delete|merge)\b|\b(insert|replace)\b(?!\s*\()")  # two are functions, too
+_LETTER = "q0q"  # part of no keyword and of no name below
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_DOT = re.compile(r"\s*\.\s*", re.ASCII)
+_READING = re.compile(r"[(\s]*(select|with|values|table|explain|describe|desc)\b", re.ASCII)
+_SHOWING = re.compile(
+    r"\s*(show\b|pragma\s+(\w+\.)?(\w+_(info|xinfo|list|check)\b|(user_version|encoding)\s*\Z))", re.ASCII
+)
+_CHANGING = re.compile(r"\s*(with|insert|update|delete|replace|merge)\b", re.ASCII)
+_ENDS_TRANSACTION = re.compile(r"\b(call|exec|execute|commit|begin|create|alter|drop)\b", re.ASCII)
+_CHANGES_WITHIN = re.compile(
+    r"\b(update|delete|merge)\b|\b(insert|replace)\b(?!\s*\()", re.ASCII
+)  # two are functions, too
 # What turns a statement that begins like a read into something else, here or on another kind of server.
 _NOT_ONLY_READING = re.compile(
-    r"\b(into|call|exec|execute|create|refresh|declare|procedure|lock\s+in|for\s+(update|share|no\s+key|key\s+share))\b"
+    r"\b(into|call|exec|execute|create|refresh|declare|procedure|lock\s+in|for\s+(update|share|no\s+key|key\s+share))\b",
+    re.ASCII,
 )
-_CTE = re.compile(r"[\w$]+\s*\([\w$\s,]*\)\s*as\s+((not\s+)?materialized\s*)?(?=\([(\s]*(select|with|values|table)\b)")
-_ALIAS = re.compile(r"\bas\s+[\w$]+\s*(?=\()")
-_CALLED = re.compile(r"([\w$.]+)\s*\(")
+_CTE = re.compile(
+    r"[\w$]+\s*\([\w$\s,]*\)\s*as\s+((not\s+)?materialized\s*)?(?=\([(\s]*(select|with|values|table)\b)", re.ASCII
+)
+_ALIAS = re.compile(r"\bas\s+[\w$]+\s*(?=\()", re.ASCII)
+_CALLED = re.compile(r"([\w$.]+)\s*\(", re.ASCII)
 
 # What may stand before a parenthesis in a statement that reads: words of the language, types, and functions of MySQL,
 # MariaDB, Dolt, PostgreSQL and SQLite that do nothing but compute. Whoever waits, locks, counts on or touches files is
@@ -128,10 +138,14 @@ def _is_change(code: str) -> bool:
 def _code(template: str, language: templates.Grammar) -> str | None:
     """Return the one statement in small letters without what is quoted; None for several, or for code in a comment."""
     code = ""
+    if "\0" in template:
+        return None
     for kind, piece in templates.pieces(template, language):
-        if kind in ("hint", "open") and not piece.startswith("/*+"):
+        if kind in ("hint", "open", "unclear") and not piece.startswith("/*+"):
             return None
         code += {"code": piece, "name": _NAME}.get(kind, " ")
-    code = templates.PLACEHOLDER.sub(lambda found: _NAME if found[2] else _PLACEHOLDER, code).lower()
+    code = templates.PLACEHOLDER.sub(lambda found: _NAME if found[2] else _PLACEHOLDER, code)
+    # To servers these are letters of names, white space to Python or not; and small ones are not made ASCII ones.
+    code = _NOT_ASCII.sub(_LETTER, code).lower()
     before, _, after = code.partition(";")
-    return None if after.replace(";", "").strip() else re.sub(r"\s*\.\s*", ".", before)
+    return None if after.replace(";", "").strip(templates.BLANKS) else _DOT.sub(".", before)

@@ -38,7 +38,7 @@ from .values import as_text, bindable, is_list
 _LONGEST_SHOWN = 2000
 _LONGEST_REPEATED = 10_000  # characters of a value that a server may repeat
 _SHORTEST_PIECE = 16  # of a value that a server repeats in part; words of its own are shorter
-_AS_OF = re.compile(r"\bas\s+of\s+((?:dolt_)?hashof\s*\(\s*)?('(?:[^'\\]|\\.|'')*')", re.IGNORECASE)
+_AS_OF = re.compile(r"\bas\s+of\s+((?:dolt_)?hashof\s*\(\s*)?('(?:[^'\\]|\\.|'')*')", re.IGNORECASE | re.ASCII)
 _REVISION = re.compile(r"(?:refs/heads/|heads/)?([^~^]*)(.*)", re.DOTALL)
 _STREAMED = ("select", "values", "table", "(")
 
@@ -104,7 +104,9 @@ class _Run:
 
     def statement(self, session: Session, file: Path | None) -> Outcome:
         """Run it on a session, and commit."""
-        self.language = templates.grammar(self.where.dialect, sql_mode=session.sql_mode, is_dolt=session.is_dolt)
+        self.language = templates.grammar(
+            self.where.dialect, sql_mode=session.sql_mode, is_dolt=session.is_dolt, utf8=session.is_utf8
+        )
         self.check()  # again: what is quoted depends on the session
         rendered = self._rendered(session)
         with self._translated(session):
@@ -169,7 +171,7 @@ class _Run:
     ) -> Generator[pa.RecordBatch, None, None]:
         if not session.speaks_wire:
             return results.from_driver(_executed(session, rendered, streamed=self._is_streamed()))
-        is_call = templates.code(self.order.template, self.language).lstrip().lower().startswith("call")
+        is_call = self._code().startswith("call")
         return results.from_procedure(session, sql) if is_call else results.from_stream(session, sql)
 
     def _assert_columns(self, given: list[str]) -> None:
@@ -192,10 +194,13 @@ class _Run:
 
     def _is_streamed(self) -> bool:
         """Say whether a cursor on the server's side can take the statement."""
-        code = templates.code(self.order.template, self.language).lstrip().lower()
+        code = self._code()
         return code.startswith(_STREAMED) or (
             code.startswith("with") and not re.search(r"\b(insert|update|delete|merge)\b", code)
         )
+
+    def _code(self) -> str:
+        return templates.code(self.order.template, self.language).lstrip(templates.BLANKS).lower()
 
     def _before(self, session: Session) -> dict[str, Any]:
         """Return what is read, on Dolt, and see that a commit would hold the task's own work only."""

@@ -12,16 +12,23 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from .errors import InvalidTask, InvalidValue
 from .values import as_text, is_list
 
-PLACEHOLDER = re.compile(r"\{\{\s*\.inputs\.(\w+)\s*(?:\|\s*(\w+)\s*)?\}\}", re.IGNORECASE)
+PLACEHOLDER = re.compile(r"\{\{\s*\.(?ai:inputs)\.(\w+)\s*(?:\|\s*(\w+)\s*)?\}\}")
 _LOOKS_LIKE_ONE = re.compile(r"\{\{\s*\.?\s*inputs?\b[^}]*\}?\}?", re.IGNORECASE)
 _IDENTIFIER = "identifier"
 _MYSQL = ("mysql", "mariadb")
 _MYSQL_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": r"\%", "_": r"\_"}
 _LONGEST_NAME = 64
+
+BLANKS = " \t\n\r\f\v"
+"""What is white space to servers; Python's own has much more."""
+LETTERS = r"A-Za-z_\x80-\U0010ffff"
+"""What a name may begin with to MySQL and PostgreSQL, as a part of a class of characters."""
+_NOT_IN_NAME = rf"(?<![{LETTERS}0-9$])"
 
 
 @dataclass(frozen=True)
@@ -30,24 +37,38 @@ class Grammar:
 
     is_mysql: bool = False
     """Whether ``#`` starts a comment, ``--`` only does before white space, and ``/*! */`` is code."""
+    is_dolt: bool = False
+    """Whether, other than to MySQL, ``--`` always starts a comment, and ``//`` too."""
+    utf8: bool = True
+    """Whether texts travel in UTF-8: in other character sets other characters are white space to MySQL."""
     backslash: bool = False
     """Whether a backslash escapes the next character in a text."""
     double_quoted_text: bool = False
     """Whether double quotes hold a text; else a name."""
     dollar_quotes: bool = False
-    """Whether ``$tag$ ... $tag$`` is a text."""
+    """Whether ``$tag$ ... $tag$`` is a text, letters before a quote mean something, and ``\\r`` ends a line, too."""
+    backticks: bool = True
+    """Whether backticks hold a name."""
+    brackets: bool = False
+    """Whether square brackets hold a name."""
     nested_comments: bool = False
     """Whether comments hold comments."""
 
 
-def grammar(dialect: str, *, sql_mode: str = "", is_dolt: bool = False) -> Grammar:
-    """Return the grammar of a server of SQLAlchemy's ``dialect`` whose session has ``sql_mode`` (MySQL's variable)."""
+def grammar(dialect: str, *, sql_mode: str = "", is_dolt: bool = False, utf8: bool = True) -> Grammar:
+    """Return the grammar of a server of SQLAlchemy's ``dialect`` whose session has ``sql_mode`` (MySQL's variable).
+
+    ``utf8`` says whether the session's character set is that; see `Grammar`.
+    """
     if dialect in _MYSQL:
         modes = set(sql_mode.upper().split(","))
         # Dolt takes the mode NO_BACKSLASH_ESCAPES and goes on escaping.
         backslash = is_dolt or "NO_BACKSLASH_ESCAPES" not in modes
-        return Grammar(is_mysql=True, backslash=backslash, double_quoted_text=not {"ANSI_QUOTES", "ANSI"} & modes)
-    return Grammar(dollar_quotes=dialect == "postgresql", nested_comments=dialect == "postgresql")
+        quoted = not {"ANSI_QUOTES", "ANSI"} & modes
+        return Grammar(is_mysql=True, is_dolt=is_dolt, utf8=utf8, backslash=backslash, double_quoted_text=quoted)
+    if dialect == "postgresql":
+        return Grammar(dollar_quotes=True, nested_comments=True, backticks=False)
+    return Grammar(brackets=dialect in ("sqlite", "mssql"))
 
 
 @dataclass(frozen=True)
@@ -113,8 +134,11 @@ def parse(template: str, language: Grammar) -> list[Part]:
     """Return the parts of the template: text as written, and what stands for values and names.
 
     Raises:
-        InvalidTask: a placeholder stands where no value can be: in a quoted name, an optimizer hint, an open quote.
+        InvalidTask: a placeholder stands where no value can be: in a quoted name, an optimizer hint, an open quote; or
+            a NUL character is in it, where some servers end it.
     """
+    if "\0" in template:
+        raise InvalidTask("Cannot use the template: it holds a NUL character, where some servers end it. Take it out.")
     parts: list[Part] = []
     for kind, piece in pieces(template, language):
         if kind == "comment":
@@ -123,7 +147,7 @@ def parse(template: str, language: Grammar) -> list[Part]:
             parts.append(piece)
         elif kind == "code":
             parts.extend(_of_code(piece))
-        elif kind == "text" and not _is_prefixed(parts):
+        elif kind == "text":
             parts.append(_of_text(piece, language))
         else:
             raise _misplaced(piece, kind)
@@ -177,7 +201,7 @@ def render(
         else:
             sql.append(_marks(part, inputs[part.name], before, mark))
         if not isinstance(part, Comment):
-            before = sql[-1].rstrip()[-1:] or before
+            before = sql[-1].rstrip(BLANKS)[-1:] or before
     return Rendered("".join(sql), rendered.values, rendered.names)
 
 
@@ -228,13 +252,14 @@ def _is_empty(value: object) -> bool:
 
 def _is_listed(before: str, after: Sequence[Part]) -> bool:
     """Say whether what stands between these is one of several in a list."""
-    written = (part.strip() if isinstance(part, str) else "?" for part in after if not isinstance(part, Comment))
+    written = (part.strip(BLANKS) if isinstance(part, str) else "?" for part in after if not isinstance(part, Comment))
     return before == "," or next(filter(None, written), "").startswith(",")
 
 
 def _compared_to_empty_array(before: str, name: str) -> str:
     """Return the text ``before`` an empty list with the list: IN as the comparison that works for every type."""
-    found = re.search(r"\b(?P<negated>not\s+)?in(?P<opened>\s*\(?\s*)\Z", before, re.IGNORECASE)
+    wanted = rf"{_NOT_IN_NAME}(?P<negated>not\s+)?in(?P<opened>\s*\(?\s*)\Z"
+    found = re.search(wanted, before, re.IGNORECASE | re.ASCII)
     if found is None:
         raise _not_alone(name)
     comparison, opened = "<> all" if found["negated"] else "= any", found["opened"]
@@ -278,47 +303,82 @@ def _joined(text: Text, inputs: Mapping[str, object]) -> str | None:
 
 
 def pieces(sql: str, language: Grammar) -> Iterator[tuple[str, str]]:
-    """Give the text in pieces, each with its kind: code, text, name, comment, hint, open (a quote never closed)."""
-    openers = re.compile(
-        r"'|\"|`|/\*"
-        + (r"|--(?=[\s\x00-\x1f]|\Z)|\#" if language.is_mysql else "|--")
-        + (r"|(?<![\w$])\$(?:[A-Za-z_]\w*)?\$" if language.dollar_quotes else "")
-    )
-    place = 0
+    """Give the text in pieces, each with its kind.
+
+    Kinds are code, text, name, comment, hint, open (a quote never closed), and unclear: from there on it cannot be
+    told what is code. The classes of characters are the servers' own; tests/security compares each with them.
+    """
+    openers, code, place = _openers(language), 0, 0
     while (found := openers.search(sql, place)) is not None:
-        yield "code", sql[place : found.start()]
-        kind, end = _end(sql, found, language)
-        yield kind, sql[found.start() : end]
-        place = end
-    yield "code", sql[place:]
+        place = found.end()
+        if found["word"]:
+            continue
+        start = place - 1 if found["prefix"] else found.start()
+        yield "code", sql[code:start]
+        kind, place = _end(sql, found, language)
+        yield kind, sql[start:place]
+        code = place
+    yield "code", sql[code:]
+
+
+@lru_cache
+def _openers(language: Grammar) -> re.Pattern[str]:
+    """Return what finds the next place where something else than code may begin, or a whole word, which hides it."""
+    marks = ["'", '"', r"/\*"]
+    marks += ["`"] * language.backticks + [r"\["] * language.brackets
+    if not language.is_mysql:
+        marks.append("--")
+    elif language.is_dolt:
+        marks += ["--", "//", r"\#"]
+    else:
+        marks += [r"--(?=[\x00-\x20\x7f]|\Z)", r"\#"]
+        marks += [] if language.utf8 else [r"--(?=[\x7f-\U0010ffff])"]
+    if not language.dollar_quotes:
+        return re.compile(f"(?P<word>(?!))|(?P<prefix>(?!))|(?P<mark>{'|'.join(marks)})")
+    marks.append(rf"\$(?:[{LETTERS}][{LETTERS}0-9]*)?\$")
+    # 1e'x' is a number and E'x', or nothing, to PostgreSQL: only letters begin a word.
+    prefix, word = "(?:[eEbBxXnN]|[uU]&)'", f"[{LETTERS}][{LETTERS}0-9$]*"
+    return re.compile(f"(?P<prefix>{prefix})|(?P<word>{word})|(?P<mark>{'|'.join(marks)})")
 
 
 def _end(sql: str, opener: re.Match[str], language: Grammar) -> tuple[str, int]:
     """Return what was opened and where it ends; what is not closed ends with the text, and is "open"."""
-    start, opened = opener.start(), opener[0]
+    start, opened = opener.start(), opener["mark"]
+    if opener["prefix"]:
+        kind, end = _end_of_quotes(sql, opener.end() - 1, "'", backslash=opener["prefix"][0] in "eE")
+        return ("prefixed text" if kind == "quoted" else kind), end
     if opened == "/*":
-        kind = "hint" if sql[start + 2 : start + 3] in ("!", "+") or sql.startswith("/*M!", start) else "comment"
-        return kind, _end_of_comment(sql, start, nested=language.nested_comments)
-    if opened in ("--", "#"):
-        line = sql.find("\n", start)
-        return "comment", len(sql) if line < 0 else line
+        return _comment(sql, start, language)
+    if opened in ("--", "//", "#"):
+        if opened == "--" and not language.utf8 and not language.is_dolt and sql[start + 2 : start + 3] > "\x7e":
+            return "unclear", len(sql)
+        line = re.compile("[\n\r]" if language.dollar_quotes else "\n").search(sql, start)
+        return "comment", len(sql) if line is None else line.start()
     if opened.startswith("$"):
         close = sql.find(opened, opener.end())
         return ("dollar-quoted text", close + len(opened)) if close >= 0 else ("open", len(sql))
+    if opened == "[":
+        close = sql.find("]", start)
+        return ("name", close + 1) if close >= 0 else ("open", len(sql))
     is_text = opened == "'" or (opened == '"' and language.double_quoted_text)
-    backslash = r"|\\." if is_text and _escapes(sql, start, language) else ""
-    plain = rf"[^{opened}\\]" if backslash else f"[^{opened}]"
-    whole = re.compile(f"{opened}(?:{plain}|{opened}{opened}{backslash})*{opened}", re.DOTALL).match(sql, start)
-    if whole is None:
-        return "open", len(sql)
-    return "text" if is_text else "name", whole.end()
+    kind, end = _end_of_quotes(sql, start, opened, backslash=is_text and language.backslash)
+    return (kind if kind == "open" else "text" if is_text else "name"), end
 
 
-def _escapes(sql: str, start: int, language: Grammar) -> bool:
-    # PostgreSQL's E'...' is the one text there in which a backslash escapes.
-    return language.backslash or (
-        language.dollar_quotes and re.search(r"(?<!\w)[eE]\Z", sql[max(0, start - 2) : start]) is not None
-    )
+def _end_of_quotes(sql: str, start: int, mark: str, *, backslash: bool) -> tuple[str, int]:
+    plain = rf"[^{mark}\\]|\\." if backslash else f"[^{mark}]"
+    whole = re.compile(f"{mark}(?:{plain}|{mark}{mark})*{mark}", re.DOTALL).match(sql, start)
+    return ("open", len(sql)) if whole is None else ("quoted", whole.end())
+
+
+def _comment(sql: str, start: int, language: Grammar) -> tuple[str, int]:
+    end = _end_of_comment(sql, start, nested=language.nested_comments)
+    if not sql.startswith(("/*!", "/*M!"), start):
+        return "hint" if sql.startswith("/*+", start) else "comment", end
+    # Whether it is run, and then where it ends, hangs on the server's version.
+    if language.is_mysql and re.search(r"['\"`#]|--|//|/\*", sql[start + 2 : end]):
+        return "unclear", len(sql)
+    return "hint", end
 
 
 def _end_of_comment(sql: str, start: int, *, nested: bool) -> int:
@@ -330,11 +390,6 @@ def _end_of_comment(sql: str, start: int, *, nested: bool) -> int:
         depth += -1 if found[0] == "*/" else 1
         place = found.end()
     return place
-
-
-def _is_prefixed(parts: Sequence[Part]) -> bool:
-    """Say whether the last part ends with the E of PostgreSQL's E'...', which no parameter may follow."""
-    return bool(parts) and isinstance(parts[-1], str) and re.search(r"(?<!\w)[eE]\Z", parts[-1][-2:]) is not None
 
 
 def _of_code(piece: str) -> Iterator[Part]:
@@ -368,9 +423,12 @@ def _unescaped(text: str, quote: str, language: Grammar) -> str:
 def _misplaced(piece: str, kind: str) -> InvalidTask:
     where = {
         "name": "a quoted name; write it without the quotes, as {{ .inputs.x | identifier }}",
-        "text": "a quoted text; a name stands without quotes, a text with E'...' cannot hold a placeholder",
+        "text": "a quoted text; a name stands without quotes",
         "hint": "a comment that the server executes",
+        "prefixed text": "a text with a letter before its quote, as E'...', which cannot hold a placeholder",
         "open": "a quote that is never closed",
+        "unclear": "a part of which servers disagree what is code: put a space behind '--', and neither quotes nor "
+        "comments into /*! ... */",
     }.get(kind, f"a {kind}")
     found = PLACEHOLDER.search(piece)
     return InvalidTask(f"Cannot put a value in place of {found[0] if found else piece!r}: it stands in {where}.")
