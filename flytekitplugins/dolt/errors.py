@@ -238,6 +238,9 @@ class UntrustedServer(DoltError, ConnectionError):
 class ConnectionLost(DoltError, ConnectionError):
     """The connection to the server broke and the target branch was not touched."""
 
+    in_query: bool = False
+    """Whether it broke while a query of the user's ran, on a session that had answered just before."""
+
 
 class OutcomeUnknown(DoltError, ConnectionError):
     """The connection broke while a commit was being published: it may or may not be there.
@@ -402,11 +405,26 @@ _FAULTS = (
 )
 
 
+# What Go prints below the line that says what went wrong, line breaks written out or not.
+_STACK = re.compile(r"\s*(?:\n|\\n)\s*(?:goroutine \d+ \[|\S+\.(?:go|s):\d+|\S+\(\.{0,3}\)\s*(?:\n|\\n))")
+
+
+def without_stack(message: str) -> str:
+    r"""Return what a server said without the stack trace below it, if there is one.
+
+    >>> without_stack("panic recovered: nil pointer\ngoroutine 102 [running]:\nruntime/debug.Stack()")
+    'panic recovered: nil pointer'
+    """
+    found = _STACK.search(message)
+    return message if found is None else message[: found.start()]
+
+
 def from_server(code: int, message: str, *, attempt: str) -> DoltError:
     """Return the error for what the server said (``code``, ``message``) when ``attempt`` was made.
 
     ``attempt`` completes "Cannot ..."; the caller raises the result ``from`` the driver's exception.
     """
+    message = without_stack(message)
     for fault in _FAULTS:
         if fault.matches(code, message):
             return fault.error(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import arrow, diffs, history, logbook, merging, remotes, repository, revisions, tables, trailers, writing
 from .engine import connect
-from .errors import InvalidConfig
+from .errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed
 from .schema import Changes, Commit, DoltConfig, DoltTable, MergeBranch
 
 if TYPE_CHECKING:
@@ -219,7 +219,8 @@ def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
     assert config.sql is not None  # noqa: S101  # for the type checker: the caller asked
     attempt = f"run the query {config.sql!r}"
     with repository.at(place, commit) as connection, connection.reading(attempt=attempt) as reading:
-        pinned = references.pin(reading, commit, config.sql, config.params).sql
+        with tables.telling_panics(reading, attempt=attempt):
+            pinned = references.pin(reading, commit, config.sql, config.params).sql
     kept = {name: value for name, value in (config.params or {}).items() if name in queries.names(pinned)}
     return replace(config, sql=pinned, params=kept or None)
 
@@ -241,8 +242,38 @@ def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int |
 
     Raises:
         ConnectionLost: the server went away again and again.
+        QueryFailed: the server refused the query, or drops the connection whenever it is to run it.
     """
-    return repository.reread(lambda: _loaded(table, columns, limit))
+    lost: list[bool] = []
+
+    def work() -> tables.Read:
+        try:
+            return _loaded(table, columns, limit)
+        except ConnectionLost as error:
+            lost.append(error.in_query)
+            raise
+
+    try:
+        return repository.reread(work)
+    except ConnectionLost as error:
+        if not all(lost) or not _answers(table):
+            raise
+        raise QueryFailed(
+            f"Cannot run the query {table.config.sql!r}: the server dropped the connection each of the {len(lost)} "
+            "times that it was to run it, and answers otherwise. Write it in other words; its log may say why.",
+            code=0,
+            server_message=str(error),
+        ) from error
+
+
+def _answers(table: DoltTable) -> bool:
+    """Whether the server of a table that has a commit lets us in and answers."""
+    assert table.commit is not None  # noqa: S101  # for the type checker: its rows were asked for
+    try:
+        with connect(_place_at(table.config, table.commit)):
+            return True
+    except DoltError:
+        return False
 
 
 def _loaded(table: DoltTable, columns: Sequence[str] | None, limit: int | None) -> tables.Read:

@@ -49,6 +49,9 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 _NOT_IN_YAML = re.compile("[$\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 """What YAML does not take as it is, and the sign behind which Dolt looks for the name of a variable."""
+_MOST_LOGGED = 2**20
+_PANIC = re.compile(r"caught panic:\s*(?:\\n|\n)?(.+?)(?:\\n|\n|\"\s*$)", re.MULTILINE)
+"""What vitess logs, in one line with its breaks written out, before it drops the connection."""
 _NO_METRICS = '{"metrics.disabled": "true", "versioncheck.disabled": "true"}'
 
 
@@ -171,6 +174,32 @@ def using(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[A
 def is_private(folder: Path) -> bool:
     """Whether ``folder``, from which a server loads files, is that of a server which this package started."""
     return folder.parent.name.startswith(_FOLDER_PREFIX)
+
+
+def log_size(folder: Path) -> int:
+    """Return how much the server that loads files from ``folder`` has logged; 0 if its log is not ours to see."""
+    try:
+        return _log_beside(folder).stat().st_size if is_private(folder) else 0
+    except OSError:
+        return 0
+
+
+def panicked(folder: Path, *, since: int) -> str | None:
+    """Return what that server has logged about a panic since its log had this size: Go's first line of it."""
+    if not is_private(folder):
+        return None
+    try:
+        with _log_beside(folder).open("rb") as log:
+            log.seek(since)
+            said = log.read(_MOST_LOGGED).decode(errors="replace")
+    except OSError:
+        return None
+    found = _PANIC.search(said)
+    return found[1].strip() if found is not None else None
+
+
+def _log_beside(folder: Path) -> Path:
+    return folder.parent / "server.log"
 
 
 def on_release(repository: Path, close: Callable[[], None]) -> None:

@@ -16,10 +16,18 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from . import arrow as arrow_tables
-from . import changes, codec, gate, obeyed, results, rows, writing
+from . import changes, codec, gate, obeyed, results, rows, server, writing
 from .codec import Notes, quote
 from .engine import Connection
-from .errors import ConstraintViolated, DoltError, QueryFailed, SchemaMismatch, TableNotFound, close_names
+from .errors import (
+    ConnectionLost,
+    ConstraintViolated,
+    DoltError,
+    QueryFailed,
+    SchemaMismatch,
+    TableNotFound,
+    close_names,
+)
 from .progress import shown
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ SchemaChange = Literal["refuse", "evolve", "replace"]
 Mode = Literal["replace", "append", "upsert"]
 
 _BATCH_ROWS = 65_536
+_BLANKS = " \t\r\n"
 _MIN_ROWS_TO_COMPARE = 2000
 """Below this many rows, writing them all is quicker than finding out which ones differ."""
 
@@ -241,11 +250,44 @@ def query(connection: Connection, sql: str, *, attempt: str | None = None) -> Re
         QueryFailed, TableNotFound, RevisionNotFound: the server refused it.
     """
     attempt = attempt or f"run the query {sql!r}"
-    statement = sql.strip().rstrip(";").rstrip()
+    with telling_panics(connection, attempt=attempt):
+        return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"), attempt)
+
+
+@contextmanager
+def telling_panics(connection: Connection, *, attempt: str) -> Iterator[None]:
+    """Let what runs a statement of the user's say for good that the server cannot run it.
+
+    A statement that panics the server's handler has its connection dropped, each time; a private server's log says so.
+
+    Raises:
+        QueryFailed: that was it.
+        ConnectionLost: the connection was lost, for a reason that cannot be told here.
+    """
+    folder = connection.shared_folder()
+    since = server.log_size(folder) if folder is not None else 0
+    try:
+        yield
+    except ConnectionLost as error:
+        said = server.panicked(folder, since=since) if folder is not None else None
+        if said is None:
+            raise
+        raise QueryFailed(
+            f"Cannot {attempt}: the server panicked ({said.rstrip('.')}) and dropped the connection, as it would each "
+            "time. Write the query in other words.",
+            code=0,
+            server_message=said,
+        ) from error
+
+
+def _query(connection: Connection, statement: str, attempt: str) -> Read:
     try:
         # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis; and not
         # LIMIT 0, for which Dolt answers a subquery without any columns.
         fields = connection.describe(f"SELECT * FROM (\n{statement}\n) AS q WHERE FALSE", attempt=attempt)
+    except ConnectionLost as error:
+        error.in_query = True
+        raise
     except DoltError:
         fields = []  # SHOW, DESCRIBE and doubled names cannot stand in a subquery; a wrong statement fails again
     names = [found.name for found in fields]
@@ -257,7 +299,11 @@ def query(connection: Connection, sql: str, *, attempt: str | None = None) -> Re
         except QueryFailed as error:
             if error.code:  # the server's word; the transport has none, and gives up where a column is announced wrong
                 raise
-    fields, printed = connection.text_rows(statement, attempt=attempt)
+    try:
+        fields, printed = connection.text_rows(statement, attempt=attempt)
+    except ConnectionLost as error:
+        error.in_query = True
+        raise
     try:
         return Read(results.from_text(fields, printed), Notes())
     except pa.ArrowInvalid:  # EXPLAIN announces numbers and prints the word NULL

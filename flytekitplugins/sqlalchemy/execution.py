@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from . import effects, results, templates
 from .connections import Phase, Place, Session, connect, stop, translated
 from .errors import (
+    ConnectionLost,
     InvalidTask,
     InvalidValue,
     OutcomeUnknown,
@@ -82,8 +83,18 @@ def run(order: Order, *, where: Place, inputs: Mapping[str, object], file: Path 
     run_ = _Run(order, where, inputs)
     with run_.explained():
         run_.check()
-        with connect(where, attempt=run_.attempt, read_only=order.read_only) as session:
-            return run_.statement(session, file)
+        try:
+            with connect(where, attempt=run_.attempt, read_only=order.read_only) as session:
+                return run_.statement(session, file)
+        except ConnectionLost as error:
+            if not run_.is_dropped_again():
+                raise
+            raise StatementFailed(
+                f"the server drops the connection whenever it is to run the statement ({str(error).rstrip('.')}), and "
+                "answers otherwise. Write it in other words; the server's log may say why",
+                code=None,
+                server_message="",
+            ) from None
 
 
 class _Run:
@@ -93,6 +104,8 @@ class _Run:
         self.order, self.where, self.inputs = order, where, inputs
         self.attempt = f"run task {order.task!r} on {where.name}"
         self.phase: Phase = "read"
+        self.sent: templates.Rendered | None = None
+        """A statement that only reads and has not been answered yet, on Dolt."""
         self.language = templates.grammar(where.dialect)
 
     def check(self) -> None:
@@ -115,6 +128,8 @@ class _Run:
             self._assert_fits(session, sql)
             if not self.order.read_only and self._effect() != "reads":
                 self.phase = "write"
+            if session.is_dolt and self.phase == "read":
+                self.sent = rendered
             if file:
                 outcome = self._to_file(session, rendered, sql, file=file, notes=notes)
             else:
@@ -161,10 +176,32 @@ class _Run:
             results.Spool(file, notes=notes) as spool,
             contextlib.closing(self._batches(session, rendered, sql)) as batches,
         ):
-            spool.take(results.narrowed(batches, digits=self.order.most_digits))
+            spool.take(results.narrowed(self._answered(batches), digits=self.order.most_digits))
             self._assert_columns(list(spool.schema.names))
             spool.finish()
         return Outcome(spool.rows, list(spool.schema.names), notes)
+
+    def _answered(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            self.sent = None
+            yield batch
+
+    def is_dropped_again(self) -> bool:
+        """Say whether Dolt, which has not answered a statement that reads, drops it on a fresh session, too.
+
+        It does so where a statement panics its handler; a lost connection would be the next one's luck.
+        """
+        if self.sent is None:
+            return False
+        try:
+            with connect(self.where, attempt=self.attempt, read_only=self.order.read_only) as session:
+                with self._translated(session):
+                    _executed(session, self.sent, streamed=True).close()
+        except ConnectionLost:
+            return True
+        except SQLTaskError:
+            return False
+        return False
 
     def _batches(
         self, session: Session, rendered: templates.Rendered, sql: str
