@@ -364,6 +364,10 @@ class _Reader:
             ) from error
         except RecursionError as error:
             raise self.refuse("it is nested too deep", "Write it with CTEs, or put parts into views") from error
+        except Exception as error:  # the parser's own slips: what it cannot read is not run
+            raise self.refuse(
+                "the parser that checks queries breaks on it", "Write it in other words, or put that part into a view"
+            ) from error
         if len(found) != 1 or found[0] is None:
             raise self.refuse("it holds a second statement", "Keep one, and give the other a config of its own")
         return found[0]
