@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _HEAD = re.compile(r"^HEAD(?=[~^]|\Z)", re.IGNORECASE | re.ASCII)
 _HASH = re.compile(r"(?<![0-9a-v])[0-9a-v]{32}(?![0-9a-v])")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
 def pin(connection: Connection, commit: Commit, sql: str, given: Mapping[str, object] | None = None) -> Query:
