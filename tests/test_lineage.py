@@ -140,12 +140,12 @@ def test_an_append_is_also_made_of_what_was_there(config: Config, repo: Path) ->
 
 
 def test_it_goes_through_repositories(config: Config, repo: Path, other: Path) -> None:
-    """Up it opens the repositories that commits name; down it looks in those that it is given; each commit once."""
+    """Up and down it goes through the repositories that it is given; each commit once."""
     a = made(config("a"))
     b = made(DoltConfig(str(other), "b"), 1, read(a, "a", repo))
     c = made(config("c"), 1, read(b, "b", other))
     d = made(DoltConfig(str(other), "d"), 1, read(c, "c", repo), read(b, "b"))
-    up = lineage(d, db_path=other, direction="up")
+    up = lineage(d, db_path=other, direction="up", repositories=[repo])
     assert [step.commit.hash for step in up.sources] == [b, c, a]
     assert [Path(step.repository) for step in up.sources] == [other, repo, repo]
     assert lineage(a, db_path=repo, direction="down").results == ()
@@ -170,7 +170,7 @@ def test_a_clone_answers_for_its_origin(config: Config, repo: Path, dolt: Dolt, 
 
 
 def test_what_cannot_be_followed_is_said(config: Config, repo: Path, other: Path, tmp_path: Path) -> None:
-    """A missing repository, a server that is only named, a lost commit and an unknown query are gaps with a reason."""
+    """Places that only a commit names, a lost commit and an unknown query are gaps with a reason."""
     made(config("t"))
     head = repository.resolve(repo, None).hash
     reads = [
@@ -181,7 +181,7 @@ def test_what_cannot_be_followed_is_said(config: Config, repo: Path, other: Path
         Read(head, ".", query="0123456789abcdef"),
         read(head, "never"),
     ]
-    found = lineage(made(config("out"), 1, *reads), db_path=repo)
+    found = lineage(made(config("out"), 1, *reads), db_path=repo, repositories=[other])
     assert {(gap.read.name, gap.why) for gap in found.gaps} == {
         ("gone", "repository"),
         ("there", "repository"),
@@ -190,8 +190,10 @@ def test_what_cannot_be_followed_is_said(config: Config, repo: Path, other: Path
         ("never", "tables"),
     }
     assert len(found.gaps) == 6
-    assert "there is no such folder" in str(found)
+    assert str(found).count("name it with repositories=[...]") == 2
     assert found.sources == ()
+    lost = next(gap for gap in lineage(found.start.commit, db_path=repo).gaps if gap.read.table == "lost")
+    assert (lost.read.repository, lost.why) == (str(other), "repository")
 
 
 def test_a_collected_branch_is_said(config: Config, repo: Path, dolt: Dolt) -> None:

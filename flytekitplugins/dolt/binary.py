@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import builder
+from . import builder, files
 from .errors import (
     BinaryNotFound,
     BinaryUnsupported,
@@ -432,16 +432,16 @@ def _clean(text: str) -> str:
 
 
 def _global_config() -> Path:
-    """Return where Dolt keeps this user's configuration; the file need not exist."""
+    """Return where Dolt keeps this user's configuration, which may be a link; the file need not exist."""
     root = os.environ.get("DOLT_ROOT_PATH") or os.environ.get("HOME") or os.path.expanduser("~")
-    return Path(root) / ".dolt" / "config_global.json"
+    return Path(os.path.realpath(Path(root) / ".dolt" / "config_global.json"))
 
 
 def _read_config(file: Path) -> dict[str, str]:
     """Read one of Dolt's configuration files; a missing or broken one says nothing. Empty values say nothing either."""
     try:
-        read = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+        read = json.loads(files.read_small(file))
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(read, dict):
         return {}

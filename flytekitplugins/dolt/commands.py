@@ -48,7 +48,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     line = _verb(commands, "lineage", _lineage, "what a commit was made of, and what was made of it")
     line.add_argument("revision", nargs="?", help="a branch, tag or commit; the checked-out branch where none is given")
     line.add_argument("--direction", choices=("up", "down", "both"), default="both", help="default: both")
-    line.add_argument("--also", action="append", default=[], metavar="PATH", help="look in this repository, too")
+    line.add_argument(
+        "--repository",
+        "--also",
+        dest="repositories",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="look in this repository, too (a folder or the URL of a server); give it once for each",
+    )
     versions = _verb(commands, "versions", _versions, "the newest versions of a table")
     versions.add_argument("table")
     versions.add_argument("--branch", help="on this branch; the checked-out one where none is given")
@@ -143,7 +151,7 @@ def _diff_plain(found: TableDiff) -> dict[str, Any]:
 
 def _lineage(chosen: argparse.Namespace) -> Answer:
     start = chosen.revision or repository.resolve(repository.locate(chosen.db), None)
-    found = lineages.lineage(start, db_path=chosen.db, direction=chosen.direction, repositories=chosen.also)
+    found = lineages.lineage(start, db_path=chosen.db, direction=chosen.direction, repositories=chosen.repositories)
     return Answer(str(found), found.to_dict())
 
 

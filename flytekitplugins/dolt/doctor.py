@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
-from . import binary, builder
+from . import binary, builder, files, server
 from .errors import CommandFailed, DoltError
 
 __all__ = ["Diagnosis", "conflicting_distributions", "examine"]
@@ -201,29 +201,36 @@ def _examine_identity(repository: Path, diagnosis: Diagnosis) -> None:
 def _is_locked(lock: Path, diagnosis: Diagnosis) -> bool:
     """Try the lock that every Dolt process takes on a repository it opens, and give it back at once."""
     try:
-        with lock.open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = files.open_regular(lock)
+    except OSError as error:
+        diagnosis.findings.append(f"  its lock cannot be tried: {error}")
+        return False
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         diagnosis.findings.append("  is held by another process, such as a dolt sql-server or a running task")
         return True
     except OSError as error:
         diagnosis.findings.append(f"  its lock cannot be tried: {error}")
         return False
+    finally:
+        os.close(held)
     diagnosis.findings.append("  is not held by any process")
     return False
 
 
 def _examine_server(repository: Path, diagnosis: Diagnosis, *, locked: bool) -> None:
     try:
-        process, port = (repository / ".dolt" / "sql-server.info").read_text("utf-8").split(":")[:2]
+        address = server.noticed(repository)
     except FileNotFoundError:
         diagnosis.findings.append("  has no .dolt/sql-server.info, so no dolt sql-server says it serves it")
         return
-    except (OSError, ValueError):
-        diagnosis.findings.append("  has a .dolt/sql-server.info that cannot be read")
+    except (OSError, ValueError) as error:
+        why = (error.strerror or "") if isinstance(error, OSError) else "it is none of Dolt's"
+        diagnosis.findings.append(f"  has a .dolt/sql-server.info that cannot be read: {why}")
         return
     remark = "" if locked else ", but the lock is free: that server was killed, and the next one replaces the file"
-    diagnosis.findings.append(f"  .dolt/sql-server.info names process {process} on port {port}{remark}")
+    diagnosis.findings.append(f"  .dolt/sql-server.info names process {address.pid} on port {address.port}{remark}")
 
 
 def _check_storage(repository: Path, diagnosis: Diagnosis) -> None:

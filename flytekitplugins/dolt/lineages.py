@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from . import remotes, repository, trailers
 from .engine import Connection, connect
-from .errors import DoltError, InvalidConfig, RevisionNotFound
-from .places import Place
+from .errors import InvalidConfig, RevisionNotFound
+from .places import Place, ServerPlace
 from .remotes import Where
 from .schema import Commit, DoltConfig, DoltTable
 from .trailers import Execution, Origin, Read
@@ -30,13 +30,12 @@ Why = Literal["repository", "commit", "tables"]
 MAX_STEPS = 10_000
 """The most commits that one lineage goes through, unless the caller says otherwise."""
 
-MAX_REPOSITORIES = 50
-"""The most repositories that are opened because commits name them."""
-
 _HASH = re.compile(r"^[0-9a-v]{32}\Z")
 
+_NOT_FOLLOWED = "name it with repositories=[...], or --repository on the command line"
+
 _ELSEWHERE = {
-    "repository": "the repository cannot be opened",
+    "repository": "not followed, since only a commit names that repository",
     "commit": "no repository at hand holds that commit",
     "tables": "which commit wrote it is not known",
 }
@@ -84,10 +83,10 @@ class Gap:
     """Hash of the commit that was made."""
     read: Read
     why: Why
-    """``repository``: it cannot be opened. ``commit``: no repository at hand holds it (any more). ``tables``: it is not
-    known which commit wrote what was read."""
+    """``repository``: only a commit names it, so it was not opened. ``commit``: no repository at hand holds it (any
+    more). ``tables``: it is not known which commit wrote what was read."""
     says: str = ""
-    """What the failed attempt said."""
+    """What to do about it, where there is something."""
 
     def __str__(self) -> str:
         text = f"{self.read.name} at {self.read.commit[:8]} of {self.read.repository}: {_ELSEWHERE[self.why]}"
@@ -194,21 +193,20 @@ def lineage(
 ) -> Lineage:
     """Return what ``commit`` was made of and what was made of it, as far as the trailers of commits say.
 
-    Up it goes across branches and into the local repositories that commits name. Down it can only see the repositories
-    that it knows of: this one, those met on the way up, and ``repositories``.
+    It goes across branches, and looks in this repository and in ``repositories``, and in no others: what a commit's
+    message names is up to whoever wrote it. A read from elsewhere is a `Gap`.
 
     Args:
         commit: a table that has a commit, a commit, or the name of one (a hash, branch or tag).
         db_path: the repository that holds the commit; a `DoltTable` brings its own.
         direction: ``up`` (what it was made of), ``down`` (what was made of it), or both.
-        repositories: further repositories to look in, or configs of tables there. An address with ``://`` is only
-            opened when it is given here.
+        repositories: the other repositories to look in: folders, URLs of servers, or configs of tables there.
         limit: the most commits that are gone through in each direction.
 
     Raises:
         InvalidConfig: ``db_path`` is missing.
         RevisionNotFound: the repository does not hold the commit.
-        DoltError: a repository that was given cannot be opened. One that only a commit names is a `Gap` instead.
+        DoltError: a repository that was given cannot be opened.
     """
     if direction not in ("up", "down", "both"):
         raise InvalidConfig(f"Cannot follow the lineage {direction!r}: it goes 'up', 'down' or 'both'.")
@@ -268,7 +266,7 @@ def _opened(where: Where) -> tuple[Place, str]:
     if isinstance(where, DoltConfig):
         return remotes.place_of(where), trailers.address_of(where)
     place = repository.locate(where)
-    return place, str(place)
+    return place, trailers.place(os.fspath(where)) if isinstance(place, ServerPlace) else str(place)
 
 
 # ----------------------------------------------------------------------------------------------------------- the graphs
@@ -394,11 +392,10 @@ class _Graph:
 
 
 class _Graphs:
-    """The repositories that are at hand: those given, and those that commits name and that can be opened."""
+    """The repositories that were given; one that only a commit names is not opened."""
 
     def __init__(self, given: Sequence[Where]) -> None:
         self.known: list[_Graph] = []
-        self._failed: dict[str, str] = {}
         for where in given:
             place, name = _opened(where)
             if not any(graph.place == place for graph in self.known):
@@ -412,26 +409,13 @@ class _Graphs:
         for graph in [own, *(graph for graph in self.known if graph is not own)]:
             if read.commit in graph.commits:
                 return graph
-        named = own if read.repository == trailers.HERE else self._open(read.repository)
-        if isinstance(named, str):
-            return "repository", named
+        if read.repository == trailers.HERE:
+            named: _Graph | None = own
+        else:
+            named = next((graph for graph in self.known if graph.name == read.repository), None)
+        if named is None:
+            return "repository", _NOT_FOLLOWED
         return named if named.holds(read.commit) else ("commit", "")
-
-    def _open(self, place: str) -> _Graph | str:
-        found = next((graph for graph in self.known if graph.name == place), None)
-        if found is not None:
-            return found
-        if "://" in place:
-            return "it is a server, and is only asked when it is given"
-        if place not in self._failed:
-            try:
-                if len(self.known) >= MAX_REPOSITORIES:
-                    return "too many repositories are open"
-                self.known.append(_Graph(*_opened(place)))
-                return self.known[-1]
-            except (DoltError, OSError, ValueError) as error:
-                self._failed[place] = str(error)
-        return self._failed[place]
 
 
 # ------------------------------------------------------------------------------------------------------------- the walk

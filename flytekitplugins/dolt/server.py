@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import binary
+from . import binary, files
 from .errors import DiskFull, DoltError, RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
 
 IDLE_S = float(os.environ.get("FLYTE_DOLT_IDLE_S", "5"))
@@ -52,7 +52,26 @@ _NOT_IN_YAML = re.compile("[$\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 _MOST_LOGGED = 2**20
 _PANIC = re.compile(r"caught panic:\s*(?:\\n|\n)?(.+?)(?:\\n|\n|\"\s*$)", re.MULTILINE)
 """What vitess logs, in one line with its breaks written out, before it drops the connection."""
-_NO_METRICS = '{"metrics.disabled": "true", "versioncheck.disabled": "true"}'
+_DOLT_FILES = (".dolt/config.json", ".dolt/repo_state.json", ".dolt/noms/manifest", ".dolt/noms/LOCK")
+"""What Dolt opens in a repository while it starts, and would wait at for ever if it were a FIFO."""
+
+# Dolt counts nothing and sends nothing home. What a repository's own `config.json` has under "sqlserver.global" would
+# be set in the server: where to copy each commit to, from where to pull, how SQL is read. Settings here come after the
+# repository's, and one that makes no sense has Dolt set none of them, the repository's included; `config.yaml` sets
+# that variable all the same. The others are for a Dolt that should pass over the senseless one.
+_SETTINGS = {
+    "metrics.disabled": "true",
+    "versioncheck.disabled": "true",
+    "sqlserver.global.max_connections": "none of the repository's settings",
+    "sqlserver.global.dolt_replicate_to_remote": "",
+    "sqlserver.global.dolt_read_replica_remote": "",
+    "sqlserver.global.dolt_replication_remote_url_template": "",
+    "sqlserver.global.dolt_override_schema": "",
+}
+_SAID_OF_SETTINGS = ("failed to load persisted global variables", "unable to persist system variable defaults")
+"""What Dolt logs about that, and is of no use to who looks for a failure."""
+
+_NOTICE = re.compile(r"([0-9]{1,10}):([0-9]{1,5}):(\S{1,200})\s*")
 
 
 @dataclass(frozen=True)
@@ -242,17 +261,30 @@ def running(repository: Path) -> Address | None:
     its port being closed.
     """
     try:
-        pid, port, password = (repository / ".dolt" / "sql-server.info").read_text().split(":", 2)
-        address = Address(int(pid), int(port), password.strip())
+        address = noticed(repository)
     except (OSError, ValueError):
         return None
     return address if _is_open(repository) and _answers(address) else None
 
 
+def noticed(repository: Path) -> Address:
+    """Return the address that the folder's notice gives; whether somebody listens there is not asked.
+
+    Raises:
+        OSError: there is no notice, or no file that can be read.
+        ValueError: it is none of Dolt's.
+    """
+    found = _NOTICE.fullmatch(files.read_small(repository / ".dolt" / "sql-server.info"))
+    address = Address(int(found[1]), int(found[2]), found[3]) if found is not None else None
+    if address is None or address.pid < 1 or not 1 <= address.port <= 65535:
+        raise ValueError("it does not name a process, a port and a password")
+    return address
+
+
 def _is_open(repository: Path) -> bool:
     """Whether a Dolt process has the repository open; while none has, a notice says nothing."""
     try:
-        fd = os.open(repository / ".dolt" / "noms" / "LOCK", os.O_RDWR | os.O_CLOEXEC)
+        fd = files.open_regular(repository / ".dolt" / "noms" / "LOCK", os.O_RDWR)
     except OSError:
         return False
     try:
@@ -277,11 +309,56 @@ def _start(repository: Path, deadline: float) -> Address:
     starting = _lock(repository / ".dolt" / "noms", fcntl.LOCK_EX, deadline, repository)
     try:
         address = running(repository)  # somebody may have been faster
+        if address is None:
+            _refuse_strange_files(repository)
         while address is None:
+            _remove_old_notice(repository)
             address = _try_start(repository, binary.find(), deadline)
         return address
     finally:
         os.close(starting)
+
+
+def _refuse_strange_files(repository: Path) -> None:
+    """Refuse a repository whose files are something else: Dolt would wait at a FIFO, or write through a link."""
+    for file in _opened_by_dolt(repository):
+        kind = files.strange_kind(file)
+        if kind is not None:
+            raise RepositoryDamaged(
+                f"Cannot open the repository {str(repository)!r}: {str(file.relative_to(repository))!r} in it is "
+                f"{kind}, where Dolt has a file. Find out who put it there, and restore the repository from a clone.",
+                path=repository,
+            )
+
+
+def _opened_by_dolt(repository: Path) -> Iterator[Path]:
+    """Give what has to be a file, and what cannot hold rows; the files that do may be links to files elsewhere."""
+    yield from (repository / name for name in _DOLT_FILES)
+    with suppress(OSError), os.scandir(repository / ".dolt" / "noms") as found:
+        for entry in found:
+            if not entry.is_file() and not entry.is_dir() and Path(entry.path).exists():
+                yield Path(entry.path)
+
+
+def _remove_old_notice(repository: Path) -> None:
+    """Remove the notice that a killed server left, or what else stands there, unless Dolt has the repository open.
+
+    Dolt would write the new server's password into it: through a link, or for all to read whom the old file lets.
+    """
+    notice = repository / ".dolt" / "sql-server.info"
+    if _is_open(repository):
+        return
+    try:
+        notice.unlink(missing_ok=True)
+    except OSError as error:
+        kind = files.strange_kind(notice)
+        if kind is None:
+            return  # not there, in a folder that cannot be written to; Dolt says so
+        raise RepositoryReadOnly(
+            f"Cannot open the repository {str(repository)!r}: its '.dolt/sql-server.info' is {kind}, and cannot be "
+            f"removed ({error.strerror}). Remove it.",
+            path=repository,
+        ) from error
 
 
 def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
@@ -345,7 +422,7 @@ def _why_not(repository: Path, dolt: Path, log: str) -> DoltError:
 def _of_old_format(repository: Path) -> ServerFailed | None:
     """Return the error if what is stored there is of Dolt before 1.0; Dolt itself panics, and logs nothing of use."""
     try:
-        stored_as = (repository / ".dolt" / "noms" / "manifest").read_text("utf-8").split(":")[1]
+        stored_as = files.read_small(repository / ".dolt" / "noms" / "manifest").split(":")[1]
     except (OSError, ValueError, IndexError):
         return None
     if stored_as not in _OLD_FORMATS:
@@ -371,7 +448,7 @@ def _private_folder() -> tuple[Path, int]:
 
 def _configure(folder: Path, repository: Path, port: int) -> None:
     (folder / ".dolt").mkdir()
-    (folder / ".dolt" / "config_global.json").write_text(_NO_METRICS)
+    (folder / ".dolt" / "config_global.json").write_text(json.dumps(_SETTINGS))
     (folder / "data").mkdir(mode=0o700)
     text = json.dumps(_settings(folder, repository, port), ensure_ascii=False)  # JSON is YAML, whatever the paths hold
     escaped = _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -410,6 +487,7 @@ def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subproces
         [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
         env=kept
         | {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "DOLT_DISABLE_EVENT_FLUSH": "1", "TMPDIR": str(folder)}
+        | {"DOLT_EVENTS_EMITTER": "null"}  # whatever the repository's own settings say of metrics
         | _use_of(repository).environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -497,9 +575,10 @@ def _free_port() -> int:
 
 def _tail(log: Path, lines: int = 10) -> str:
     try:
-        return " | ".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
+        said = log.read_text(errors="replace").strip().splitlines()
     except OSError:
         return ""
+    return " | ".join([line for line in said if not any(words in line for words in _SAID_OF_SETTINGS)][-lines:])
 
 
 def _at_exit() -> None:
@@ -516,12 +595,11 @@ def _at_exit() -> None:
 
 def _await_end(repository: Path, pid: int, deadline: float) -> None:
     """Wait until the folder's notice does not name the server with this ``pid`` any more, or the time is over."""
-    notice = repository / ".dolt" / "sql-server.info"
     while time.monotonic() < deadline:
         try:
-            if not notice.read_text().startswith(f"{pid}:"):
+            if noticed(repository).pid != pid:
                 return
-        except OSError:
+        except (OSError, ValueError):
             return
         time.sleep(0.005)
 

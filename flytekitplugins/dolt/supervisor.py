@@ -13,6 +13,7 @@ import fcntl
 import os
 import shutil
 import signal
+import stat
 import sys
 import time
 from contextlib import suppress
@@ -71,8 +72,17 @@ class _Server:
                     ask_at = now + 0.1
                 time.sleep(0.002)
         with suppress(OSError):
-            if self._info.read_text().split(":")[0] == str(self.pid):
+            if _begins_with(self._info, f"{self.pid}:".encode()):
                 self._info.unlink()
+
+
+def _begins_with(file: Path, words: bytes) -> bool:
+    """Whether a file begins so; anything but a regular file does not, and is not waited for, as a FIFO would be."""
+    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        return stat.S_ISREG(os.fstat(fd).st_mode) and os.read(fd, len(words)) == words
+    finally:
+        os.close(fd)
 
 
 def _become_server(dolt: str, repository: Path, folder: Path) -> NoReturn:
