@@ -277,7 +277,7 @@ def test_files_of_dolt_that_are_broken_are_named(repo: Path) -> None:
     (repo / ".dolt" / "sql-server.info").write_text("nonsense")
     findings = doctor.examine(repo).findings
     assert any(line.startswith("  its lock cannot be tried: ") for line in findings)
-    assert "  has a .dolt/sql-server.info that cannot be read" in findings
+    assert "  has a .dolt/sql-server.info that cannot be read: it is none of Dolt's" in findings
 
 
 def test_a_folder_that_is_no_repository_is_something_to_do(tmp_path: Path) -> None:

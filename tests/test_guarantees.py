@@ -1,17 +1,21 @@
-"""The page of promises names tests that exist."""
+"""The pages of promises name tests that exist."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
+HEADS = ("| promise", "| threat", "|---")
 
 
-def test_every_promise_names_tests_that_exist() -> None:
+@pytest.mark.parametrize("page", ["guarantees", "security"])
+def test_every_promise_names_tests_that_exist(page: str) -> None:
     """Each row of the table names at least one test, and each named test is there."""
-    page = (ROOT / "docs" / "guarantees.md").read_text()
-    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
+    lines = (ROOT / "docs" / f"{page}.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("|") and not line.startswith(HEADS)]
     assert len(rows) > 5
     for row in rows:
         named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)

@@ -179,6 +179,12 @@ def _examine_repository(repository: Path, diagnosis: Diagnosis, *, usable: bool)
             f"Make a repository there, `dolt init` in {str(repository)!r}, or name its very folder."
         )
         return
+    try:
+        server.refuse_strange_files(repository)
+    except DoltError as error:
+        diagnosis.findings.append("  has something else where Dolt has a file")
+        diagnosis.advice.append(str(error))
+        return
     _examine_identity(repository, diagnosis)
     locked = _is_locked(repository / ".dolt" / "noms" / "LOCK", diagnosis)
     _examine_server(repository, diagnosis, locked=locked)

@@ -131,7 +131,7 @@ class DiskFull(DoltError, OSError):
 
 
 class RepositoryDamaged(DoltError, RuntimeError):
-    """Dolt reports that stored data is not whole."""
+    """Dolt reports that stored data is not whole, or something else stands where it has a file."""
 
 
 class UncommittedChanges(DoltError, RuntimeError):

@@ -310,17 +310,20 @@ def _start(repository: Path, deadline: float) -> Address:
     try:
         address = running(repository)  # somebody may have been faster
         if address is None:
-            _refuse_strange_files(repository)
+            refuse_strange_files(repository)
         while address is None:
-            _remove_old_notice(repository)
             address = _try_start(repository, binary.find(), deadline)
         return address
     finally:
         os.close(starting)
 
 
-def _refuse_strange_files(repository: Path) -> None:
-    """Refuse a repository whose files are something else: Dolt would wait at a FIFO, or write through a link."""
+def refuse_strange_files(repository: Path) -> None:
+    """Refuse a repository whose files are something else, before Dolt, which would wait at a FIFO, opens it.
+
+    Raises:
+        RepositoryDamaged: it says which one is what.
+    """
     for file in _opened_by_dolt(repository):
         kind = files.strange_kind(file)
         if kind is not None:
@@ -338,27 +341,6 @@ def _opened_by_dolt(repository: Path) -> Iterator[Path]:
         for entry in found:
             if not entry.is_file() and not entry.is_dir() and Path(entry.path).exists():
                 yield Path(entry.path)
-
-
-def _remove_old_notice(repository: Path) -> None:
-    """Remove the notice that a killed server left, or what else stands there, unless Dolt has the repository open.
-
-    Dolt would write the new server's password into it: through a link, or for all to read whom the old file lets.
-    """
-    notice = repository / ".dolt" / "sql-server.info"
-    if _is_open(repository):
-        return
-    try:
-        notice.unlink(missing_ok=True)
-    except OSError as error:
-        kind = files.strange_kind(notice)
-        if kind is None:
-            return  # not there, in a folder that cannot be written to; Dolt says so
-        raise RepositoryReadOnly(
-            f"Cannot open the repository {str(repository)!r}: its '.dolt/sql-server.info' is {kind}, and cannot be "
-            f"removed ({error.strerror}). Remove it.",
-            path=repository,
-        ) from error
 
 
 def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
