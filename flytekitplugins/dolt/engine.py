@@ -243,7 +243,7 @@ class Connection:
             return
         if self._reader is None:
             self._reader = Connection(_open(login, attempt), login, self.database)
-            self._reader._folder = folder
+            self._reader._folder = self._file_folder()
         self._reader.run("ROLLBACK", attempt=attempt)
         self._reader.use(self.revision, attempt=attempt)
         yield self._reader
