@@ -8,6 +8,7 @@ Pure: no connection, no Flyte, and neither pandas nor Polars is imported.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -15,11 +16,11 @@ import pyarrow.compute as pc
 
 from . import codec
 from .errors import UnsupportedFrame
+from .notes import UNFIT, Note, field_from_text, field_to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .codec import Encoded, Note, Notes
+    from .codec import Encoded
+    from .notes import Notes
 
 _PANDAS_DTYPES = {pa.float16(): "float16", pa.float32(): "float32", pa.null(): "object"}
 _WIDTHS = {
@@ -78,6 +79,7 @@ def encode(table: pa.Table, *, keep_order: bool = False) -> Encoded:
 
 def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Note]:
     name, kind = field.name, field.type
+    codec.check_depth(name, kind)
     _refuse_nan(name, column)
     if pa.types.is_dictionary(kind):
         value_type = _WIDTHS.get(kind.value_type, kind.value_type)  # Arrow cannot take from views
@@ -88,11 +90,11 @@ def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.Chunked
         kind = pa.dictionary(kind.index_type, value_type, ordered=kind.ordered)
     else:
         stored, note = codec.storable(name, column, _pandas_dtype(kind))
-        note = note or ({"dtype": _pandas_dtype(kind)} if _is_new_to_pandas(kind) else {})
+        note = note or (Note(dtype=_pandas_dtype(kind)) if _is_new_to_pandas(kind) else Note())
     # Polars tells an Enum by the metadata of its field.
     told = {key: value for key, value in (field.metadata or {}).items() if key.startswith(b"_PL_ENUM")}
     if told or pa.types.is_null(kind) or _WIDTHS.get(kind, kind) != _natural(stored.type):
-        note["type"] = codec.field_to_text(pa.field("", kind, metadata=told or None))
+        note = replace(note, type=field_to_text(pa.field("", kind, metadata=told or None)))
     return stored, note
 
 
@@ -120,13 +122,13 @@ def _is_new_to_pandas(kind: pa.DataType) -> bool:
 
 
 def _levels_note(levels: pa.Array | None, stored: pa.ChunkedArray, *, ordered: bool) -> Note:
-    values = [] if levels is None else levels.drop_null().to_pylist()
-    note: Note = {"levels": values, "ordered": bool(ordered)}
+    values = () if levels is None else tuple(levels.drop_null().to_pylist())
     if pa.types.is_string(stored.type):
-        return note
+        return Note(levels=values, ordered=bool(ordered))
     if all(isinstance(value, (bool, int, float)) for value in values):
-        return note | {"of": _PANDAS_DTYPES.get(stored.type, codec.default_dtype(stored.type))}
-    return {}
+        of = _PANDAS_DTYPES.get(stored.type, codec.default_dtype(stored.type))
+        return Note(levels=values, ordered=bool(ordered), of=of)
+    return Note()
 
 
 # --------------------------------------------------------------------------------------------------------- back
@@ -136,44 +138,103 @@ def decode(table: pa.Table, notes: Notes) -> pa.Table:
     """Return stored columns in the Arrow types that they were given in; those of pandas in the types pandas means.
 
     Lists and dictionaries that came from pandas have no Arrow type, and come back as their JSON text. A note that does
-    not fit the column any more (the table was changed by others) is passed over.
+    not fit the column (any more) is passed over, and said in the log: the table was changed by others, or its comment.
     """
     if notes.order and set(notes.order) == set(table.column_names):
         table = table.select(list(notes.order))
-    fields, columns = [], []
+    fields, columns, unfit = [], [], []
     for name, column in zip(table.column_names, table.columns, strict=True):
-        field, restored = _decode_column(column, notes.columns.get(name, {}))
+        note = notes.columns.get(name)
+        found = _noted(column, note) if note else None
+        if found is None and note and _field(column, note) is not None:
+            unfit.append(name)
+        field, restored = found or _plain(column)
         fields.append(field.with_name(name))
         columns.append(restored)
+    notes.without(unfit)
     return pa.table(columns, schema=pa.schema(fields))
 
 
-def _decode_column(column: pa.ChunkedArray, note: Mapping[str, Any]) -> tuple[pa.Field, pa.ChunkedArray]:
-    try:
-        field = _noted_field(column, note)
-        if field is not None:
-            return field, _restored(column, field.type, note)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, TypeError, ValueError, KeyError):
-        pass  # the column is of another type by now; it comes back as that says
+def holding(table: pa.Table, notes: Notes) -> Notes:
+    """Return the notes without those that `decode` would pass over for these columns."""
+    found = [
+        (name, column, notes.columns[name])
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if name in notes.columns
+    ]
+    return notes.without(
+        [name for name, column, note in found if _field(column, note) is not None and _noted(column, note) is None]
+    )
+
+
+def _plain(column: pa.ChunkedArray) -> tuple[pa.Field, pa.ChunkedArray]:
     kind = _natural(column.type)
     return pa.field("", kind), column.cast(kind)
 
 
-def _noted_field(column: pa.ChunkedArray, note: Mapping[str, Any]) -> pa.Field | None:
+def _noted(column: pa.ChunkedArray, note: Note) -> tuple[pa.Field, pa.ChunkedArray] | None:
+    """Return the column as it is noted, or None where nothing is noted for Arrow or the values are others."""
+    field = _field(column, note)
+    if field is None or not note.speaks_of(column.type):
+        return None
+    try:
+        return field, _restored(column, field.type, note)
+    except UNFIT:
+        return None
+
+
+def _field(column: pa.ChunkedArray, note: Note) -> pa.Field | None:
     """Return the type that a note speaks of, or None where the stored column says it all."""
-    if "type" in note or "arrow" in note:
-        return codec.field_from_text(note.get("type") or note["arrow"])
-    if "levels" in note:
-        return pa.field("", pa.dictionary(pa.int32(), _natural(column.type), ordered=note["ordered"]))
-    kind = codec.meant_type(note)
+    told = note.type or note.arrow
+    if told is not None:
+        return _enum_or_plain(field_from_text(told), note)
+    if note.levels is not None:
+        return pa.field("", pa.dictionary(pa.int32(), _natural(column.type), ordered=note.ordered))
+    kind = note.in_arrow
     return None if kind is None else pa.field("", kind)
 
 
-def _restored(column: pa.ChunkedArray, kind: pa.DataType, note: Mapping[str, Any]) -> pa.ChunkedArray:
-    if not pa.types.is_dictionary(kind) or "levels" not in note:
+def _enum_or_plain(field: pa.Field, note: Note) -> pa.Field:
+    """Return the field with only what Polars notes about an Enum, and that only where its categories have the levels.
+
+    Polars takes its word for it: it breaks off where the text is none of its own, and a value that is in the levels and
+    in no category would be null.
+    """
+    told = {name: text for name, text in (field.metadata or {}).items() if name.startswith(b"_PL_ENUM")}
+    try:
+        is_enum = pa.types.is_dictionary(field.type) and note.levels is not None
+        if is_enum and all(set(note.levels or ()) <= _categories(text) for text in told.values()):
+            return field.with_metadata(told)
+    except ValueError:
+        pass  # somebody else's text
+    return field.remove_metadata()
+
+
+def _categories(text: bytes) -> set[str]:
+    """Return the categories of an Enum from ``length;text`` for each of them.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found: list[str] = []
+    while text:
+        length, _, text = text.partition(b";")
+        if not length.isdigit() or len(length) > 9 or len(text) < int(length):
+            raise ValueError("it is no list of categories")
+        found.append(text[: int(length)].decode())
+        text = text[int(length) :]
+    if len(set(found)) < len(found):
+        raise ValueError("a category is there twice")
+    return set(found)
+
+
+def _restored(column: pa.ChunkedArray, kind: pa.DataType, note: Note) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(kind) or note.levels is None:
         return codec.as_arrow(column, kind)
-    levels = pa.array(note["levels"], kind.value_type)
-    values = column.cast(kind.value_type)
+    levels = pa.array(note.levels, kind.value_type)
+    if levels.to_pylist() != list(note.levels):
+        raise ValueError("the levels are not of that type")
+    values = codec.as_arrow(column, kind.value_type)
     positions = pc.index_in(values, value_set=levels).cast(kind.index_type)
     if positions.null_count != column.null_count:
         raise ValueError("a value is no level: somebody else added it")

@@ -11,27 +11,40 @@ restored, any other is refused.
 
 from __future__ import annotations
 
-import base64
 import datetime
+import decimal
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .errors import UnsupportedFrame
+from .nesting import MAX_CELL, is_deep
+from .notes import (
+    NOTES_MARK,
+    UNFIT,
+    Note,
+    Notes,
+    Unreadable,
+    arrow_zone,
+    field_from_text,
+    field_to_text,
+    parts_of,
+)
+
+# Those of `notes` are known from here, too.
+__all__ = ["NOTES_MARK", "Note", "Notes", "decode", "encode", "field_from_text", "field_to_text"]
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ROW_COLUMN = "_flyte_row"
 """Name of the column that keeps the frame's own row order, where that is asked for."""
-
-NOTES_MARK = "flytekitplugins.dolt "
-"""What our part of a table's comment starts with; the rest of it is JSON."""
 
 _MAX_NAME = 64  # bytes in UTF-8: where MySQL counts characters, Dolt 1.83 does not
 _MAX_VARCHAR = 4096
@@ -70,47 +83,6 @@ class SqlType:
 
 
 @dataclass(frozen=True)
-class Notes:
-    """What SQL types cannot carry, kept in the table's comment, so that it is versioned, merged and cloned with it."""
-
-    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Per column what differs from the rule: ``dtype``, ``arrow`` (a type), ``levels`` and ``ordered``, or ``json``;
-    ``type`` is the Arrow type of a column that came from Arrow or Polars, which pandas passes over."""
-    index: tuple[str, ...] = ()
-    """Columns that are the frame's index."""
-    order: tuple[str, ...] = ()
-    """The frame's order of columns, where it is not the table's."""
-    rows: bool = False
-    """Whether `ROW_COLUMN` keeps the order of rows."""
-
-    def to_comment(self, own: str = "") -> str:
-        """Return a table comment: the user's ``own`` text, and behind it what there is to note."""
-        given = {k: v for k, v in vars(self).items() if v}
-        text = (
-            NOTES_MARK + json.dumps(given, separators=(",", ":"), ensure_ascii=False, sort_keys=True) if given else ""
-        )
-        return "\n".join(part for part in (own, text) if part)
-
-    @classmethod
-    def from_comment(cls, comment: str) -> tuple[Notes, str]:
-        """Return what a table comment notes, and the user's own text in front of it."""
-        own, _, last = comment.rpartition("\n")  # the notes are one line; names and levels in them may hold the mark
-        if not last.startswith(NOTES_MARK):
-            return cls(), comment
-        try:
-            given = json.loads(last.removeprefix(NOTES_MARK))
-        except ValueError:
-            return cls(), comment
-        if not isinstance(given, dict):
-            return cls(), comment
-        columns = given.get("columns", {})
-        return (
-            cls(columns, tuple(given.get("index", ())), tuple(given.get("order", ())), bool(given.get("rows"))),
-            own,
-        )
-
-
-@dataclass(frozen=True)
 class Encoded:
     """A frame as Arrow columns in storable types, and what has to be noted about it."""
 
@@ -120,12 +92,13 @@ class Encoded:
 
 def stored_as(encoded: Encoded, arrow: pa.Table) -> Notes:
     """Return the notes of a frame whose columns are stored in other types than a new table would give them."""
-    columns = {name: dict(note) for name, note in encoded.notes.columns.items()}
-    for name in arrow.column_names:
-        given, stored = encoded.arrow.column(name).type, arrow.column(name).type
+    columns = dict(encoded.notes.columns)
+    types = dict(zip(encoded.arrow.column_names, encoded.arrow.schema.types, strict=True))
+    for name, stored in zip(arrow.column_names, arrow.schema.types, strict=True):
+        given = types[name]
         if given != stored and name not in columns and not pa.types.is_decimal(given):
-            columns[name] = {"dtype": default_dtype(given)}
-    return Notes(columns, encoded.notes.index, encoded.notes.order, encoded.notes.rows)
+            columns[name] = Note(dtype=default_dtype(given))
+    return replace(encoded.notes, columns=columns)
 
 
 def merged(before: Notes, added: Notes, held: Sequence[str]) -> Notes:
@@ -133,54 +106,15 @@ def merged(before: Notes, added: Notes, held: Sequence[str]) -> Notes:
 
     The table's own notes hold; columns that are new bring theirs, and categories grow by the levels that they lack.
     """
-    columns = {name: dict(note) for name, note in before.columns.items() if name in held}
+    there = set(held)
+    columns = {name: note for name, note in before.columns.items() if name in there}
     for name, note in added.columns.items():
-        if name not in held:
-            columns[name] = dict(note)
-        elif "levels" in note and "levels" in columns.get(name, {}):
-            levels = columns[name]["levels"]
-            columns[name]["levels"] = levels + [level for level in note["levels"] if level not in levels]
-    return Notes(columns, before.index, before.order, before.rows)
-
-
-def meant_type(note: Mapping[str, Any]) -> pa.DataType | None:
-    """Return the Arrow type that a note of pandas' speaks of, or None where the stored column says it all."""
-    dtype = str(note.get("dtype", ""))
-    if "zone" in note:
-        return pa.timestamp("us", note["zone"])
-    if "unit" in note:
-        return pa.duration(note["unit"])
-    family, _, inside = dtype.rstrip("]").partition("[")
-    if family == "timedelta64":
-        return pa.duration(inside)
-    if family == "datetime64":
-        unit, _, zone = inside.partition(", ")
-        return pa.timestamp(unit, zone or None)
-    return pa.type_for_alias(dtype.lower()) if dtype.lower().startswith(("int", "uint", "float")) else None
-
-
-Meaning = tuple[str, str]
-"""What a stored number or text stands for that its SQL type does not say, and in which unit."""
-
-
-def meaning(note: Mapping[str, Any]) -> Meaning | None:
-    """Return what the values of a column mean beyond its SQL type, or None where that says it all."""
-    told = note.get("type") or note.get("arrow")
-    try:
-        kind = field_from_text(told).type if told else meant_type(note)
-    except ValueError:  # no note of ours; reading passes over it, too
-        return None
-    if kind is not None and pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if kind is not None and pa.types.is_nested(kind):
-        return "lists or dictionaries", str(kind)
-    if "json" in note:
-        return "lists or dictionaries", ""
-    if kind is not None and pa.types.is_duration(kind):
-        return "durations", kind.unit
-    if kind is not None and pa.types.is_timestamp(kind) and kind.tz is not None:
-        return "times with a time zone", ""
-    return None
+        old = columns.get(name)
+        if name not in there:
+            columns[name] = note
+        elif old is not None and old.levels is not None and note.levels is not None:
+            columns[name] = replace(old, levels=tuple(dict.fromkeys([*old.levels, *note.levels])))
+    return replace(before, columns=columns)
 
 
 # ------------------------------------------------------------------------------------------------ frame to Arrow
@@ -291,12 +225,12 @@ def check_names(names: Sequence[Any]) -> None:
             problems.append(f"the name {name!r} has the letter 'İ', and Dolt loses the values of such a column")
         elif name == ROW_COLUMN:
             problems.append(f"the name {name!r} is taken for the order of rows")
-    texts = [name for name in names if isinstance(name, str)]
+    counts = Counter(name for name in names if isinstance(name, str))
     folded: dict[str, str] = {}
-    for name in texts:
+    for name, count in counts.items():
         other = folded.setdefault(name.lower(), name)
-        if texts.count(name) > 1:
-            problems.append(f"the name {name!r} is there {texts.count(name)} times")
+        if count > 1:
+            problems.append(f"the name {name!r} is there {count} times")
         elif other != name:
             problems.append(f"the names {other!r} and {name!r} differ only in case, which SQL does not tell apart")
     if problems:
@@ -304,13 +238,12 @@ def check_names(names: Sequence[Any]) -> None:
         raise UnsupportedFrame(f"Cannot store the frame: {'; '.join(unique)}. Rename the columns.", columns=unique)
 
 
-Note = dict[str, Any]
-
-
 def _encode_column(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
     import pandas as pd
 
     dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        check_depth(name, dtype.pyarrow_dtype)
     if isinstance(dtype, (pd.IntervalDtype, pd.PeriodDtype, pd.SparseDtype)) or dtype.kind == "c":
         raise unsupported(name, dtype, "there is no SQL type for it", "Convert it to numbers, text or dates")
     if isinstance(dtype, pd.CategoricalDtype):
@@ -319,9 +252,22 @@ def _encode_column(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, 
         return _encode_objects(name, column)
     if isinstance(dtype, pd.ArrowDtype):
         array, _ = storable(name, _chunked(name, column), dtype)
-        return array, {"arrow": field_to_text(pa.field("", dtype.pyarrow_dtype))}
+        return array, Note(arrow=field_to_text(pa.field("", dtype.pyarrow_dtype)))
     array, note = storable(name, _chunked(name, column), dtype)
     return array, note or _dtype_note(dtype, array)
+
+
+def check_depth(name: str, kind: pa.DataType) -> None:
+    """Raise where a type is nested too deep for a note of it to be read back; before it is printed or converted.
+
+    Raises:
+        UnsupportedFrame: it is.
+    """
+    try:
+        for _ in parts_of(kind):
+            pass
+    except Unreadable as error:
+        raise unsupported(name, "a nested Arrow type", str(error), "Store it as JSON text") from error
 
 
 def _dtype_note(dtype: Any, stored: pa.ChunkedArray) -> Note:
@@ -329,8 +275,8 @@ def _dtype_note(dtype: Any, stored: pa.ChunkedArray) -> Note:
     import pandas as pd
 
     if isinstance(dtype, pd.StringDtype):
-        return {"dtype": f"string[{dtype.storage}]"} if dtype.na_value is pd.NA else {}
-    return {} if str(dtype) == default_dtype(stored.type) else {"dtype": str(dtype)}
+        return Note(dtype=f"string[{dtype.storage}]") if dtype.na_value is pd.NA else Note()
+    return Note() if str(dtype) == default_dtype(stored.type) else Note(dtype=str(dtype))
 
 
 def _default_text_dtype() -> Any:
@@ -365,30 +311,29 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     if pa.types.is_dictionary(kind):
         return storable(name, column.cast(kind.value_type), dtype)
     if pa.types.is_floating(kind):
-        return _finite(name, column.cast(pa.float64())), {}
+        return _finite(name, column.cast(pa.float64())), Note()
     if pa.types.is_timestamp(kind):
         naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
-        return _dated(name, _in_microseconds(name, naive)), {
-            "dtype": _zoned(kind, dtype)
-        } if kind.tz is not None else {}
+        note = Note(dtype=_zoned(kind, dtype)) if kind.tz is not None else Note()
+        return _dated(name, _in_microseconds(name, naive)), note
     if pa.types.is_date(kind):
-        return _dated(name, column.cast(pa.date32())), {}
+        return _dated(name, column.cast(pa.date32())), Note()
     if pa.types.is_time(kind):
-        return _in_microseconds(name, column), {}
+        return _in_microseconds(name, column), Note()
     if pa.types.is_duration(kind):
-        return column.cast(pa.int64()), {"dtype": f"timedelta64[{kind.unit}]"}
+        return column.cast(pa.int64()), Note(dtype=f"timedelta64[{kind.unit}]")
     if _is_text(kind):
-        return _clean_text(name, column.cast(pa.string())), {}
+        return _clean_text(name, column.cast(pa.string())), Note()
     if pa.types.is_null(kind):
-        return column, {}
+        return column, Note()
     if kind in _INTEGERS or pa.types.is_boolean(kind):
-        return column, {}
+        return column, Note()
     if pa.types.is_decimal(kind):
-        return _decimals(name, column, dtype), {}
+        return _decimals(name, column, dtype), Note()
     if _is_bytes(kind):
-        return column.cast(pa.binary()), {}
+        return column.cast(pa.binary()), Note()
     if pa.types.is_nested(kind):
-        return _as_json(name, column.to_pylist()), {"json": True}
+        return _as_json(name, column.to_pylist()), Note(json=True)
     raise unsupported(
         name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates"
     )
@@ -414,14 +359,12 @@ def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray
     kind = None if categories.dtype.kind not in "iufb" else pa.from_numpy_dtype(categories.to_numpy().dtype)
     try:
         array = pa.chunked_array([pa.array(column.astype(object).tolist(), kind or pa.string(), from_pandas=True)])
-        json.dumps(levels, ensure_ascii=False).encode()  # those that no row has are noted, too
+        _to_json(levels).encode()  # those that no row has are noted, too
     except ValueError as error:
         raise unsupported(name, column.dtype, str(error), "Mend the text") from error
     stored, _ = storable(name, array, column.dtype)
-    note: Note = {"levels": levels, "ordered": bool(column.cat.ordered)}
-    if categories.dtype != _default_text_dtype():
-        note["of"] = str(categories.dtype)
-    return stored, note
+    of = None if categories.dtype == _default_text_dtype() else str(categories.dtype)
+    return stored, Note(levels=tuple(levels), ordered=bool(column.cat.ordered), of=of)
 
 
 def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
@@ -430,7 +373,7 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     kind = pd.api.types.infer_dtype(column, skipna=True)
     if kind == "mixed" and _all_are(column, (list, dict)):
         values = [value if isinstance(value, (list, dict)) else None for value in column]
-        return _as_json(name, values), {"json": True}
+        return _as_json(name, values), Note(json=True)
     if kind == "mixed-integer-float" and _all_are(column, (float,)):
         kind = "floating"  # pandas 2 says the other of floats with None among them
     if kind in ("mixed", "mixed-integer", "mixed-integer-float", "complex", "interval", "period", "unknown-array"):
@@ -442,12 +385,12 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
         raise _mixed(name, column)
     stored, _ = storable(name, array, column.dtype)
     if kind in ("date", "time", "decimal", "bytes"):
-        return stored, {}  # they come back as these objects anyway
+        return stored, Note()  # they come back as these objects anyway
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
-        return stored, {"dtype": "object", "zone": array.type.tz}
+        return stored, Note(dtype="object", zone=array.type.tz)
     if pa.types.is_duration(array.type):
-        return stored, {"dtype": "object", "unit": array.type.unit}
-    return stored, {"dtype": "object"}
+        return stored, Note(dtype="object", unit=array.type.unit)
+    return stored, Note(dtype="object")
 
 
 _MOMENTS = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64")
@@ -565,19 +508,59 @@ def _as_json(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
             texts.append(None)
             continue
         try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text = _to_json(value)
             text.encode()
+            same = not is_deep(text, MAX_CELL) and json.loads(text) == value
+        except RecursionError:
+            text, same = "", False
         except (TypeError, ValueError) as error:
-            raise _no_json(name, row, value, str(error)) from error
-        if json.loads(text) != value:
-            raise _no_json(name, row, value, "it would come back as something else")
+            raise _no_json(name, row, str(value), str(error)) from error
+        if not text or is_deep(text, MAX_CELL):
+            raise _no_json(name, row, f"a {type(value).__name__}", f"it is nested over {MAX_CELL} deep")
+        if not same:
+            raise _no_json(name, row, str(value), "it would come back as something else")
         texts.append(text)
     return _clean_text(name, pa.chunked_array([pa.array(texts, pa.string())]))
 
 
-def _no_json(name: str, row: int, value: Any, found: str) -> UnsupportedFrame:
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _from_json(text: str | None) -> Any:
+    """Return the list or dictionary that a text is, or None for None.
+
+    Raises:
+        ValueError, RecursionError: it is none, or its values are not those that stand in the text.
+    """
+    if text is None:
+        return None
+    if is_deep(text, MAX_CELL):
+        raise ValueError(f"it is nested over {MAX_CELL} deep")
+    value = json.loads(text)
+    if not isinstance(value, (list, dict)):
+        raise ValueError("it is no list or dictionary")
+    if _to_json(value) != text:  # written by others: with spaces, or with what Python would change
+        value = json.loads(text, object_pairs_hook=_once_each, parse_float=_exact_float)
+    return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def _exact_float(text: str) -> float:
+    if decimal.Decimal(text) != decimal.Decimal(repr(float(text))):
+        raise ValueError(f"{text} has more digits than a float")
+    return float(text)
+
+
+def _no_json(name: str, row: int, shown: str, found: str) -> UnsupportedFrame:
     return UnsupportedFrame(
-        f"Cannot store column {name!r}: {str(value)[:60]!r} in row {row} has no exact JSON form ({found}). Use lists "
+        f"Cannot store column {name!r}: {shown[:60]!r} in row {row} has no exact JSON form ({found}). Use lists "
         "and dictionaries of text, finite numbers, booleans and None, with text as keys.",
         columns=[name],
     )
@@ -667,37 +650,57 @@ def _sql_type(name: str, column: pa.ChunkedArray, width: int, key: bool) -> str:
 def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
     """Return Arrow columns as a frame, with all that was noted about them restored.
 
-    A note that does not fit the column any more (the table was changed by others) is passed over.
+    A note that does not fit the column (any more) is passed over, and said in the log: the table was changed by others,
+    or its comment was.
     """
     if notes.order and set(notes.order) == set(table.column_names):
         table = table.select(list(notes.order))
-    notes = Notes({name: _for_pandas(note) for name, note in notes.columns.items()}, notes.index)
+    noted = {name: _for_pandas(note) for name, note in notes.columns.items()}
     # All at once, because columns converted one by one would be read-only views of Arrow's memory.
-    frame: pd.DataFrame = _plain(table, notes).to_pandas(date_as_object=True)
+    frame: pd.DataFrame = _plain(table, noted).to_pandas(date_as_object=True)
+    unfit = []
     for position, name in enumerate(table.column_names):
-        restored = _restored(table.column(position), notes.columns.get(name, {}))
+        column, note = table.column(position), noted.get(name)
+        restored = _noted(column, note) if note else None
+        if note and restored is None:
+            unfit.append(name)
+            restored = column.to_pandas().copy() if _nullable(column) is None else None
+        if restored is None and _nullable(column) is not None:
+            restored = _as_dtype(column, _nullable(column))
         if restored is not None:
             frame.isetitem(position, restored)
+    notes.without(unfit)
     return frame.set_index(list(notes.index)) if notes.index and set(notes.index) <= set(frame.columns) else frame
 
 
-def _for_pandas(note: Mapping[str, Any]) -> Note:
-    return {what: value for what, value in note.items() if what != "type"}
+def holding(table: pa.Table, notes: Notes) -> Notes:
+    """Return the notes without those that `decode` would pass over for these columns."""
+    columns = zip(table.column_names, table.columns, strict=True)
+    found = [(name, column, _for_pandas(notes.columns.get(name, Note()))) for name, column in columns]
+    return notes.without([name for name, column, note in found if note and _noted(column, note) is None])
 
 
-def _plain(table: pa.Table, notes: Notes) -> pa.Table:
-    """Return the table with those columns made trivial that `_restored` replaces anyway, to convert them only once."""
-    empty = pa.nulls(table.num_rows, pa.int8()).fill_null(0)
-    for position, name in enumerate(table.column_names):
-        column = table.column(position)
-        if notes.columns.get(name) or (column.null_count and _nullable_dtype(column.type) is not None):
-            table = table.set_column(position, name, empty)
-    return table
+def _for_pandas(note: Note) -> Note:
+    return replace(note, type=None)
 
 
-def _nullable_dtype(kind: pa.DataType) -> Any:
+def _plain(table: pa.Table, noted: Mapping[str, Note]) -> pa.Table:
+    """Return the table with those columns made trivial that `decode` replaces anyway, to convert them only once."""
+    empty = pa.chunked_array([pa.nulls(table.num_rows, pa.int8()).fill_null(0)])
+    columns = [
+        empty if noted.get(name) or _nullable(column) is not None else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, names=table.column_names)
+
+
+def _nullable(column: pa.ChunkedArray) -> Any:
+    """Return the dtype that has a missing value where that of NumPy has none and one is needed, else None."""
     import pandas as pd
 
+    kind = column.type
+    if not column.null_count:
+        return None
     if pa.types.is_boolean(kind):
         return pd.BooleanDtype()
     if not pa.types.is_integer(kind):
@@ -705,37 +708,38 @@ def _nullable_dtype(kind: pa.DataType) -> Any:
     return getattr(pd, f"{'U' if pa.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}Dtype")()
 
 
-def _restored(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
-    """Return the column as pandas has it where the plain conversion is not right, else None."""
-    if note:
-        try:
-            return _noted(column, note)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, TypeError, ValueError, KeyError):
-            pass  # the column is of another type by now; it comes back as that says
-    nullable = _nullable_dtype(column.type)
-    if column.null_count and nullable is not None:
-        return _as_dtype(column, nullable)
-    return column.to_pandas().copy() if note else None
+def _noted(column: pa.ChunkedArray, note: Note) -> Any:
+    """Return the column as it is noted, or None where its values are others."""
+    try:
+        return _restored(column, note) if note.speaks_of(column.type) else None
+    except UNFIT:
+        return None
 
 
-def _noted(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
+def _restored(column: pa.ChunkedArray, note: Note) -> Any:
     import pandas as pd
 
-    if "arrow" in note:
-        kind = field_from_text(note["arrow"]).type
+    if note.arrow is not None:
+        kind = field_from_text(note.arrow).type
         return pd.array(as_arrow(column, kind), dtype=pd.ArrowDtype(kind))
-    if "levels" in note:
+    if note.levels is not None:
         return _as_category(column, note)
-    if "json" in note:
-        return pd.Series([None if text is None else json.loads(text) for text in column.to_pylist()], dtype=object)
-    dtype = note["dtype"]
+    if note.json:
+        return pd.Series([_from_json(text) for text in column.to_pylist()], dtype=object)
+    dtype = str(note.dtype)
     if dtype == "object":
         return _as_objects(column, note)
     if dtype.startswith("timedelta64["):
-        return _as_duration(column, dtype[12:-1]).to_pandas().astype(dtype)
+        return _with_nulls_of(column, _as_duration(column, dtype[12:-1]).to_pandas().astype(dtype))
     if dtype.startswith("datetime64["):
-        return _as_datetimes(column, dtype)
+        return _with_nulls_of(column, _as_datetimes(column, dtype))
     return _as_dtype(column, pd.api.types.pandas_dtype(dtype))
+
+
+def _with_nulls_of(column: pa.ChunkedArray, restored: pd.Series[Any]) -> pd.Series[Any]:
+    if int(restored.isna().sum()) != column.null_count:
+        raise ValueError("the lowest of all numbers stands for no value in pandas")
+    return restored
 
 
 def _as_dtype(column: pa.ChunkedArray, dtype: Any) -> Any:
@@ -752,53 +756,111 @@ def _as_dtype(column: pa.ChunkedArray, dtype: Any) -> Any:
 
 
 def _exact(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    if not pa.types.is_floating(kind) or not pa.types.is_floating(column.type):
-        return column.cast(kind)
-    narrow = column.cast(kind, safe=False)
-    if not narrow.cast(column.type).equals(column):
-        raise ValueError("somebody else put a number of more digits there")
-    return narrow
+    """Return the column in another type of its family; a value that this would change is an error."""
+    if column.type == kind:
+        return column
+    found = column.cast(kind, safe=not pa.types.is_floating(kind))
+    if not found.cast(column.type).equals(column):
+        raise ValueError("there are values that this type does not hold")
+    return found
 
 
 def _as_duration(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
     # The table's column may be a narrower integer, which Arrow makes no duration of.
-    return column.cast(pa.int64()).cast(pa.duration(unit))
+    return _exact(column, pa.int64()).cast(pa.duration(unit))
 
 
 def as_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Return a stored column in the Arrow type that it was given in."""
+    """Return a stored column in the Arrow type that it was given in.
+
+    Raises:
+        ValueError, one of the others in `notes.UNFIT`: it has values that are not of that type, or would change in it.
+    """
+    if column.null_count == len(column) and (pa.types.is_null(kind) or pa.types.is_null(column.type)):
+        return pa.chunked_array([pa.nulls(len(column), kind)])
+    _check_size(column, kind)
     if pa.types.is_nested(kind):
-        values = [None if text is None else json.loads(text) for text in column.to_pylist()]
-        return pa.chunked_array([pa.array(values, kind)])
+        return _as_nested(column, kind)
     if pa.types.is_timestamp(kind) and kind.tz is not None:
-        return pc.assume_timezone(column, "UTC").cast(kind)
+        return pc.assume_timezone(_exact(column, pa.timestamp(kind.unit)), "UTC").cast(kind)
     if pa.types.is_dictionary(kind):
-        return column.cast(kind.value_type).dictionary_encode().cast(kind)
+        return as_arrow(column, kind.value_type).dictionary_encode().cast(kind)
     if pa.types.is_duration(kind):
         return _as_duration(column, kind.unit)
-    if pa.types.is_null(kind) and column.null_count == len(column):
-        return pa.chunked_array([pa.nulls(len(column))])
-    return column.cast(kind)
+    return _exact(column, kind)
 
 
-def _as_category(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
+def _as_nested(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    values = [_from_json(text) for text in column.to_pylist()]
+    found = pa.chunked_array([pa.array(values, kind)])
+    back = found.to_pylist()
+    # Arrow takes true for 1.0 among floats, and so does Python's ==.
+    if back != values or (pc.any(pc.match_substring_regex(column, "true|false")).as_py() and _differ(back, values)):
+        raise ValueError("there are values that this type does not hold")
+    return found
+
+
+def _differ(back: Any, values: Any) -> bool:
+    """Whether equal values have a boolean in one place and a number in the other."""
+    if isinstance(values, list):
+        return any(map(_differ, back, values))
+    if isinstance(values, dict):
+        return any(_differ(back[name], value) for name, value in values.items())
+    return isinstance(back, bool) is not isinstance(values, bool)
+
+
+_MAX_SLOTS = 2**26
+
+
+def _check_size(column: pa.ChunkedArray, kind: pa.DataType) -> None:
+    """Raise where missing values would take up far more memory than there is data: a type may say any fixed size."""
+    slots = _slots(kind)
+    if slots == 1:
+        return
+    missing = column.null_count
+    if pa.types.is_nested(kind):
+        missing += pc.sum(pc.count_substring(column, "null")).as_py() or 0
+    if missing * slots > max(_MAX_SLOTS, 64 * column.nbytes):
+        raise ValueError("a missing value of this type is too large")
+
+
+def _slots(kind: pa.DataType) -> int:
+    """Return how many values a missing value of a type takes up."""
+    if pa.types.is_fixed_size_binary(kind):
+        return int(kind.byte_width)
+    if pa.types.is_dictionary(kind):
+        return _slots(kind.value_type)
+    inner = max((_slots(kind.field(position).type) for position in range(kind.num_fields)), default=1)
+    return int(kind.list_size) * inner if pa.types.is_fixed_size_list(kind) else inner
+
+
+def _as_category(column: pa.ChunkedArray, note: Note) -> Any:
     import pandas as pd
 
-    levels = pd.Index(note["levels"], dtype=note.get("of") or _default_text_dtype())
+    given = list(note.levels or ())
+    levels = pd.Index(given, dtype=note.of or _default_text_dtype())
+    if [(type(level), level) for level in levels.tolist()] != [(type(level), level) for level in given]:
+        raise ValueError("the levels are not of that type")
+    if _has_length(column.type):
+        positions = pc.index_in(column.cast(pa.string()), value_set=pa.array(given, pa.string()))
+        if positions.null_count != column.null_count:
+            raise ValueError("a value is no level: somebody else added it")
+        codes = positions.fill_null(-1).to_numpy()
+        return pd.Categorical.from_codes(codes, categories=levels, ordered=note.ordered)
     values = pd.Series(column.to_pylist(), dtype=object)
-    known = set(levels.tolist())
+    known = set(given)
     if any(value not in known for value in values if value is not None):
         raise ValueError("a value is no level: somebody else added it")
-    return pd.Categorical(values, categories=levels, ordered=note["ordered"])
+    return pd.Categorical(values, categories=levels, ordered=note.ordered)
 
 
-def _as_objects(column: pa.ChunkedArray, note: Mapping[str, Any]) -> Any:
+def _as_objects(column: pa.ChunkedArray, note: Note) -> Any:
     import pandas as pd
 
-    if "zone" in note:
-        column = pc.assume_timezone(column, "UTC").cast(pa.timestamp("us", note["zone"]))
-    if "unit" in note:
-        column = _as_duration(column, note["unit"])
+    if note.zone is not None:
+        column = pc.assume_timezone(column, "UTC").cast(pa.timestamp("us", arrow_zone(note.zone)))
+    if note.unit is not None:
+        column = _as_duration(column, note.unit)
     return pd.Series(column.to_pylist(), dtype=object)
 
 
@@ -806,17 +868,7 @@ def _as_datetimes(column: pa.ChunkedArray, dtype: str) -> Any:
     import pandas as pd
 
     wanted = pd.api.types.pandas_dtype(dtype)
-    moments = column.cast(pa.timestamp(dtype[11:].rstrip("]").partition(",")[0]))
+    moments = _exact(column, pa.timestamp(dtype[11:].rstrip("]").partition(",")[0]))
     if isinstance(wanted, pd.DatetimeTZDtype):
         return moments.to_pandas().dt.tz_localize("UTC").dt.tz_convert(wanted.tz).astype(wanted)
     return moments.to_pandas().astype(wanted)
-
-
-def field_to_text(found: pa.Field) -> str:
-    """Return an Arrow type, with the metadata of its field and without the name, as text for a note."""
-    return base64.b64encode(pa.schema([found.with_name("")]).serialize().to_pybytes()).decode()
-
-
-def field_from_text(text: str) -> pa.Field:
-    """Return the field that `field_to_text` wrote down."""
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))).field(0)

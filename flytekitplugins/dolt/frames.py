@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from . import arrow, diffs, history, logbook, merging, remotes, repository, revisions, tables, trailers, writing
+from . import arrow, codec, diffs, history, logbook, merging, remotes, repository, revisions, tables, trailers, writing
 from .engine import connect
 from .errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed
 from .schema import Changes, Commit, DoltConfig, DoltTable, MergeBranch
@@ -294,6 +294,12 @@ def _loaded(table: DoltTable, columns: Sequence[str] | None, limit: int | None) 
         )
 
 
+def settled(table: DoltTable, *, columns: Sequence[str] | None) -> codec.Notes:
+    """Return the notes that fit all values of a table at its commit, for who reads it in parts as Arrow."""
+    with _at(table) as connection:
+        return tables.settled(connection, str(table.config.tablename), columns=columns, holding=arrow.holding)
+
+
 def _changes(
     connection: Connection, table: DoltTable, changes: Changes, columns: Sequence[str] | None, limit: int | None
 ) -> tables.Read:
@@ -326,8 +332,8 @@ def _queried(
 
 
 def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
-    """Give the rows of a table at its commit in frames of about ``batch_rows`` rows."""
-    with _parts(table, batch_rows, columns) as parts:
+    """Give the rows of a table at its commit in frames of about ``batch_rows`` rows, all of the same dtypes."""
+    with _parts(table, batch_rows, columns, holding=codec.holding) as parts:
         for part in parts:
             yield part.to_frame()
 
@@ -344,7 +350,9 @@ def reader(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) 
 
 
 @contextmanager
-def _parts(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> Iterator[Iterator[tables.Read]]:
+def _parts(
+    table: DoltTable, batch_rows: int, columns: Sequence[str] | None, *, holding: tables.Holding | None = None
+) -> Iterator[Iterator[tables.Read]]:
     options = table.config.options()
     if table.config.tablename is None:
         raise InvalidConfig(f"Cannot read {table!r} in parts: it is a query. Use its data, or LIMIT in the query.")
@@ -358,6 +366,7 @@ def _parts(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> 
             batch_rows=batch_rows,
             columns=columns or options.get("columns"),
             order_by=options.get("order_by", ()),
+            holding=holding,
         ) as parts,
     ):
         logbook.tell("load", table)

@@ -8,7 +8,7 @@ make it fit.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,8 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .codec import Encoded, Notes, SqlType, as_arrow, field_from_text, first, literal, meaning, quote
+from .codec import Encoded, SqlType, as_arrow, first, literal, quote
 from .errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
+from .notes import UNFIT, Note, Notes, meaning
 
 _MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
 _TEXT_BYTES = {"tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
@@ -188,8 +189,9 @@ def fit(
     problems: list[str] = []
     alterations: list[str] = []
     by_name = {column.name: column for column in existing}
+    given = set(arrow.column_names)
     for column in existing:
-        if column.name not in arrow.column_names and not column.generated and not (partial and column.may_be_left_out):
+        if column.name not in given and not column.generated and not (partial and column.may_be_left_out):
             problems.append(f"column {column.name!r} ({column.sql_type}) is missing")
     columns: dict[str, pa.ChunkedArray] = {}
     for name in arrow.column_names:
@@ -219,7 +221,18 @@ def fit(
     return Fitted(pa.table(columns), tuple(alterations))
 
 
-_Note = Mapping[str, Any]
+def fitting(notes: Notes, existing: Sequence[Column]) -> Notes:
+    """Return a table's notes without those that speak of other types than its columns have, whatever stands there."""
+    types = {column.name: _arrow_type(column.sql_type) or pa.string() for column in existing}
+    return notes.without(
+        [name for name, note in notes.columns.items() if name in types and not note.speaks_of(types[name])]
+    )
+
+
+def doubtful(notes: Notes, existing: Sequence[Column], names: Sequence[str]) -> list[str]:
+    """Return those of the columns ``names`` about which only their values say whether the notes fit."""
+    types = {column.name: _arrow_type(column.sql_type) for column in existing}
+    return [name for name in names if name in notes.columns and notes.columns[name].hangs_on_values(types.get(name))]
 
 
 def agree(added: Encoded, before: Notes, held: Sequence[str], *, table: str) -> pa.Table:
@@ -233,17 +246,17 @@ def agree(added: Encoded, before: Notes, held: Sequence[str], *, table: str) -> 
     Raises:
         SchemaMismatch: a column means something else, or orders its levels otherwise; all of them are listed.
     """
-    arrow, problems = added.arrow, []
-    for position, name in enumerate(arrow.column_names):
-        column = arrow.column(name)
-        if name not in held or column.null_count == len(column):
+    there, problems, columns = set(held), [], added.arrow.columns
+    for position, name in enumerate(added.arrow.column_names):
+        column = columns[position]
+        if name not in there or column.null_count == len(column):
             continue
-        old, new = before.columns.get(name, {}), added.notes.columns.get(name, {})
+        old, new = before.columns.get(name, _PLAIN), added.notes.columns.get(name, _PLAIN)
         counted = _in_unit_of(old, new, column)
         if counted is None:
             problems.append(f"column {name!r} {_contradiction(old, new)}")
         else:
-            arrow = arrow.set_column(position, name, counted)
+            columns[position] = counted
     if problems:
         raise SchemaMismatch(
             f"Cannot add rows to {table!r}, nothing was written: {'; '.join(problems)}. Convert the column to what the "
@@ -251,10 +264,13 @@ def agree(added: Encoded, before: Notes, held: Sequence[str], *, table: str) -> 
             table=table,
             problems=problems,
         )
-    return arrow
+    return pa.Table.from_arrays(columns, names=added.arrow.column_names)
 
 
-def _in_unit_of(old: _Note, new: _Note, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+_PLAIN = Note()
+
+
+def _in_unit_of(old: Note, new: Note, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """Return the column as the table's rows are to be read, or None where that cannot be."""
     given, wanted = meaning(new), meaning(old)
     if given == wanted:
@@ -264,28 +280,29 @@ def _in_unit_of(old: _Note, new: _Note, column: pa.ChunkedArray) -> pa.ChunkedAr
     try:
         if given[0] == "durations":
             return column.cast(pa.duration(given[1])).cast(pa.duration(wanted[1])).cast(pa.int64())
-        if wanted[1]:
-            as_arrow(column, field_from_text(old.get("type") or old["arrow"]).type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):  # finer than the table's unit or too long for it; other lists
+        if wanted[1] and old.in_arrow is not None:
+            as_arrow(column, old.in_arrow)
+    except UNFIT:  # finer than the table's unit or too long for it; other lists
         return None
     return column
 
 
-def _orders_otherwise(old: _Note, new: _Note) -> bool:
+def _orders_otherwise(old: Note, new: Note) -> bool:
     """Whether both have ordered levels, and those of the frame do not stand in that order in the table's."""
-    if not (old.get("ordered") and new.get("ordered")):
+    if not (old.ordered and new.ordered):
         return False
-    grown = iter([*old["levels"], *(level for level in new["levels"] if level not in old["levels"])])
-    return not all(level in grown for level in new["levels"])
+    grown = iter(dict.fromkeys([*(old.levels or ()), *(new.levels or ())]))
+    return not all(level in grown for level in new.levels or ())
 
 
-def _contradiction(old: _Note, new: _Note) -> str:
+def _contradiction(old: Note, new: Note) -> str:
     if _orders_otherwise(old, new):
-        return f"has levels in the order {new['levels']!r} in the frame and {old['levels']!r} in the table"
+        ours, theirs = list(new.levels or ()), list(old.levels or ())
+        return f"has levels in the order {ours!r} in the frame and {theirs!r} in the table"
     return f"has {_meant(new)} in the frame and {_meant(old)} in the table"
 
 
-def _meant(note: _Note) -> str:
+def _meant(note: Note) -> str:
     found = meaning(note)
     if found is None:
         return "plain values"

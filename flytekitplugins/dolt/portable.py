@@ -17,6 +17,7 @@ from typing import Any, ClassVar, TypeVar
 from mashumaro.types import SerializableType
 
 from .errors import InvalidConfig
+from .nesting import MAX_CONFIG, is_deep, is_nested_deep
 
 _T = TypeVar("_T")
 _V = TypeVar("_V", bound="Portable")
@@ -71,7 +72,13 @@ class Portable(SerializableType):
 
     @classmethod
     def from_json(cls: type[_V], text: str) -> _V:
-        """Return the value whose `to_json` is ``text``."""
+        """Return the value whose `to_json` is ``text``.
+
+        Raises:
+            InvalidConfig: an entry is unknown, missing or of the wrong kind, or it is nested too deep.
+        """
+        if is_deep(text, MAX_CONFIG):
+            raise _too_deep(cls)
         return cls.from_dict(json.loads(text))
 
     def _serialize(self) -> dict[str, Any]:
@@ -92,6 +99,7 @@ class Portable(SerializableType):
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
+            check_nesting(cls, value)
             raise InvalidConfig(f"Cannot take {value!r} for a {cls.__name__}: it is neither one nor its to_dict().")
         return cls._deserialize(value)
 
@@ -127,6 +135,7 @@ class OneOfSeveral(Portable):
             InvalidConfig: ``_type`` names no class of this kind, or one that is not a ``cls``; an entry is unknown or
                 missing.
         """
+        check_nesting(cls, d)
         kinds: list[type[Any]] = cls.__mro__[cls.__mro__.index(OneOfSeveral) - 1].__subclasses__()
         name = d.get("_type", cls.__name__)
         kind = next((kind for kind in kinds if kind.__name__ == name and issubclass(kind, cls)), None)
@@ -138,12 +147,30 @@ class OneOfSeveral(Portable):
         return from_fields(kind, {k: v for k, v in d.items() if k != "_type"})
 
 
+def check_nesting(cls: type[Any], given: object) -> None:
+    """Raise where what is to become a ``cls`` is nested deeper than any value of ours, and could not even be printed.
+
+    Raises:
+        InvalidConfig: it is.
+    """
+    if is_nested_deep(given, MAX_CONFIG):
+        raise _too_deep(cls)
+
+
+def _too_deep(cls: type[Any]) -> InvalidConfig:
+    return InvalidConfig(
+        f"Cannot read a {cls.__name__}: its lists and dictionaries are nested over {MAX_CONFIG} deep. Give one that "
+        "to_dict() or to_json() made."
+    )
+
+
 def from_fields(cls: type[_T], given: Mapping[str, Any]) -> _T:
     """Return a ``cls``, which is a dataclass, with these fields.
 
     Raises:
         InvalidConfig: a field is unknown or missing.
     """
+    check_nesting(cls, given)
     kind: Any = cls
     known = [f.name for f in dataclasses.fields(kind) if f.init]
     unknown = sorted(set(given) - set(known))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from . import moments, options, parameters, places
 from .errors import InvalidConfig
 from .names import check_branch_name, check_table_name
-from .portable import OneOfSeveral, Portable, from_fields
+from .portable import OneOfSeveral, Portable, check_nesting, from_fields
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -573,6 +573,7 @@ class DoltConfig(Portable):
         Raises:
             InvalidConfig: an entry is unknown, missing or of the wrong kind.
         """
+        check_nesting(cls, d)
         given = {k: v for k, v in d.items() if v is not None}
         parts = {"branch_conf": Branch, "changes": Changes, "remote_conf": Remote, "secret": Secret, "meta_conf": Meta}
         kind: type[Portable]
@@ -784,6 +785,7 @@ class DoltTable(_Rows):
         Raises:
             InvalidConfig: ``d`` is no reference to a table.
         """
+        check_nesting(cls, d)
         if not isinstance(d, Mapping) or not isinstance(d.get("config"), Mapping):
             raise InvalidConfig(f"Cannot read {d!r} as a DoltTable: it has no 'config'. Pass what to_dict() returned.")
         table = DoltTable(config=DoltConfig.from_dict(d["config"]))

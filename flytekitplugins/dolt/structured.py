@@ -16,11 +16,15 @@ import threading
 import typing
 import uuid
 import weakref
+from dataclasses import replace
+from html import escape
+from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import flytekit.types.structured as flytekit_structured
 from flytekit.core.context_manager import FlyteContext
-from flytekit.core.type_engine import AsyncTypeTransformer
+from flytekit.core.type_engine import AsyncTypeTransformer, TypeTransformer
+from flytekit.deck.renderer import ArrowRenderer
 from flytekit.extend import TypeEngine
 from flytekit.lazy_import.lazy_module import is_imported
 from flytekit.models import literals
@@ -41,6 +45,8 @@ from .uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from .notes import Notes
 
 _LIBRARIES = {"pandas": ("DataFrame",), "pyarrow": ("Table",), "polars": ("DataFrame", "LazyFrame")}
 """The classes of frames that are read and written, by the module that they are in."""
@@ -257,28 +263,33 @@ def _frame(table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> 
 def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> Any:
     from . import frames
 
-    def load(names: Sequence[str] | None, limit: int | None = None) -> Any:
+    def load(names: Sequence[str] | None, limit: int | None = None, notes: Notes | None = None) -> Any:
         import polars
 
         with to_be_tried_again():
-            return polars.from_arrow(frames.load(table, columns=names, limit=limit).to_arrow())
+            found = frames.load(table, columns=names, limit=limit)
+        found = found if notes is None else replace(found, notes=replace(found.notes, columns=notes.columns))
+        return polars.from_arrow(found.to_arrow())
 
     if not lazy:
         return load(columns)
-    if table.config.sql is not None:
+    if table.config.sql is not None or table.config.changes is not None:
         return load(columns).lazy()
     try:
         from polars.io.plugins import register_io_source
     except ImportError:  # an older Polars, which takes no sources of others
         return load(columns).lazy()
 
+    with to_be_tried_again():
+        notes = frames.settled(table, columns=columns)
+
     def source(names: list[str] | None, where: Any, limit: int | None, batch: int | None) -> Iterator[Any]:
-        found = load(names or columns, limit if where is None else None)
+        found = load(names or columns, limit if where is None else None, notes)
         found = found if where is None else found.filter(where)
         yield found if limit is None else found.head(limit)
 
     pure: dict[str, Any] = {"is_pure": True} if "is_pure" in inspect.signature(register_io_source).parameters else {}
-    return register_io_source(source, schema=load(columns, 0).schema, **pure)
+    return register_io_source(source, schema=load(columns, 0, notes).schema, **pure)
 
 
 # ---------------------------------------------------------------------------------------------------------- decks
@@ -329,13 +340,49 @@ def _reduced(dataset: StructuredDataset) -> tuple[Any, ...]:
     return make, arguments, state
 
 
-class _PolarsAsText:
-    """Shows a Polars frame in decks as Polars prints it; flytekit has nothing to show it with, and fails the task."""
+_MAX_TEXT = 200_000
+"""The most characters of a printed frame that a deck shows."""
+
+
+class _AsText:
+    """Shows a frame in decks as its library prints it.
+
+    flytekit shows an Arrow table so, too, but lets names and values in it be HTML; it has nothing to show a Polars
+    frame with, and fails the task.
+    """
 
     def to_html(self, python_value: Any) -> str:
-        from html import escape
+        from .deck import visible
 
-        return f"<pre>{escape(str(python_value))}</pre>"
+        return f"<pre>{escape(visible(str(python_value)[:_MAX_TEXT]))}</pre>"
+
+
+_PRINT_VALUES = {"builtins", "pandas", "pyarrow", "polars", "pydantic", "flytekit", "flytekitplugins"}
+"""The packages whose classes print what is in them, which is text. Others may mean what they print to be a page."""
+
+
+def _is_text(value: object) -> bool:
+    """Whether what ``value`` prints is text to flytekit's decks, whatever signs are in it."""
+    printing = next(kind for kind in type(value).__mro__ if "__str__" in vars(kind))
+    return not isinstance(value, str) and printing.__module__.partition(".")[0] in _PRINT_VALUES
+
+
+def _escape_what_is_printed() -> None:
+    """Have what is in lists, dictionaries, dataclasses, configs and optional frames shown as the text that it is.
+
+    flytekit prints every value for which a type has no page of its own, and puts that into the deck as HTML.
+    """
+    original: Callable[..., str] = TypeTransformer.to_html
+    if getattr(original, "of_dolt", False):
+        return
+
+    @functools.wraps(original)
+    def to_html(self: Any, ctx: Any, python_val: Any, expected_python_type: Any) -> str:
+        page = original(self, ctx, python_val, expected_python_type)
+        return escape(page) if _is_text(python_val) else page
+
+    to_html.of_dolt = True  # type: ignore[attr-defined]
+    TypeTransformer.to_html = to_html
 
 
 # --------------------------------------------------------------------------------------------- StructuredDataset
@@ -440,8 +487,8 @@ def _register(kind: type[Any]) -> None:
         # A class of frames that flytekit knows is not pickled any more, so it needs a way to travel without an address.
         engine.register(_PolarsAsParquet(kind), default_format_for_type=True)
         engine.register(_PolarsFromParquet(kind), default_format_for_type=True)
-    if kind.__module__.startswith("polars.") and kind not in engine.Renderers:
-        engine.register_renderer(kind, _PolarsAsText())
+    if kind.__module__.partition(".")[0] != "pandas" and type(engine.Renderers.get(kind)) in (NoneType, ArrowRenderer):
+        engine.register_renderer(kind, _AsText())
     engine.register(DoltEncoder(kind))
     engine.register(DoltDecoder(kind))
     if before is not None:  # registering handlers puts flytekit's engine in the place of whatever was there
@@ -470,6 +517,7 @@ def register() -> None:
         _register_what_is_imported()
 
     _register_datasets()
+    _escape_what_is_printed()
     copyreg.pickle(StructuredDataset, _reduced)
     with_dolt.of_dolt = True  # type: ignore[attr-defined]
     flytekit_structured.lazy_import_structured_dataset_handler = with_dolt

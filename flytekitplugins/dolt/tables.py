@@ -142,9 +142,16 @@ def stream(
     batch_rows: int,
     columns: Sequence[str] | None = None,
     order_by: Sequence[str] = (),
+    holding: Holding | None = None,
 ) -> Iterator[Iterator[Read]]:
-    """Give the rows of ``table`` as `read` does, ``batch_rows`` at a time, without holding them all."""
+    """Give the rows of ``table`` as `read` does, ``batch_rows`` at a time, without holding them all.
+
+    ``holding`` is that of who makes frames of them: notes that do not fit all values are left out of every part then,
+    which is found out by reading the columns in doubt before.
+    """
     plan = _plan_read(connection, table, columns, order_by)
+    if holding is not None:
+        plan = replace(plan, notes=_holding(connection, table, plan.notes, plan.doubtful, holding))
     if _has_spans(connection, quote(table), plan):
         yield iter([read(connection, table, columns=columns, order_by=order_by)])
         return
@@ -153,6 +160,24 @@ def stream(
             Read(results.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
             for batch in batches
         )
+
+
+Holding = Callable[[pa.Table, Notes], Notes]
+"""`codec.holding` or that of `arrow`."""
+
+
+def settled(connection: Connection, table: str, *, columns: Sequence[str] | None, holding: Holding) -> Notes:
+    """Return the notes of a table that fit all its values, so that each part of it is read in the same types."""
+    plan = _plan_read(connection, table, columns, ())
+    return _holding(connection, table, plan.notes, plan.doubtful, holding)
+
+
+def _holding(connection: Connection, table: str, notes: Notes, names: Sequence[str], holding: Holding) -> Notes:
+    if names:
+        with stream(connection, table, batch_rows=_BATCH_ROWS, columns=names) as parts:
+            for part in parts:
+                notes = holding(part.arrow, notes)
+    return notes
 
 
 @dataclass(frozen=True)
@@ -165,6 +190,8 @@ class _ReadPlan:
     times: Sequence[str]
     """Columns of the type TIME."""
     notes: Notes
+    doubtful: Sequence[str] = ()
+    """Columns about which only the values say whether the notes fit."""
 
     @property
     def statement(self) -> str:
@@ -198,18 +225,18 @@ def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None
         )
     sql_types = existing.sql_types
     check_columns(table, [*(columns or ()), *order_by], list(sql_types))
-    notes = Notes.from_comment(existing.comment)[0]
+    notes = Notes.from_comment(existing.comment, table=table)[0]
     if columns is None:
-        names = [name for name in sql_types if not (notes.rows and name == codec.ROW_COLUMN)]
+        names = [name for name in sql_types if not (notes.rows and name == codec.ROW_COLUMN)] or list(sql_types)
     else:
         names = list(columns)
-        notes = Notes(notes.columns, notes.index if set(notes.index) <= set(names) else (), (), notes.rows)
+        notes = replace(notes, index=notes.index if set(notes.index) <= set(names) else (), order=())
     order_by = order_by or ([codec.ROW_COLUMN] if notes.rows and codec.ROW_COLUMN in sql_types else ())
     wanted = [results.wanted((name, sql_types[name])) for name in names]
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
     times = _times({name: sql_types[name] for name in names})
-    return _ReadPlan(attempt, rest, wanted, names, times, notes)
+    return _ReadPlan(attempt, rest, wanted, names, times, notes, gate.doubtful(notes, existing.columns, names))
 
 
 def _times(columns: Mapping[str, str]) -> list[str]:
@@ -410,6 +437,7 @@ def _rewrite(
     """Put the rows into a table that is there, and return how many stay in it beside them, if that is known."""
     attempt = f"write table {table!r}"
     stay: int | None = 0
+    before = Notes()
     if options.key is not None:
         gate.check_same_key(options.key, existing.columns, table=table)
     held = [column.name for column in existing.columns]
@@ -421,8 +449,8 @@ def _rewrite(
         stay = there if options.mode == "append" else None
         if not there:
             held = [name for name in held if name not in encoded.arrow.column_names]
-        before = Notes.from_comment(existing.comment)[0]
-        encoded = replace(encoded, arrow=gate.agree(encoded, before, held, table=table))
+        before = _notes(table, existing)[0]
+        encoded, before = _agreeing(connection, table, encoded, before, held)
     fitted = gate.fit(
         encoded.arrow,
         existing.columns,
@@ -440,11 +468,37 @@ def _rewrite(
         codec.Encoded(encoded.arrow, codec.stored_as(encoded, fitted.arrow)),
         existing,
         options,
+        before=before,
         held=held,
         altered=bool(fitted.alterations),
     )
     _fill(connection, table, fitted, existing, options.mode)
     return stay
+
+
+def _notes(table: str, existing: gate.Existing) -> tuple[Notes, str]:
+    """Return what is noted about an existing table and fits its columns, and the user's own text."""
+    notes, own = Notes.from_comment(existing.comment, table=table)
+    return gate.fitting(notes, existing.columns), own
+
+
+def _agreeing(
+    connection: Connection, table: str, encoded: codec.Encoded, before: Notes, held: Sequence[str]
+) -> tuple[codec.Encoded, Notes]:
+    """Return rows to be added as the table's others are to be read, and by which notes those are.
+
+    Only where they contradict each other it is asked whether the table's values are what its comment says.
+    """
+    try:
+        arrow = gate.agree(encoded, before, held, table=table)
+    except SchemaMismatch:
+        kept = before
+        for holding in (codec.holding, arrow_tables.holding):
+            kept = _holding(connection, table, kept, [name for name in held if name in kept.columns], holding)
+        if kept == before:
+            raise
+        before, arrow = kept, gate.agree(encoded, kept, held, table=table)
+    return replace(encoded, arrow=arrow), before
 
 
 def _fill(connection: Connection, table: str, fitted: gate.Fitted, existing: gate.Existing, mode: str) -> None:
@@ -469,20 +523,22 @@ def _note(
     existing: gate.Existing,
     options: WriteOptions,
     *,
+    before: Notes,
     held: Sequence[str],
     altered: bool,
 ) -> None:
     """Bring the table's comment up to date; a text of the user's own in it stays.
 
-    ``held`` are the columns that have values already, for which the table's notes go on to hold where rows are added.
+    ``held`` are the columns that have values already, for which the table's notes, ``before``, go on to hold where rows
+    are added.
     """
-    before, own = Notes.from_comment(existing.comment)
+    own = Notes.from_comment(existing.comment, table=table)[1]
     stored = [column.name for column in existing.columns]
     if options.mode == "replace":
         given = encoded.arrow.column_names
         after = stored + [name for name in given if name not in stored]
         notes = encoded.notes
-        notes = notes if given == after else Notes(notes.columns, notes.index, _without_rows(given), notes.rows)
+        notes = notes if given == after else replace(notes, order=_without_rows(given))
     else:
         notes = codec.merged(before, encoded.notes, held)
     comment = notes.to_comment(own)

@@ -44,7 +44,7 @@ from .schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class _ValueTransformer(TypeTransformer[_T]):
 
     def from_binary_idl(self, binary_idl_object: Binary, expected_python_type: type[_T]) -> _T:
         """Return the value that flytekit took out of a larger one (an attribute of a dataclass)."""
-        value: _T = self.python_type.from_dict(msgpack.unpackb(binary_idl_object.value))
+        value: _T = self.python_type.from_dict(_unpacked(binary_idl_object, self.name))
         return value
 
 
@@ -367,12 +367,25 @@ def _payload(lv: Literal, name: str) -> Mapping[str, Any]:
     scalar = lv.scalar if lv is not None else None
     payload: Any = None
     if scalar is not None and scalar.binary is not None and scalar.binary.tag == _MSGPACK:
-        payload = msgpack.unpackb(scalar.binary.value)
+        payload = _unpacked(scalar.binary, name)
     elif scalar is not None and scalar.generic is not None:
-        payload = MessageToDict(scalar.generic)
+        payload = _within_depth(lambda: MessageToDict(scalar.generic), name)
     if not isinstance(payload, dict):
         raise InvalidConfig(f"Cannot read {lv} as a {name}: it is neither a msgpack nor a struct literal.")
     return payload
+
+
+def _unpacked(binary: Binary, name: str) -> Any:
+    return _within_depth(lambda: msgpack.unpackb(binary.value), name)
+
+
+def _within_depth(read: Callable[[], Any], name: str) -> Any:
+    try:
+        return read()
+    except (ValueError, RecursionError) as error:  # msgpack's own errors are ValueErrors
+        raise InvalidConfig(
+            f"Cannot read a literal as a {name}: {str(error) or type(error).__name__}. Pass one that a task returned."
+        ) from None
 
 
 def _sorted(value: Any) -> Any:

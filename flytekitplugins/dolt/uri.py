@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from .errors import DoltError, InvalidUri
+from .nesting import MAX_CONFIG, is_deep
 from .schema import Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ def _to_text(value: Any) -> str:
 
 
 def _from_text(text: str) -> Any:
+    if is_deep(text, MAX_CONFIG):
+        return text
     try:
         return json.loads(text)
     except ValueError:
