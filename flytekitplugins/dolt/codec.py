@@ -835,10 +835,14 @@ def _slots(kind: pa.DataType) -> int:
 
 
 def _as_category(column: pa.ChunkedArray, note: Note) -> Any:
+    import numpy as np
     import pandas as pd
 
-    given = list(note.levels or ())
-    levels = pd.Index(given, dtype=note.of or _default_text_dtype())
+    given, of = list(note.levels or ()), note.of or _default_text_dtype()
+    with np.errstate(all="ignore"):
+        levels = pd.Index(given, dtype=of)
+    if str(of).startswith(("obj", "str")) and not all(isinstance(level, str) for level in given):
+        raise ValueError("the levels are no texts")
     if [(type(level), level) for level in levels.tolist()] != [(type(level), level) for level in given]:
         raise ValueError("the levels are not of that type")
     if _has_length(column.type):
@@ -861,6 +865,7 @@ def _as_objects(column: pa.ChunkedArray, note: Note) -> Any:
         column = pc.assume_timezone(column, "UTC").cast(pa.timestamp("us", arrow_zone(note.zone)))
     if note.unit is not None:
         column = _as_duration(column, note.unit)
+        column.cast(pa.duration("us"))  # an error where objects would end in nanoseconds, which are refused
     return pd.Series(column.to_pylist(), dtype=object)
 
 

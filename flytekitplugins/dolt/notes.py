@@ -338,6 +338,9 @@ def family(kind: pa.DataType) -> str:
     return next((name for name, belongs in _FAMILIES if belongs(kind)), "other")
 
 
+_MAX_DIGITS, _MAX_SCALE = 65, 30  # of an SQL decimal
+
+
 def _family_as_stored(kind: pa.DataType) -> str:
     """Return the family in which `codec.storable` stores a type; no column is of the family ``""``."""
     if pa.types.is_dictionary(kind):
@@ -346,6 +349,8 @@ def _family_as_stored(kind: pa.DataType) -> str:
         return "integer"
     if pa.types.is_nested(kind):
         return "text"
+    if pa.types.is_decimal(kind) and (kind.precision > _MAX_DIGITS or kind.scale > _MAX_SCALE):
+        return ""
     found = family(kind)
     return "" if found == "other" else found
 
@@ -403,11 +408,11 @@ class Notes:
         rows = given.get("rows") is True
         return cls(columns, tuple(names["index"] or ()), tuple(names["order"] or ()), rows, table), own
 
-    def without(self, names: Sequence[str]) -> Notes:
-        """Return the notes without those about some columns, because their values are others."""
+    def without(self, names: Sequence[str], *, reason: str = "the values are not of that type") -> Notes:
+        """Return the notes without those about some columns, and say so; by default their values are others."""
         if not names:
             return self
-        passed_over(self.table, [repr(name) for name in names], "the values are not of that type")
+        passed_over(self.table, [f"{name!r:.80}" for name in names], reason)
         columns = {name: note for name, note in self.columns.items() if name not in names}
         return Notes(columns, self.index, self.order, self.rows, self.table)
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from .notes import Notes
+    from .tables import Read
 
 _LIBRARIES = {"pandas": ("DataFrame",), "pyarrow": ("Table",), "polars": ("DataFrame", "LazyFrame")}
 """The classes of frames that are read and written, by the module that they are in."""
@@ -260,16 +261,41 @@ def _frame(table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> 
     return found.to_frame() if kind.__module__.partition(".")[0] == "pandas" else found.to_arrow()
 
 
+def _to_polars(found: Read) -> Any:
+    """Return rows as a frame of Polars, without the notes about columns that it cannot have in their types."""
+    import polars
+
+    arrow = found.to_arrow()
+    noted = [name for name in arrow.column_names if name in found.notes.columns]
+    unknown = [name for name in noted if not _goes_into_polars(arrow.column(name))]
+    if unknown:
+        arrow = replace(found, notes=found.notes.without(unknown, reason="Polars has no such type")).to_arrow()
+    return polars.from_arrow(arrow)
+
+
+def _goes_into_polars(column: Any) -> bool:
+    import polars
+    import pyarrow as pa
+
+    try:
+        if column.type == pa.duration("s"):
+            column.cast(pa.duration("ms"))  # as Polars does it, which does not look whether the numbers get too large
+        # Not without rows: for a time zone that it does not know Polars panics then.
+        one = pa.nulls(1, column.type) if pa.types.is_timestamp(column.type) else column.slice(0, 1)
+        polars.from_arrow(pa.table({"v": one}))
+    except Exception:  # noqa: BLE001  # it has errors of many kinds for types that it does not know
+        return False
+    return True
+
+
 def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> Any:
     from . import frames
 
     def load(names: Sequence[str] | None, limit: int | None = None, notes: Notes | None = None) -> Any:
-        import polars
-
         with to_be_tried_again():
             found = frames.load(table, columns=names, limit=limit)
         found = found if notes is None else replace(found, notes=replace(found.notes, columns=notes.columns))
-        return polars.from_arrow(found.to_arrow())
+        return _to_polars(found)
 
     if not lazy:
         return load(columns)
