@@ -55,6 +55,7 @@ def test_it_costs_little_beyond_flytekit() -> None:
                 "parameters",
                 "places",
                 "portable",
+                "redaction",
                 "schema",
                 "structured",
                 "trailers",

@@ -12,9 +12,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn, TextIO
 
 from . import binary, builder, doctor
 from .errors import BinaryNotFound, BinaryUnsupported, DoltError
+from .redaction import masked, visible
 
 try:
     from . import commands
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if _INCOMPLETE is not None and given[:1] not in (["install"], ["doctor"]):
-        print(f"Cannot run {given}: {_INCOMPLETE}. The command `doctor` says which files are wrong.", file=sys.stderr)
+        _print(f"Cannot run {given}: {_INCOMPLETE}. The command `doctor` says which files are wrong.", to=sys.stderr)
         return 1
     chosen = _parser().parse_args(given)
     try:
@@ -37,10 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if chosen.command == "doctor":
             return _doctor(chosen.db)
         answer = chosen.answer(chosen)
-        print(answer.to_json() if chosen.json else answer.text, flush=True)
+        _print(answer.to_json() if chosen.json else answer.text)
         return 0
     except DoltError as error:
-        print(error, file=sys.stderr)
+        _print(error, to=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -50,9 +52,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _print(said: object, *, to: TextIO | None = None) -> None:
+    """Print what may hold names and texts of others: what would command the terminal is shown."""
+    print(visible(str(said)), file=to, flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Repeats what was typed without the passwords in it."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(masked(message)))
+
+
 def _parser() -> argparse.ArgumentParser:
     words = "Dolt for Flyte: versions, lineage, setup."
-    parser = argparse.ArgumentParser(prog="python -m flytekitplugins.dolt", description=words)
+    parser: argparse.ArgumentParser = _Parser(prog="python -m flytekitplugins.dolt", description=words)
     verbs = parser.add_subparsers(dest="command", required=True)
     verbs.add_parser("install", help=f"build dolt {builder.DOLT_VERSION} from its sources, unless a fit one is here")
     look = verbs.add_parser("doctor", help="say what is installed, what is wrong and what to do")
@@ -65,17 +79,17 @@ def _parser() -> argparse.ArgumentParser:
 def _install() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # an ended build cleans up, as an interrupted one does
     try:
-        print(f"{binary.find()} is here and fits; nothing to do.")
+        _print(f"{binary.find()} is here and fits; nothing to do.")
     except (BinaryNotFound, BinaryUnsupported):
         if any(candidate.explicit for candidate in binary.candidates()):
             raise  # what is built would not be used: the setting has the last word
-        print(binary.install())
+        _print(binary.install())
     return 0
 
 
 def _doctor(repository: Path | None) -> int:
     diagnosis = doctor.examine(repository)
-    print(diagnosis)
+    _print(diagnosis)
     return 1 if diagnosis.advice else 0
 
 

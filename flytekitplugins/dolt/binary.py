@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import builder, files
 from .errors import (
@@ -27,6 +28,8 @@ from .errors import (
     InvalidConfig,
     RepositoryReadOnly,
 )
+from .places import refuses_passwords
+from .redaction import Environment, hide
 
 __all__ = [
     "Candidate",
@@ -251,7 +254,7 @@ def _write_whole(file: Path, text: str) -> None:
 
 def _ask_version(path: Path) -> Version:
     try:
-        with builder.private_root() as env:
+        with _private_root() as env:
             said = _start([str(path), "version"], cwd=None, env=env, timeout_s=_ASK_VERSION_TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _not_dolt(path, f"cannot be run ({error})") from error
@@ -283,32 +286,36 @@ def run(
         BinaryNotFound, BinaryUnsupported: as `find`.
         CommandFailed: it could not be started, failed, or took longer than ``timeout_s`` seconds and was stopped.
     """
-    return _run([str(find()), *args], cwd=cwd, env={**os.environ, **(env or {})}, timeout_s=timeout_s)
+    return _run([str(find()), *args], cwd=cwd, env=Environment({**os.environ, **(env or {})}), timeout_s=timeout_s)
 
 
 def _run(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], timeout_s: float) -> str:
     attempt = f"Cannot run `dolt {' '.join(argv[1:])}` in {str(cwd or Path.cwd())!r}"
+    facts: dict[str, Any] = {"argv": list(argv), "returncode": None, "stderr": ""}
     try:
         done = _start(argv, cwd=cwd, env=env, timeout_s=timeout_s)
     except subprocess.TimeoutExpired as error:
-        raise CommandFailed(
-            f"{attempt}: it was not done after {timeout_s:g} s and was stopped. Give it more time, or see what else "
-            "uses that repository.",
-            argv=list(argv),
-            returncode=None,
-            stderr=_text(error.stderr),
-        ) from error
+        found = f"it was not done after {timeout_s:g} s and was stopped. Give it more time, or see what else uses that"
+        found, facts["stderr"] = f"{found} repository", _text(error.stderr)
     except OSError as error:
-        raise CommandFailed(f"{attempt}: {error}.", argv=list(argv), returncode=None, stderr="") from error
-    if done.returncode != 0:
+        found = str(error)
+    else:
+        if done.returncode == 0:
+            return done.stdout
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").rstrip(".")
-        raise CommandFailed(
-            f"{attempt}: it ended with status {done.returncode} and said: {said}.",
-            argv=list(argv),
-            returncode=done.returncode,
-            stderr=done.stderr,
-        )
-    return done.stdout
+        found = f"it ended with status {done.returncode} and said: {said}"
+        facts |= {"returncode": done.returncode, "stderr": done.stderr}
+    # Out here, because the frames of `subprocess` hold the environment, and Dolt may repeat a password of it.
+    secrets = [env.get("DOLT_REMOTE_PASSWORD", "")]
+    facts["stderr"] = hide(facts["stderr"], secrets)
+    raise CommandFailed(hide(f"{attempt}: {found}.", secrets), **facts)
+
+
+@contextlib.contextmanager
+def _private_root(configured: dict[str, str] | None = None) -> Iterator[Environment]:
+    with builder.private_root(configured) as env:
+        env = Environment(env)
+        yield env
 
 
 def _start(
@@ -336,6 +343,7 @@ def is_repository(path: str | os.PathLike[str]) -> bool:
     return os.path.isfile(Path(path) / ".dolt" / "noms" / "manifest")
 
 
+@refuses_passwords
 def create_repository(path: str | os.PathLike[str], *, name: str | None = None, email: str | None = None) -> Path:
     """Make a Dolt repository at ``path``, with its folders, and return its absolute path.
 
@@ -410,7 +418,7 @@ def _init(scratch: Path, given: dict[str, str] | None) -> None:
     who = given or {key: _clean(configured.get(key, "")) or default for key, default in DEFAULT_IDENTITY.items()}
     if given is not None or any(not _clean(configured.get(key, "")) for key in DEFAULT_IDENTITY):
         argv += ["--name", who["user.name"], "--email", who["user.email"]]
-    with builder.private_root(configured) as env:
+    with _private_root(configured) as env:
         _run(argv, cwd=scratch, env=env, timeout_s=60)
 
 

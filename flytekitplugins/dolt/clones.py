@@ -37,6 +37,7 @@ from .errors import (
     from_server,
 )
 from .places import without_password
+from .redaction import Environment, Password
 from .schema import Remote, Secret
 
 CLONE_TIMEOUT_S = 3600.0
@@ -210,7 +211,7 @@ def _prepare(origin: Origin, folder: Path) -> None:
     server.prepare(folder, _environment(origin, folder))
 
 
-def _environment(origin: Origin, folder: Path) -> dict[str, str]:
+def _environment(origin: Origin, folder: Path) -> Environment:
     """Return what Dolt needs to log in: the user's home and Dolt's credentials there, and the password if there is one.
 
     Dolt's own settings are a copy, so that nothing is counted, sent, or written to the user's home.
@@ -225,14 +226,18 @@ def _environment(origin: Origin, folder: Path) -> dict[str, str]:
     _link(root / ".dolt" / "creds", home / "creds")
     found = {"HOME": os.path.expanduser("~"), "DOLT_ROOT_PATH": str(root), "DOLT_DISABLE_EVENT_FLUSH": "1"}
     if not origin.remote.user:
-        return found
-    password = Secret.read(origin.remote.secret) if origin.remote.secret else os.environ.get("DOLT_REMOTE_PASSWORD")
-    if ":" in (password or ""):
+        return Environment(found)
+    if origin.remote.secret is None and "DOLT_REMOTE_PASSWORD" not in os.environ:
+        return Environment(found)
+    password = Password(
+        Secret.read(origin.remote.secret) if origin.remote.secret else os.environ["DOLT_REMOTE_PASSWORD"]
+    )
+    if ":" in password:
         raise AccessDenied(
             f"Cannot log in at {str(origin)!r}: the password has a ':' in it, at which Dolt cuts it off. Give "
             "that user another password."
         )
-    return found | ({"DOLT_REMOTE_PASSWORD": password} if password is not None else {})
+    return Environment(found, DOLT_REMOTE_PASSWORD=password)
 
 
 def _put(file: Path, text: str) -> None:

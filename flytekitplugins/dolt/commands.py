@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import diffs, history, lineages, merging, repository, trailers
-from .deck import visible
+from .redaction import visible, visible_json
 from .schema import Commit, DoltConfig, SerialBranch
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ class Answer:
     """What a verb found, twice."""
 
     text: str
+    """For people: what is data in it is on one line, or shown by `visible`; so is all that `__main__` prints."""
     plain: Any
     """The same as plain values."""
 
     def to_json(self) -> str:
-        """Return the plain values as JSON."""
-        return json.dumps(self.plain, indent=2, ensure_ascii=False, default=str)
+        """Return the plain values as JSON, in which no control character commands the terminal."""
+        return visible_json(json.dumps(self.plain, indent=2, ensure_ascii=False, default=str))
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -114,7 +115,8 @@ def _commit(commit: Commit) -> dict[str, Any]:
 
 
 def _commit_text(commit: Commit) -> str:
-    lines = [f"commit {commit.hash}", f"Author: {commit.author}", f"Date:   {commit.date}", ""]
+    author = visible(str(commit.author), lines=False)
+    lines = [f"commit {commit.hash}", f"Author: {author}", f"Date:   {commit.date}", ""]
     return "\n".join([*lines, *(f"    {line}".rstrip() for line in visible(commit.message or "").split("\n"))])
 
 
@@ -126,7 +128,7 @@ def _diff(chosen: argparse.Namespace) -> Answer:
 
 
 def _diff_text(found: TableDiff) -> str:
-    lines = [str(found)]
+    lines = [visible(str(found), lines=False)]
     if found.rows is not None and len(found.rows):
         lines.append(visible(found.rows.to_string(index=False, na_rep="NULL", max_colwidth=60)))
         if not found.is_complete:
@@ -166,7 +168,8 @@ def _versions(chosen: argparse.Namespace) -> Answer:
 def _merge(chosen: argparse.Namespace) -> Answer:
     checks: Sequence[Any] | Mapping[str, Any] = chosen.check
     commit = merging.merge(chosen.branch, db_path=chosen.db, into=chosen.into, checks=checks, message=chosen.message)
-    where = f" of {commit.branch}" if commit.branch else ""
+    where = f" of {visible(commit.branch, lines=False)}" if commit.branch else ""
     return Answer(
-        f"{chosen.branch} is in commit {commit.hash}{where}", {"commit": commit.hash, "branch": commit.branch}
+        f"{visible(chosen.branch, lines=False)} is in commit {commit.hash}{where}",
+        {"commit": commit.hash, "branch": commit.branch},
     )

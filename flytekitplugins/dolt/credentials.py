@@ -12,6 +12,7 @@ from flytekit.core.context_manager import SecretsManager
 from flytekit.models.security import Secret as FlyteSecret
 
 from .errors import SecretNotFound
+from .redaction import Password
 from .schema import Secret
 
 if TYPE_CHECKING:
@@ -22,21 +23,23 @@ def read(secret: Secret) -> str:
     """Return the value of ``secret``, from where Flyte mounts it or, in a local run, from the environment.
 
     Raises:
-        SecretNotFound: it is in none of these places.
+        SecretNotFound: it is in none of these places, or is no text.
     """
     manager = SecretsManager()
     try:
-        value: str = manager.get(secret.group, secret.key, secret.version)
+        return Password(manager.get(secret.group, secret.key, secret.version))
     except ValueError as error:
-        variable = manager.get_secrets_env_var(secret.group, secret.key, secret.version)
-        raise SecretNotFound(
-            f"Cannot read the secret with group {secret.group!r} and key {secret.key!r}: it is not here. A task asks "
-            "for it with @task(secret_requests=secret_requests(config)), secret_requests of flytekitplugins.dolt; "
-            f"outside a cluster, set the environment variable {variable}.",
-            group=secret.group,
-            key=secret.key,
-        ) from error
-    return value
+        is_no_text = isinstance(error, UnicodeDecodeError)
+    # Out here, because the error of flytekit, or of the file that is no text, would be shown along with this one.
+    variable = manager.get_secrets_env_var(secret.group, secret.key, secret.version)
+    found = "what is there is no UTF-8 text" if is_no_text else "it is not here"
+    raise SecretNotFound(
+        f"Cannot read the secret with group {secret.group!r} and key {secret.key!r}: {found}. A task asks "
+        "for it with @task(secret_requests=secret_requests(config)), secret_requests of flytekitplugins.dolt; "
+        f"outside a cluster, set the environment variable {variable}.",
+        group=secret.group,
+        key=secret.key,
+    )
 
 
 def secret_requests(*configs: DoltConfig) -> list[FlyteSecret]:

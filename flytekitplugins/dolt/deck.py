@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from .redaction import visible
+
 if TYPE_CHECKING:
     from .diffs import TableDiff
     from .schema import Commit
@@ -76,11 +78,6 @@ def _text(value: object, limit: int) -> str:
     """Return a value as escaped text, cut off where it is too long."""
     text = str(value)
     return escape(visible(text if len(text) <= limit else text[: limit - 1] + "…"))
-
-
-def visible(text: str) -> str:
-    """Return text whose control characters, and those that turn its direction, are shown instead of obeyed."""
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def _head(card: Card) -> str:

@@ -19,6 +19,8 @@ from . import changes, remotes, repository, revisions, tables, trailers, writing
 from .codec import Notes, literal, quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, QueryFailed, TableNotFound, close_names
+from .places import refuses_passwords
+from .redaction import visible
 from .revisions import Revision
 from .schema import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, DoltTable
 
@@ -108,9 +110,10 @@ class TableDiff:
             news.append("the table is gone")
         if self.create_before and self.create_after and self.key_before != self.key_after:
             news.append(f"the key is now {', '.join(self.key_after) or 'none'}")
-        return "; ".join([f"{self.table}: {counts}", *news])
+        return visible("; ".join([f"{self.table}: {counts}", *news]), lines=False)
 
 
+@refuses_passwords
 def diff(
     before: DoltTable | DoltConfig | Commit | Revision | None,
     after: DoltTable | DoltConfig | Commit | Revision | None,
@@ -155,6 +158,7 @@ def last_change(table: DoltTable | DoltConfig, *, limit: int | None = None) -> T
         return between(connection, place.table, parent(connection, after), after, limit=limit)
 
 
+@refuses_passwords
 def changed_tables(
     before: Commit | Revision | None, after: Commit | Revision | None, *, db_path: str | os.PathLike[str]
 ) -> list[str]:

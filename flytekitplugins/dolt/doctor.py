@@ -18,6 +18,7 @@ from pathlib import Path
 
 from . import binary, builder, files, server
 from .errors import CommandFailed, DoltError
+from .places import refuses_passwords
 
 __all__ = ["Diagnosis", "conflicting_distributions", "examine"]
 
@@ -48,6 +49,7 @@ class Diagnosis:
         return "\n".join([*self.findings, "", *ending])
 
 
+@refuses_passwords
 def examine(repository: str | os.PathLike[str] | None = None) -> Diagnosis:
     """Look at Python, the packages, every `dolt` and, if given, ``repository``; what is found wrong is no error."""
     diagnosis = Diagnosis()

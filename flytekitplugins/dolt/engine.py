@@ -49,6 +49,7 @@ from .errors import (
     from_server,
 )
 from .places import Place, ServerPlace, Tls
+from .redaction import Password, stripped, without_frames
 from .results import BINARY_CHARSET, Field, from_text
 
 CONNECT_TIMEOUT_S = 10
@@ -175,10 +176,12 @@ class Connection:
             return
         import connectorx
 
-        url = self._url(self._reader_login(attempt))
-        with _connectorx_errors(attempt):
-            reader = connectorx.read_sql(url, sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows)
-        with contextlib.closing(_translated_batches(reader, attempt)) as batches:
+        login = self._reader_login(attempt)
+        with _connectorx_errors(attempt, login):
+            reader = connectorx.read_sql(
+                self._url(login), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
+            )
+        with contextlib.closing(_translated_batches(reader, attempt, login)) as batches:
             yield batches
 
     def _url(self, endpoint: _Endpoint) -> str:
@@ -262,7 +265,7 @@ class Connection:
 
     def _made_reader(self, attempt: str) -> _Endpoint:
         """Make the user, whose password follows from the server's own, so that all processes know it."""
-        password = hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest()
+        password = Password(hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest())
         login = replace(self._endpoint, user=_READER, password=password)
         is_ready = "SELECT authentication_string = %s AND select_priv = 'Y' FROM mysql.user WHERE user = %s"
         found = self.rows(is_ready, _native_hash(password), _READER, attempt=attempt)
@@ -341,6 +344,7 @@ class Connection:
         try:
             yield
         except pymysql.err.MySQLError as error:
+            stripped(error, *self._endpoint.passwords)
             raise _from_pymysql(error, attempt) from error
         except UnicodeEncodeError as error:
             raise QueryFailed(
@@ -380,18 +384,19 @@ def _from_pymysql(error: pymysql.err.MySQLError, attempt: str) -> DoltError:
 
 
 @contextmanager
-def _connectorx_errors(attempt: str) -> Iterator[None]:
+def _connectorx_errors(attempt: str, endpoint: _Endpoint) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        stripped(error, *endpoint.passwords)
         # A stream that breaks between two batches comes as a Rust panic, which is no Exception and has no public class.
         if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
             raise
         raise _from_connectorx(str(error), attempt) from error
 
 
-def _translated_batches(reader: pa.RecordBatchReader, attempt: str) -> Generator[pa.RecordBatch]:
-    with _connectorx_errors(attempt):
+def _translated_batches(reader: pa.RecordBatchReader, attempt: str, endpoint: _Endpoint) -> Generator[pa.RecordBatch]:
+    with _connectorx_errors(attempt, endpoint):
         batch = None
         for batch in reader:
             yield batch
@@ -430,16 +435,24 @@ class _Endpoint:
     shares_files: bool = False
     """Whether the server is on this machine for sure, so that it may load files of ours."""
 
+    others: tuple[str, ...] = field(default=(), repr=False)
+    """Passwords with which the server itself logs in elsewhere."""
+
     @property
     def has_a_secret(self) -> bool:
         """Whether the password is somebody's own, and good for more than this very run of the server."""
         return bool(self.password) and not self.shares_files
 
     @classmethod
-    def of(cls, found: server.Address | ServerPlace) -> _Endpoint:
+    def of(cls, found: server.Address | ServerPlace, others: tuple[str, ...] = ()) -> _Endpoint:
         if isinstance(found, ServerPlace):
             return cls(found.host, found.port, found.user, found.password, found.tls)
-        return cls(found.host, found.port, found.user, found.password, shares_files=True)
+        return cls(found.host, found.port, found.user, found.password, shares_files=True, others=others)
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """What a server may repeat and nobody may see."""
+        return (self.password, *self.others)
 
 
 class _Session(pymysql.connections.Connection):
@@ -484,6 +497,7 @@ class _Session(pymysql.connections.Connection):
 
 
 def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[Any]:
+    tls = _tls_context(endpoint.tls, attempt) if endpoint.tls is not None else None
     try:
         raw = _Session(
             is_proved=_is_proved(endpoint.tls),
@@ -495,17 +509,22 @@ def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[A
             connect_timeout=CONNECT_TIMEOUT_S,
             read_timeout=CONNECT_TIMEOUT_S,  # until it has let us in: the driver's other one ends with the handshake
             ssl_disabled=endpoint.tls is None,  # on loopback asking for it costs 60 ms a connection
-            ssl=_tls_context(endpoint.tls, attempt) if endpoint.tls is not None else None,
+            ssl=tls,
             # PyMySQL takes Dolt's greeting for "autocommit is off" and never says so; the server's own setting is
             # on, and transactions are opened in words where they are wanted.
             autocommit=None,
         )
-    except (pymysql.err.MySQLError, ssl.SSLError) as error:
-        raise _not_connected(error, endpoint, attempt) from error
+    except DoltError as error:
+        raise without_frames(error)  # noqa: B904  # it is the same one
     except _NO_WORDS as error:
         raise ServerFailed(
             f"Cannot {attempt}: what answers there does not log in as a MySQL server does ({error}). Check the URL."
-        ) from error
+        ) from stripped(error, *endpoint.passwords)
+    except Exception as error:  # noqa: BLE001
+        # Whatever it is: the driver's frames hold the password, and a traceback may show their variables.
+        raise _not_connected(error, endpoint, attempt) from stripped(error, *endpoint.passwords)
+    except BaseException as error:  # noqa: BLE001
+        raise without_frames(error)  # noqa: B904
     raw._read_timeout = None  # type: ignore[attr-defined]  # statements may take as long as they need
     if not endpoint.shares_files:
         _notice_silence(raw._sock)  # type: ignore[attr-defined]
@@ -543,7 +562,11 @@ def _not_connected(error: Exception, endpoint: _Endpoint, attempt: str) -> DoltE
         return ConnectionLost(f"Cannot {attempt}: there is no host of that name ({cause.strerror}). Check the URL.")
     if isinstance(cause, (ConnectionRefusedError, TimeoutError)):
         return ConnectionLost(f"Cannot {attempt}: nobody answers there ({cause}). Check the URL, and that it runs.")
-    found = _from_pymysql(error, attempt) if isinstance(error, pymysql.err.MySQLError) else ConnectionLost(str(error))
+    stripped(error, *endpoint.passwords)  # the server may repeat one
+    if not isinstance(error, pymysql.err.MySQLError):
+        said = f"{type(error).__name__}: {error}".rstrip(".")
+        return ServerFailed(f"Cannot {attempt}: the driver cannot talk with it ({said}). Check the URL.")
+    found = _from_pymysql(error, attempt)
     if isinstance(found, AccessDenied) and not endpoint.password:
         return AccessDenied(f"{found} None was sent: give the config secret=Secret(group, key).", **vars(found))
     return found
@@ -727,7 +750,7 @@ def _reached(place: Place) -> Iterator[_Endpoint]:
         yield _Endpoint.of(place)
         return
     with server.using(place) as address:
-        yield _Endpoint.of(address)
+        yield _Endpoint.of(address, server.passwords(place))
 
 
 def _let_go(place: Place) -> None:

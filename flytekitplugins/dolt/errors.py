@@ -49,6 +49,8 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from . import redaction
+
 __all__ = [
     "AccessDenied",
     "BinaryNotFound",
@@ -91,11 +93,14 @@ __all__ = [
 
 
 class DoltError(Exception):
-    """Base of every error this package raises. ``args[0]`` is the whole message, facts are attributes."""
+    """Base of every error this package raises. ``args[0]`` is the whole message, facts are attributes.
+
+    Neither shows a password that stands in an address.
+    """
 
     def __init__(self, message: str, /, **facts: object) -> None:
-        super().__init__(message)
-        self.__dict__.update(facts)
+        super().__init__(redaction.masked(message))
+        self.__dict__.update(redaction.shown(facts))
 
 
 class BinaryNotFound(DoltError, FileNotFoundError):

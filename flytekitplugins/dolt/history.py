@@ -16,7 +16,7 @@ from .codec import quote
 from .engine import Connection, connect
 from .errors import InvalidConfig, InvalidName, RevisionNotFound, TableNotFound, TagExists, close_names
 from .names import SCRATCH_PREFIX, check_branch_name
-from .places import Place
+from .places import Place, refuses_passwords
 from .remotes import Where
 from .revisions import Revision
 from .schema import Commit, DoltConfig, DoltTable
@@ -256,6 +256,7 @@ def check_tag_name(name: str) -> str:
         raise InvalidName(str(error).replace("as a branch name", "as the name of a tag", 1), name=name) from None
 
 
+@refuses_passwords
 def tag(
     name: str,
     table: DoltTable | DoltConfig | None = None,
@@ -338,6 +339,7 @@ def refuse_taken_tag(connection: Connection, name: str) -> None:
         raise _tag_exists(name, found, "the new commit" if changed else f"commit {head}")
 
 
+@refuses_passwords
 def tags(db_path: Where) -> list[Tag]:
     """Return the tags of a repository, by name; a config of a table there brings the secret of a server."""
     with connect(remotes.place_named(db_path)) as connection:
@@ -345,6 +347,7 @@ def tags(db_path: Where) -> list[Tag]:
     return [Tag(str(name), Commit(str(hash_)), str(message)) for name, hash_, message in sorted(rows)]
 
 
+@refuses_passwords
 def delete_tag(name: str, *, db_path: Where) -> Tag:
     """Remove a tag and return what it was; its commit stays.
 
@@ -376,6 +379,7 @@ class RunBranch:
     """Why it is not deleted; None where it can be."""
 
 
+@refuses_passwords
 def run_branches(db_path: Where, *, older_than: timedelta = timedelta(0), prefix: str = "run/") -> list[RunBranch]:
     """Return the branches under ``prefix`` whose newest commit is older than ``older_than``, oldest first.
 
@@ -386,6 +390,7 @@ def run_branches(db_path: Where, *, older_than: timedelta = timedelta(0), prefix
         return _run_branches(connection, older_than, prefix)
 
 
+@refuses_passwords
 def delete_run_branches(db_path: Where, *, older_than: timedelta, prefix: str = "run/") -> list[RunBranch]:
     """Delete the branches under ``prefix`` whose newest commit is older than ``older_than``, and return them.
 

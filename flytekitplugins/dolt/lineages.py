@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 from . import remotes, repository, trailers
 from .engine import Connection, connect
-from .errors import InvalidConfig, RevisionNotFound
-from .places import Place, ServerPlace
+from .errors import DoltError, InvalidConfig, RevisionNotFound
+from .places import Place, ServerPlace, refuses_passwords
+from .redaction import visible
 from .remotes import Where
 from .schema import Commit, DoltConfig, DoltTable
 from .trailers import Execution, Origin, Read
@@ -60,7 +61,7 @@ class Step:
         who = str(self.origin.execution) if self.origin.execution is not None else _first_line(self.commit.message)
         what = ", ".join(self.tables) or "commit"
         when = f"  {self.commit.date[:16].replace('T', ' ')}" if self.commit.date else ""
-        return _visible(f"{self.commit} {what}{when}  {who}")
+        return visible(f"{self.commit} {what}{when}  {who}", lines=False)
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Gap:
 
     def __str__(self) -> str:
         text = f"{self.read.name} at {self.read.commit[:8]} of {self.read.repository}: {_ELSEWHERE[self.why]}"
-        return _visible(f"{text} ({self.says})" if self.says else text)
+        return visible(f"{text} ({self.says})" if self.says else text, lines=False)
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Lineage:
         }
 
     def __str__(self) -> str:
-        lines = [f"{self.start}  in {_visible(self.start.repository)}"]
+        lines = [f"{self.start}  in {visible(self.start.repository, lines=False)}"]
         gaps: dict[str, list[str]] = defaultdict(list)
         for gap in self.gaps:
             gaps[gap.made].append(f"? {gap}")
@@ -176,13 +177,14 @@ class Lineage:
     def _line(self, link: Link, step: Step | None, other: str, *, up: bool) -> str:
         line = str(step) if step is not None else other[:8]
         if step is not None and step.repository != self.start.repository:
-            line += f"  in {_visible(step.repository)}"
-        read = _visible(link.read.name)
+            line += f"  in {visible(step.repository, lines=False)}"
+        read = visible(link.read.name, lines=False)
         if up:
             return f"{read}: {line}" if link.read.commit == link.of else f"{read} at {link.read.commit[:8]}: {line}"
         return f"{read} → {line}"
 
 
+@refuses_passwords
 def lineage(
     commit: DoltTable | Commit | str,
     *,
@@ -222,6 +224,7 @@ def lineage(
     )
 
 
+@refuses_passwords
 def commits_of(execution_id: str, db_path: Where) -> tuple[Step, ...]:
     """Return the commits that an execution made, on whichever branch, oldest first.
 
@@ -237,6 +240,7 @@ def commits_of(execution_id: str, db_path: Where) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+@refuses_passwords
 def execution_of(commit: DoltTable | Commit | str, db_path: str | os.PathLike[str] | None = None) -> Execution | None:
     """Return the execution that made a commit, or None for a commit that was not made by Flyte.
 
@@ -495,11 +499,6 @@ def _reads(graph: _Graph, commit: str) -> Iterator[Read]:
 
 def _first_line(message: str | None) -> str:
     return (message or "").partition("\n")[0]
-
-
-def _visible(text: str) -> str:
-    """Return ``text`` without signs that move the cursor or hide what comes after them."""
-    return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
 def _step_dict(step: Step) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from . import obeyed, remotes, repository, revisions, tables, writing
 from .codec import quote
 from .engine import Connection, connect
 from .errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges
-from .places import Place
+from .places import Place, refuses_passwords
+from .redaction import visible
 from .remotes import Where
 from .schema import Commit, DoltTable, MergeBranch, NewBranch, SerialBranch
 from .scratch import Scratch
@@ -65,13 +66,14 @@ class Conflict:
         said = f": {self.description}" if self.description else ""
         first = f", first {_row_text(self.rows[0])}" if self.rows else ""
         what = {"rows": "conflicting rows", "schema": "schema conflicts", "constraints": "rows that break a constraint"}
-        return f"table {self.table!r} has {self.count} {what[self.kind]}{said}{first}"
+        return visible(f"table {self.table!r} has {self.count} {what[self.kind]}{said}{first}", lines=False)
 
 
 def _row_text(row: Mapping[str, Mapping[str, Any]]) -> str:
     return ", ".join(f"{side} {dict(values)!r}" for side, values in row.items())[:500]
 
 
+@refuses_passwords
 def merge(
     branch: str,
     *,

@@ -6,15 +6,19 @@ between the two only passes it on; its `str` is for messages and never holds a p
 
 from __future__ import annotations
 
+import functools
+import inspect
 import ipaddress
-import re
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import ParamSpec, TypeAlias, TypeVar
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
+from . import redaction
 from .errors import InvalidConfig
+from .redaction import Password
 
 SCHEMES = ("mysql+pymysql", "mysql")
 """How the URL of a server may begin."""
@@ -23,8 +27,9 @@ DEFAULT_PORT = 3306
 """The port of a server whose URL names none."""
 
 _TLS_OPTIONS = ("ssl_ca", "ssl_cert", "ssl_key", "ssl_verify_identity", "ssl_disabled")
-# Up to the last @: a password that is not percent-encoded may have any sign in it, and none of it may be shown.
-_PASSWORD = re.compile(r"(://[^/?#@:]*):.*@", re.DOTALL)
+_ADDRESSES = ("db_path", "read_from", "repositories", "repository", "path")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -75,14 +80,58 @@ def is_url(db_path: object) -> bool:
     return isinstance(db_path, str) and "://" in db_path
 
 
-def has_password(url: str) -> bool:
-    """Whether a URL has a password in it, which would travel with the config and be shown."""
-    return is_url(url) and _PASSWORD.search(url) is not None
+def has_password(url: object) -> bool:
+    """Whether an address has a password in it, which would travel with the config and be shown."""
+    return isinstance(url, str) and redaction.masked(url) != url
 
 
 def without_password(url: str) -> str:
-    """Return a URL as it may be shown."""
-    return _PASSWORD.sub(r"\1:***@", url)
+    """Return an address as it may be shown."""
+    return redaction.masked(url)
+
+
+def refusal(*addresses: object, advice: str = "") -> InvalidConfig | None:
+    """Return the error for the first address that has a password in it, or None where none has.
+
+    It is returned, because a frame that raises it must not have that address among its variables any more. What comes
+    from outside is looked at here before it is taken apart, and before a word about it is said.
+    """
+    for address in addresses:
+        if isinstance(address, (list, tuple)):
+            found = refusal(*address, advice=advice)
+            if found is not None:
+                return found
+        elif isinstance(address, (str, os.PathLike)) and has_password(os.fspath(address)):
+            return InvalidConfig(
+                f"Cannot use {redaction.masked(str(address))!r}: it has a password in it, which would be stored and "
+                "shown with every value of the workflow. Leave it out, and "
+                f"{advice or 'give the config secret=Secret(group, key)'}; a ':' or '@' that belongs to a name is "
+                "written %3A or %40."
+            )
+    return None
+
+
+def refuses_passwords(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Have a function that takes addresses, by their names, refuse passwords in them before it begins.
+
+    So no frame of it, of which a traceback may show the variables, has ever held one.
+    """
+    names = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        error = refusal(*_addresses(names, args, kwargs))
+        if error is None:
+            return function(*args, **kwargs)
+        args, kwargs = (), {}  # type: ignore[assignment]
+        raise error
+
+    return checked
+
+
+def _addresses(names: Sequence[str], args: Sequence[object], kwargs: Mapping[str, object]) -> list[object]:
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    return [given[name] for name in _ADDRESSES if name in given]
 
 
 def server(url: str, *, password: str = "", read_from: Sequence[str] = ()) -> ServerPlace:
@@ -94,6 +143,11 @@ def server(url: str, *, password: str = "", read_from: Sequence[str] = ()) -> Se
     Raises:
         InvalidConfig: it is no such URL, or has a password in it.
     """
+    error = refusal(url, read_from)
+    if error is not None:
+        url, read_from = "", ()
+        raise error
+    password = Password(password)
     primary = _server(url, password, None)
     replicas = tuple(_server(replica, password, primary) for replica in read_from)
     return replace(primary, replicas=replicas)
@@ -111,11 +165,6 @@ def _server(url: str, password: str, like: ServerPlace | None) -> ServerPlace:
 
 
 def _split(url: str) -> SplitResult:
-    if has_password(url):
-        raise InvalidConfig(
-            f"Cannot use {without_password(url)!r}: it has a password in it, which would be stored and shown with "
-            "every value of the workflow. Leave it out, and give the config secret=Secret(group, key)."
-        )
     try:
         split = urlsplit(url)
         _ = split.port

@@ -18,6 +18,7 @@ from mashumaro.types import SerializableType
 
 from .errors import InvalidConfig
 from .nesting import MAX_CONFIG, is_deep, is_nested_deep
+from .redaction import discreet, shown
 
 _T = TypeVar("_T")
 _V = TypeVar("_V", bound="Portable")
@@ -27,10 +28,11 @@ class _NotByFields:
     """What dataclasses_json asks before it makes a value of ours out of its fields, which loses some of it."""
 
     @staticmethod
+    @discreet
     def handle_from_dict(cls: type[Any], kvs: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidConfig(
-            f"Cannot read {dict(kvs)!r} as a {cls.__name__} within that dataclass. Make the dataclass a subclass of "
-            "mashumaro.mixins.json.DataClassJSONMixin, which reads it."
+            f"Cannot read {shown(dict(kvs))!r} as a {cls.__name__} within that dataclass. Make the dataclass a "
+            "subclass of mashumaro.mixins.json.DataClassJSONMixin, which reads it."
         )
 
 
@@ -58,6 +60,7 @@ class Portable(SerializableType):
         return {name: value for name, value in given.items() if value is not None}
 
     @classmethod
+    @discreet
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
         """Return the value whose `to_dict` is ``d``.
 
@@ -71,6 +74,7 @@ class Portable(SerializableType):
         return json.dumps(self.to_dict(), sort_keys=True)
 
     @classmethod
+    @discreet
     def from_json(cls: type[_V], text: str) -> _V:
         """Return the value whose `to_json` is ``text``.
 
@@ -85,6 +89,7 @@ class Portable(SerializableType):
         return self.to_dict()
 
     @classmethod
+    @discreet
     def _deserialize(cls: type[_V], value: Any) -> _V:
         return cls.from_dict(value)
 
@@ -95,12 +100,15 @@ class Portable(SerializableType):
         return copy.deepcopy(_json_schema(kind))
 
     @classmethod
+    @discreet
     def _validated(cls: type[_V], value: Any) -> _V:
         if isinstance(value, cls):
             return value
         if not isinstance(value, Mapping):
             check_nesting(cls, value)
-            raise InvalidConfig(f"Cannot take {value!r} for a {cls.__name__}: it is neither one nor its to_dict().")
+            raise InvalidConfig(
+                f"Cannot take {shown(value)!r} for a {cls.__name__}: it is neither one nor its to_dict()."
+            )
         return cls._deserialize(value)
 
     @classmethod
@@ -128,6 +136,7 @@ class OneOfSeveral(Portable):
         return {"_type": type(self).__name__} | super().to_dict()
 
     @classmethod
+    @discreet
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
         """Return the value that ``d`` describes, in the class that it names.
 
@@ -141,7 +150,7 @@ class OneOfSeveral(Portable):
         kind = next((kind for kind in kinds if kind.__name__ == name and issubclass(kind, cls)), None)
         if kind is None:
             raise InvalidConfig(
-                f"Cannot read {dict(d)!r} as a {cls.__name__}: its '_type' is {name!r}. "
+                f"Cannot read {shown(dict(d))!r} as a {cls.__name__}: its '_type' is {name!r}. "
                 f"Known are {', '.join(sorted(kind.__name__ for kind in kinds))}."
             )
         return from_fields(kind, {k: v for k, v in d.items() if k != "_type"})
@@ -181,4 +190,4 @@ def from_fields(cls: type[_T], given: Mapping[str, Any]) -> _T:
     try:
         return cls(**given)
     except TypeError as error:
-        raise InvalidConfig(f"Cannot build a {cls.__name__} from {dict(given)!r}: {error}.") from error
+        raise InvalidConfig(f"Cannot build a {cls.__name__} from {shown(dict(given))!r}: {error}.") from error

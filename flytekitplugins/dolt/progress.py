@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from .redaction import visible
+
 QUIET_S = 2.0
 """Seconds after which a line appears at all."""
 
@@ -37,7 +39,8 @@ class Progress:
     def __str__(self) -> str:
         """Return the line, for example ``writing table 't': 65,536 rows, 4.2 MB, 3 s``."""
         counts = [f"{self._rows:,} rows", f"{self._bytes / 1e6:.1f} MB"] if self._rows else []
-        return f"{self._what}: {', '.join([*counts, f'{time.monotonic() - self._began:.0f} s'])}"
+        seconds = f"{time.monotonic() - self._began:.0f} s"
+        return visible(f"{self._what}: {', '.join([*counts, seconds])}", lines=False)
 
 
 @contextmanager

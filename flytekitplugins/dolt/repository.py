@@ -40,6 +40,7 @@ REREADS = 2
 """How often rows are read again because the server went away in the midst of them, before giving up."""
 
 
+@places.refuses_passwords
 def locate(
     db_path: str | os.PathLike[str], *, password: Callable[[], str] | None = None, read_from: Sequence[str] = ()
 ) -> Place:

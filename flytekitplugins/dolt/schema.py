@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from . import moments, options, parameters, places
+from . import moments, options, parameters, places, redaction
 from .errors import InvalidConfig
 from .names import check_branch_name, check_table_name
 from .portable import OneOfSeveral, Portable, check_nesting, from_fields
+from .redaction import discreet
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -151,9 +152,16 @@ class DoltMeta(Meta):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "db_path", os.fspath(self.db_path))
+        self._refuse_passwords()
         check_table_name(self.tablename)
         if self.branch is not None:
             check_branch_name(self.branch)
+
+    def _refuse_passwords(self) -> None:
+        _raise(places.refusal(self.db_path, advice="name a server that takes this user without one"))
+
+    def __repr__(self) -> str:
+        return _masked_repr(self)
 
 
 @dataclass(frozen=True)
@@ -241,6 +249,7 @@ class Changes(Portable):
         return {k: v for k, v in given.items() if v is not None}
 
     @classmethod
+    @discreet
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
         """Return the changes that ``d`` describes.
 
@@ -294,7 +303,7 @@ class Secret(_SecretValue):
         if isinstance(given, Secret):
             return given
         if not hasattr(given, "group") or not hasattr(given, "key"):
-            raise InvalidConfig(f"Cannot use a {type(given).__name__} as a secret: give Secret(group, key).")
+            raise _no_secret(given)
         return Secret(given.group, given.key, getattr(given, "group_version", None))
 
 
@@ -319,17 +328,13 @@ class Remote(Portable):
     """Where the password of `user` is."""
 
     def __post_init__(self) -> None:
+        self._refuse_passwords()
         if not isinstance(self.url, str) or not self.url or self.url.startswith("-"):
             raise InvalidConfig(f"Cannot use {self.url!r} as the URL of a remote: give one that `dolt clone` takes.")
         if self.url.startswith(("/", "./", "../", "~")):
             raise InvalidConfig(
                 f"Cannot use {self.url!r} as the URL of a remote: it is a path, which Dolt would look for on DoltHub. "
                 "Write it as file:///folder."
-            )
-        if places.has_password(self.url):
-            raise InvalidConfig(
-                f"Cannot use {places.without_password(self.url)!r} as a remote: it has a password in it, which would "
-                "be stored and shown. Give Remote(url, user=..., secret=Secret(group, key))."
             )
         if self.branch is not None:
             check_branch_name(self.branch)
@@ -338,11 +343,18 @@ class Remote(Portable):
             if not self.user:
                 raise InvalidConfig(f"Cannot use {self!r}: a secret is the password of a user. Give user=..., too.")
 
+    def _refuse_passwords(self) -> None:
+        _raise(places.refusal(self.url, advice="give Remote(url, user=..., secret=Secret(group, key))"))
+
+    def __repr__(self) -> str:
+        return _masked_repr(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set."""
         return super().to_dict() | ({"secret": self.secret.to_dict()} if self.secret is not None else {})
 
     @classmethod
+    @discreet
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
         """Return the remote that ``d`` describes.
 
@@ -451,11 +463,26 @@ class DoltConfig(Portable):
                 setattr(self, name, _taken_over(given))
 
     def __repr__(self) -> str:
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        shown = {name: value for name, value in given.items() if value is not None}
-        if isinstance(self.db_path, str):
-            shown["db_path"] = places.without_password(self.db_path)
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+        return _masked_repr(self, without_none=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._refuse_passwords()  # pickles travel, too
+        return dict(self.__dict__)
+
+    def _refuse_passwords(self) -> None:
+        """Refuse, before a word is said about the config, a password in whatever would travel with it."""
+        _raise(places.refusal(self.db_path, self.read_from))
+        if isinstance(self.secret, (str, bytes)):
+            raise _no_secret(self.secret)
+        if self.io_args is not None and redaction.shown(self.io_args) != self.io_args:
+            raise InvalidConfig(
+                f"Cannot use {self!r}: io_args has a password in it, which would be stored and shown. Leave it out, "
+                "and give the config secret=Secret(group, key)."
+            )
+        into = self.changes.into if isinstance(self.changes, Changes) else None
+        for part in (self.remote_conf, self.meta_conf, into):
+            if isinstance(part, (Remote, DoltMeta, DoltConfig)):
+                part._refuse_passwords()
 
     def check(self) -> None:
         """Raise unless the fields make sense together.
@@ -464,6 +491,7 @@ class DoltConfig(Portable):
             InvalidConfig: the fields contradict each other, or ask for what is not offered.
             InvalidName: `tablename` cannot name a table.
         """
+        self._refuse_passwords()
         if not isinstance(self.db_path, (str, os.PathLike)) or not os.fspath(self.db_path):
             raise InvalidConfig(f"Cannot use {self!r}: db_path must be the path of a Dolt repository's folder.")
         if (self.tablename is None) == (self.sql is None):
@@ -554,10 +582,9 @@ class DoltConfig(Portable):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set as plain values, ready for JSON."""
         self._take_over()
+        self._refuse_passwords()  # so that none gets into a literal
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         given["db_path"] = os.fspath(self.db_path)
-        if places.has_password(given["db_path"]):
-            places.server(given["db_path"])  # raises, so that the password gets into no literal
         if self.secret is not None:
             given["secret"] = Secret.of(self.secret)
         given["as_of"] = _revision_text(self.as_of)  # it may have been assigned since the config was made
@@ -567,6 +594,7 @@ class DoltConfig(Portable):
         return {k: v.to_dict() if isinstance(v, Portable) else v for k, v in given.items() if v is not None}
 
     @classmethod
+    @discreet
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
         """Return the config that ``d`` describes.
 
@@ -583,6 +611,22 @@ class DoltConfig(Portable):
         if isinstance(given.get("params"), Mapping):
             given["params"] = _params_from(given["params"])
         return from_fields(cls, given)
+
+
+def _masked_repr(value: Any, *, without_none: bool = False) -> str:
+    """Return what a dataclass prints, without passwords."""
+    given = {f.name: getattr(value, f.name, None) for f in dataclasses.fields(value)}
+    shown = redaction.shown({name: part for name, part in given.items() if part is not None or not without_none})
+    return f"{type(value).__name__}({', '.join(f'{name}={part!r}' for name, part in shown.items())})"
+
+
+def _no_secret(given: object) -> InvalidConfig:
+    return InvalidConfig(f"Cannot use a {type(given).__name__} as a secret: give Secret(group, key).")
+
+
+def _raise(error: InvalidConfig | None) -> None:
+    if error is not None:
+        raise error
 
 
 def _taken_over(given: Any) -> Any:
@@ -779,6 +823,7 @@ class DoltTable(_Rows):
         return reference
 
     @classmethod
+    @discreet
     def from_dict(cls: type[_V], d: Mapping[str, Any]) -> _V:
         """Return the table that ``d`` refers to, with nothing fetched yet.
 
@@ -787,7 +832,9 @@ class DoltTable(_Rows):
         """
         check_nesting(cls, d)
         if not isinstance(d, Mapping) or not isinstance(d.get("config"), Mapping):
-            raise InvalidConfig(f"Cannot read {d!r} as a DoltTable: it has no 'config'. Pass what to_dict() returned.")
+            raise InvalidConfig(
+                f"Cannot read {redaction.shown(d)!r} as a DoltTable: it has no 'config'. Pass what to_dict() returned."
+            )
         table = DoltTable(config=DoltConfig.from_dict(d["config"]))
         if d.get("commit"):
             table._commit = from_fields(Commit, d["commit"])
@@ -803,6 +850,7 @@ class DoltTable(_Rows):
         return self.to_dict()
 
     @classmethod
+    @discreet
     def _deserialize(cls: type[_V], value: Any) -> _V:
         return DoltTable.arrived(DoltTable.from_dict(value))  # type: ignore[return-value]
 
@@ -815,9 +863,10 @@ class DoltTable(_Rows):
         self.__dict__.update({name: value for name, value in state.items() if name != "_pickle"})
 
     def __repr__(self) -> str:
-        what = repr(self.config.tablename) if self.config.sql is None else f"query {self.config.sql!r}"
+        shown = redaction.shown(self.config.sql)
+        what = repr(self.config.tablename) if shown is None else f"query {shown!r}"
         state = f"at {self._commit}" if self._commit else "no data" if self._frame is None else "not written yet"
-        return f"DoltTable({what} in {str(self.config.db_path)!r}, {state})"
+        return f"DoltTable({what} in {places.without_password(str(self.config.db_path))!r}, {state})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DoltTable):
@@ -849,6 +898,10 @@ def _set_data(self: DoltTable, frame: Frame | None) -> None:
 del DoltTable.__annotations__["data"]
 DoltTable.data = property(_get_data, _set_data, doc="The rows as a frame; fetched when first touched.")  # type: ignore[assignment]
 
+
+# What they are made with may have a password in it, and stands in the frame of their constructor.
+for _made in (DoltConfig, DoltMeta, Remote):
+    _made.__init__ = discreet(_made.__init__)  # type: ignore[method-assign]
 
 # A dataclass that comes as JSON (from the console of Flyte) flytekit visits by the types in its fields, and it needs
 # those of lists. In a dictionary it asks for them, too, but only where it finds a list.

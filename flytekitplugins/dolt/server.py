@@ -29,6 +29,7 @@ from pathlib import Path
 
 from . import binary, files
 from .errors import DiskFull, DoltError, RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
+from .redaction import Environment, Password, hide
 
 IDLE_S = float(os.environ.get("FLYTE_DOLT_IDLE_S", "5"))
 """Seconds without use after which this process lets go of a server."""
@@ -96,7 +97,7 @@ class _Use:
         self.repository = repository
         self.lock = threading.RLock()
         self.address: Address | None = None
-        self.environment: dict[str, str] = {}
+        self.environment = Environment()
         self.on_release: list[Callable[[], None]] = []
         self._held: int | None = None
         self._identity: tuple[int, int] | None = None
@@ -226,7 +227,7 @@ def on_release(repository: Path, close: Callable[[], None]) -> None:
     _use_of(repository).on_release.append(close)
 
 
-def prepare(repository: Path, environment: dict[str, str]) -> None:
+def prepare(repository: Path, environment: Environment) -> None:
     """Give a server that is started for ``repository`` these environment variables: where credentials are, say.
 
     One that this process has started with others is replaced.
@@ -235,6 +236,12 @@ def prepare(repository: Path, environment: dict[str, str]) -> None:
     if use.environment != environment:
         use.environment = environment
         replace(repository)
+
+
+def passwords(repository: Path) -> tuple[str, ...]:
+    """Return what the server of ``repository`` logs in with elsewhere, which it may repeat in what it says."""
+    found = _use_of(repository).environment.get("DOLT_REMOTE_PASSWORD")
+    return (found,) if found else ()
 
 
 def release(repository: Path) -> None:
@@ -275,7 +282,7 @@ def noticed(repository: Path) -> Address:
         ValueError: it is none of Dolt's.
     """
     found = _NOTICE.fullmatch(files.read_small(repository / ".dolt" / "sql-server.info"))
-    address = Address(int(found[1]), int(found[2]), found[3]) if found is not None else None
+    address = Address(int(found[1]), int(found[2]), Password(found[3])) if found is not None else None
     if address is None or address.pid < 1 or not 1 <= address.port <= 65535:
         raise ValueError("it does not name a process, a port and a password")
     return address
@@ -354,7 +361,7 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
             address = _await(process, repository, port, max(deadline, time.monotonic() + ONE_START_S))
             if address is not None:
                 return address
-        log = _tail(folder / "server.log")
+        log = hide(_tail(folder / "server.log"), passwords(repository))
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -464,13 +471,13 @@ def _settings(folder: Path, repository: Path, port: int) -> dict[str, object]:
 
 @contextmanager
 def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    private = {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "TMPDIR": str(folder)}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_SERVERS)}
+    # The last whatever the repository's own settings say of metrics.
+    kept |= {**private, "DOLT_DISABLE_EVENT_FLUSH": "1", "DOLT_EVENTS_EMITTER": "null"}
     process = subprocess.Popen(  # noqa: S603  # our own script, arguments are paths
         [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
-        env=kept
-        | {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "DOLT_DISABLE_EVENT_FLUSH": "1", "TMPDIR": str(folder)}
-        | {"DOLT_EVENTS_EMITTER": "null"}  # whatever the repository's own settings say of metrics
-        | _use_of(repository).environment,
+        env=Environment({**kept, **_use_of(repository).environment}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

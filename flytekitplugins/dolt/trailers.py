@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from .redaction import masked
+
 if TYPE_CHECKING:
     from .schema import DoltConfig
 
@@ -183,7 +185,7 @@ def place(address: str) -> str:
     if "://" not in address:
         return address
     # Not by urlsplit: it refuses a host in brackets that is no address, as in aws://[table:bucket]/database.
-    scheme, _, rest = re.split(r"[?#]", address, maxsplit=1)[0].partition("://")
+    scheme, _, rest = re.split(r"[?#]", masked(address), maxsplit=1)[0].partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}"
 

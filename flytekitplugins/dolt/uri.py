@@ -18,6 +18,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from . import redaction
 from .errors import DoltError, InvalidUri
 from .nesting import MAX_CONFIG, is_deep
 from .schema import Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
@@ -114,8 +115,16 @@ def from_uri(text: str) -> DoltTable:
     DoltTable('users' in 'foo', at 0o5jmq18)
 
     Raises:
-        InvalidUri: the text is no such address; the message says which part of it is wrong.
+        InvalidUri: the text is no such address, or has a password in it; the message says which part of it is wrong.
     """
+    shown = redaction.shown(text)
+    if shown != text:
+        text = shown  # a traceback may show the variables
+        raise _invalid(
+            text,
+            "it has a password in it, which would be stored and shown. Leave it out; a server's is named by "
+            "secret, and a ':' or '@' within another name is written %253A or %2540",
+        )
     if not is_dolt_uri(text):
         raise _invalid(text, f"it does not start with {_START!r}")
     place, _, query = text[len(_START) :].partition("?")
