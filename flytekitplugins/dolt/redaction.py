@@ -38,7 +38,7 @@ _SECRET_BY_NAME = re.compile(
 # One slash is what is left of two in a path; the length is bounded for the sake of long words.
 _START = re.compile(
     r"(?:[A-Za-z][A-Za-z0-9+.-]{0,30}(?:://|%(?:25)*3A%(?:25)*2F%(?:25)*2F)"
-    r"|(?<![A-Za-z0-9+.-])(?:mysql|mariadb|https?|dolt)(?:\+[a-z0-9]+)?:/(?!/))",
+    r"|(?:(?<![^/'\"])|(?<=\s))[A-Za-z][A-Za-z0-9+.-]{1,30}:/(?!/))",
     re.IGNORECASE,
 )
 _PROPER = re.compile(r"(?:(?P<user>[^:@/?#]*)@)?(?P<host>\[[^\]@/]*\]|[^:@/?#\[\]]*)(?P<port>:[0-9]{0,5})?(?=[/?#]|\Z)")
@@ -47,6 +47,8 @@ _PARAMETER = re.compile(r"[?&;#]([\w.%+-]+)=")
 _NAME = f"(?:{'|'.join(IN_AN_ADDRESS)})="
 _DOLT_QUERY, _DOLT_PARAMETER = re.compile(rf"\?(?={_NAME})"), re.compile(rf"&(?={_NAME})")
 _TEXT_OF_OTHERS = ("sql", "params")
+_MOST_WITHIN = 100
+"""Addresses within one address; one that has more is hidden whole, so that looking through it ends soon."""
 _SHORTEST_WITHIN_WORDS = 3
 
 
@@ -151,11 +153,14 @@ def _end(text: str, start: re.Match[str]) -> int:
 def _address(text: str) -> str:
     start = _START.match(text)
     assert start is not None  # noqa: S101  # for the type checker: it was found there
+    if text.count("://") + text.lower().count("%2f%2f") > _MOST_WITHIN:
+        return start[0] + STARS
     if "%" in start[0]:
         decoded = unquote(text)
         return _unless_same(text, decoded, masked(decoded))
-    scheme, rest = start[0].partition(":")[0].lower(), text[start.end() :]
-    return start[0] + (_of_dolt(rest) if scheme == "dolt" else _of_others(scheme, rest))
+    lead = start[0] if start[0].endswith("//") else start[0][:-1]
+    scheme, rest = lead.partition(":")[0].lower(), text[len(lead) :]
+    return lead + (_of_dolt(rest) if scheme == "dolt" else _of_others(scheme, rest))
 
 
 def _unless_same(text: str, decoded: str, result: str) -> str:
@@ -171,8 +176,11 @@ def _of_others(scheme: str, rest: str) -> str:
     head = rest[: query.start()] if query is not None and _is_query(rest, query) else rest
     first = _password_at(scheme, head, is_token=is_token)
     if first is not None:
-        last = rest.rindex("@")
-        return rest[:first] + (STARS if first == 0 else f":{STARS}") + "@" + _tail(rest[last + 1 :])
+        named = _named(rest)
+        if named is not None and named.start() < first:
+            return rest[: named.end()] + STARS
+        start = rest[:first] + (STARS if first == 0 else f":{STARS}")
+        return start if named is not None else f"{start}@{_tail(rest[rest.rindex('@') + 1 :])}"
     end = _PROPER.match(rest)
     at = end.end() if end is not None else 0
     return rest[:at] + _tail(rest[at:])
@@ -201,20 +209,25 @@ def _password_at(scheme: str, head: str, *, is_token: bool) -> int | None:
         first = head.find(":", proper.end() if is_host else proper.start("port"))
     if not 0 <= first < last:
         return None
-    return 0 if is_token and proper is None else first
+    return 0 if is_token else first
 
 
 def _tail(text: str) -> str:
     """Return what follows the host without the passwords in parameters, and in addresses that are parameters."""
-    named = next((found for found in _PARAMETER.finditer(text) if _is_secret(text, found)), None)
+    named = _named(text)
     nested = _START.search(text)
     if nested is not None and (named is None or nested.start() < named.start()):
         before = text[: nested.start()]
         return before + _address(text[nested.start() :])
     if named is not None:
-        return text[: named.end()] + STARS  # all that follows: it may be a part of it
+        return text[: named.end()] + STARS
     decoded = unquote(text)
     return text if decoded == text else _unless_same(text, decoded, _tail(decoded))
+
+
+def _named(text: str) -> re.Match[str] | None:
+    """Return the first parameter that is a password by its name; what follows it may be a part of it."""
+    return next((found for found in _PARAMETER.finditer(text) if _is_secret(text, found)), None)
 
 
 def _is_secret(text: str, named: re.Match[str]) -> bool:

@@ -89,7 +89,7 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         return hash(self._config.to_json())
 
     def __repr__(self) -> str:
-        return f"dolt_frame({self._config!r})"
+        return f"dolt_frame({getattr(self, '_config', None)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # flytekit remembers literals by the pickled value and type on one of its paths, and a write must not be skipped

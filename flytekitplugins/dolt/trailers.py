@@ -182,10 +182,11 @@ def digest(sql: str) -> str:
 
 def place(address: str) -> str:
     """Return an address without user, password and options, which do not belong into a commit."""
-    if "://" not in address:
-        return address
+    shown = masked(address)
+    if "://" not in shown:
+        return shown
     # Not by urlsplit: it refuses a host in brackets that is no address, as in aws://[table:bucket]/database.
-    scheme, _, rest = re.split(r"[?#]", masked(address), maxsplit=1)[0].partition("://")
+    scheme, _, rest = re.split(r"[?#]", shown, maxsplit=1)[0].partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme.lower()}://{host.rpartition('@')[2]}{slash}{path}"
 

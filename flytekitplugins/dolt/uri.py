@@ -30,7 +30,7 @@ PROTOCOL = "dolt"
 
 _START = f"{PROTOCOL}://"
 _HASH = re.compile(r"^[0-9a-v]{32}$")
-_LISTS = ("primary_key", "order_by", "columns")
+_LISTS = ("primary_key", "order_by", "columns", "read_from")
 _FIELDS = {f.name for f in dataclasses.fields(DoltConfig)} - {"db_path", "tablename", "sql", "io_args"}
 _MOOT = {
     "primary_key",
