@@ -17,7 +17,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from . import builder, files
 from .errors import (
@@ -290,13 +289,23 @@ def run(
 
 
 def _run(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], timeout_s: float) -> str:
-    attempt = f"Cannot run `dolt {' '.join(argv[1:])}` in {str(cwd or Path.cwd())!r}"
-    facts: dict[str, Any] = {"argv": list(argv), "returncode": None, "stderr": ""}
+    done = _outcome(argv, cwd=cwd, env=env, timeout_s=timeout_s)
+    if isinstance(done, CommandFailed):
+        raise done
+    return done
+
+
+def _outcome(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], timeout_s: float) -> str | CommandFailed:
+    """Return what `dolt` wrote, or why it failed.
+
+    It is raised elsewhere: a frame of this function, or of `subprocess`, would show what must not be seen.
+    """
+    returncode, stderr = None, ""
     try:
         done = _start(argv, cwd=cwd, env=env, timeout_s=timeout_s)
     except subprocess.TimeoutExpired as error:
         found = f"it was not done after {timeout_s:g} s and was stopped. Give it more time, or see what else uses that"
-        found, facts["stderr"] = f"{found} repository", _text(error.stderr)
+        found, stderr = f"{found} repository", _text(error.stderr)
     except OSError as error:
         found = str(error)
     else:
@@ -304,11 +313,14 @@ def _run(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], timeo
             return done.stdout
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").rstrip(".")
         found = f"it ended with status {done.returncode} and said: {said}"
-        facts |= {"returncode": done.returncode, "stderr": done.stderr}
-    # Out here, because the frames of `subprocess` hold the environment, and Dolt may repeat a password of it.
-    secrets = [env.get("DOLT_REMOTE_PASSWORD", "")]
-    facts["stderr"] = hide(facts["stderr"], secrets)
-    raise CommandFailed(hide(f"{attempt}: {found}.", secrets), **facts)
+        returncode, stderr = done.returncode, done.stderr
+    secrets = [env.get("DOLT_REMOTE_PASSWORD", "")]  # which `dolt` may repeat
+    return CommandFailed(
+        f"Cannot run `dolt {' '.join(argv[1:])}` in {str(cwd or Path.cwd())!r}: {hide(found, secrets)}.",
+        argv=list(argv),
+        returncode=returncode,
+        stderr=hide(stderr, secrets),
+    )
 
 
 @contextlib.contextmanager

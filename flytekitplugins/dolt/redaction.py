@@ -158,8 +158,10 @@ def _address(text: str) -> str:
     if "%" in start[0]:
         decoded = unquote(text)
         return _unless_same(text, decoded, masked(decoded))
-    lead = start[0] if start[0].endswith("//") else start[0][:-1]
-    scheme, rest = lead.partition(":")[0].lower(), text[len(lead) :]
+    scheme, lead = start[0].partition(":")[0].lower(), start[0]
+    if scheme == "file" and not lead.endswith("//"):
+        lead = lead[:-1]  # the slash that is left is the path's
+    rest = text[len(lead) :]
     return lead + (_of_dolt(rest) if scheme == "dolt" else _of_others(scheme, rest))
 
 

@@ -36,7 +36,7 @@ from .errors import (
     StatementTimedOut,
     from_server,
 )
-from .hiding import STARS, confidential, hide
+from .hiding import STARS, confidential, discreet, hide
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
@@ -101,6 +101,7 @@ class Place:
         return hide(text, self.hidden)
 
 
+@discreet
 def place(
     uri: str,
     *,
@@ -188,6 +189,7 @@ def with_driver(url: URL) -> URL:
     return url
 
 
+@discreet
 def quoter(uri: str) -> Callable[[str], str]:
     """Return what quotes a name as the URI's kind of server wants it.
 
@@ -260,15 +262,22 @@ def connect(where: Place, *, attempt: str, read_only: bool = False) -> Iterator[
         DatabaseNotFound: there is no such database, branch or commit.
     """
     with _discreet(where):
-        engine = _engine(where, attempt)
+        kept = _Kept(_engine(where, attempt))
         if where.dialect == "postgresql":
-            sqlalchemy.event.listen(engine, "handle_error", _close_cursor)
-        session = _opened(engine, where, attempt=attempt, read_only=read_only)
+            sqlalchemy.event.listen(kept.engine, "handle_error", _close_cursor)
+        session = _opened(kept, where, attempt=attempt, read_only=read_only)
         try:
             yield session
         finally:
             _close(session)
-            engine.dispose()
+            kept.engine.dispose()
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """An engine, which shows its URL wherever it is a variable of a traceback that is printed with them."""
+
+    engine: Engine = field(repr=False)
 
 
 def _close_cursor(failure: ExceptionContext) -> None:
@@ -352,11 +361,11 @@ def _no_dialect(url: URL, attempt: str) -> DriverMissing:
     )
 
 
-def _opened(engine: Engine, where: Place, *, attempt: str, read_only: bool) -> Session:
+def _opened(kept: _Kept, where: Place, *, attempt: str, read_only: bool) -> Session:
     """Connect and tell the session how to be; a connection that breaks meanwhile is tried again."""
     for number in range(1, ATTEMPTS_TO_CONNECT + 1):
         try:
-            connection = engine.connect()
+            connection = kept.engine.connect()
             try:
                 return _prepared(connection, where, attempt=attempt, read_only=read_only)
             except BaseException:

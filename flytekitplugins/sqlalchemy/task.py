@@ -32,7 +32,7 @@ from flytekit.types.structured.structured_dataset import StructuredDataset
 
 from . import templates
 from .errors import InvalidTask, SecretMissing
-from .hiding import confidential, public
+from .hiding import confidential, discreet, public
 
 if TYPE_CHECKING:
     from flytekit.models.task import TaskTemplate
@@ -160,6 +160,10 @@ class SQLAlchemyConfig:
             "read_only": self.read_only,
             "dolt_commit_message": self.dolt_commit_message,
         }
+
+
+# What it is made with may have a password in it, and stands in the frame of its constructor.
+SQLAlchemyConfig.__init__ = discreet(SQLAlchemyConfig.__init__)  # type: ignore[method-assign]
 
 
 def _secret_to_dict(secret: Secret) -> dict[str, str | None]:
@@ -342,8 +346,9 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
 
     def execute(self, **kwargs: Any) -> Any:
         """Run the task here; unlike the template, the config at hand may hold a password."""
-        config, executor = self.task_config, self.executor
-        return executor.run(self.task_template, kwargs, uri=config.uri, connect_args=config.connect_args or {})
+        config, executor, template = self.task_config, self.executor, self.task_template
+        where = _place(template.custom, uri=config.uri, connect_args=config.connect_args or {})
+        return executor.run(template, kwargs, where=where)
 
 
 def _holds_dates(kind: Any) -> bool:
@@ -370,16 +375,16 @@ class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
     def execute_from_model(self, tt: TaskTemplate, **kwargs: Any) -> Any:
         """Run the statement of the template ``tt`` with the inputs ``kwargs``, and return the output."""
         try:
-            return self.run(tt, kwargs, uri=tt.custom["uri"], connect_args=_integers(tt.custom["connect_args"] or {}))
+            where = _place(tt.custom, uri=tt.custom["uri"], connect_args=_integers(tt.custom["connect_args"] or {}))
+            return self.run(tt, kwargs, where=where)
         except Exception as error:
             # Else flytekit takes what such a task raises for a fault of the system, and repeats it whatever it was.
             raise FlyteUserRuntimeException(error) from error
 
-    def run(self, tt: TaskTemplate, inputs: Mapping[str, Any], *, uri: str, connect_args: Mapping[str, Any]) -> Any:
-        """Run it with this URI and these arguments, which may hold a password."""
+    def run(self, tt: TaskTemplate, inputs: Mapping[str, Any], *, where: Place) -> Any:
+        """Run it there; the place may hold a password, and does not show it."""
         from . import execution
 
-        where = _place(tt.custom, uri=uri, connect_args=connect_args)
         dates = tt.custom.get("dates") or ()
         inputs = {name: _as_dates(value) if name in dates else value for name, value in inputs.items()}
         order = execution.Order(
@@ -411,6 +416,7 @@ def _dialect(uri: str) -> str:
     return str(parsed(uri).drivername).partition("+")[0]
 
 
+@discreet
 def _place(custom: Mapping[str, Any], *, uri: str, connect_args: Mapping[str, Any]) -> Place:
     from . import connections
 
