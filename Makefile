@@ -51,7 +51,7 @@ coverage: setup ## say which lines and branches the last `make test` did not run
 
 .PHONY: nightly
 nightly: setup ## the tests with random moments, ten times as many rounds, from a new seed
-	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/test_hostile.py tests/test_remotes.py tests/security/test_statement_fuzzing.py tests/security/test_lexical_classes.py
+	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/test_hostile.py tests/test_remotes.py tests/security/test_canary*.py tests/security/test_statement_fuzzing.py tests/security/test_lexical_classes.py
 
 .PHONY: check
 check: setup ## the quick round before a commit: as test, without the slow tests

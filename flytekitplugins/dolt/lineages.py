@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from . import remotes, repository, trailers
 from .engine import Connection, connect
-from .errors import DoltError, InvalidConfig, RevisionNotFound
+from .errors import InvalidConfig, RevisionNotFound
 from .places import Place, ServerPlace, refuses_passwords
 from .redaction import visible
 from .remotes import Where

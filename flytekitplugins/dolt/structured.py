@@ -378,7 +378,7 @@ class _AsText:
     """
 
     def to_html(self, python_value: Any) -> str:
-        from .deck import visible
+        from .redaction import visible
 
         return f"<pre>{escape(visible(str(python_value)[:_MAX_TEXT]))}</pre>"
 

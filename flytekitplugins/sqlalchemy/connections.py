@@ -379,6 +379,11 @@ def _opened(kept: _Kept, where: Place, *, attempt: str, read_only: bool) -> Sess
             raise
         except (struct.error, *_REFUSALS) as error:
             raise _refused(error, where, attempt) from None
+        except Exception as error:  # noqa: BLE001  # whatever it is, the driver's frames hold the password
+            said = where.shown(f"{type(error).__name__}: {error}").rstrip(".")
+            raise InvalidTask(
+                f"Cannot {attempt}: the driver cannot talk with what answers there ({said}). Correct the uri."
+            ) from None
         time.sleep(_PAUSE_S * number)
     raise AssertionError("the loop returns or raises")
 
@@ -460,8 +465,8 @@ def stop(session: Session) -> None:
     """Tell the server of a session that took too long to end its statement, as far as it can be told."""
     if session.thread is None:
         return
-    engine = _engine(session.place, "end a statement")
-    with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:
+    kept = _Kept(_engine(session.place, "end a statement"))
+    with contextlib.suppress(SQLAlchemyError), kept.engine.connect() as connection:
         connection.exec_driver_sql(f"KILL {session.thread:d}")
 
 

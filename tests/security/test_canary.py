@@ -280,6 +280,7 @@ def test_the_command_line_shows_no_password(
         assert leaks(bird, texts=[said.out, said.err, caplog.text]) == [], address
 
 
+@pytest.mark.slow
 def test_the_program_shows_no_password(tmp_path: Path) -> None:
     """As a process of its own, too."""
     for bird, address in made("program", 1)[:1]:

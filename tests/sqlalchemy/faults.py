@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from flytekit.exceptions.user import FlyteRecoverableException
 from reliability.proxy import Proxy, _cut
+from security.canaries import texts_of
 from servers import DATABASE, PASSWORD, USER, Server
 from waiting import eventually
 
@@ -98,6 +99,7 @@ def assert_hidden(error: BaseException, secrets: list[str]) -> None:
         at = at.__cause__ or at.__context__
     shown = [str(one) + repr(one) + repr(one.__dict__) for one in seen]
     shown += ["".join(traceback.format_exception(error)), repr(pickle.dumps(error))]
+    shown += [text for _, text in texts_of(error)]  # with the variables of all frames but those of tests
     for secret in secrets:
         for form in (secret, quote(secret, safe=""), secret.replace("'", "''"), repr(secret)[1:-1]):
             assert form not in "\n".join(shown)
