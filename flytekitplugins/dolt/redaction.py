@@ -178,11 +178,12 @@ def _of_others(scheme: str, rest: str) -> str:
     head = rest[: query.start()] if query is not None and _is_query(rest, query) else rest
     first = _password_at(scheme, head, is_token=is_token)
     if first is not None:
-        named = _named(rest)
+        last, named = rest.rindex("@"), _named(rest)
         if named is not None and named.start() < first:
             return rest[: named.end()] + STARS
         start = rest[:first] + (STARS if first == 0 else f":{STARS}")
-        return start if named is not None else f"{start}@{_tail(rest[rest.rindex('@') + 1 :])}"
+        is_within = named is not None and named.end() <= last  # then nobody can say where the password ends
+        return start if is_within else f"{start}@{_tail(rest[last + 1 :])}"
     end = _PROPER.match(rest)
     at = end.end() if end is not None else 0
     return rest[:at] + _tail(rest[at:])
