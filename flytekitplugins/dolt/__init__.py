@@ -16,6 +16,7 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    Secret
    Commit
    secret_requests
+   allow_callbacks
    write
    read
    pin
@@ -48,6 +49,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import execution, schema, structured
 from .credentials import read as _read_secret
+from .credentials import requested as _requested_secrets
 from .credentials import secret_requests
 from .errors import DoltError
 from .moments import Ago
@@ -68,6 +70,7 @@ from .schema import (
 )
 from .structured import dolt_frame
 from .transformer import DoltTableTransformer, arrived, has_news, register, taken, to_be_tried_again
+from .trust import allow_callbacks
 from .uri import dolt_uri, from_uri
 
 if TYPE_CHECKING:
@@ -113,6 +116,7 @@ __all__ = [
     "Secret",
     "SerialBranch",
     "TableDiff",
+    "allow_callbacks",
     "commits_of",
     "content_hash",
     "create_repository",
@@ -237,6 +241,7 @@ def _is_installed(distribution: str) -> bool:
 DoltTableNameTransformer = schema.DoltTableNameTransformer = DoltTableTransformer
 
 Secret.read = staticmethod(_read_secret)
+Secret.requested = staticmethod(_requested_secrets)
 DoltTable.fetch = staticmethod(_fetch)
 DoltTable.scan = staticmethod(_scan)
 DoltTable.reader = staticmethod(_reader)

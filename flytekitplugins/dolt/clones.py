@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from . import binary, server
+from . import binary, server, trust
 from .engine import connect
 from .errors import (
     AccessDenied,
@@ -227,17 +227,26 @@ def _environment(origin: Origin, folder: Path) -> Environment:
     found = {"HOME": os.path.expanduser("~"), "DOLT_ROOT_PATH": str(root), "DOLT_DISABLE_EVENT_FLUSH": "1"}
     if not origin.remote.user:
         return Environment(found)
-    if origin.remote.secret is None and "DOLT_REMOTE_PASSWORD" not in os.environ:
+    password = _password(origin.remote)
+    if password is None:
         return Environment(found)
-    password = Password(
-        Secret.read(origin.remote.secret) if origin.remote.secret else os.environ["DOLT_REMOTE_PASSWORD"]
-    )
     if ":" in password:
         raise AccessDenied(
             f"Cannot log in at {str(origin)!r}: the password has a ':' in it, at which Dolt cuts it off. Give "
             "that user another password."
         )
     return Environment(found, DOLT_REMOTE_PASSWORD=password)
+
+
+def _password(remote: Remote) -> Password | None:
+    targets = trust.remote(remote.url)
+    trust.check_protected(targets)
+    if remote.secret is not None:
+        return Password(Secret.read(remote.secret, targets))
+    if "DOLT_REMOTE_PASSWORD" not in os.environ:
+        return None
+    trust.check_login(None, targets, requested=Secret.requested)
+    return Password(os.environ["DOLT_REMOTE_PASSWORD"])
 
 
 def _put(file: Path, text: str) -> None:

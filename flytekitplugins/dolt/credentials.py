@@ -11,20 +11,44 @@ from typing import TYPE_CHECKING
 from flytekit.core.context_manager import SecretsManager
 from flytekit.models.security import Secret as FlyteSecret
 
-from .errors import SecretNotFound
+from . import execution, trust
+from .errors import SecretNotFound, UntrustedInput
 from .redaction import Password
 from .schema import Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .schema import DoltConfig
 
 
-def read(secret: Secret) -> str:
+def read(secret: Secret, targets: Sequence[trust.Target] = ()) -> str:
     """Return the value of ``secret``, from where Flyte mounts it or, in a local run, from the environment.
+
+    ``targets`` are the places that it is going to be sent to.
 
     Raises:
         SecretNotFound: it is in none of these places, or is no text.
+        UntrustedInput: a value that arrived names a target, and nobody else does.
     """
+    try:
+        trust.check_login(secret, targets, requested=requested)
+    except UntrustedInput:
+        _value(secret)  # where there is nothing to be sent, that is what has to be said
+        raise
+    return _value(secret)
+
+
+def requested() -> list[Secret] | None:
+    """Return the secrets that the running task asks for; None where none runs, be it in another process of a pod."""
+    tasks = execution.running_tasks()
+    if not tasks and not execution.is_of_flyte():
+        return None
+    contexts = (getattr(task, "security_context", None) for task in tasks)
+    return [Secret.of(secret) for context in contexts if context is not None for secret in context.secrets or ()]
+
+
+def _value(secret: Secret) -> str:
     manager = SecretsManager()
     try:
         return Password(manager.get(secret.group, secret.key, secret.version))
@@ -46,11 +70,14 @@ def secret_requests(*configs: DoltConfig) -> list[FlyteSecret]:
     """Return the secrets that ``configs`` need, for ``@task(secret_requests=...)``: Flyte mounts what a task asks for.
 
     A type cannot ask on behalf of the task that uses it, so each task that reads or writes with such a config does.
+    The secrets are requested for the places of ``configs``: a value that arrives and names another gets none of them.
 
     >>> secret_requests(DoltConfig("mysql+pymysql://me@db.example/foo", "t", secret=Secret("dolt", "password")))[0].key
     'password'
     """
-    needed = [config.secret for config in configs if config.secret is not None]
-    needed += [config.remote_conf.secret for config in configs if config.remote_conf and config.remote_conf.secret]
-    unique = dict.fromkeys(Secret.of(secret) for secret in needed)
+    needed = [(config, config.secret) for config in configs if config.secret is not None]
+    needed += [(c, c.remote_conf.secret) for c in configs if c.remote_conf and c.remote_conf.secret]
+    for config, secret in needed:
+        trust.bind(Secret.of(secret), trust.vouch(config))
+    unique = dict.fromkeys(Secret.of(secret) for _, secret in needed)
     return [FlyteSecret(group=secret.group, key=secret.key, group_version=secret.version) for secret in unique]

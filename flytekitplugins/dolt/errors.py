@@ -37,6 +37,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── ServerFailed          the server could not start, or said no        (also RuntimeError)
     ├── AccessDenied          a server or remote does not let this user in  (also PermissionError)
     ├── SecretNotFound        Flyte has no secret of that name here         (also LookupError)
+    ├── UntrustedInput        a value asks for what only code may ask for   (also PermissionError)
     ├── UntrustedServer       no verified TLS connection with the server    (also ConnectionError)
     ├── ConnectionLost        the server went away, nothing was published   (also ConnectionError)
     ├── OutcomeUnknown        the server went away while publishing         (also ConnectionError)
@@ -87,6 +88,7 @@ __all__ = [
     "TriggersRefused",
     "UncommittedChanges",
     "UnsupportedFrame",
+    "UntrustedInput",
     "UntrustedServer",
     "WriteNotVerified",
 ]
@@ -234,6 +236,13 @@ class AccessDenied(DoltError, PermissionError):
 
 class SecretNotFound(DoltError, LookupError):
     """Flyte has no secret of that name here: none is there, or the task did not ask. Facts: ``group``, ``key``."""
+
+
+class UntrustedInput(DoltError, PermissionError):
+    """A value that arrived names a place for a password, or a function, that the task's own code does not name.
+
+    Facts: ``function``, or ``place`` and ``secret``.
+    """
 
 
 class UntrustedServer(DoltError, ConnectionError):

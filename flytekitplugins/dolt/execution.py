@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _DISTRIBUTION = "flytekitplugins-doltdb"
 
+_IN_A_POD = "FLYTE_INTERNAL_EXECUTION_ID"
+
 _ON_A_CLUSTER = {
     ExecutionState.Mode.TASK_EXECUTION,
     ExecutionState.Mode.DYNAMIC_TASK_EXECUTION,
@@ -200,16 +202,31 @@ def local_task(ctx: FlyteContext) -> Any:
     flytekit gives every local task the same made-up name, so the task is that whose ``dispatch_execute`` is under way
     with the parameters of this context: on this thread for a task's own code, on another one for conversions.
     """
+    return next((task for task, parameters in _dispatched() if parameters is ctx.user_space_params), None)
+
+
+def running_tasks() -> list[Any]:
+    """Return the task that runs in the context of this thread; in a thread that has none, all that are under way."""
+    found, ctx = _dispatched(), FlyteContextManager.current_context()
+    return [task for task, parameters in found if parameters is ctx.user_space_params] or [task for task, _ in found]
+
+
+def is_of_flyte() -> bool:
+    """Whether Flyte has started this process or what runs in this thread; otherwise it is a script of somebody's."""
+    return _IN_A_POD in os.environ or is_executing(FlyteContextManager.current_context())
+
+
+def _dispatched() -> list[tuple[Any, Any]]:
+    """Return each task whose ``dispatch_execute`` is under way in this process, and the parameters it runs with."""
+    found: list[tuple[Any, Any]] = []
     for innermost in sys._current_frames().values():
         frame = innermost
         while frame is not None:
             if frame.f_code.co_name == "dispatch_execute":
-                found = frame.f_locals
-                inside = getattr(found.get("exec_ctx"), "user_space_params", None)
-                if inside is ctx.user_space_params:
-                    return found.get("self")
+                local = frame.f_locals
+                found.append((local.get("self"), getattr(local.get("exec_ctx"), "user_space_params", None)))
             frame = frame.f_back  # type: ignore[assignment]
-    return None
+    return found
 
 
 def _output_prefix(ctx: FlyteContext) -> tuple[str, str]:

@@ -227,6 +227,7 @@ def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
 
 def fetch(table: DoltTable) -> pd.DataFrame:
     """Return the rows of a table or query at its commit."""
+    logbook.check(table.config)
     frame = load(table).to_frame()
     logbook.tell("load", table)
     return frame

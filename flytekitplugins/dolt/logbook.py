@@ -10,7 +10,7 @@ import importlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import remotes, repository, tables, trailers, writing
+from . import remotes, repository, tables, trailers, trust, writing
 from .errors import InvalidConfig
 from .schema import CallbackMeta, Commit, DoltMeta, DoltTable, NewBranch
 
@@ -72,8 +72,9 @@ def _note(meta: DoltMeta, entry: dict[str, Any]) -> None:
 
 
 def _function(meta: CallbackMeta) -> Any:
-    if callable(meta.fn):
-        return meta.fn
+    fn = trust.function(meta.fn) if isinstance(meta.fn, trust.Arrived) else meta.fn
+    if callable(fn):
+        return fn
     module, _, name = str(meta.fn).partition(":")
     try:
         found: Any = importlib.import_module(module)
@@ -85,10 +86,11 @@ def _function(meta: CallbackMeta) -> Any:
 
 
 def check(config: DoltConfig) -> None:
-    """Raise unless who is to be told can be told, before anything is written.
+    """Raise unless who is to be told can be told, before anything is read or written.
 
     Raises:
         InvalidConfig: the function cannot be imported.
+        UntrustedInput: the function is named by a value that arrived, and the code does not allow it.
         RepositoryNotFound: the repository of the table is not there.
     """
     if isinstance(config.meta_conf, DoltMeta):

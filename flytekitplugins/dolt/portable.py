@@ -16,6 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from mashumaro.types import SerializableType
 
+from . import trust
 from .errors import InvalidConfig
 from .nesting import MAX_CONFIG, is_deep, is_nested_deep
 from .redaction import discreet, shown
@@ -56,7 +57,7 @@ class Portable(SerializableType):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields that are set as plain values, ready for JSON."""
         here: Any = self  # the classes that inherit this are dataclasses
-        given = {f.name: getattr(self, f.name) for f in dataclasses.fields(here)}
+        given = {f.name: trust.plain(getattr(self, f.name)) for f in dataclasses.fields(here)}
         return {name: value for name, value in given.items() if value is not None}
 
     @classmethod
@@ -174,7 +175,7 @@ def _too_deep(cls: type[Any]) -> InvalidConfig:
 
 
 def from_fields(cls: type[_T], given: Mapping[str, Any]) -> _T:
-    """Return a ``cls``, which is a dataclass, with these fields.
+    """Return a ``cls``, which is a dataclass, with these fields, which came from outside of the program.
 
     Raises:
         InvalidConfig: a field is unknown or missing.
@@ -188,6 +189,6 @@ def from_fields(cls: type[_T], given: Mapping[str, Any]) -> _T:
             f"Cannot build a {cls.__name__}: it has no {', '.join(map(repr, unknown))}. Known are {', '.join(known)}."
         )
     try:
-        return cls(**given)
+        return cls(**trust.arrived(given))
     except TypeError as error:
         raise InvalidConfig(f"Cannot build a {cls.__name__} from {shown(dict(given))!r}: {error}.") from error

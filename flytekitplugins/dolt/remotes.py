@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from . import clones, repository, writing
+from . import clones, repository, trust, writing
 from .clones import Origin
 from .engine import Connection, connect
 from .errors import (
@@ -65,10 +65,11 @@ def locate(config: DoltConfig) -> Place:
             "Use the folder or the server itself, without remote_conf."
         )
     secret = Secret.of(config.secret) if config.secret is not None else None
+    replicas = config.read_from or ()
     return repository.locate(
         config.db_path,
-        password=None if secret is None else lambda: Secret.read(secret),
-        read_from=config.read_from or (),
+        password=None if secret is None else lambda: Secret.read(secret, trust.servers(config.db_path, replicas)),
+        read_from=replicas,
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from . import binary, obeyed, places
+from . import binary, obeyed, places, trust
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
@@ -50,10 +50,12 @@ def locate(
 
     Raises:
         InvalidConfig: it is a URL, and none of a server.
+        UntrustedInput: it is a URL that arrived, and asks for a connection in the clear.
         RepositoryNotFound: there is no repository in exactly this folder (one in a folder above does not count).
         RepositoryReadOnly: this user may not write there, which Dolt needs even for reading.
     """
     if isinstance(db_path, str) and places.is_url(db_path):
+        trust.check_protected(trust.servers(db_path, read_from))
         return places.server(db_path, password=password() if password is not None else "", read_from=read_from)
     try:
         repository = Path(db_path).expanduser().resolve()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from . import moments, options, parameters, places, redaction
+from . import moments, options, parameters, places, redaction, trust
 from .errors import InvalidConfig
 from .names import check_branch_name, check_table_name
 from .portable import OneOfSeveral, Portable, check_nesting, from_fields
@@ -156,6 +156,7 @@ class DoltMeta(Meta):
         check_table_name(self.tablename)
         if self.branch is not None:
             check_branch_name(self.branch)
+        trust.name_server(self.db_path)
 
     def _refuse_passwords(self) -> None:
         _raise(places.refusal(self.db_path, advice="name a server that takes this user without one"))
@@ -173,11 +174,13 @@ class CallbackMeta(Meta):
     """
 
     fn: Any
-    """The function, or its place as ``module:name``. In a value that travels it has to be one that can be imported."""
+    """The function, or its place as ``module:name``. In a value that travels it has to be one that can be imported, and
+    that the code of the task which gets it has named: by a `CallbackMeta` of its own, or by `allow_callbacks`."""
 
     def __post_init__(self) -> None:
         if not callable(self.fn) and not (isinstance(self.fn, str) and ":" in self.fn):
             raise InvalidConfig(f"Cannot use {self!r}: fn is a function, or the place of one as 'module:name'.")
+        trust.name_function(self.fn)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the place of the function.
@@ -185,7 +188,7 @@ class CallbackMeta(Meta):
         Raises:
             InvalidConfig: it has none, as a lambda or a function within a function.
         """
-        place = self.fn if isinstance(self.fn, str) else f"{self.fn.__module__}:{getattr(self.fn, '__qualname__', '<')}"
+        place = trust.plain(self.fn) if isinstance(self.fn, str) else trust.place_of(self.fn)
         if "<" in place:
             raise InvalidConfig(
                 f"Cannot send {self!r} through Flyte: another process cannot import {place!r}. Use a function "
@@ -266,7 +269,9 @@ class _SecretValue(Portable):
     """How a secret's value is found. Not a hint of the dataclass: flytekit visits each of those by name."""
 
     if TYPE_CHECKING:
-        read: ClassVar[Callable[[Secret], str]]  # plugged in by the package
+        # Plugged in by the package.
+        read: ClassVar[Callable[[Secret, Sequence[trust.Target]], str]]
+        requested: ClassVar[Callable[[], Sequence[Secret] | None]]
 
 
 @dataclass(frozen=True)
@@ -342,6 +347,7 @@ class Remote(Portable):
             object.__setattr__(self, "secret", Secret.of(self.secret))
             if not self.user:
                 raise InvalidConfig(f"Cannot use {self!r}: a secret is the password of a user. Give user=..., too.")
+        trust.name_remote(self.url)
 
     def _refuse_passwords(self) -> None:
         _raise(places.refusal(self.url, advice="give Remote(url, user=..., secret=Secret(group, key))"))
@@ -454,6 +460,7 @@ class DoltConfig(Portable):
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)
         self._take_over()
+        trust.name_server(self.db_path, self.read_from)
 
     def _take_over(self) -> None:
         """Turn the objects of the earlier plugin into ours; fields may have been assigned since the config was made."""
@@ -583,8 +590,9 @@ class DoltConfig(Portable):
         """Return the fields that are set as plain values, ready for JSON."""
         self._take_over()
         self._refuse_passwords()  # so that none gets into a literal
-        given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        given["db_path"] = os.fspath(self.db_path)
+        trust.name_server(self.db_path, self.read_from)  # they may have been assigned since the config was made
+        given: dict[str, Any] = {f.name: trust.plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        given["db_path"] = trust.plain(os.fspath(self.db_path))
         if self.secret is not None:
             given["secret"] = Secret.of(self.secret)
         given["as_of"] = _revision_text(self.as_of)  # it may have been assigned since the config was made

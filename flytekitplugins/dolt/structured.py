@@ -38,8 +38,9 @@ from flytekit.types.structured.structured_dataset import (
     flyte_dataset_transformer,
 )
 
+from . import trust
 from .errors import DoltError, InvalidUri
-from .schema import DoltConfig, DoltTable
+from .schema import CallbackMeta, DoltConfig, DoltTable
 from .transformer import refused, resolved_once, shown_in, store, to_be_tried_again
 from .uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
 
@@ -75,6 +76,9 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         config.check()
         # The name of flytekit's own transformer, because the variants of a Union are told apart by it.
         super().__init__(flyte_dataset_transformer.name, object, enable_type_assertions=False)
+        trust.vouch(config)
+        if isinstance(config.meta_conf, CallbackMeta):
+            trust.name_function(trust.plain(config.meta_conf.fn))
         self._config = DoltConfig.from_dict(config.to_dict())
 
     @property
