@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
+import subprocess
+import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +22,34 @@ from flytekitplugins.dolt.repository import connect
 ROWS = pd.DataFrame({"id": range(2500), "name": "x"})
 
 
+LISTENER = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("ready", flush=True)
+while True:
+    client = listener.accept()[0]
+    print("somebody", flush=True)
+    client.close()
+"""
+
+
 @contextmanager
 def somebodys_socket() -> Iterator[tuple[str, list[str]]]:
-    """Listen on a socket that is not ours, and give its path and a list with an entry for each client."""
+    """Have another process listen on a socket; give its path, and a list that has its clients when the block ends."""
     with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp") as folder:  # a socket's path must be short
         path, seen = f"{folder}/mysql.sock", list[str]()
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            listener.bind(path)
-            listener.listen()
-
-            def accept() -> None:
-                with suppress(OSError):
-                    while True:
-                        listener.accept()[0].close()
-                        seen.append("somebody")
-
-            threading.Thread(target=accept, daemon=True).start()
-            yield path, seen
-            listener.shutdown(socket.SHUT_RDWR)
+        # Not a thread: while connectorx logs in, none of Python's runs.
+        argv = [sys.executable, "-I", "-S", "-c", LISTENER, path]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listener:
+            try:
+                assert listener.stdout is not None
+                assert listener.stdout.readline() == "ready\n"
+                yield path, seen
+            finally:
+                listener.kill()
+                seen += listener.communicate()[0].split()
 
 
 def read_in_every_form(path: Path) -> None:
