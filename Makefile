@@ -38,9 +38,9 @@ test: setup ## everything that must pass: lint, types, import contracts and all 
 	@rm -rf .coverage
 	@$(TIMED) "tests of the SQLAlchemy plugin" $(COUNTED) tests/sqlalchemy
 	@$(TIMED) docs $(MAKE) docs
-	@$(TIMED) "tests of the package as it is installed" $(BIN)/pytest tests/test_package.py
+	@$(TIMED) "tests of the package as it is installed" $(BIN)/pytest tests/package/test_package.py
 	@$(TIMED) "tests with the oldest versions" tools/test_oldest.sh
-	@$(TIMED) tests $(COUNTED) tests --ignore=tests/sqlalchemy --ignore=tests/test_package.py
+	@$(TIMED) tests $(COUNTED) tests --ignore=tests/sqlalchemy --ignore=tests/package/test_package.py
 	@$(TIMED) coverage $(MAKE) coverage
 
 .PHONY: coverage
@@ -51,7 +51,7 @@ coverage: setup ## say which lines and branches the last `make test` did not run
 
 .PHONY: nightly
 nightly: setup ## the tests with random moments, ten times as many rounds, from a new seed
-	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/test_hostile.py tests/test_remotes.py
+	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/security/test_hostile.py tests/dolt/test_remotes.py
 
 .PHONY: check
 check: setup ## the quick round before a commit: as test, without the slow tests
@@ -69,7 +69,7 @@ docs: setup ## build the pages, warnings are errors; the start page is docs/_bui
 .PHONY: package
 package: setup ## build sdist and wheel into dist/, install them into empty environments and try them
 	@$(BIN)/python -m build --outdir dist .
-	@$(BIN)/pytest tests/test_package.py
+	@$(BIN)/pytest tests/package/test_package.py
 
 .PHONY: test-oldest
 test-oldest: setup ## run tests with the oldest versions that setup.py allows, in .venv-oldest

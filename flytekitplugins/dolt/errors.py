@@ -257,7 +257,7 @@ class _Fault:
 
 
 # What Dolt 1.83 says, in the order in which it is tried. Nearly everything is code 1105 with only a text, so the texts
-# are matched here and nowhere else; tests/test_errors.py provokes each row on the real server.
+# are matched here and nowhere else; tests/dolt/test_errors.py provokes each row on the real server.
 _FAULTS = (
     _Fault(
         None,

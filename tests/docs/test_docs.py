@@ -15,7 +15,7 @@ import pytest
 import flytekitplugins.dolt
 from flytekitplugins.dolt import errors
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "flytekitplugins" / "dolt"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -26,7 +26,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def test_the_readmes_program_is_short() -> None:
-    """The first program is complete in some fifteen lines; tests/test_pages.py runs it."""
+    """The first program is complete in some fifteen lines; tests/docs/test_pages.py runs it."""
     program = blocks((ROOT / "README.md").read_text(), "python")[0]
     assert len([line for line in program.splitlines() if line]) <= 16
     compile(program, "README.md", "exec")

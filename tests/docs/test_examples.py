@@ -14,7 +14,7 @@ from flytekit import task, workflow
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, binary, create_repository
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT_DTYPE = pd.Series(["x"]).dtype  # object, or str from pandas 3 on
 
 QUICKSTART = """\

@@ -16,7 +16,7 @@ import pytest
 
 from flytekitplugins.dolt import binary
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
 RUN = [page for page in PAGES if any(block.runs_here for block in pages.blocks(page.read_text()))]
 
@@ -27,7 +27,7 @@ def environment(home: Path) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "sqlalchemy"))),
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, Path(pages.__file__).parent))),
         "HOME": str(home),
         "PYTHONWARNINGS": "ignore",
     }
@@ -58,7 +58,7 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
     folder = tmp_path / "reader"
     folder.mkdir()
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "pages.py"), str(page), str(folder)],
+        [sys.executable, str(Path(pages.__file__)), str(page), str(folder)],
         env=environment(tmp_path),
         capture_output=True,
         text=True,
@@ -125,7 +125,7 @@ def test_an_example_prints_what_its_docstring_shows(example: Path, tmp_path: Pat
         assert done.returncode == 0, done.stdout + done.stderr
         if (
             example.name == "quickstart_example.py"
-        ):  # tests/test_examples.py compares it, whatever the order of its rows
+        ):  # tests/docs/test_examples.py compares it, whatever the order of its rows
             continue
         assert agree(done.stdout, expected), f"{command}\n{done.stdout}"
 

@@ -12,7 +12,7 @@ import pytest
 
 from flytekitplugins.dolt import binary
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow

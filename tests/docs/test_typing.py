@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PROGRAM = ROOT / "tests" / "typing" / "typical_use.py"
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "docs" / "typing" / "typical_use.py"
 
 
 def check(*argv: str) -> subprocess.CompletedProcess[str]:

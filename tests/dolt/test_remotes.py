@@ -17,18 +17,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from certificates import Authority
-from cutter import Cutter, between
 from dolt_server import DoltServer, free_port
 from factor import FACTOR, SEED
 from letting_go import is_left
 from log_table import put, rows
+from proxy import Cutter
 from remote_folder import RemoteFolder, clones, dolt, is_shallow, values
 
 from flytekitplugins.dolt import (
@@ -880,7 +880,7 @@ def test_a_server_that_is_killed_before_the_push(hub: Hub, monkeypatch: pytest.M
 @pytest.fixture
 def cut(hub: Hub) -> Iterator[Cutter]:
     """Give a proxy before the server's endpoint."""
-    with between(hub.server.remotes_port) as cutter:
+    with closing(Cutter(hub.server.remotes_port)) as cutter:
         yield cutter
 
 

@@ -6,7 +6,6 @@ of the `dolt` command line.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import socket
@@ -22,13 +21,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import servers
+import writers
 from certificates import Authority
 from dolt_server import PASSWORD, VARIABLE, DoltServer, free_port
 from factor import FACTOR, SEED
 from flytekit.exceptions.base import FlyteRecoverableException
 from log_table import put
-from reliability import writers
-from reliability.proxy import Once, Proxy, apart
+from proxy import Once, Proxy, apart
 from waiting import eventually
 
 from flytekitplugins.dolt import (
@@ -273,21 +273,9 @@ def test_a_host_that_nobody_knows(shop: DoltServer) -> None:
         read(shop.config(at=shop.url(host="dolt.invalid")))
 
 
-def other_servers() -> Any:
-    """Return what starts servers for the other plugin's tests; its folder has the name of a package."""
-    file = Path(__file__).parent / "sqlalchemy" / "servers.py"
-    found = importlib.util.spec_from_file_location("other_servers", file)
-    assert found is not None
-    assert found.loader is not None
-    module = sys.modules[found.name] = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 def test_a_mariadb_is_no_dolt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another maker's server is ServerFailed before anything is asked of its tables."""
-    servers = other_servers()
     with servers.mariadb(tmp_path) as server:
         monkeypatch.setenv("_FSEC_SHOP_MARIADB", servers.PASSWORD)
         url = f"mysql+pymysql://{servers.USER}@127.0.0.1:{server.port}/{servers.DATABASE}"
@@ -880,7 +868,7 @@ def test_the_example_uses_a_server_that_it_is_told(log: DoltServer, tmp_path: Pa
     """With SERVER_URL the example's parts are commits on a new branch of that server, and `main` is as it was."""
     before = commits(log)
     environment = {**os.environ, "SERVER_URL": log.url(), "_FSEC_EXAMPLE_PASSWORD": PASSWORD}
-    command = [sys.executable, str(Path(__file__).parent.parent / "examples" / "server_example.py"), "3"]
+    command = [sys.executable, str(Path(__file__).parents[2] / "examples" / "server_example.py"), "3"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "3 parts, 3 commits, 3 rows, sum of squares 5"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dolt_server
 import pytest
-from conftest import Dolt
 from dolt_server import DoltServer, free_port
 from pods import Cluster, PodFailed
 from remote_folder import RemoteFolder, clones, is_shallow, values
@@ -18,6 +17,8 @@ from remote_folder import dolt as dolt_in
 
 from flytekitplugins.dolt import NewBranch, create_repository, frames, read
 from flytekitplugins.dolt.schema import DoltConfig
+
+Dolt = Callable[..., str]
 
 WORKFLOW = textwrap.dedent(
     """

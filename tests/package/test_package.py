@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 
 from flytekitplugins.dolt import doctor
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "foo")
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from flytekitplugins.dolt import DoltConfig, SerialBranch, frames, repository, server
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 WRITER = """\
 import sys

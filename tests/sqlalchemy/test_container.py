@@ -17,7 +17,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from conftest import task_on
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.image_spec.image_spec import ImageSpec
 from flytekit.models.security import Secret
@@ -25,6 +24,7 @@ from flytekit.tools.translator import get_serializable
 from flytekit.types.schema import FlyteSchema
 from pods import Cluster, PodFailed
 from servers import PASSWORD, USER, Server
+from sql_tasks import task_on
 
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyDefaultImages, SQLAlchemyTask
 

@@ -17,10 +17,11 @@ import psycopg
 import pymysql
 import pytest
 import servers
-from conftest import run, task_on, uri
-from faults import Relay, address, host_rules, nothing_left, psql, refused, relayed, sessions, silent
+from faults import address, host_rules, nothing_left, psql, refused, relayed, sessions, silent
 from pods import Cluster, PodFailed
+from proxy import Relay
 from servers import DATABASE, PASSWORD, USER, Server
+from sql_tasks import run, task_on, uri
 from waiting import eventually
 
 from flytekitplugins.sqlalchemy import connections

@@ -18,8 +18,8 @@ from typing import Any, Optional
 import hostile
 import pyarrow as pa
 import pytest
-from conftest import run, uri
 from servers import Server
+from sql_tasks import run, uri
 
 from flytekitplugins.sqlalchemy import templates
 from flytekitplugins.sqlalchemy.errors import (

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import run, task_on, uri
 from pods import Cluster
 from servers import PASSWORD, Server
+from sql_tasks import run, task_on, uri
 
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig, connections, execution
 from flytekitplugins.sqlalchemy.errors import (

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import servers
-from conftest import run, task_on, uri
 from flytekit import dynamic, kwtypes, map_task, task, workflow
 from flytekit.types.schema import FlyteSchema
 from flytekit.types.structured.structured_dataset import StructuredDataset
 from servers import PASSWORD, Server
+from sql_tasks import run, task_on, uri
 
 from flytekitplugins.sqlalchemy.errors import InvalidTask, StatementFailed, UnreadableResult
 

@@ -10,11 +10,11 @@ from urllib.parse import quote
 import pandas as pd
 import pyarrow as pa
 import pytest
-from conftest import run, task_on, uri
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.models.security import Secret
 from flytekit.tools.translator import get_serializable
 from servers import PASSWORD, USER, Server
+from sql_tasks import run, task_on, uri
 
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyTask
 from flytekitplugins.sqlalchemy.errors import InvalidTask, TableNotFound

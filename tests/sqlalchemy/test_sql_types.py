@@ -13,10 +13,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from conftest import run, uri
 from flytekit.types.schema import FlyteSchema
 from flytekit.types.structured.structured_dataset import StructuredDataset
 from servers import Server
+from sql_tasks import run, uri
 
 from flytekitplugins.sqlalchemy.errors import SyntaxRefused, UnreadableResult
 

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from conftest import run, uri
 from faults import host_rules, psql
 from servers import DATABASE, PASSWORD, USER, Server
+from sql_tasks import run, uri
 from waiting import eventually
 
 from flytekitplugins.sqlalchemy import errors

@@ -68,6 +68,12 @@ class DoltServer:
     remotes_port: int = 0
     """Where it is a remote to clone from and to push to; 0 is nowhere."""
 
+    data: Path | None = None
+    """The folder where it finds and makes databases; without one it is that of the repository."""
+
+    log_level: str = "debug"
+    """What it writes into its log; at "debug", also what it was asked."""
+
     def __enter__(self) -> DoltServer:
         if not binary.is_repository(self.folder):
             create_repository(self.folder, name="Ann", email="ann@x.org")
@@ -85,8 +91,10 @@ class DoltServer:
         listener = {"host": address, "port": self.port, **self.listener}
         if self.certificate is not None:
             listener |= {"tls_cert": str(self.certificate.certificate), "tls_key": str(self.certificate.key)}
-        settings = {"log_level": "debug", "listener": listener, "behavior": self.behavior}
+        settings = {"log_level": self.log_level, "listener": listener, "behavior": self.behavior}
         settings["system_variables"] = self.variables
+        if self.data is not None:
+            settings["data_dir"] = str(self.data)
         if self.remotes_port:
             settings["remotesapi"] = {"port": self.remotes_port}
         self._settings.write_text(json.dumps(settings))  # JSON is YAML, too

@@ -1,4 +1,4 @@
-"""Faults for the tests: a proxy at which something happens within an answer, and what must not be left behind."""
+"""Faults for the tests of the SQLAlchemy plugin: what an error has to say, and what must not be left behind."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 import socket
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,49 +17,11 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from flytekit.exceptions.user import FlyteRecoverableException
-from reliability.proxy import Proxy, _cut
+from proxy import Relay
 from servers import DATABASE, PASSWORD, USER, Server
 from waiting import eventually
 
 from flytekitplugins.sqlalchemy.errors import SQLTaskError
-
-
-class Relay(Proxy):
-    """A proxy that does something in the middle of an answer: `fault` is called once so many bytes of it have passed.
-
-    If it returns false, the connection is cut there; else the answer goes on.
-    """
-
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
-        self.fault: Callable[[], bool] | None = None
-        self._left = 0
-
-    def expect(self, statement: str, fault: Callable[[], bool], *, after_bytes: int = 0) -> None:
-        """Have the fault happen within the answer to the next statement that begins like this."""
-
-        def rule(sent: str) -> Any:
-            if sent.lower().startswith(statement.lower()):
-                self.fault, self._left = fault, after_bytes
-                self.rule = lambda later: "pass"
-            return "pass"
-
-        self.rule = rule
-
-    def _pump_answers(self, there: socket.socket, client: socket.socket) -> None:
-        with suppress(OSError):
-            while part := there.recv(65536):
-                self._left -= len(part)
-                if self.fault is not None and self._left < 0:
-                    fault, self.fault = self.fault, None
-                    if not fault():
-                        break
-                client.sendall(part)
-        _cut(there, client)
-
-    def sent(self, statement: str) -> int:
-        """Return how many statements that begin like this went to the server."""
-        return sum(1 for sent in self.statements if sent.lower().startswith(statement.lower()))
 
 
 @contextmanager

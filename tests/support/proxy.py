@@ -1,17 +1,22 @@
-"""A TCP proxy on loopback between the engine and a real server, which cuts a connection at a chosen statement."""
+"""The TCP proxy on loopback between a test and a real server, which cuts a connection at a chosen moment.
+
+`Proxy` cuts at a statement or after so many bytes of an answer, `Relay` does something within an answer, and `Cutter`
+knows nothing of what it passes on, and loses one piece of an answer.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -28,6 +33,9 @@ class Proxy:
     `answers_left` is the number of bytes after which an answer is cut, if it is not None, and `closes` says whether
     nobody gets through after that. What is encrypted is only passed on.
     """
+
+    resets = False
+    """Whether who is cut off is told so by a reset."""
 
     def __init__(self, port: int, *, is_encrypted: bool = False) -> None:
         self.is_open = True
@@ -62,7 +70,7 @@ class Proxy:
                 client.sendall(self._allowed(part))
         if self.answers_left == 0:
             self.answers_left, self.is_open = None, not self.closes
-        _cut(there, client)
+        self._cut(there, client)
 
     def _allowed(self, part: bytes) -> bytes:
         if self.answers_left is not None:
@@ -72,9 +80,9 @@ class Proxy:
 
     def _pump_statements(self, client: socket.socket, there: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while self._is_encrypted and (part := client.recv(65536)):
+            while self._is_encrypted and (part := client.recv(65536)) and self.is_open:
                 there.sendall(part)
-            while packet := _packet(client):
+            while not self._is_encrypted and (packet := _packet(client)):
                 verdict: Verdict = "pass"
                 if packet[3] == 0 and packet[4] == _COM_QUERY:
                     statement = packet[5:].decode(errors="replace")
@@ -86,7 +94,91 @@ class Proxy:
                     there.sendall(packet)
                 if verdict != "pass":
                     break
-        _cut(client, there)
+        self._cut(client, there)
+
+    def _cut(self, *ends: socket.socket) -> None:
+        for end in ends:
+            with contextlib.suppress(OSError):
+                if self.resets:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+class Relay(Proxy):
+    """A proxy that does something in the middle of an answer: `fault` is called once so many bytes of it have passed.
+
+    If it returns false, the connection is cut there; else the answer goes on.
+    """
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.fault: Callable[[], bool] | None = None
+        self._left = 0
+
+    def expect(self, statement: str, fault: Callable[[], bool], *, after_bytes: int = 0) -> None:
+        """Have the fault happen within the answer to the next statement that begins like this."""
+
+        def rule(sent: str) -> Any:
+            if sent.lower().startswith(statement.lower()):
+                self.fault, self._left = fault, after_bytes
+                self.rule = lambda later: "pass"
+            return "pass"
+
+        self.rule = rule
+
+    def _pump_answers(self, there: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := there.recv(65536):
+                self._left -= len(part)
+                if self.fault is not None and self._left < 0:
+                    fault, self.fault = self.fault, None
+                    if not fault():
+                        break
+                client.sendall(part)
+        self._cut(there, client)
+
+    def sent(self, statement: str) -> int:
+        """Return how many statements that begin like this went to the server."""
+        return sum(1 for sent in self.statements if sent.lower().startswith(statement.lower()))
+
+
+class Cutter(Proxy):
+    """A proxy that loses one piece of an answer, the one with the number `at`, and resets its connection.
+
+    It knows nothing of what it passes on, so it counts the pieces that arrive.
+    """
+
+    resets = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port, is_encrypted=True)
+        self.at = 0
+        """The number of the piece that is lost, counted from when this was set; 0 is none."""
+
+        self.passed = 0
+        self.was_used = False
+        self._lock = threading.Lock()
+
+    def cut_at(self, number: int, *, for_good: bool = False) -> None:
+        """Lose the piece of that number from now on; with ``for_good``, nobody gets through after that."""
+        with self._lock:
+            self.at, self.passed, self.was_used, self.closes, self.is_open = number, 0, False, for_good, True
+
+    def _pump_answers(self, there: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while (part := there.recv(65536)) and not self._is_lost() and self.is_open:
+                client.sendall(part)
+        self._cut(there, client)
+
+    def _is_lost(self) -> bool:
+        with self._lock:
+            self.passed += 1
+            is_lost = self.passed == self.at and not self.was_used
+            self.was_used |= is_lost
+            if is_lost:
+                self.is_open = not self.closes
+            return is_lost
 
 
 class Once:
@@ -118,13 +210,6 @@ def _exactly(sender: socket.socket, count: int) -> bytes:
             return b""
         found += part
     return found
-
-
-def _cut(*ends: socket.socket) -> None:
-    for end in ends:
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
-        end.close()
 
 
 class Apart:

@@ -20,8 +20,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pymysql
-
-from flytekitplugins.dolt import binary
+from dolt_server import DoltServer, free_port
 
 USER, PASSWORD, DATABASE = "user", "pa55:w@rd/secret", "db"
 START_TIMEOUT_S = 60
@@ -57,13 +56,6 @@ class Server:
                 rows = list(cursor.fetchall())
             connection.commit()
         return rows
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -146,23 +138,12 @@ def _create_user(port: int, *, root: str, password: str) -> None:
 
 @contextmanager
 def dolt(folder: Path) -> Iterator[Server]:
-    """Give a `dolt sql-server` with a fresh database, the user, and everything private to its folder."""
-    data, port = folder / "data", free_port()
-    (data / DATABASE).mkdir(parents=True)
-    environment = {**os.environ, "HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "DOLT_DISABLE_EVENT_FLUSH": "1"}
-    found = str(binary.find())
-    identity = ["--name", "Bojack Horseman", "--email", "bojack@horseman.com"]
-    subprocess.run(
-        [found, "init", *identity], cwd=data / DATABASE, env=environment, check=True, capture_output=True, timeout=60
-    )
-    config = folder / "config.yaml"
-    config.write_text(
-        f"log_level: warning\nlistener:\n  host: 127.0.0.1\n  port: {port}\ndata_dir: {data}\n"
-        f"cfg_dir: {folder}/cfg\nprivilege_file: {folder}/privileges.db\nbranch_control_file: {folder}/branches.db\n"
-    )
-    with running([found, "sql-server", "--config", str(config)], folder=folder, port=port, env=environment) as process:
-        _create_user(port, root="root", password="")
-        yield Server("dolt", port, process)
+    """Give a `dolt sql-server` with a fresh database and the user, everything private to its folder."""
+    data = folder / "data"
+    data.mkdir()
+    with DoltServer(data / DATABASE, data=data, log_level="warning") as server:
+        _create_user(server.port, root="root", password="")
+        yield Server("dolt", server.port, server.process)
 
 
 def _postgres_programs() -> str:
@@ -225,7 +206,7 @@ def _create_database(port: int) -> None:
 
 
 def for_a_page() -> None:
-    """Start MariaDB and Dolt, with their URIs in the environment, until this interpreter ends; see ../test_pages.py."""
+    """Start MariaDB and Dolt, with their URIs in the environment, until this interpreter ends; for a page."""
     logging.getLogger("flytekit").setLevel(logging.CRITICAL)  # it prints errors that a page shows a second time
     stack = ExitStack()
     atexit.register(stack.close)
@@ -234,7 +215,7 @@ def for_a_page() -> None:
         os.environ[name] = f"mysql://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{found.port}/{DATABASE}"
 
 
-if __name__ == "__main__":  # by hand: python tests/sqlalchemy/servers.py mariadb
+if __name__ == "__main__":  # by hand: python tests/support/servers.py mariadb
     with tempfile.TemporaryDirectory() as place, globals()[sys.argv[1]](Path(place)) as server:
         print(server.port, server.process.pid, flush=True)
         server.process.wait()

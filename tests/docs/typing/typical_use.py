@@ -1,4 +1,4 @@
-"""What a user writes with this package, annotated; it is read by type checkers (tests/test_typing.py), and also run."""
+"""What a user writes with this package, annotated; tests/docs/test_typing.py has type checkers read it, and runs it."""
 
 from __future__ import annotations
 
