@@ -115,6 +115,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.serial
 def test_no_other_distribution_costs_next_to_nothing() -> None:
     """Absent is the normal case, and it is looked up whenever the package is imported."""
     took = []

@@ -395,6 +395,7 @@ class TestShallowClone:
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 def test_a_thousand_commits_are_walked_whatever_the_tables_size(repo: Path) -> None:
     """Looking back over 1,000 commits takes as long beside 200,000 rows as beside 10: it never reads rows."""
 

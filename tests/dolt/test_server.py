@@ -32,7 +32,7 @@ from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBus
 
 Dolt = Callable[..., str]
 
-pytestmark = pytest.mark.usefixtures("temp")
+pytestmark = [pytest.mark.usefixtures("temp"), pytest.mark.serial]
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc, or needs Linux's parent-death signal")
 
 GONE_WITHIN_S = 2.0

@@ -36,6 +36,7 @@ def test_import_flytekit_registers_the_types() -> None:
     assert python(code) == str(sorted(policies + others))
 
 
+@pytest.mark.serial
 def test_it_costs_little_beyond_flytekit() -> None:
     """The package adds few modules to flytekit's some thousand: a count, since a clock would be guessing."""
     code = (

@@ -95,6 +95,7 @@ def processes() -> Iterator[str]:
                 continue
 
 
+@pytest.mark.serial
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_passwords_are_nowhere(
     repo: Path, served: DoltConfig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
