@@ -1,14 +1,11 @@
-"""What `doctor` and the command line say of installations and repositories, good and bad ones."""
+"""What `doctor` and the command line say of a machine's `dolt` and of repositories, good and bad ones."""
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import hashlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -58,142 +55,12 @@ def test_a_passed_over_dolt_is_named_with_its_reason(tmp_path: Path, monkeypatch
     assert sum(line.endswith(", used") for line in found) == 1
 
 
-def test_a_wrong_setting_is_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With DOLT_BIN naming nothing, no other `dolt` counts as used, and the advice names the setting."""
-    monkeypatch.setenv("DOLT_BIN", "/nonexistent/dolt")
-    diagnosis = doctor.examine()
-    assert not any(line.endswith(", used") for line in diagnosis.findings)
-    assert any("Mend or unset DOLT_BIN" in line for line in diagnosis.advice)
-
-
 def test_a_good_installation_is_well(capsys: Captured, repo: Path) -> None:
     """Nothing to do means status 0 and saying so in the last line."""
     if not any(metadata.distributions(name=doctor.DISTRIBUTION)):
         pytest.skip("this package runs from its sources without being installed")
     assert main(["doctor", "--db", str(repo)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "All is well."
-
-
-# The earlier plugins
-
-
-def install_like_pip(site: Path, *, name: str, version: str, files: dict[str, bytes]) -> None:
-    """Put files and the record of them into a folder of packages, as pip does."""
-    noted = []
-    for path, content in files.items():
-        file = site / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
-        noted.append(f"{path},sha256={digest},{len(content)}")
-    notes = site / f"{name.replace('-', '_')}-{version}.dist-info"
-    notes.mkdir()
-    (notes / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (notes / "RECORD").write_text("\n".join([*noted, f"{notes.name}/RECORD,,"]) + "\n")
-
-
-OURS = {
-    f"flytekitplugins/dolt/{name}": (Path(doctor.__file__).parent / name).read_bytes()
-    for name in ("__main__.py", "binary.py", "builder.py", "doctor.py", "errors.py", "schema.py")
-} | {"flytekitplugins/dolt/__init__.py": b""}
-THEIRS = {"flytekitplugins/dolt/schema.py": b"theirs = 1\n", "flytekitplugins/dolt/__init__.py": b"theirs = 2\n"}
-
-
-def ask_in(site: Path, code: str) -> str:
-    """Run Python code with a folder of packages first on its path."""
-    argv = [sys.executable, "-W", "ignore", "-c", f"import sys; sys.path.insert(0, {str(site)!r})\n{code}"]
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=100).stdout
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a folder of packages that comes first on the path, and in which `doctor` takes itself to be."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setattr(doctor, "__file__", str(folder / "flytekitplugins" / "dolt" / "doctor.py"))
-    return folder
-
-
-@pytest.mark.serial
-def test_no_other_distribution_costs_next_to_nothing() -> None:
-    """Absent is the normal case, and it is looked up whenever the package is imported."""
-    took = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        assert doctor.conflicting_distributions() == []
-        took.append(time.perf_counter() - begin)
-    assert min(took) < 0.004
-
-
-@pytest.mark.parametrize(("last", "winner"), [("theirs", "flytekitplugins-dolt"), ("ours", "flytekitplugins-doltdb")])
-def test_of_two_distributions_in_one_folder_the_later_wins(site: Path, last: str, winner: str) -> None:
-    """One sentence says whose files are on disk, and how to end the mixture."""
-    install_like_pip(site, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
-    install_like_pip(site, name="flytekitplugins-dolt", version="1.16.31", files=THEIRS)
-    if last == "ours":
-        for path, content in OURS.items():
-            (site / path).write_bytes(content)
-    (said,) = doctor.conflicting_distributions()
-    assert f"the schema.py of '{winner}' wins" in said
-    assert "flytekitplugins-dolt' 1.16.31" in said
-    assert "pip uninstall flytekitplugins-dolt`" in said
-    assert "\n" not in said
-
-
-@pytest.mark.parametrize(
-    ("last", "winner"), [("theirs", "flytekitplugins-sqlalchemy"), ("ours", "flytekitplugins-doltdb")]
-)
-def test_the_earlier_sqlalchemy_plugin_is_told_apart_likewise(site: Path, last: str, winner: str) -> None:
-    """Its task.py has the name of ours, so the same sentence is said of it, and only of it."""
-    task = "flytekitplugins/sqlalchemy/task.py"
-    install_like_pip(site, name="flytekitplugins-doltdb", version="0.1.0", files=OURS | {task: b"ours = 1\n"})
-    install_like_pip(site, name="flytekitplugins-sqlalchemy", version="1.16.31", files={task: b"theirs = 1\n"})
-    if last == "ours":
-        (site / task).write_bytes(b"ours = 1\n")
-    (said,) = doctor.conflicting_distributions()
-    assert f"the task.py of '{winner}' wins" in said
-    assert "pip uninstall flytekitplugins-sqlalchemy`" in said
-
-
-def test_two_distributions_in_two_folders_are_told_apart(
-    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the other one is only shadowed, removing it is all there is to do."""
-    install_like_pip(site, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
-    install_like_pip(tmp_path / "b", name="flytekitplugins-dolt", version="1.16.31", files=THEIRS)
-    monkeypatch.syspath_prepend(str(tmp_path / "b"))
-    (said,) = doctor.conflicting_distributions()
-    assert said.endswith("so run `pip uninstall flytekitplugins-dolt`.")
-    assert f"in '{site / 'flytekitplugins' / 'dolt'}' win" in said
-
-
-@pytest.mark.parametrize("damage", ["changed", "gone"])
-def test_files_that_are_not_those_of_the_installer_are_named(site: Path, damage: str) -> None:
-    """Without another distribution to blame, the report names them and how to get them back."""
-    install_like_pip(site, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
-    schema = site / "flytekitplugins" / "dolt" / "schema.py"
-    schema.write_text("changed = 1\n") if damage == "changed" else schema.unlink()
-    diagnosis = doctor.examine()
-    assert "files of this package that are missing or were changed: schema.py" in diagnosis.findings
-    assert any("pip install --force-reinstall --no-deps flytekitplugins-doltdb" in line for line in diagnosis.advice)
-
-
-def test_a_missing_package_is_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the package needs and is not installed is named, with the command that installs it."""
-    monkeypatch.setattr(doctor, "_NEEDED", ("flytekit", "no-such-package"))
-    diagnosis = doctor.examine()
-    assert "no-such-package is not installed" in diagnosis.findings
-    assert "Install the missing package: `pip install no-such-package`." in diagnosis.advice
-
-
-def test_files_that_the_other_distribution_took_along_are_missed(tmp_path: Path) -> None:
-    """After `pip uninstall flytekitplugins-dolt` the report names what is gone and how to get it back."""
-    install_like_pip(tmp_path, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
-    (tmp_path / "flytekitplugins" / "dolt" / "schema.py").unlink()
-    said = ask_in(tmp_path, "from flytekitplugins.dolt import doctor; print(doctor.examine())")
-    assert "files of this package that are missing or were changed: schema.py" in said
-    assert "pip install --force-reinstall --no-deps flytekitplugins-doltdb" in said
 
 
 # A repository
@@ -281,13 +148,6 @@ def test_files_of_dolt_that_are_broken_are_named(repo: Path) -> None:
     assert "  has a .dolt/sql-server.info that cannot be read" in findings
 
 
-def test_a_folder_that_is_no_repository_is_something_to_do(tmp_path: Path) -> None:
-    """The report says what it looked for, and what to do."""
-    diagnosis = doctor.examine(tmp_path)
-    assert any("is not a Dolt repository" in line for line in diagnosis.findings)
-    assert any("dolt init" in line for line in diagnosis.advice)
-
-
 def test_a_repository_without_an_identity_is_something_to_do(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,25 +162,10 @@ def test_a_repository_without_an_identity_is_something_to_do(
 # The command line
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["doctor", "--nope"], ["install", "x"]])
-def test_arguments_that_make_no_sense_are_status_2(arguments: list[str], capsys: Captured) -> None:
-    """Usage goes to standard error, as everywhere."""
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
-    assert "usage: python -m flytekitplugins.dolt" in capsys.readouterr().err
-
-
 def test_install_builds_nothing_when_a_dolt_fits(capsys: Captured) -> None:
     """Minutes of building are for those who have no usable `dolt`."""
     assert main(["install"]) == 0
     assert capsys.readouterr().out == f"{binary.find()} is here and fits; nothing to do.\n"
-
-
-def test_install_builds_nothing_that_a_setting_would_hide(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong DOLT_BIN must be mended first, and install says so at once."""
-    monkeypatch.setenv("DOLT_BIN", "/nonexistent/dolt")
-    assert main(["install"]) == 1
-    assert "Mend or unset DOLT_BIN" in capsys.readouterr().err
 
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:

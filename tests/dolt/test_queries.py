@@ -29,7 +29,6 @@ from flytekitplugins.dolt import (
     create_repository,
     errors,
     frames,
-    queries,
     read,
     references,
     repository,
@@ -766,27 +765,6 @@ def test_parameters_travel_canonically(shop: Path, run: Run) -> None:
     assert DoltTable.from_dict(table.to_dict()).data.x[0] == Decimal("1.50")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [float("nan"), float("inf"), Decimal("NaN"), pd.NaT, {"a": 1}, object(), [[1]], {1, 2}, "\ud800", 1j, pd.NA,
-     np.array([1, 2]), dt.time(1, tzinfo=dt.timezone.utc), [float("nan")], len],
-    ids=lambda value: type(value).__name__,
-)  # fmt: skip
-def test_a_value_without_a_literal_is_refused(value: object) -> None:
-    """NaN, dictionaries, sets and objects are no values of SQL."""
-    config = DoltConfig("foo", sql="select :v", params={"v": value})
-    for use in (config.check, config.to_dict):
-        with pytest.raises(errors.InvalidConfig, match=r"Cannot use params\['v'\]: .*Give text, a number"):
-            use()
-
-
-@pytest.mark.parametrize("name", ["", "1a", "a b", "a;b", "a`", "é", 5, "a-b", "a\n"])
-def test_a_name_is_a_word(name: object) -> None:
-    """What cannot stand behind a colon names no parameter."""
-    with pytest.raises(errors.InvalidConfig, match="cannot stand as :name"):
-        DoltConfig("foo", sql="select 1", params={name: 1}).check()  # type: ignore[dict-item]
-
-
 def test_parameters_belong_to_a_query(shop: Path) -> None:
     """A table takes none, each one is used, and what is no parameter's literal is not read as one."""
     with pytest.raises(errors.InvalidConfig, match="params is a dictionary of values for an sql query"):
@@ -908,23 +886,3 @@ def test_processes_share_the_user(repo: Path) -> None:
         ]
         said = [process.communicate(timeout=120)[0].strip() for process in running]
     assert said == ["[[1, 'flyte_reader@localhost']]"] * 6
-
-
-@pytest.mark.parametrize(
-    ("sql", "found"),
-    [
-        ("select * from a", {("a", None)}),
-        ("select a.x from a join `b c` on a.x = `b c`.x, d", {("a", None), ("b c", None), ("d", None)}),
-        (f"select * from a as of '{'0' * 32}' o join a n on o.x = n.x", {("a", "0" * 32), ("a", None)}),
-        ("with w as (select * from a) select * from w union select * from b", {("a", None), ("b", None)}),
-        ("select (select max(x) from b) from a where x in (select x from c) -- from d", {(n, None) for n in "abc"}),
-        ("select 'from b' from a where x = :x", {("a", None)}),
-        ("select * from dolt_log", set()),
-        ("select * from dolt_diff('HEAD~1', 'HEAD', 'a')", set()),
-        ("show tables", set()),
-        ("select 1", set()),
-    ],
-)
-def test_the_tables_that_a_query_reads(sql: str, found: set[tuple[str, str | None]]) -> None:
-    """Each table once, at its own commit where it names one; not a CTE, a system table or a word in a text."""
-    assert {(source.table, source.commit) for source in queries.sources(sql)} == found

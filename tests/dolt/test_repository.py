@@ -47,7 +47,6 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
     UncommittedChanges,
 )
-from flytekitplugins.dolt.names import SCRATCH_PREFIX
 from flytekitplugins.dolt.repository import branches, locate, log
 from flytekitplugins.dolt.writing import Written, write
 
@@ -320,34 +319,6 @@ def test_unknown_branch(repo: Path) -> None:
     assert "NewBranch('othr')" in str(caught.value)
     assert (caught.value.branch, caught.value.close) == ("othr", ["main", "other"])
     assert state(repo) == before
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("HEAD", "head", "Head", "WORKING", "STAGED", "@", ""),
-        *("a b", " ", "a\tb", "a\nb", "a\n", "a\x7f", "ä", "🐎", "a\u200bb"),
-        *("a~b", "a^b", "a:b", "a?b", "a*b", "a[b", "a\\b"),
-        *("a..b", "a@{b", "a//b", ".."),
-        *("-a", "--", "/a", ".a", "a/", "a."),
-        *("a/.b", "a.lock", "a.lock/b"),
-        *("0123456789abcdefghijklmnopqrstuv", "v" * 32),
-        *(f"{SCRATCH_PREFIX}x", SCRATCH_PREFIX + "0" * 32),
-    ],
-)
-def test_branch_names_that_are_refused(name: str) -> None:
-    """A branch name that Dolt cannot hold, or would read as something else, is refused by every policy."""
-    for make in (SerialBranch, NewBranch, lambda name: NewBranch("ok", base=name)):
-        with pytest.raises(InvalidName, match=r"^Cannot use .* as a branch name: ") as caught:
-            make(name)
-        assert caught.value.name == name
-
-
-@pytest.mark.parametrize("name", [None, 1, b"main", Path("main")])
-def test_branch_names_that_are_no_names(name: object) -> None:
-    """What is no string is no branch name."""
-    with pytest.raises(InvalidName, match="a name is a non-empty string"):
-        NewBranch(name)  # type: ignore[arg-type]
 
 
 def test_branch_names_that_are_taken(repo: Path) -> None:
@@ -867,17 +838,6 @@ def test_table_names_arrive_verbatim(repo: Path) -> None:
         assert frames.read(config)["n"].tolist() == [number]
         assert changed_tables(repo) == [name]
     assert {row[0] for row in ask(repo, "SHOW TABLES")} == {"users", "others", *names}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [*("", "-m", "--all", ".", "..", ".a", "a.", "a b", "a`b", "a'b", 'a"b', "a;b", "a/b", "a\\b", "x" * 65, "a\n"),
-     *("%s", "a\0b", "*", "users; drop table users", "🐎")],
-)  # fmt: skip
-def test_table_names_that_are_refused(name: str) -> None:
-    """A table name with signs that mean something elsewhere is refused before anything is looked at."""
-    with pytest.raises(InvalidName, match="as a table name"):
-        frames.write(DoltConfig("nowhere", name), pd.DataFrame({"n": [1]}))
 
 
 def test_dolts_own_tables_are_refused(repo: Path) -> None:
