@@ -33,7 +33,6 @@ from flytekitplugins.dolt.errors import (
     from_server,
 )
 
-
 SETUP = (
     "CREATE TABLE t (id INT PRIMARY KEY, v INT, s VARCHAR(3) NOT NULL, u INT UNIQUE, tiny TINYINT, at DATETIME,"
     " price DECIMAL(4,2), CHECK (v < 100))",
