@@ -132,7 +132,7 @@ def test_all_unfit_binaries_are_named_when_none_fits(nowhere: Path) -> None:
     """Whoever reads the error sees every file that was looked at."""
     one = saying(nowhere / "beside" / "dolt", "1.50.0")
     other = script(nowhere / "path" / "dolt", "echo something else; exit 3")
-    with pytest.raises(BinaryUnsupported, match=r"older than 1\.83") as caught:
+    with pytest.raises(BinaryUnsupported, match=r"1\.83") as caught:
         binary.find()
     assert str(one) in str(caught.value)
     assert str(other) in str(caught.value)
@@ -142,7 +142,7 @@ def test_all_unfit_binaries_are_named_when_none_fits(nowhere: Path) -> None:
 @pytest.mark.usefixtures("nowhere")
 def test_no_binary_at_all_tells_every_way_to_get_one() -> None:
     """The error is also a FileNotFoundError, and names four ways."""
-    with pytest.raises(BinaryNotFound, match="not on PATH and") as caught:
+    with pytest.raises(BinaryNotFound, match="PATH") as caught:
         binary.find()
     assert isinstance(caught.value, FileNotFoundError)
     for way in ("python -m flytekitplugins.dolt install", "install.sh | sudo bash", "brew install dolt", "DOLT_BIN"):
@@ -156,7 +156,7 @@ def test_a_missing_dolt_bin_is_an_error_and_no_fallback(
     """What the user set is used or refused, even if a good one is on PATH."""
     saying(nowhere / "path" / "dolt", "1.83.2")
     monkeypatch.setenv("DOLT_BIN", setting)
-    with pytest.raises(BinaryNotFound, match=f"DOLT_BIN names: '{re.escape(setting)}' is not there"):
+    with pytest.raises(BinaryNotFound, match=f"DOLT_BIN.*'{re.escape(setting)}'"):
         binary.find()
 
 
@@ -164,14 +164,14 @@ def test_an_unfit_dolt_bin_is_an_error_that_names_the_setting(nowhere: Path, mon
     """An explicit choice that is too old is not silently replaced."""
     saying(nowhere / "path" / "dolt", "1.83.2")
     monkeypatch.setenv("DOLT_BIN", str(saying(nowhere / "old" / "dolt", "1.50.0")))
-    with pytest.raises(BinaryUnsupported, match=r"DOLT_BIN names: .*1\.50\.0, older"):
+    with pytest.raises(BinaryUnsupported, match=r"DOLT_BIN.*1\.50\.0"):
         binary.find()
 
 
 def test_a_folder_as_dolt_bin_is_refused(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder that holds the binary is not the binary."""
     monkeypatch.setenv("DOLT_BIN", str(nowhere))
-    with pytest.raises(BinaryUnsupported, match="cannot be run"):
+    with pytest.raises(BinaryUnsupported, match="run"):
         binary.find()
 
 
@@ -284,7 +284,7 @@ def test_nothing_stays_in_the_temporary_folder(nowhere: Path, real: Path, monkey
 @pytest.mark.parametrize("body", ["exit 1", "echo git version 2.47", "echo dolt version 1.83.2; exit 1", "echo"])
 def test_a_program_that_is_not_dolt_is_refused(tmp_path: Path, body: str) -> None:
     """Only the answer that `dolt` gives, with status 0, counts."""
-    with pytest.raises(BinaryUnsupported, match="answers `version` with"):
+    with pytest.raises(BinaryUnsupported, match="`version`"):
         binary.version(script(tmp_path / "x" / "dolt", body))
 
 
@@ -304,7 +304,7 @@ def test_run_sees_the_users_own_configuration(home: Path) -> None:
 
 def test_a_failed_command_tells_what_was_tried_and_said(repo: Path) -> None:
     """Message and facts are enough to repeat the call by hand."""
-    with pytest.raises(CommandFailed, match=r"Cannot run `dolt checkout nope` in .*status 1 and said") as caught:
+    with pytest.raises(CommandFailed, match="`dolt checkout nope`.*status 1") as caught:
         binary.run(["checkout", "nope"], cwd=repo)
     facts = vars(caught.value)
     assert facts["argv"][1:] == ["checkout", "nope"]
@@ -318,7 +318,7 @@ def test_a_command_that_takes_too_long_is_stopped(nowhere: Path, monkeypatch: py
     slow = script(nowhere / "slow", '[ "$1" = version ] && echo dolt version 1.83.2 || exec /bin/sleep 60')
     monkeypatch.setenv("DOLT_BIN", str(slow))
     begin = time.monotonic()
-    with pytest.raises(CommandFailed, match=r"not done after 0\.3 s and was stopped") as caught:
+    with pytest.raises(CommandFailed, match=r"0\.3 s") as caught:
         binary.run(["log"], timeout_s=0.3)
     assert time.monotonic() - begin < 10
     assert vars(caught.value)["returncode"] is None
@@ -416,7 +416,7 @@ def test_a_relative_path_and_a_nested_repository_are_possible(repo: Path, monkey
 def test_a_file_in_the_way_is_refused(tmp_path: Path, place: str) -> None:
     """Neither a file nor something below one can become a repository; the file stays."""
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InvalidConfig, match="a file is there"):
+    with pytest.raises(InvalidConfig, match="file"):
         binary.create_repository(tmp_path / place)
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -426,7 +426,7 @@ def test_the_inside_of_a_dolt_folder_is_refused(repo: Path, place: str) -> None:
     """Dolt's own folder is no place for another repository, not even through a link."""
     (repo.parent / "link").symlink_to(repo / ".dolt")
     for path in (repo / place, repo.parent / "link" / "x"):
-        with pytest.raises(InvalidConfig, match=r"inside a '\.dolt' folder"):
+        with pytest.raises(InvalidConfig, match=r"'\.dolt'"):
             binary.create_repository(path)
     assert not (repo / ".dolt" / "new").exists()
 
@@ -437,7 +437,7 @@ def test_the_inside_of_a_dolt_folder_is_refused(repo: Path, place: str) -> None:
 )
 def test_half_or_broken_identities_are_refused(tmp_path: Path, name: str | None, email: str | None) -> None:
     """Name and email come together, and form one line ``Name <email>``."""
-    with pytest.raises(InvalidConfig, match="both name and email, or neither"):
+    with pytest.raises(InvalidConfig, match="name.*email"):
         binary.create_repository(tmp_path / "r", name=name, email=email)
     assert not (tmp_path / "r").exists()
 
@@ -453,7 +453,7 @@ def test_an_identity_is_never_taken_for_an_option(tmp_path: Path, name: str, ema
 def test_half_a_dolt_folder_is_refused_and_kept(tmp_path: Path) -> None:
     """What is left of a broken repository is for the user to judge."""
     (tmp_path / ".dolt" / "noms").mkdir(parents=True)
-    with pytest.raises(InvalidConfig, match=r"'\.dolt' is there already and holds no repository"):
+    with pytest.raises(InvalidConfig, match=r"'\.dolt'"):
         binary.create_repository(tmp_path)
     assert os.listdir(tmp_path) == [".dolt"]
 
@@ -464,7 +464,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "r" if os.geteuid() != 0 else Path("/sys/r")  # where not even root may make a folder
     if os.geteuid() == 0 and not Path("/sys/kernel").is_dir():
         pytest.skip("root may write everywhere on this system")
-    with pytest.raises(RepositoryReadOnly, match=f"Cannot create a Dolt repository at '{place}'") as caught:
+    with pytest.raises(RepositoryReadOnly, match=f"'{place}'") as caught:
         binary.create_repository(place)
     assert isinstance(caught.value, PermissionError)
     assert vars(caught.value)["path"] == place

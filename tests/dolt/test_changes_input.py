@@ -80,24 +80,24 @@ class TestChanges:
 
     def test_what_makes_no_sense_is_refused(self, config: Config) -> None:
         """Each contradiction is one error, before anything is read."""
-        with pytest.raises(InvalidConfig, match="known are added, modified, removed"):
+        with pytest.raises(InvalidConfig, match="added, modified, removed"):
             Changes(kinds=("new",))
-        with pytest.raises(InvalidConfig, match="it is not said into which table"):
+        with pytest.raises(InvalidConfig, match="table"):
             Changes(since=LAST_CONSUMED)
-        with pytest.raises(InvalidConfig, match="the changes are those of a table"):
+        with pytest.raises(InvalidConfig, match="table"):
             config(sql="select 1", changes=Changes()).check()
-        with pytest.raises(InvalidConfig, match="say the same thing twice"):
+        with pytest.raises(InvalidConfig, match="twice"):
             config("t", as_of="HEAD", changes=Changes(until="HEAD")).check()
         put(config("t"), id=[1])
-        with pytest.raises(InvalidConfig, match="its changes are only read"):
+        with pytest.raises(InvalidConfig, match="changes"):
             put(config("t", changes=Changes()), id=[1])
-        with pytest.raises(RevisionNotFound, match="is called 'nope'"):
+        with pytest.raises(RevisionNotFound, match="'nope'"):
             read(config("t", changes=Changes(since="nope")))
-        with pytest.raises(TableNotFound, match="Cannot compare table 'u'"):
+        with pytest.raises(TableNotFound, match="'u'"):
             read(config("u", changes=Changes()))
-        with pytest.raises(SchemaMismatch, match="Cannot read 'x' from table 't'"):
+        with pytest.raises(SchemaMismatch, match="'x'.*'t'"):
             read(config("t", changes=Changes(), columns=["x"]))
-        with pytest.raises(InvalidConfig, match="in parts: it is what has changed"):
+        with pytest.raises(InvalidConfig, match="changed"):
             next(pin(config("t", changes=Changes())).iter())
 
 
@@ -164,7 +164,7 @@ class TestConsumer:
         other = DoltConfig(sink.db_path, "other")
         unread.changes = Changes(since=LAST_CONSUMED, kinds=("added",), into=other)
         assert len(read(unread)) == 3
-        with pytest.raises(InvalidConfig, match="give what pin"):
+        with pytest.raises(InvalidConfig, match="pin"):
             write(sink, changed.data[["id"]], consumed=DoltTable(config=source))
 
     def test_the_sink_may_be_elsewhere(self, parts: tuple[DoltConfig, DoltConfig, DoltConfig], tmp_path: Path) -> None:

@@ -291,26 +291,26 @@ def test_changed_tables_are_all_of_them(repo: Path) -> None:
 class TestBadInput:
     def test_an_unknown_table_is_refused(self, two: tuple[DoltTable, DoltTable], repo: Path) -> None:
         """The error offers what is there."""
-        with pytest.raises(TableNotFound, match=r"Cannot compare table 'tt': there is none of that name at \w{32} nor"):
+        with pytest.raises(TableNotFound, match=r"'tt'.*\w{32}"):
             diff("HEAD~1", "HEAD", table="tt", db_path=repo)
 
     def test_an_unknown_revision_is_refused(self, two: tuple[DoltTable, DoltTable], repo: Path) -> None:
         """A branch that is not there and a hash that is not there are said."""
         for revision in ("nope", "0" * 32, "HEAD~99"):
-            with pytest.raises(RevisionNotFound, match=f"Cannot find revision '{revision}'"):
+            with pytest.raises(RevisionNotFound, match=f"'{revision}'"):
                 diff(revision, "HEAD", table="t", db_path=repo)
 
     def test_two_repositories_are_refused(self, two: tuple[DoltTable, DoltTable], tmp_path: Path) -> None:
         """There is no diff between repositories."""
         other = create_repository(tmp_path / "bar", name="A", email="a@b.c")
-        with pytest.raises(InvalidConfig, match="they name 2 repositories"):
+        with pytest.raises(InvalidConfig, match="2 repositories"):
             diff(two[0], DoltConfig(str(other), "t"))
 
     def test_two_tables_and_no_table_are_refused(self, two: tuple[DoltTable, DoltTable], config: Config) -> None:
         """A diff is of one table: two names, or a query, are none."""
-        with pytest.raises(InvalidConfig, match="they name 2 tables"):
+        with pytest.raises(InvalidConfig, match="2 tables"):
             diff(two[0], config("other"))
-        with pytest.raises(InvalidConfig, match="they name 0 tables"):
+        with pytest.raises(InvalidConfig, match="0 tables"):
             diff(config(sql="select 1"), config(sql="select 1"))
 
 

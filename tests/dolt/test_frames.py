@@ -65,9 +65,7 @@ def test_a_branch_is_read_and_written_alone(config: Config) -> None:
 )
 def test_what_is_no_config_is_refused_with_the_order_of_arguments(config: Config, call: Callable[..., object]) -> None:
     """A frame where the config belongs is one clear error, and nothing is written."""
-    with pytest.raises(
-        errors.InvalidConfig, match=r"Cannot use a DataFrame as the config .* DoltConfig\(db_path=\.\.\."
-    ):
+    with pytest.raises(errors.InvalidConfig, match=r"DataFrame.*DoltConfig\(db_path=\.\.\."):
         call(config("t"))
     with pytest.raises(errors.TableNotFound, match="'t'"):
         read(config("t"))
@@ -151,7 +149,7 @@ class TestIter:
     def test_a_query_has_no_parts(self, config: Config) -> None:
         """The rows of a query come by data."""
         table = frames.resolve(DoltTable(config=config(sql="select 1")))
-        with pytest.raises(errors.InvalidConfig, match=r"Cannot read .* in parts: it is a query"):
+        with pytest.raises(errors.InvalidConfig, match="query"):
             next(table.iter())
 
 
@@ -172,14 +170,14 @@ class TestBadInput:
             place.write_text("x")
             words = "it is not a Dolt repository"
         before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(errors.RepositoryNotFound, match=f"Cannot open .*{words}.*create_repository"):
+        with pytest.raises(errors.RepositoryNotFound, match=f"{words}.*create_repository"):
             write(DoltConfig(str(place), "t"), FRAME)
         assert sorted(tmp_path.rglob("*")) == before
 
     def test_an_unknown_table_is_refused(self, config: Config) -> None:
         """The error offers what is there."""
         write(config("rabbits"), FRAME)
-        with pytest.raises(errors.TableNotFound, match="Did you mean 'rabbits'.*The tables there are 'rabbits'"):
+        with pytest.raises(errors.TableNotFound, match="'rabbits'.*'rabbits'"):
             read(config("rabbit"))
 
     @pytest.mark.parametrize(
@@ -200,19 +198,19 @@ class TestBadInput:
 
     def test_a_query_cannot_be_written(self, config: Config) -> None:
         """Data needs a table."""
-        with pytest.raises(errors.InvalidConfig, match="its sql is a query, which is only read"):
+        with pytest.raises(errors.InvalidConfig, match="sql"):
             write(config(sql="select 1"), FRAME)
 
     def test_what_is_no_frame_is_refused(self, config: Config) -> None:
         """Data is a pandas DataFrame."""
-        with pytest.raises(errors.UnsupportedFrame, match="Cannot store a list"):
+        with pytest.raises(errors.UnsupportedFrame, match="list"):
             write(config("t"), [1, 2])  # type: ignore[arg-type]
 
     def test_a_commit_of_another_clone_is_refused(self, config: Config) -> None:
         """A reference to a commit that the repository does not hold says so."""
         write(config("t"), FRAME)
         lost = DoltTable(config=config("t")).at(repository.Commit("0" * 32))
-        with pytest.raises(errors.RevisionNotFound, match="does not hold it. It may be another clone"):
+        with pytest.raises(errors.RevisionNotFound, match="clone"):
             _ = lost.data
 
     def test_zero_rows_are_data(self, config: Config) -> None:

@@ -93,11 +93,11 @@ class TestVersions:
 
     def test_what_never_was_is_refused(self, t: DoltConfig, config: Config) -> None:
         """A table of no version, a query and no versions are no question."""
-        with pytest.raises(TableNotFound, match="branch 'main' never had one of that name"):
+        with pytest.raises(TableNotFound, match="'main'"):
             versions(config("tt"))
-        with pytest.raises(InvalidConfig, match="it is a query"):
+        with pytest.raises(InvalidConfig, match="query"):
             versions(config(sql="select 1"))
-        with pytest.raises(InvalidConfig, match="ask for one or more"):
+        with pytest.raises(InvalidConfig, match="one"):
             versions(t, last=0)
 
     def test_it_first_appeared(self, t: DoltConfig, config: Config) -> None:
@@ -105,7 +105,7 @@ class TestVersions:
         first = versions(t)[-1].commit
         assert first is not None
         assert first_appeared(t).hash == first.hash
-        with pytest.raises(TableNotFound, match="never had one"):
+        with pytest.raises(TableNotFound, match="never"):
             first_appeared(config("nope"))
 
 
@@ -138,11 +138,11 @@ class TestRestore:
 
     def test_to_nowhere_is_refused(self, t: DoltConfig, config: Config) -> None:
         """No state, and a state without the table, are said."""
-        with pytest.raises(InvalidConfig, match="not said to which state"):
+        with pytest.raises(InvalidConfig, match="state"):
             restore(t)
-        with pytest.raises(TableNotFound, match="first appeared with commit"):
+        with pytest.raises(TableNotFound, match="commit"):
             restore(t, "HEAD~5")
-        with pytest.raises(InvalidConfig, match="it is at no commit"):
+        with pytest.raises(InvalidConfig, match="commit"):
             restore(t, DoltTable(config=t))
 
 
@@ -160,7 +160,7 @@ class TestTags:
         """A tag is for ever: the other write is refused before anything is published."""
         put(config("t", tag="v1"), 1)
         before = repository.log(repo)
-        with pytest.raises(TagExists, match="Cannot give the new commit the tag 'v1': it names commit"):
+        with pytest.raises(TagExists, match="'v1'"):
             put(config("t", tag="v1"), 2)
         assert repository.log(repo) == before
 
@@ -170,15 +170,15 @@ class TestTags:
         tag("old", versions(t)[-1])
         tag("new", db_path=repo)
         assert [(found.name, found.message) for found in tags(repo)] == [("new", ""), ("old", "the first")]
-        with pytest.raises(TagExists, match="Take another name"):
+        with pytest.raises(TagExists, match="name"):
             tag("old", db_path=repo)
         assert delete_tag("old", db_path=repo).message == "the first"
-        with pytest.raises(RevisionNotFound, match="there is none"):
+        with pytest.raises(RevisionNotFound, match="none"):
             delete_tag("old", db_path=repo)
         for wrong in ("a b", "HEAD", "", "-x"):
-            with pytest.raises(InvalidName, match="as the name of a tag"):
+            with pytest.raises(InvalidName, match="tag"):
                 tag(wrong, db_path=repo)
-        with pytest.raises(InvalidConfig, match="give either a table"):
+        with pytest.raises(InvalidConfig, match="table"):
             tag("x")
 
 
@@ -201,5 +201,5 @@ class TestRunBranches:
     @pytest.mark.parametrize("prefix", ["", "flyte-tmp/", "fly"])
     def test_a_prefix_is_needed(self, repo: Path, prefix: str) -> None:
         """All branches, or those that writers are using, are not to be asked for."""
-        with pytest.raises(InvalidConfig, match="give a prefix of your own"):
+        with pytest.raises(InvalidConfig, match="prefix"):
             delete_run_branches(repo, older_than=timedelta(0), prefix=prefix)

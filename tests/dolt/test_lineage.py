@@ -267,13 +267,13 @@ def test_it_is_text_and_json(config: Config, repo: Path) -> None:
 def test_the_arguments_have_to_make_sense(config: Config, repo: Path, tmp_path: Path) -> None:
     """A table without a commit, a missing repository and an unknown direction are refused in words."""
     made(config("t"))
-    with pytest.raises(InvalidConfig, match=r"takes db_path="):
+    with pytest.raises(InvalidConfig, match="db_path="):
         lineage("0" * 32)
-    with pytest.raises(InvalidConfig, match="it has no commit yet"):
+    with pytest.raises(InvalidConfig, match="commit"):
         lineage(DoltTable(config=config("t")))
-    with pytest.raises(InvalidConfig, match="goes 'up', 'down' or 'both'"):
+    with pytest.raises(InvalidConfig, match="'up'.*'down'.*'both'"):
         lineage("main", db_path=repo, direction="sideways")  # type: ignore[arg-type]
-    with pytest.raises(RepositoryNotFound, match="no such folder"):
+    with pytest.raises(RepositoryNotFound, match="folder"):
         lineage("main", db_path=repo, repositories=[tmp_path / "missing"])
     for nothing in ("0" * 32, "nope"):
         with pytest.raises(RevisionNotFound, match=nothing):

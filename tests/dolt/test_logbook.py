@@ -120,7 +120,7 @@ def test_they_travel(config: Config) -> None:
         assert DoltConfig.from_json(config("t", meta_conf=given).to_json()).meta_conf == given
     sent = config("t", meta_conf=CallbackMeta(remember)).to_dict()["meta_conf"]
     assert sent == {"_type": "CallbackMeta", "fn": f"{__name__}:remember"}
-    with pytest.raises(errors.InvalidConfig, match="another process cannot import"):
+    with pytest.raises(errors.InvalidConfig, match="import"):
         config("t", meta_conf=CallbackMeta(lambda entry: None)).to_dict()
 
 
@@ -145,11 +145,11 @@ def test_who_cannot_be_told_stops_a_write(
 
 def test_nonsense_is_refused() -> None:
     """A function is a function or its place, a table has a table's name."""
-    with pytest.raises(errors.InvalidConfig, match="fn is a function"):
+    with pytest.raises(errors.InvalidConfig, match="fn"):
         CallbackMeta("no colon")
-    with pytest.raises(errors.InvalidName, match="as a table name"):
+    with pytest.raises(errors.InvalidName, match="table"):
         DoltMeta("meta", "a b")
-    with pytest.raises(errors.InvalidConfig, match="its '_type' is 'Nope'. Known are CallbackMeta, DoltMeta"):
+    with pytest.raises(errors.InvalidConfig, match="'_type'.*'Nope'.*CallbackMeta, DoltMeta"):
         DoltConfig.from_dict({"db_path": "x", "tablename": "t", "meta_conf": {"_type": "Nope"}})
 
 
@@ -194,5 +194,5 @@ def test_objects_of_the_earlier_plugin_are_taken(earlier: Any, repo: Path, meta:
     assert config.to_dict()["branch_conf"] == MergeBranch("run/1", into="main").to_dict()
     assert DoltConfig("x", "t", meta_conf=earlier.CallbackMeta(remember)).meta_conf == CallbackMeta(remember)
     assert DoltConfig("x", "t", remote_conf=earlier.Remote(None, "file:///r")).remote_conf == Remote("file:///r")
-    with pytest.raises(errors.InvalidConfig, match="is never pushed to by force"):
+    with pytest.raises(errors.InvalidConfig, match="force"):
         DoltConfig("x", "t", remote_conf=earlier.Remote("origin", "file:///r", True))

@@ -233,7 +233,7 @@ def test_redoing_has_an_end(remote: RemoteFolder, monkeypatch: pytest.MonkeyPatc
     put(remote.config(), 0)
     monkeypatch.setattr(remotes, "MAX_ATTEMPTS", 3)
     rival = Rival(remote, monkeypatch, times=3)
-    with pytest.raises(HeadMoved, match=r"each of 3 attempts failed.*NewBranch") as caught:
+    with pytest.raises(HeadMoved, match="3 attempts.*NewBranch") as caught:
         put(remote.config(), 1)
     assert (caught.value.branch, caught.value.attempts, rival.rejected) == ("main", 3, 3)
     assert remote.values("SELECT message FROM dolt_log")[:4] == ["rival 3", "rival 2", "rival 1", "put (0,)"]
@@ -295,7 +295,7 @@ def test_what_others_do_in_the_clone_between_commit_and_push(
         monkeypatch.setattr(remotes, "_push", push)
         if between == "a query":
             monkeypatch.setattr(remotes.writing, "LOCK_TIMEOUT_S", 0.1)
-            with pytest.raises(RepositoryBusy, match="another process of this machine"):
+            with pytest.raises(RepositoryBusy, match="process"):
                 by_query(remote)
         else:
             put(remote.config(mode="append", branch_conf=NewBranch("run/1")), 7)
@@ -407,7 +407,7 @@ def test_a_commit_that_the_remote_does_not_have(remote: RemoteFolder) -> None:
     """A reference to another repository's commit is RevisionNotFound, which names the remote."""
     put(remote.config(), 1)
     table = DoltTable(config=remote.config()).at(Commit("0" * 32, branch="main"))
-    with pytest.raises(RevisionNotFound, match=f"the remote '{remote.url}' does not hold it"):
+    with pytest.raises(RevisionNotFound, match=f"'{remote.url}'"):
         _ = table.data
 
 
@@ -417,11 +417,11 @@ def test_a_branch_that_was_deleted_is_not_read(remote: RemoteFolder) -> None:
     put(remote.config(branch_conf=NewBranch("run/1")), 2)
     with remote.cloned() as clone:
         dolt("push", "origin", ":run/1", cwd=clone)
-    with pytest.raises(BranchNotFound, match=r"Cannot read branch 'run/1'.*The branches are 'main'"):
+    with pytest.raises(BranchNotFound, match="'run/1'.*'main'"):
         numbers(remote.config(branch_conf=SerialBranch("run/1")))
-    with pytest.raises(BranchNotFound, match="Cannot write to branch 'run/1'"):
+    with pytest.raises(BranchNotFound, match="'run/1'"):
         put(remote.config(branch_conf=SerialBranch("run/1")), 3)
-    with pytest.raises(BranchNotFound, match="Cannot read branch 'run/1'"):
+    with pytest.raises(BranchNotFound, match="'run/1'"):
         by_query(remote, branch_conf=SerialBranch("run/1"))
     assert sorted(remotes.repository.branches(remotes.place_of(remote.config()))) == ["main"]
     put(remote.config(mode="append", branch_conf=NewBranch("run/1")), 3)
@@ -445,11 +445,11 @@ def test_another_default_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert by_query(remote) == [1]
     assert numbers(remote.config()) == [1]
     remote.let_go()
-    with pytest.raises(BranchNotFound, match="it has no branch 'nope'"):
+    with pytest.raises(BranchNotFound, match="'nope'"):
         read(remote.config(remote=Remote(remote.url, branch="nope")))
-    with remote.on("fresh"), pytest.raises(BranchNotFound, match=r"it has no branch 'maim'"):
+    with remote.on("fresh"), pytest.raises(BranchNotFound, match="'maim'"):
         read(remote.config(branch_conf=SerialBranch("maim")))
-    with pytest.raises(BranchNotFound, match=r"'maim'.* Did you mean 'main'\?"):
+    with pytest.raises(BranchNotFound, match="'maim'.*'main'"):
         read(remote.config(branch_conf=SerialBranch("maim")))
 
 
@@ -463,7 +463,7 @@ def test_the_clones_are_private(remote: RemoteFolder) -> None:
     made = [machine, *machine.iterdir()]
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700] * len(made)
     machine.chmod(0o777)
-    with pytest.raises(RepositoryReadOnly, match="others may write to that folder"):
+    with pytest.raises(RepositoryReadOnly, match="folder"):
         numbers(remote.config())
     machine.chmod(0o700)
     assert numbers(remote.config()) == [1]
@@ -529,7 +529,7 @@ def test_a_damaged_clone_that_another_process_has_open(remote: RemoteFolder, mon
         assert process.stdout is not None
         process.stdout.readline()
         (clone / PARTS["manifest"]).unlink()
-        with pytest.raises(RepositoryBusy, match="out of date or damaged, and another process has it open"):
+        with pytest.raises(RepositoryBusy, match="process"):
             read(remote.config(as_of="HEAD"))
         process.communicate(b"\n")
     assert numbers(remote.config(as_of="HEAD")) == [1]
@@ -568,7 +568,7 @@ def test_one_writer_of_a_machine_waits_for_the_other_with_an_end(remote: RemoteF
     thread.start()
     try:
         assert is_held.wait(5)
-        with pytest.raises(RepositoryBusy, match=r"another process of this machine has been at it for 0\.2 s"):
+        with pytest.raises(RepositoryBusy, match=r"0\.2 s"):
             put(remote.config(lock_timeout_s=0.2), 2)
         put(remote.config(lock_timeout_s=0.2, branch_conf=NewBranch("run/1")), 3)
     finally:
@@ -617,7 +617,7 @@ def test_a_folder_without_a_repository(remote: RemoteFolder, there: str, door: i
     if there != "nothing":
         place.mkdir()
     found = "there is no such folder" if there == "nothing" else "remote at that url contains no Dolt data"
-    with pytest.raises(RepositoryNotFound, match=rf"elsewhere': .*{found}\. Check the URL, or push a repository there"):
+    with pytest.raises(RepositoryNotFound, match=f"elsewhere'.*{found}.*URL"):
         doors(remote.config(remote=Remote(f"file://{place}")))[door]()  # type: ignore[operator]
     assert place.exists() is (there != "nothing")
 
@@ -629,15 +629,15 @@ def test_a_folder_without_a_repository(remote: RemoteFolder, there: str, door: i
 )
 def test_nobody_is_there(remote: RemoteFolder, url: str, door: int, words: str) -> None:
     """A host that does not exist, or a port that nobody listens on, is ConnectionLost with Dolt's words."""
-    with pytest.raises(ConnectionLost, match=f"Cannot clone '{url}': .*code = Unavailable.*{words}"):
+    with pytest.raises(ConnectionLost, match=f"'{url}'.*code = Unavailable.*{words}"):
         doors(remote.config(remote=Remote(url)))[door]()  # type: ignore[operator]
 
 
 def test_other_schemes(remote: RemoteFolder) -> None:
     """What is no URL of a remote is InvalidConfig, said by Dolt or before."""
-    with pytest.raises(InvalidConfig, match=r"unknown url scheme: 'ftp'\. A remote is file://"):
+    with pytest.raises(InvalidConfig, match="unknown url scheme: 'ftp'.*file://"):
         read(remote.config(remote=Remote("ftp://x.example/foo")))
-    with pytest.raises(InvalidConfig, match=r"it is a path.*Write it as file:///folder"):
+    with pytest.raises(InvalidConfig, match="file:///folder"):
         Remote(str(remote.path))
 
 
@@ -646,7 +646,7 @@ def test_what_is_refused_on_a_remote(remote: RemoteFolder) -> None:
     put(remote.config(), 1)
     before = remote.commits()
     merging = remote.config(branch_conf=MergeBranch("run/1", into="main"))
-    with pytest.raises(InvalidConfig, match="only NewBranch and SerialBranch are offered with a remote"):
+    with pytest.raises(InvalidConfig, match="NewBranch.*SerialBranch"):
         put(merging, 2)
     words = "only writes of tables are pushed to a remote, and no tags"
     with pytest.raises(InvalidConfig, match=words):
@@ -813,7 +813,7 @@ def test_who_may_clone_only(hub: Hub) -> None:
     put(hub.config(), 1)
     cloner = hub.remote("cloner")
     assert numbers(hub.config(remote=cloner)) == [1]
-    with pytest.raises(AccessDenied, match=r"Cannot push branch 'main'.*PermissionDenied.*SuperUser"):
+    with pytest.raises(AccessDenied, match="'main'.*PermissionDenied.*SuperUser"):
         put(hub.config(remote=cloner), 2)
     assert hub.rows() == [1]
     assert numbers(DoltConfig("foo", sql="select number from log", remote_conf=cloner)) == [1]
@@ -824,7 +824,7 @@ def test_uncommitted_work_on_the_server(hub: Hub) -> None:
     """A branch on which somebody works on the server is not pushed over: UncommittedChanges; other branches are."""
     put(hub.config(), 1)
     hub.server.sql("CREATE TABLE draft (n INT PRIMARY KEY)")
-    with pytest.raises(UncommittedChanges, match=r"Cannot push branch 'main'.*write to another branch with NewBranch"):
+    with pytest.raises(UncommittedChanges, match="'main'.*NewBranch"):
         put(hub.config(), 2)
     put(hub.config(branch_conf=NewBranch("run/1")), 2)
     assert (hub.rows(), hub.rows("run/1")) == ([1], [2])
@@ -834,7 +834,7 @@ def test_uncommitted_work_on_the_server(hub: Hub) -> None:
 @pytest.mark.slow
 def test_a_database_that_the_server_does_not_have(hub: Hub) -> None:
     """Another database's name in the URL is RepositoryNotFound."""
-    with pytest.raises(RepositoryNotFound, match=r"desc = database not found: bar\. Check the URL"):
+    with pytest.raises(RepositoryNotFound, match="desc = database not found: bar.*URL"):
         read(hub.config(remote=hub.remote(database="bar")))
 
 
@@ -844,7 +844,7 @@ def test_a_server_that_was_stopped(hub: Hub) -> None:
     put(hub.config(), 1)
     hub.server.stop()
     for door in doors(hub.config()):
-        with pytest.raises(ConnectionLost, match=r"Cannot fetch branch 'main'.*code = Unavailable.*connection refused"):
+        with pytest.raises(ConnectionLost, match="'main'.*code = Unavailable.*connection refused"):
             door()  # type: ignore[operator]
     hub.server.start()
     put(hub.config(mode="append"), 2)
@@ -868,7 +868,7 @@ def test_a_server_that_is_killed_before_the_push(hub: Hub, monkeypatch: pytest.M
     monkeypatch.setattr(remotes, "_push", killing)
     config = hub.config(mode="append")
     if not is_back:
-        with pytest.raises(OutcomeUnknown, match=r"Cannot say whether commit \w+ was pushed.*run the task again"):
+        with pytest.raises(OutcomeUnknown, match=r"commit \w+"):
             write(config, rows(2), key="second")
         hub.server.start()
         assert hub.rows() == [1]
@@ -968,7 +968,7 @@ def test_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             if works:
                 with monkeypatch.context() as patch:
                     patch.delenv("SSL_CERT_FILE")
-                    with pytest.raises(UntrustedServer, match=r"tls: .*x509: .*Mend the certificate"):
+                    with pytest.raises(UntrustedServer, match="tls: .*x509: "):
                         read(config)
                 put(config, 1)
                 assert numbers(config) == hub.rows() == [1]

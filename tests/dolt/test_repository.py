@@ -243,7 +243,7 @@ def test_work_of_the_user_in_the_way(repo: Path, dolt: Dolt, kind: str, tables: 
         f"Cannot commit table 'users' to branch 'main': it has {word} changes of yours in "
         f"{', '.join(map(repr, tables))}"
     )
-    with pytest.raises(UncommittedChanges, match=f"^{re.escape(expected)}.*NewBranch") as caught:
+    with pytest.raises(UncommittedChanges, match=f"{re.escape(expected)}.*NewBranch") as caught:
         put(repo, "users", 10)
     assert caught.value.tables == tables
     assert caught.value.branch == "main"
@@ -255,7 +255,7 @@ def test_table_that_the_user_dropped(repo: Path, dolt: Dolt, kind: str) -> None:
     """Dolt cannot move a branch under an uncommitted DROP or RENAME, so these are UncommittedChanges, too, and stay."""
     users_work(dolt, kind)
     before = state(repo)
-    with pytest.raises(UncommittedChanges, match=r"changes of yours in .*others.*NewBranch"):
+    with pytest.raises(UncommittedChanges, match="NewBranch"):
         put(repo, "users", 10)
     assert state(repo) == before
 
@@ -264,7 +264,7 @@ def test_untracked_table_of_the_same_name(repo: Path, dolt: Dolt) -> None:
     """A table that the user has made but not committed is not written over."""
     users_work(dolt, "untracked")
     before = state(repo)
-    with pytest.raises(UncommittedChanges, match="uncommitted changes of yours in 'fresh'"):
+    with pytest.raises(UncommittedChanges, match="'fresh'"):
         put(repo, "fresh", 5)
     assert state(repo) == before
     assert values(repo, "fresh") == [1]
@@ -274,7 +274,7 @@ def test_same_table_in_other_letters(repo: Path, dolt: Dolt) -> None:
     """Dolt finds tables without regard to case, so a dirty table in other letters is in the way, too."""
     users_work(dolt, "same table")
     before = state(repo)
-    with pytest.raises(UncommittedChanges, match="uncommitted changes of yours in 'users'"):
+    with pytest.raises(UncommittedChanges, match="'users'"):
         put(repo, "USERS", 5)
     assert state(repo) == before
 
@@ -287,7 +287,7 @@ def test_work_that_appears_while_writing(repo: Path, dolt: Dolt) -> None:
         dolt("sql", "-q", "insert into users values (3)")
 
     head = branches(repo)
-    with pytest.raises(UncommittedChanges, match="uncommitted changes of yours in 'users'"):
+    with pytest.raises(UncommittedChanges, match="'users'"):
         write(repo, table="users", policy=None, message="late", work=work)
     assert branches(repo) == head
     assert values(repo, "users") == [1, 2, 3]
@@ -299,7 +299,7 @@ def test_uncommitted_work_on_the_other_branch(repo: Path, dolt: Dolt) -> None:
     with connect(repo) as connection:
         connection.use("other", attempt="prepare")
         connection.run("INSERT INTO users VALUES (3)", attempt="prepare")
-    with pytest.raises(UncommittedChanges, match="branch 'other': it has uncommitted changes of yours in 'users'"):
+    with pytest.raises(UncommittedChanges, match="'other'.*'users'"):
         put(repo, "users", 10, policy=SerialBranch("other"))
     assert values(repo, "users", on="other") == [1, 2, 3]
     put(repo, "others", 10, policy=SerialBranch("other"))
@@ -313,7 +313,7 @@ def test_uncommitted_work_on_the_other_branch(repo: Path, dolt: Dolt) -> None:
 def test_unknown_branch(repo: Path) -> None:
     """Writing to a branch that does not exist changes nothing, and the error offers what is close and what there is."""
     before = state(repo)
-    with pytest.raises(BranchNotFound, match=r"Cannot write to branch 'othr'.* Did you mean 'other'\?") as caught:
+    with pytest.raises(BranchNotFound, match="'othr'.*'other'") as caught:
         put(repo, "users", 1, policy=SerialBranch("othr"))
     assert "The branches are 'main', 'other'." in str(caught.value)
     assert "NewBranch('othr')" in str(caught.value)
@@ -360,9 +360,9 @@ def test_branches_that_differ_in_case(
 def test_branch_in_other_letters_is_not_there(repo: Path) -> None:
     """A branch name in other letters is another branch: not written to, not read, and offered as a close one."""
     before = branches(repo)
-    with pytest.raises(BranchNotFound, match=r"Did you mean 'other'\?"):
+    with pytest.raises(BranchNotFound, match="'other'"):
         put(repo, "users", 5, policy=SerialBranch("Other"))
-    with pytest.raises(BranchNotFound, match=r"Did you mean 'other'\?"):
+    with pytest.raises(BranchNotFound, match="'other'"):
         frames.read(DoltConfig(str(repo), "users", branch_conf=SerialBranch("Other")))
     assert branches(repo) == before
 
@@ -413,7 +413,7 @@ def test_new_branch_from_a_base(repo: Path) -> None:
 def test_new_branch_from_an_unknown_base(repo: Path) -> None:
     """A base that does not exist is BranchNotFound, and no branch is made."""
     before = state(repo)
-    with pytest.raises(BranchNotFound, match=r"Cannot start 'run/1' from branch 'othe'.* Did you mean 'other'\?"):
+    with pytest.raises(BranchNotFound, match="'run/1'.*'othe'.*'other'"):
         put(repo, "users", 1, policy=NewBranch("run/1", base="othe"))
     assert state(repo) == before
 
@@ -437,7 +437,7 @@ def test_reading_never_makes_a_branch(repo: Path) -> None:
     before = state(repo)
     for policy in (NewBranch("run/1"), NewBranch("run/1", base="main"), SerialBranch("run/1")):
         for source in ({"tablename": "users"}, {"sql": "select * from users"}):
-            with pytest.raises(BranchNotFound, match="Cannot read branch 'run/1'"):
+            with pytest.raises(BranchNotFound, match="'run/1'"):
                 frames.read(DoltConfig(str(repo), **source, branch_conf=policy))
     assert state(repo) == before
 
@@ -505,7 +505,7 @@ def test_log_of_revisions(repo: Path, dolt: Dolt) -> None:
     assert log(repo, "other", limit=1)[0].parents == (first.hash,)
     assert [commit.hash for commit in log(repo, "other~1", limit=1)] == [first.hash]
     assert log(repo, limit=0) == []
-    with pytest.raises(RevisionNotFound, match="Cannot read the log of 'nope': branch not found"):
+    with pytest.raises(RevisionNotFound, match="'nope'.*branch not found"):
         log(repo, "nope")
 
 
@@ -538,7 +538,7 @@ def test_written_commit_is_the_head_and_is_readable(repo: Path) -> None:
 
 def test_commit_of_another_repository(repo: Path) -> None:
     """Reading at a commit that the repository does not hold is RevisionNotFound, and says so."""
-    with pytest.raises(RevisionNotFound, match=r"does not hold it\. It may be another clone") as caught:
+    with pytest.raises(RevisionNotFound, match="clone") as caught:
         with repository_module.at(repo, Commit("0" * 32)):
             pass
     assert caught.value.revision == "0" * 32
@@ -697,7 +697,7 @@ def test_every_race_lost(repo: Path, dolt: Dolt, monkeypatch: pytest.MonkeyPatch
         lambda call: dolt("sql", "-q", f"insert into others values ({10 + call}); call dolt_commit('-am', '{call}')"),
         times=99,
     )
-    with pytest.raises(HeadMoved, match=r"moved under each of 3 attempts.*NewBranch") as caught:
+    with pytest.raises(HeadMoved, match="3.*NewBranch") as caught:
         write(repo, table="users", policy=None, message="ours", work=work)
     assert (caught.value.branch, caught.value.attempts, work.calls) == ("main", 3, 3)
     assert [commit.message for commit in log(repo, limit=3)] == ["3", "2", "1"]
@@ -729,7 +729,7 @@ def busy(repo: Path) -> Iterator[threading.Event]:
 def test_wait_for_another_writer_is_bounded(repo: Path, busy: threading.Event) -> None:
     """A second writer of the branch waits as long as it was told to and is then RepositoryBusy; others do not wait."""
     began = time.monotonic()
-    with pytest.raises(RepositoryBusy, match=r"another writer holds it for more than 0\.3 s") as caught:
+    with pytest.raises(RepositoryBusy, match=r"0\.3 s") as caught:
         write(
             repo,
             table="users",

@@ -158,7 +158,7 @@ def test_a_user_who_may_only_read_reads(shop: DoltServer, monkeypatch: pytest.Mo
     assert read(DoltConfig(url, sql="SELECT number + 1 AS next FROM log", secret=mine))["next"].tolist() == [0]
     assert [table.commit.hash for table in versions(shop.config(at=url, secret=mine)) if table.commit] == before[:1]
     assert read(shop.config(at=url, secret=mine, as_of=before[0]))["number"].tolist() == [-1]
-    with pytest.raises(AccessDenied, match=r"command denied to user 'reader'@'%'\. Ask for that right"):
+    with pytest.raises(AccessDenied, match="command denied to user 'reader'@'%'"):
         put(shop.config(at=url, secret=mine), 1)
     assert commits(shop) == before
     assert "flyte-tmp" not in shop.dolt("branch")
@@ -180,9 +180,9 @@ def test_rights_on_the_one_database_are_enough(tmp_path: Path) -> None:
         assert read(since)["number"].tolist() == [3]
         assert diff(pin(server.config(as_of=first)), pin(server.config())).added == 1
         assert "number" in deck.page(showing.card(pin(server.config())))
-        with pytest.raises(DoltError, match=r"Cannot read branch 'run/9': there is none of that name"):
+        with pytest.raises(DoltError, match="'run/9'"):
             read(server.config(branch_conf=NewBranch("run/9")))
-        with pytest.raises(DoltError, match=r"Cannot find revision '0{32}'"):
+        with pytest.raises(DoltError, match="'0{32}'"):
             read(server.config(as_of="0" * 32))
 
 
@@ -202,7 +202,7 @@ def test_what_takes_a_repository_takes_a_config_with_its_secret(tmp_path: Path) 
         assert [found.name for found in delete_run_branches(where, older_than=timedelta(0))] == ["run/1"]
         assert server.values("SELECT name FROM dolt_branches") == ["main"]
         assert [step.commit.hash for step in lineage(pin(where)).steps] == [merged.hash]
-        with pytest.raises(AccessDenied, match=r"None was sent: give the config secret=Secret"):
+        with pytest.raises(AccessDenied, match="secret=Secret"):
             tags(server.url())
 
 
@@ -213,7 +213,7 @@ def test_branches_that_others_may_write_to(tmp_path: Path) -> None:
         server.sql("DELETE FROM dolt_branch_control")
         for branch, user in (("%", "root"), ("flyte-tmp/%", "flyte"), ("run/%", "flyte")):
             server.sql("INSERT INTO dolt_branch_control VALUES ('%%', %s, %s, '%%', 'admin')", branch, user)
-        with pytest.raises(AccessDenied, match=r"correct permissions on branch `main`\. Ask for that right"):
+        with pytest.raises(AccessDenied, match="`main`"):
             put(server.config(mode="append"), 2)
         put(server.config(mode="append", branch_conf=NewBranch("run/1")), 3)
         assert commits(server)[0] == first
@@ -228,7 +228,7 @@ def test_a_server_that_takes_no_writes(log: DoltServer) -> None:
     log.behavior["read_only"] = True
     log.start()
     assert read(log.config())["number"].tolist() == [-1]
-    with pytest.raises(RepositoryReadOnly, match=r"server is set to read only mode\. Write to another server of that"):
+    with pytest.raises(RepositoryReadOnly, match="server is set to read only mode"):
         put(log.config(), 1)
     assert commits(log) == before
 
@@ -246,7 +246,7 @@ def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch)
     merging, restoring = (lambda: merge("main", db_path=config)), (lambda: restore(config, "HEAD~1"))
     with closing(log.operated()):
         for attempt in (lambda: read(config), lambda: pin(config), lambda: put(config, 1), merging, restoring):
-            with pytest.raises(ConnectionLost, match=r"Cannot connect .*timed out") as caught:
+            with pytest.raises(ConnectionLost, match="timed out") as caught:
                 attempt()
             assert isinstance(caught.value, FlyteRecoverableException)
     log.stop()
@@ -262,14 +262,14 @@ def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch)
 @BOTH
 def test_a_port_where_nobody_listens(shop: DoltServer, action: str) -> None:
     """A closed port is ConnectionLost, which Flyte may try again, and says to look at the URL."""
-    with pytest.raises(ConnectionLost, match=r"nobody answers there \(.*refused\)\. Check the URL, and that it runs"):
+    with pytest.raises(ConnectionLost, match="refused.*URL"):
         doing(shop.config(at=shop.url(port=free_port())), action)
 
 
 @pytest.mark.slow
 def test_a_host_that_nobody_knows(shop: DoltServer) -> None:
     """An unknown name is ConnectionLost, too: names of a cluster come and go."""
-    with pytest.raises(ConnectionLost, match=r"there is no host of that name .*Check the URL"):
+    with pytest.raises(ConnectionLost, match="host.*URL"):
         read(shop.config(at=shop.url(host="dolt.invalid")))
 
 
@@ -280,7 +280,7 @@ def test_a_mariadb_is_no_dolt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("_FSEC_SHOP_MARIADB", servers.PASSWORD)
         url = f"mysql+pymysql://{servers.USER}@127.0.0.1:{server.port}/{servers.DATABASE}"
         for action in ("read", "write"):
-            with pytest.raises(ServerFailed, match=r"it is a database server, but not Dolt's\. Check the URL"):
+            with pytest.raises(ServerFailed, match="Dolt.*URL"):
                 doing(DoltConfig(url, "log", secret=Secret("shop", "mariadb")), action)
         assert server.sql("SHOW TABLES") == []
 
@@ -290,7 +290,7 @@ def test_something_that_never_says_a_word(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"mysql+pymysql://me@127.0.0.1:{listener.getsockname()[1]}/shop"
-        with pytest.raises(ConnectionLost, match=r"Cannot connect to the dolt sql-server of .*timed out"):
+        with pytest.raises(ConnectionLost, match="dolt sql-server.*timed out"):
             read(DoltConfig(url, "log"))
 
 
@@ -408,7 +408,7 @@ def test_a_server_that_asks_for_certificates(tmp_path: Path, authority: Authorit
         ours = f"?ssl_ca={authority.ca}&ssl_cert={mine.certificate}&ssl_key={mine.key}"
         hash_ = put(server.config(at=server.url(ours)), 1)
         assert read(server.config(at=server.url(ours)))["number"].tolist() == [1]
-        with pytest.raises(UntrustedServer, match=r"certificate required .*Show the server a certificate.*\?ssl_cert="):
+        with pytest.raises(UntrustedServer, match=r"certificate.*\?ssl_cert="):
             put(server.config(at=server.url(f"?ssl_ca={authority.ca}")), 2)
         assert commits(server)[0] == hash_
 
@@ -604,9 +604,7 @@ def test_a_read_that_breaks(tmp_path: Path, authority: Authority, kind: str) -> 
         for count in (20_000, 6_000_000):
             found = unread(table)
             proxy.cut_after(count)
-            with pytest.raises(
-                ConnectionLost, match=r"Cannot read table 'wide': the connection to the dolt sql-server"
-            ):
+            with pytest.raises(ConnectionLost, match="'wide'"):
                 assert sum(len(part) for part in found.iter(batch_rows=10_000)) == 100_000
             assert proxy.has_cut()
         proxy.cut_after(3_000_000, and_close=True)
@@ -631,7 +629,7 @@ def test_a_server_that_is_killed_while_it_is_read(log: DoltServer) -> None:
     parts = unread(table).iter(batch_rows=1_000)
     found = len(next(parts))
     log.kill()
-    with pytest.raises(ConnectionLost, match=r"Cannot read table 'wide': the connection to the dolt sql-server broke"):
+    with pytest.raises(ConnectionLost, match="'wide'"):
         found += sum(len(part) for part in parts)
     assert found < 100_000
     log.start()

@@ -128,7 +128,7 @@ class Travel(RuleBasedStateMachine):
         if theirs not in ours.ancestors():
             found = merged(dict(best[0].rows), dict(ours.rows), dict(theirs.rows))
             if found is None:
-                with pytest.raises(MergeConflict, match="Both branches are as they were") as caught:
+                with pytest.raises(MergeConflict, match="branches") as caught:
                     merge(source, into=into, db_path=self.path)
                 assert [conflict.table for conflict in caught.value.conflicts] == ["t"]
                 return
@@ -146,7 +146,7 @@ class Travel(RuleBasedStateMachine):
     def tag(self, branch: str, name: str) -> None:
         full, head = f"{self.prefix}/{name}", self.heads[branch]
         if self.tags.get(full, head) != head:
-            with pytest.raises(TagExists, match="a tag is for ever"):
+            with pytest.raises(TagExists, match="tag"):
                 tag(full, self.config(branch))
         else:
             tag(full, self.config(branch))

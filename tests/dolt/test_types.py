@@ -210,7 +210,7 @@ class TestNames:
 
     def test_no_columns_are_refused(self, config: Config) -> None:
         """SQL has no table without columns."""
-        with pytest.raises(UnsupportedFrame, match="it has no columns. Give it one"):
+        with pytest.raises(UnsupportedFrame, match="columns"):
             write(config("t"), pd.DataFrame(index=range(3)))
 
 
@@ -237,7 +237,7 @@ class TestIndex:
     def test_an_index_that_may_be_data_is_refused(self, config: Config) -> None:
         """Filtering leaves row numbers with gaps; they are not dropped in silence."""
         frame = pd.DataFrame({"v": [1, 2, 3]})
-        with pytest.raises(UnsupportedFrame, match=r"it starts \[1, 2\].*reset_index\(drop=True\)"):
+        with pytest.raises(UnsupportedFrame, match=r"\[1.*2\].*reset_index\(drop=True\)"):
             write(config("t"), frame[frame.v > 1])
         write(config("t", index="drop"), frame[frame.v > 1])
         assert sorted(read(config("t")).v) == [2, 3]
@@ -250,7 +250,7 @@ class TestIndex:
     def test_an_index_named_like_a_column_is_refused(self, config: Config) -> None:
         """An SQL table has one column of a name."""
         frame = pd.DataFrame({"k": [1]}, index=pd.Index([1], name="k"))
-        with pytest.raises(UnsupportedFrame, match="are not all different"):
+        with pytest.raises(UnsupportedFrame, match="different"):
             write(config("t"), frame)
 
 
@@ -283,7 +283,7 @@ class TestOrder:
         """columns= reads only those, in that order; an unknown one is an error that offers close names."""
         write(config("t"), pd.DataFrame({"aa": [1], "b": [2], "c": [3]}))
         assert list(read(config("t", columns=["c", "aa"])).columns) == ["c", "aa"]
-        with pytest.raises(errors.SchemaMismatch, match="Cannot read 'aaa' from table 't'.* Did you mean 'aa'"):
+        with pytest.raises(errors.SchemaMismatch, match="'aaa'.*'t'.*'aa'"):
             read(config("t", columns=["aaa"]))
 
 

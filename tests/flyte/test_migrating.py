@@ -228,9 +228,7 @@ class TestObjectsOfDoltIntegrations:
         assert taken("meta_conf", core.CallbackMeta(noted)) == CallbackMeta(noted)
         assert taken("remote_conf", core.Remote(url="file:///r")) == Remote("file:///r")
         for refused in (core.Remote(name="origin"), core.Remote(url="file:///r", force=True)):
-            with pytest.raises(
-                errors.InvalidConfig, match="a remote needs a url here, and is never pushed to by force"
-            ):
+            with pytest.raises(errors.InvalidConfig, match="url.*force"):
                 taken("remote_conf", refused)
 
     def test_a_config_travels_with_them(self, core: Any, config: Config) -> None:
@@ -252,7 +250,7 @@ class TestObjectsOfDoltIntegrations:
 
     def test_the_default_of_then_is_a_branch_that_may_be_missing(self, core: Any, config: Config) -> None:
         """`SerialBranch()` meant master; without such a branch nothing is written, where it was anywhere before."""
-        with pytest.raises(errors.BranchNotFound, match="Cannot write to branch 'master'.*The branches are 'main'"):
+        with pytest.raises(errors.BranchNotFound, match="'master'.*'main'"):
             write(config("t", branch_conf=core.SerialBranch()), pd.DataFrame({"n": [1]}))
 
 
@@ -317,5 +315,5 @@ class TestRepositoriesOfThen:
         server.release(repo)
         manifest = repo / ".dolt" / "noms" / "manifest"
         manifest.write_text(manifest.read_text().replace("__DOLT__", form))
-        with pytest.raises(errors.ServerFailed, match=f"in the format {form} of Dolt before 1.0.*run `dolt migrate`"):
+        with pytest.raises(errors.ServerFailed, match=f"{form}.*`dolt migrate`"):
             read(config("t"))

@@ -91,7 +91,7 @@ def test_a_pod_without_the_repository_says_so(cluster: Cluster, tmp_path: Path) 
     """Where the volume is not mounted the error names the path, and Flyte is not asked to try again."""
     populate = cluster.image("missing_wf", WORKFLOW).populate
     conf = DoltConfig(str(tmp_path / "nowhere"), "users")
-    with pytest.raises(PodFailed, match="nowhere' as a Dolt repository: there is no such folder") as caught:
+    with pytest.raises(PodFailed, match="nowhere'") as caught:
         cluster.pod(populate, "f1", cluster_inputs(conf))
     assert not caught.value.recoverable
 
@@ -270,12 +270,12 @@ def test_pods_and_a_server_that_is_away(cluster: Cluster, served: DoltServer) ->
     conf = served.config("users", mode="append")
     inputs = cluster_inputs(conf)
     served.stop()
-    with pytest.raises(PodFailed, match=r"nobody answers there .*Check the URL, and that it runs") as caught:
+    with pytest.raises(PodFailed, match="there.*URL") as caught:
         cluster.pod(module.populate, "f1", inputs, attempt=0)
     assert caught.value.recoverable
     served.start()
     made = cluster.pod(module.populate, "f1", inputs, attempt=1)
     assert served.values("SELECT name FROM users ORDER BY name") == ["Alice", "George"]
-    with pytest.raises(PodFailed, match=r"environment variable _FSEC_SHOP_PASSWORD") as caught:
+    with pytest.raises(PodFailed, match="_FSEC_SHOP_PASSWORD") as caught:
         cluster.pod(module.curious, "f1", {"users": made["o0"]}, node="n1")
     assert not caught.value.recoverable

@@ -78,7 +78,7 @@ def test_a_bare_frame_in_a_dataclass_is_refused(config: Config, dolt: Dolt) -> N
     def make() -> Bare:
         return Bare(pd.DataFrame({"a": [1]}))
 
-    with pytest.raises(Exception, match='Field "frame" of type DataFrame in .*Bare is not serializable'):
+    with pytest.raises(Exception, match="frame.*DataFrame.*Bare is not serializable"):
         make()
     assert dolt("log", "--oneline").count("\n") == 1
 

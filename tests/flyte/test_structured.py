@@ -239,19 +239,19 @@ class TestDoltFrame:
         def produce() -> Annotated[pd.DataFrame, dolt_frame(config("t"))]:
             return pl.DataFrame({"a": [1]})  # type: ignore[return-value]
 
-        with pytest.raises(Exception, match="a polars DataFrame was given where a pandas DataFrame is declared"):
+        with pytest.raises(Exception, match="polars DataFrame.*pandas DataFrame"):
             produce()
-        with pytest.raises(errors.InvalidConfig, match="it needs a tablename or an sql query"):
+        with pytest.raises(errors.InvalidConfig, match="tablename.*sql"):
             dolt_frame(DoltConfig("foo"))
 
         @task
         def consume(frame: Annotated[pd.DataFrame, dolt_frame(config("t"))]) -> int:
             return len(frame)
 
-        with pytest.raises(Exception, match="a str was given where a pandas DataFrame is declared"):
+        with pytest.raises(Exception, match="str.*pandas DataFrame"):
             consume(frame="dolt://foo?table=t")
 
-        with pytest.raises(Exception, match="data is committed while tasks run only"):
+        with pytest.raises(Exception, match="tasks"):
 
             @workflow
             def wf() -> int:
@@ -412,9 +412,9 @@ class TestStructuredDataset:
         def produce() -> StructuredDataset:
             return StructuredDataset(dataframe=FRAMES["pandas"], uri=dolt_uri(config(sql="select 1")))
 
-        with pytest.raises(Exception, match="Cannot read 'nope' from table 't': it has the columns 'id', 'name'"):
+        with pytest.raises(Exception, match="'nope'.*'t'.*'id', 'name'"):
             consume(frame=StructuredDataset(uri=uri))
-        with pytest.raises(errors.InvalidConfig, match="its sql is a query, which is only read"):
+        with pytest.raises(errors.InvalidConfig, match="sql"):
             produce()
 
     @pytest.mark.skipif(find_spec("polars.io.plugins") is None, reason="this Polars takes no sources of others")
@@ -442,7 +442,7 @@ class TestStructuredDataset:
         def produce() -> StructuredDataset:
             return StructuredDataset(dataframe=FRAMES["pandas"], uri=uri)
 
-        with pytest.raises(Exception, match="it names a commit, and a commit never changes"):
+        with pytest.raises(Exception, match="commit"):
             produce()
 
     def test_flytekits_own_handlers_stay(self) -> None:

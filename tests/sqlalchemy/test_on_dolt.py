@@ -131,7 +131,7 @@ def test_as_of_a_moment_and_a_hostile_revision(told: History) -> None:
     assert frame["v"].tolist() == [SECOND]
     assert "dolt_as_of" not in frame.attrs
     for revision in ("nope", "x'; drop table told; -- ", "main' as of 'main", "", "%s", told.first[:8]):
-        with pytest.raises((DatabaseNotFound, StatementFailed), match="Cannot run task"):
+        with pytest.raises((DatabaseNotFound, StatementFailed), match="task"):
             run(told.server, "select v from told as of {{ .inputs.r }}", inputs={"r": (str, revision)})
     assert told.head("main") == told.second
 
@@ -199,7 +199,7 @@ def test_the_changes_of_others_are_not_swept_in(told: History, change: str) -> N
     """On a branch with uncommitted changes nothing is run, the changes stay, and the error names the tables."""
     told.server.sql(change)
     before = told.server.sql("select * from dolt_status")
-    with pytest.raises(UncommittedChanges, match="the branch 'main' has uncommitted changes in '(other|told)'"):
+    with pytest.raises(UncommittedChanges, match="'main'.*'(other|told)'"):
         run(told.server, "insert into told values (5, 5)", output=None, dolt_commit_message="mine")
     assert told.server.sql("select * from dolt_status") == before
     assert told.head("main") == told.second
@@ -236,11 +236,11 @@ def test_the_log_says_what_was_read_and_made(told: History, caplog: pytest.LogCa
 def test_a_commit_message_elsewhere(mariadb: Server) -> None:
     """On another server a commit message is refused before anything is changed, and an empty one when it is written."""
     mariadb.sql("drop table if exists told", "create table told (id int)")
-    with pytest.raises(InvalidTask, match="is for Dolt, and this server is none"):
+    with pytest.raises(InvalidTask, match="Dolt"):
         run(mariadb, "insert into told values (1)", output=None, dolt_commit_message="x")
     assert not mariadb.sql("select * from told")
     for options in ({"dolt_commit_message": " "}, {"dolt_commit_message": "x", "read_only": True}):
-        with pytest.raises(InvalidTask, match="Cannot use dolt_commit_message"):
+        with pytest.raises(InvalidTask, match="dolt_commit_message"):
             SQLAlchemyConfig(uri="mysql://localhost/db", **options)  # type: ignore[arg-type]
 
 

@@ -122,11 +122,11 @@ def test_what_is_no_time_is_refused(wrong: object, words: str) -> None:
 @pytest.mark.parametrize("wrong", [{}, {"months": -1}, {"months": 1.5}, {"days": -2}, {"years": "1"}])
 def test_a_span_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     """Nothing, less than nothing and half a month are no time ago."""
-    with pytest.raises(InvalidConfig, match="Cannot use Ago"):
+    with pytest.raises(InvalidConfig, match="Ago"):
         Ago(**wrong)  # type: ignore[arg-type]
 
 
 def test_before_the_year_one_is_refused() -> None:
     """The calendar ends somewhere, with words."""
-    with pytest.raises(InvalidConfig, match="that is before the year 1"):
+    with pytest.raises(InvalidConfig, match="year 1"):
         Ago(years=3000).before(NOW)

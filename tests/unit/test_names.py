@@ -35,7 +35,7 @@ from flytekitplugins.dolt.names import SCRATCH_PREFIX
 def test_branch_names_that_are_refused(name: str) -> None:
     """A branch name that Dolt cannot hold, or would read as something else, is refused by every policy."""
     for make in (SerialBranch, NewBranch, lambda name: NewBranch("ok", base=name)):
-        with pytest.raises(InvalidName, match=r"^Cannot use .* as a branch name: ") as caught:
+        with pytest.raises(InvalidName, match="branch") as caught:
             make(name)
         assert caught.value.name == name
 
@@ -43,7 +43,7 @@ def test_branch_names_that_are_refused(name: str) -> None:
 @pytest.mark.parametrize("name", [None, 1, b"main", Path("main")])
 def test_branch_names_that_are_no_names(name: object) -> None:
     """What is no string is no branch name."""
-    with pytest.raises(InvalidName, match="a name is a non-empty string"):
+    with pytest.raises(InvalidName, match="string"):
         NewBranch(name)  # type: ignore[arg-type]
 
 
@@ -54,5 +54,5 @@ def test_branch_names_that_are_no_names(name: object) -> None:
 )  # fmt: skip
 def test_table_names_that_are_refused(name: str) -> None:
     """A table name with signs that mean something elsewhere is refused before anything is looked at."""
-    with pytest.raises(InvalidName, match="as a table name"):
+    with pytest.raises(InvalidName, match="table"):
         frames.write(DoltConfig("nowhere", name), pd.DataFrame({"n": [1]}))

@@ -26,14 +26,14 @@ def test_a_value_without_a_literal_is_refused(value: object) -> None:
     """NaN, dictionaries, sets and objects are no values of SQL."""
     config = DoltConfig("foo", sql="select :v", params={"v": value})
     for use in (config.check, config.to_dict):
-        with pytest.raises(errors.InvalidConfig, match=r"Cannot use params\['v'\]: .*Give text, a number"):
+        with pytest.raises(errors.InvalidConfig, match=r"params\['v'"):
             use()
 
 
 @pytest.mark.parametrize("name", ["", "1a", "a b", "a;b", "a`", "é", 5, "a-b", "a\n"])
 def test_a_name_is_a_word(name: object) -> None:
     """What cannot stand behind a colon names no parameter."""
-    with pytest.raises(errors.InvalidConfig, match="cannot stand as :name"):
+    with pytest.raises(errors.InvalidConfig, match=":name"):
         DoltConfig("foo", sql="select 1", params={name: 1}).check()  # type: ignore[dict-item]
 
 

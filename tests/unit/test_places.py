@@ -76,7 +76,7 @@ def test_a_password_in_a_url_is_refused_and_not_shown() -> None:
     config = DoltConfig("mysql://me:s3cret@h/foo", "t")
     assert "s3cret" not in repr(config)
     for use in (config.check, config.to_dict, lambda: Remote("https://me:s3cret@h/foo")):
-        with pytest.raises(InvalidConfig, match=r"has a password in it.*secret=Secret\(group, key\)") as caught:
+        with pytest.raises(InvalidConfig, match=r"secret=Secret\(group.*key\)") as caught:
             use()
         assert "s3cret" not in str(caught.value)
 
@@ -129,5 +129,5 @@ def test_a_secret_is_read_where_flyte_keeps_it(monkeypatch: pytest.MonkeyPatch) 
     """The value comes from Flyte's environment variable; a missing one is an error that says how to ask for it."""
     monkeypatch.setenv("_FSEC_GROUP_KEY", "s3cret")
     assert credentials.read(Secret("group", "key")) == "s3cret"
-    with pytest.raises(SecretNotFound, match=r"secret_requests=secret_requests\(config\).*variable _FSEC_GROUP_OTHER"):
+    with pytest.raises(SecretNotFound, match=r"secret_requests=secret_requests\(config\).*_FSEC_GROUP_OTHER"):
         credentials.read(Secret("group", "other"))

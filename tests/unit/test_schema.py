@@ -41,11 +41,9 @@ def test_policies_come_back_in_their_class(policy: Branch) -> None:
 
 def test_a_policy_of_another_class_is_refused() -> None:
     """Two policies with the same fields are never taken for each other."""
-    with pytest.raises(errors.InvalidConfig, match="its '_type' is 'SerialBranch'"):
+    with pytest.raises(errors.InvalidConfig, match="'_type'.*'SerialBranch'"):
         NewBranch.from_dict({"_type": "SerialBranch", "branch": "main"})
-    with pytest.raises(
-        errors.InvalidConfig, match="its '_type' is 'OldBranch'. Known are MergeBranch, NewBranch, SerialBranch"
-    ):
+    with pytest.raises(errors.InvalidConfig, match="'_type'.*'OldBranch'.*MergeBranch, NewBranch, SerialBranch"):
         Branch.from_dict({"_type": "OldBranch"})
 
 
@@ -106,11 +104,11 @@ def test_a_config_that_makes_no_sense_is_refused(fields: dict[str, Any], error: 
 
 def test_unknown_entries_of_a_dictionary_are_refused() -> None:
     """A misspelt entry is not passed over."""
-    with pytest.raises(errors.InvalidConfig, match="it has no 'table_name'. Known are db_path, tablename"):
+    with pytest.raises(errors.InvalidConfig, match="'table_name'.*db_path, tablename"):
         DoltConfig.from_dict({"db_path": "foo", "table_name": "t"})
     with pytest.raises(errors.InvalidConfig, match="missing 1 required positional argument: 'db_path'"):
         DoltConfig.from_dict({"tablename": "t"})
-    with pytest.raises(errors.InvalidConfig, match="it has no 'config'"):
+    with pytest.raises(errors.InvalidConfig, match="'config'"):
         DoltTable.from_dict({"data": None})
 
 
@@ -158,9 +156,9 @@ def test_good_branch_names_pass(name: str) -> None:
 )
 def test_bad_branch_names_are_refused(name: Any) -> None:
     """What Dolt refuses, or would read as something else, never reaches it."""
-    with pytest.raises(errors.InvalidName, match=r"Cannot use .* as a branch name: "):
+    with pytest.raises(errors.InvalidName, match="branch"):
         NewBranch(name)
-    with pytest.raises(errors.InvalidName, match=r"Use letters, digits and - _ \. /"):
+    with pytest.raises(errors.InvalidName, match=r"_ \. /"):
         check_branch_name(name)
 
 
@@ -175,7 +173,7 @@ def test_good_table_names_pass(name: str) -> None:
 )
 def test_bad_table_names_are_refused(name: Any) -> None:
     """Names that would need care at every use are refused."""
-    with pytest.raises(errors.InvalidName, match=r"Cannot use .* as a table name: use 1 to 64 letters"):
+    with pytest.raises(errors.InvalidName, match="table.*1 .*64 "):
         check_table_name(name)
 
 
@@ -194,7 +192,7 @@ class TestTable:
         }
         assert DoltTable.from_dict(table.to_dict()) == table
         assert not table.is_loaded
-        with pytest.raises(errors.RepositoryNotFound, match="there is no such folder"):
+        with pytest.raises(errors.RepositoryNotFound, match="folder"):
             _ = table.data
 
     def test_data_makes_it_something_to_write(self) -> None:
@@ -215,7 +213,7 @@ class TestTable:
 
     def test_unsaved_data_has_no_reference(self) -> None:
         """to_dict refuses to lose data."""
-        with pytest.raises(errors.InvalidConfig, match="its data is in no commit yet"):
+        with pytest.raises(errors.InvalidConfig, match="commit"):
             DoltTable(data=self.frame, config=DoltConfig("foo", "t")).to_dict()
 
     def test_equality_looks_at_config_commit_and_unsaved_rows(self) -> None:
