@@ -187,13 +187,13 @@ def test_a_reader_is_read_once_though_the_write_is_done_again(config: Config, do
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        (pa.table({"v": [1.0, float("nan")]}), "column 'v': row 1 is NaN, which is a value in Arrow and Polars"),
-        (pl.DataFrame({"v": [float("inf")]}), "column 'v': row 0 is inf, and SQL has no infinity"),
+        (pa.table({"v": [1.0, float("nan")]}), "'v'.*row 1.*NaN"),
+        (pl.DataFrame({"v": [float("inf")]}), "'v'.*row 0.*inf.*SQL"),
         (
             pl.DataFrame({"v": pl.Series([1], dtype=pl.Int128)}),
-            "a polars.dataframe.frame.DataFrame: .*_pli128.*Convert",
+            "polars.dataframe.frame.DataFrame.*_pli128",
         ),
-        (pl.DataFrame({"v": ["a\0"]}), "the text in row 0 has a NUL character"),
+        (pl.DataFrame({"v": ["a\0"]}), "text.*row 0.*NUL"),
         (pa.table({"v": pa.array([1], pa.time64("ns"))}), "would lose data"),
         (pa.table([[1], [2]], names=["v", "V"]), "differ only in case"),
         (pa.table({}), "it has no columns. Give it one"),

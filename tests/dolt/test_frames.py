@@ -183,10 +183,10 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("sql", "error", "words"),
         [
-            ("select * fro t", errors.QueryRefused, r"Cannot run the query 'select \* fro t': the parser .* near 't'"),
-            ("select nope(1)", errors.QueryFailed, r"Cannot run the query 'select nope\(1\)': Dolt says .*nope"),
-            ("select * from nope", errors.TableNotFound, "table not found: nope. Check the name"),
-            ("select * from t as of 'nope'", errors.RevisionNotFound, "branch not found: nope"),
+            ("select * fro t", errors.QueryRefused, r"'select \* fro t'.*the parser.*'t'"),
+            ("select nope(1)", errors.QueryFailed, r"'select nope\(1\)'"),
+            ("select * from nope", errors.TableNotFound, "table not found: nope"),
+            ("select * from t as of 'nope'", errors.RevisionNotFound, "branch not found"),
             ("select x from t", errors.QueryFailed, "x"),
         ],
     )

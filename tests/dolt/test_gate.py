@@ -52,42 +52,42 @@ def refused(config: Config, error: type[errors.DoltError], *, match: str) -> Ite
 
 
 REFUSED: list[tuple[str, dict[str, list[Any]], str]] = [
-    ("a int, b int", {"a": [1]}, r"column 'b' \(int\) is missing"),
-    ("a int", {"a": [1], "b": [2]}, r"column 'b' is not in the table"),
-    ("a int", {"a": ["x"]}, r"column 'a' is text in the frame and int in the table"),
-    ("a varchar(9)", {"a": [1]}, r"column 'a' is integer in the frame and varchar\(9\) in the table"),
-    ("a int", {"a": [1.5]}, r"column 'a' is float in the frame and int in the table"),
-    ("a double", {"a": [1]}, r"column 'a' is integer in the frame and double in the table"),
-    ("a tinyint", {"a": [1, 300]}, r"column 'a' has '300' in row 1 that tinyint cannot hold"),
-    ("a int unsigned", {"a": [1, -1]}, r"column 'a' has '-1' in row 1 that int unsigned cannot hold"),
-    ("a mediumint", {"a": [1, 2**23]}, r"column 'a' has '8388608' in row 1 that mediumint cannot hold"),
-    ("a year", {"a": [2020, 1900]}, r"column 'a' has '1900' in row 1 that year cannot hold"),
-    ("a float", {"a": [0.5, 0.1]}, r"column 'a' has '0.1' in row 1 that float cannot hold"),
+    ("a int, b int", {"a": [1]}, r"'b' \(int\)"),
+    ("a int", {"a": [1], "b": [2]}, "'b'"),
+    ("a int", {"a": ["x"]}, "'a'.*text.*int"),
+    ("a varchar(9)", {"a": [1]}, r"'a'.*integer.*varchar\(9\)"),
+    ("a int", {"a": [1.5]}, "'a'.*float.*int"),
+    ("a double", {"a": [1]}, "'a'.*integer.*double"),
+    ("a tinyint", {"a": [1, 300]}, "'a'.*'300'.*row 1.*tinyint"),
+    ("a int unsigned", {"a": [1, -1]}, "'a'.*'-1'.*row 1.*int unsigned"),
+    ("a mediumint", {"a": [1, 2**23]}, "'a'.*'8388608'.*row 1.*mediumint"),
+    ("a year", {"a": [2020, 1900]}, "'a'.*'1900'.*row 1.*year"),
+    ("a float", {"a": [0.5, 0.1]}, "'a'.*'0.1'.*row 1.*float"),
     (
         "a decimal(6,2)",
         {"a": [Decimal("1.23"), Decimal("1.239")]},
-        r"column 'a' has '1.239' in row 1 that decimal\(6,2\)",
+        r"'a'.*'1.239'.*row 1.*decimal\(6,2\)",
     ),
-    ("a varchar(3)", {"a": ["abc", "éé€d"]}, r"column 'a' has 'éé€d' in row 1 that varchar\(3\) cannot hold"),
-    ("a tinytext", {"a": ["x" * 256]}, r"column 'a' has 'x+\.\.\.' in row 0 that tinytext cannot hold"),
-    ("a varbinary(2)", {"a": [b"ab", b"abc"]}, r"in row 1 that varbinary\(2\) cannot hold"),
+    ("a varchar(3)", {"a": ["abc", "éé€d"]}, r"'a'.*'éé€d'.*row 1.*varchar\(3\)"),
+    ("a tinytext", {"a": ["x" * 256]}, r"'a'.*'x+\.\.\.'.*row 0.*tinytext"),
+    ("a varbinary(2)", {"a": [b"ab", b"abc"]}, r"row 1.*varbinary\(2\)"),
     (
         "a datetime",
         {"a": [pd.Timestamp("2020-01-01 00:00:00.5")]},
-        r"'2020-01-01 00:00:00.500000' in row 0 that datetime",
+        "'2020-01-01 00:00:00.500000'.*row 0",
     ),
-    ("a datetime(3)", {"a": [pd.Timestamp("2020-01-01 00:00:00.0005")]}, r"in row 0 that datetime\(3\) cannot hold"),
-    ("a date", {"a": [pd.Timestamp("2020-01-01")]}, r"is timestamp in the frame and date in the table"),
-    ("a enum('x','y')", {"a": ["x", None, "z"]}, r"column 'a' has 'z' in row 2 that enum\('x','y'\) cannot hold"),
-    ("a json", {"a": [[1]]}, r"column 'a' is text in the frame and json in the table"),
-    ("a bigint not null", {"a": [1, None]}, r"column 'a' has no value in row 1, and is NOT NULL"),
-    ("a tinyint", {"a": [300, 1, 301, 302]}, r"has '300' in row 0, '301' in row 2, '302' in row 3 that tinyint cannot"),
+    ("a datetime(3)", {"a": [pd.Timestamp("2020-01-01 00:00:00.0005")]}, r"row 0.*datetime\(3\)"),
+    ("a date", {"a": [pd.Timestamp("2020-01-01")]}, "timestamp.*date"),
+    ("a enum('x','y')", {"a": ["x", None, "z"]}, r"'a'.*'z'.*row 2.*enum\('x'.*'y'\)"),
+    ("a json", {"a": [[1]]}, "'a'.*text.*json"),
+    ("a bigint not null", {"a": [1, None]}, "'a'.*row 1.*NOT NULL"),
+    ("a tinyint", {"a": [300, 1, 301, 302]}, "'300'.*row 0.*'301'.*row 2.*'302'.*row 3.*tinyint"),
     (
         "a varchar(1)",
         {"a": ["aa", "b", "cc", "dd", "ee"]},
-        r"'aa' in row 0, 'cc' in row 2, 'dd' in row 3 and more that",
+        "'aa'.*row 0.*'cc'.*row 2.*'dd'.*row 3",
     ),
-    ("a bigint not null", {"a": [None, None, 1, None, None]}, r"has no value in row 0, row 1, row 3 and more, and is"),
+    ("a bigint not null", {"a": [None, None, 1, None, None]}, "row 0.*row 1.*row 3"),
 ]
 
 
@@ -162,7 +162,7 @@ class TestConstraints:
             (
                 "id int primary key, v int",
                 pd.DataFrame({"id": [1, 2, 1], "v": 0}),
-                r"id=1 \(rows 0 and 2\) is there more",
+                r"id=1 \(rows 0.*2\)",
             ),
             ("id int primary key, v int, unique key (v)", pd.DataFrame({"id": [1, 2], "v": 0}), "duplicate unique key"),
             ("id int primary key, v int, check (v > 0)", pd.DataFrame({"id": [1], "v": 0}), "Check constraint"),
@@ -209,9 +209,9 @@ class TestConstraints:
     @pytest.mark.parametrize(
         ("frame", "words"),
         [
-            (pd.DataFrame({"v": [1]}), "the primary key names 'id', and the frame has the columns 'v'"),
-            (pd.DataFrame({"id": pd.Series([1, None], dtype="Int64")}), "the key column 'id' has no value in row 1"),
-            (pd.DataFrame({"id": ["x" * 20_000]}), "it has a value of 20000 characters"),
+            (pd.DataFrame({"v": [1]}), "'id'.*'v'"),
+            (pd.DataFrame({"id": pd.Series([1, None], dtype="Int64")}), "'id'.*row 1"),
+            (pd.DataFrame({"id": ["x" * 20_000]}), "20000"),
         ],
     )
     def test_a_key_that_is_none_is_refused(self, config: Config, frame: pd.DataFrame, words: str) -> None:

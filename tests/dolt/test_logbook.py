@@ -127,10 +127,10 @@ def test_they_travel(config: Config) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
-        (lambda: CallbackMeta("nonsense_module:f"), errors.InvalidConfig, "Cannot call 'nonsense_module:f'"),
-        (lambda: CallbackMeta("json:nope"), errors.InvalidConfig, "Cannot call 'json:nope'"),
-        (lambda: DoltMeta("/nowhere/at/all"), errors.RepositoryNotFound, "Cannot open '/nowhere/at/all'"),
-        (lambda: "words", errors.InvalidConfig, "meta_conf is a str"),
+        (lambda: CallbackMeta("nonsense_module:f"), errors.InvalidConfig, "'nonsense_module:f'"),
+        (lambda: CallbackMeta("json:nope"), errors.InvalidConfig, "'json:nope'"),
+        (lambda: DoltMeta("/nowhere/at/all"), errors.RepositoryNotFound, "'/nowhere/at/all'"),
+        (lambda: "words", errors.InvalidConfig, "meta_conf"),
     ],
 )
 def test_who_cannot_be_told_stops_a_write(

@@ -190,14 +190,14 @@ class TestNames:
     @pytest.mark.parametrize(
         ("columns", "words"),
         [
-            (["a", "a"], "the name 'a' is there 2 times"),
-            (["a", "A"], "the names 'a' and 'A' differ only in case"),
-            ([1, "a"], r"the name 1 is no string \(int\)"),
-            ([1.5, "a"], r"the name 1.5 is no string \(float\)"),
-            ([("a", "b"), "a"], r"is no string \(tuple\)"),
+            (["a", "a"], "'a'.*2 times"),
+            (["a", "A"], "'a'.*'A'"),
+            ([1, "a"], r"1.*\(int\)"),
+            ([1.5, "a"], r"1.5.*\(float\)"),
+            ([("a", "b"), "a"], r"\(tuple\)"),
             (["", "a"], "the name '' is empty"),
             (["a ", "b"], "ends with a space"),
-            (["x" * 65, "a"], "over 64 bytes"),
+            (["x" * 65, "a"], "64 bytes"),
             (["_flyte_row", "a"], "is taken for the order of rows"),
         ],
     )

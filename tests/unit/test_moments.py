@@ -109,7 +109,7 @@ def test_a_moment_and_its_text_are_the_same(moment: datetime) -> None:
     [
         (timedelta(0), "give a timedelta above zero"),
         (timedelta(days=-1), "give a timedelta above zero"),
-        (7, "it is a int"),
+        (7, "int"),
         ([], "it is a list"),
     ],
 )

@@ -98,8 +98,8 @@ def test_it_travels_whole(config: DoltConfig) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Remote(""), "as the URL of a remote"),
-        (lambda: Remote("--force"), "as the URL of a remote"),
+        (lambda: Remote(""), "URL"),
+        (lambda: Remote("--force"), "URL"),
         (lambda: Remote("file:///x", secret=Secret("g", "k")), "a secret is the password of a user"),
         (lambda: Secret(), "a group, a key or both"),
         (lambda: Secret("", "k\n"), "a group, a key or both"),
