@@ -66,6 +66,15 @@ def test_error_keeps_its_message_and_facts(error: type[DoltError]) -> None:
 
 
 @pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
+def test_each_fact_of_the_docstring_is_a_typed_attribute(error: type[DoltError]) -> None:
+    """A program may look at each fact that the class names; one that was not known is there, too, and says nothing."""
+    facts = re.findall(r"``(\w+)``", (error.__doc__ or "").partition("Fact")[2])
+    assert set(facts) <= set(error.__annotations__)
+    if error is not errors.OutcomeUnknown:  # what it is about is always known
+        assert not [fact for fact in facts if getattr(error("Cannot do 'x'."), fact)]
+
+
+@pytest.mark.parametrize("error", CLASSES, ids=lambda error: error.__name__)
 def test_message_may_be_rewritten(error: type[DoltError]) -> None:
     """flytekit puts words in front of args[0] and raises the error again; its class and facts stay."""
     made = error("Cannot do 'x'.", branch="b")
