@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,16 @@ SECOND = ("sqlalchemy", "flyte", "docs", "package", "unit")
 
 AFTER_SECOND = ("tools/test_oldest.sh",)
 """What the second lane runs after its folders."""
+
+QUICK = {
+    "dolt": ("test_types.py", "test_frames.py", "test_gate.py", "test_repository.py", "test_merging.py"),
+    "sqlalchemy": ("test_sql_tasks.py", "test_on_dolt.py", "test_sql_types.py", "test_injection.py"),
+    "flyte": ("test_transformer.py", "test_structured.py"),
+    "reliability": ("test_retried_writes.py",),
+    "docs": ("test_docs.py", "test_guarantees.py", "test_typing.py"),
+    "package": ("test_import.py",),
+}
+"""What of a folder is in the quick round; all files of folders that are not named. Slow tests are in none."""
 
 WORDS = ("passed", "failed", "error", "skipped", "deselected", "xfailed", "xpassed")
 ENDS_WITHIN_S = 30
@@ -197,33 +207,44 @@ def told(lane: Lane) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the lanes, say what came of each, and return the worst status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="without the slow tests, and without counting lines")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a part of the tests, without counting lines")
     asked = parser.parse_args(arguments)
-    first, second = folders()
-    no = "not serial and not slow" if asked.quick else "not serial"
-    alone = "serial and not slow" if asked.quick else "serial"
-    counted = not asked.quick
     with places(["first", "second", "serial"]) as made:
-        lanes = [
-            Lane("first", [pytest("first", no, tests(first), counted=counted)], made["first"]),
-            Lane("second", [pytest("second", no, tests(second), counted=counted)], made["second"]),
-            Lane("serial", [pytest("serial", alone, ["tests"], counted=counted)], made["serial"]),
-        ]
-        if not asked.quick:
-            lanes[1].commands += [[command] for command in AFTER_SECOND]
+        lanes = quick(made) if asked.quick else everything(made)
         try:
             side_by_side(lanes[:2])
-            lanes[2].run()
+            side_by_side(lanes[2:])
         finally:
             for lane in lanes:
                 lane.stop()
     return report(lanes)
 
 
-def tests(names: Sequence[str]) -> list[str]:
-    """Return the paths of folders of tests."""
-    return [f"tests/{name}" for name in names]
+def everything(made: dict[str, Path]) -> list[Lane]:
+    """Return the lanes of `make test`."""
+    first, second = folders()
+    rest = [[command] for command in AFTER_SECOND]
+    return [
+        Lane("first", [pytest("first", "not serial", paths(first), counted=True)], made["first"]),
+        Lane("second", [pytest("second", "not serial", paths(second), counted=True), *rest], made["second"]),
+        Lane("serial", [pytest("serial", "serial", ["tests"], counted=True)], made["serial"]),
+    ]
+
+
+def quick(made: dict[str, Path]) -> list[Lane]:
+    """Return the lanes of `make check`."""
+    chosen = "not serial and not slow"
+    return [
+        Lane(name, [pytest(name, chosen, paths(names, only=QUICK), counted=False)], made[name])
+        for name, names in zip(("first", "second"), folders(), strict=True)
+    ]
+
+
+def paths(names: Sequence[str], *, only: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """Return the paths of folders of tests, or of the files that are named of them."""
+    files = only or {}
+    return [f"tests/{name}/{file}".rstrip("/") for name in names for file in files.get(name, ("",))]
 
 
 def report(lanes: Sequence[Lane]) -> int:

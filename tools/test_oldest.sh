@@ -20,6 +20,7 @@ if ! [[ $stamp -nt setup.py && $stamp -nt constraints/oldest.txt ]]; then
     touch "$stamp"
 fi
 # by its path: in programs run by -m, flytekit takes the module for a part of the tasks' names
-exec "$venv/bin/pytest" -q tests/package/test_import.py tests/unit/test_schema.py tests/dolt/test_types.py tests/dolt/test_frames.py \
-    tests/flyte/test_transformer.py tests/docs/test_examples.py tests/dolt/test_gate.py tests/flyte/test_shapes.py \
-    tests/flyte/test_shapes_of_frames.py tests/flyte/test_structured.py tests/flyte/test_caching.py tests/regression -m "not slow"
+exec "$venv/bin/pytest" -q -m "not slow and not serial" tests/unit tests/regression tests/package/test_import.py \
+    tests/dolt/test_types.py tests/dolt/test_frames.py tests/dolt/test_gate.py tests/docs/test_examples.py \
+    tests/flyte/test_transformer.py tests/flyte/test_shapes.py tests/flyte/test_shapes_of_frames.py \
+    tests/flyte/test_structured.py tests/flyte/test_caching.py

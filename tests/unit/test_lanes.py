@@ -29,6 +29,14 @@ def test_each_folder_is_in_one_lane() -> None:
         assert (TESTS.parent / script).is_file()
 
 
+def test_each_file_of_the_quick_round_is_there() -> None:
+    """A file that moves takes its place in the quick round along; tests/unit is in it as a whole."""
+    first, second = run_lanes.folders()
+    paths = run_lanes.paths([*first, *second], only=run_lanes.QUICK)
+    assert [path for path in paths if not (TESTS.parent / path).exists()] == []
+    assert "tests/unit" in paths
+
+
 def test_its_examples_run() -> None:
     """What its docstrings show is what happens."""
     assert doctest.testmod(run_lanes) == (0, 3)
