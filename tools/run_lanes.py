@@ -1,9 +1,9 @@
 """Runs the tests on both cores: two ordinary pytest processes side by side, then what must be alone; adds them up.
 
 `python tools/run_lanes.py` runs everything and counts the lines that are run; `--quick` is the round before a commit.
-Each lane has a TMPDIR and a HOME of its own, and whole folders of tests: the file that a test is in is a part of the
-names of its Flyte tasks, so nothing is dealt out test by test. What is printed is printed as it comes, with the lane's
-name before it. The last line is the sum in pytest's words, and the status is that of the worst lane.
+Each lane has a TMPDIR and a HOME of its own, and takes a whole folder of tests when it is done with the last one: the
+file that a test is in is a part of the names of its Flyte tasks, so nothing is dealt out test by test. Lines are shown
+as they come, with the lane's name before them. The last one is the sum in pytest's words, and the status is the worst.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,11 +32,11 @@ SUM = ROOT / ".pytest_cache" / "sum"
 DOLT = ROOT / ".venv" / "dolt-path"
 """The file that names the dolt that `make setup` has found."""
 
-SECOND = ("sqlalchemy", "flyte", "docs", "package", "unit")
-"""The folders of the second lane; every other folder is in the first."""
+LONGEST_FIRST = ("dolt", "sqlalchemy", "flyte", "reliability", "docs", "package")
+"""The folders that are taken first, so that both lanes end at about the same time; the others come after them."""
 
-AFTER_SECOND = ("tools/test_oldest.sh",)
-"""What the second lane runs after its folders."""
+SCRIPTS = ("tools/test_oldest.sh",)
+"""What else is run in a lane; each ends with a summary of pytest's."""
 
 QUICK = {
     "dolt": ("test_types.py", "test_frames.py", "test_gate.py", "test_repository.py", "test_merging.py"),
@@ -56,16 +56,21 @@ _said = threading.Lock()
 
 @dataclass
 class Lane:
-    """Commands that run one after the other, and what came of them."""
+    """What runs commands one after the other, and what came of them."""
 
     name: str
-    commands: list[list[str]]
+    commands: deque[list[str]]
+    """What is still to be run; another lane may take from it, too."""
+
     folder: Path
     """Where its TMPDIR and HOME are."""
 
     counts: Counter[str] = field(default_factory=Counter)
     status: int = 0
     took_s: float = 0
+    done: list[str] = field(default_factory=list)
+    """A line about each command."""
+
     process: subprocess.Popen[str] | None = None
     is_stopped: bool = False
     log: list[str] = field(default_factory=list)
@@ -73,12 +78,13 @@ class Lane:
     def run(self) -> None:
         """Run the commands, also those after one that failed."""
         began = time.monotonic()
-        for command in self.commands:
-            if not self.is_stopped:
-                self.status = self._run(command) or self.status
+        while self.commands and not self.is_stopped:
+            with suppress(IndexError):  # the other lane was faster
+                self.status = self._run(self.commands.popleft()) or self.status
         self.took_s = time.monotonic() - began
 
     def _run(self, command: list[str]) -> int:
+        began = time.monotonic()
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -100,6 +106,7 @@ class Lane:
         status = abs(process.returncode)
         found = summary(last)
         self.counts += found
+        self.done.append(f"{command[-1]}: {sentence(found)} in {time.monotonic() - began:.0f} s, status {status}")
         if not found and not status:
             self.log.append(f"{command}: no summary at the end\n")
             return 1
@@ -165,18 +172,18 @@ def sentence(counts: Counter[str]) -> str:
     return f"{counts['passed'] + counts['xfailed']} passed, {failed} failed, {counts['skipped']} skipped"
 
 
-def folders() -> tuple[list[str], list[str]]:
-    """Return the folders of the first and of the second lane."""
+def folders() -> list[str]:
+    """Return the folders of tests in the order in which they are taken."""
     there = sorted({path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")})
-    assert set(SECOND) <= set(there), f"a folder of the second lane is gone: {set(SECOND) - set(there)}"
-    return [name for name in there if name not in SECOND], list(SECOND)
+    assert set(LONGEST_FIRST) <= set(there), f"no folder of tests: {set(LONGEST_FIRST) - set(there)}"
+    return [*LONGEST_FIRST, *(name for name in there if name not in LONGEST_FIRST)]
 
 
-def pytest(lane: str, chosen: str, paths: Sequence[str], *, counted: bool) -> list[str]:
+def pytest(name: str, chosen: str, paths: Sequence[str], *, counted: bool) -> list[str]:
     """Return the command for these paths; pytest by its path: run by -m, it would be a part of the tasks' names."""
     before = [str(BIN / "coverage"), "run"] if counted else []
-    cache = f"cache_dir={ROOT / '.pytest_cache' / lane}"
-    return [*before, str(BIN / "pytest"), "-q", "-o", cache, "-m", chosen, *paths]
+    cache = f"cache_dir={ROOT / '.pytest_cache' / name}"
+    return [*before, str(BIN / "pytest"), "-o", cache, "-m", chosen, *paths]
 
 
 def side_by_side(lanes: Sequence[Lane]) -> None:
@@ -210,7 +217,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a part of the tests, without counting lines")
     asked = parser.parse_args(arguments)
-    with places(["first", "second", "serial"]) as made:
+    with places(["1", "2", "serial"]) as made:
         lanes = quick(made) if asked.quick else everything(made)
         try:
             side_by_side(lanes[:2])
@@ -221,30 +228,25 @@ def main(arguments: Sequence[str]) -> int:
     return report(lanes)
 
 
-def everything(made: dict[str, Path]) -> list[Lane]:
+def everything(made: Mapping[str, Path]) -> list[Lane]:
     """Return the lanes of `make test`."""
-    first, second = folders()
-    rest = [[command] for command in AFTER_SECOND]
-    return [
-        Lane("first", [pytest("first", "not serial", paths(first), counted=True)], made["first"]),
-        Lane("second", [pytest("second", "not serial", paths(second), counted=True), *rest], made["second"]),
-        Lane("serial", [pytest("serial", "serial", ["tests"], counted=True)], made["serial"]),
-    ]
+    jobs = deque(pytest(name, "not serial", paths(name), counted=True) for name in folders())
+    for script in SCRIPTS:
+        jobs.insert(len(LONGEST_FIRST) - 1, [script])
+    alone = deque([pytest("serial", "serial", ["tests"], counted=True)])
+    return [Lane("1", jobs, made["1"]), Lane("2", jobs, made["2"]), Lane("serial", alone, made["serial"])]
 
 
-def quick(made: dict[str, Path]) -> list[Lane]:
+def quick(made: Mapping[str, Path]) -> list[Lane]:
     """Return the lanes of `make check`."""
     chosen = "not serial and not slow"
-    return [
-        Lane(name, [pytest(name, chosen, paths(names, only=QUICK), counted=False)], made[name])
-        for name, names in zip(("first", "second"), folders(), strict=True)
-    ]
+    jobs = deque(pytest(name, chosen, paths(name, only=QUICK), counted=False) for name in folders())
+    return [Lane(name, jobs, made[name]) for name in ("1", "2")]
 
 
-def paths(names: Sequence[str], *, only: Mapping[str, Sequence[str]] | None = None) -> list[str]:
-    """Return the paths of folders of tests, or of the files that are named of them."""
-    files = only or {}
-    return [f"tests/{name}/{file}".rstrip("/") for name in names for file in files.get(name, ("",))]
+def paths(name: str, *, only: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """Return the path of a folder of tests, or those of the files that are named of it."""
+    return [f"tests/{name}/{file}".rstrip("/") for file in (only or {}).get(name, ("",))]
 
 
 def report(lanes: Sequence[Lane]) -> int:
@@ -256,6 +258,7 @@ def report(lanes: Sequence[Lane]) -> int:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"== all lanes: {used.ru_utime + used.ru_stime:.0f} s of the processor")
     for lane in lanes:
+        print("".join(f"   lane {lane.name}: {line}\n" for line in lane.done), end="")
         print(told(lane))
     total = sum((lane.counts for lane in lanes), Counter())
     if any(lane.status for lane in lanes):  # one that broke off has failed, whatever it counted

@@ -1,11 +1,11 @@
-"""The two lanes of `make test`: each folder is in one, what they say is added up, and no failure gets lost."""
+"""The lanes of `make test`: each folder is run once, what they say is added up, and no failure gets lost."""
 
 from __future__ import annotations
 
 import doctest
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from pathlib import Path
 
 import pytest
@@ -18,21 +18,25 @@ TESTS = Path(__file__).parents[1]
 
 def lane(folder: Path, *programs: str) -> Lane:
     """Return a lane that runs programs of Python."""
-    return Lane("a", [[sys.executable, "-c", program] for program in programs], folder)
+    return Lane("a", deque([sys.executable, "-c", program] for program in programs), folder)
 
 
-def test_each_folder_is_in_one_lane() -> None:
+def test_each_folder_is_run_once(tmp_path: Path) -> None:
     """A new folder of tests is run without its being named anywhere, and none is run twice."""
-    first, second = run_lanes.folders()
-    assert sorted([*first, *second]) == sorted({path.parent.name for path in TESTS.glob("*/test_*.py")})
-    for script in run_lanes.AFTER_SECOND:
-        assert (TESTS.parent / script).is_file()
+    made = dict.fromkeys(("1", "2", "serial"), tmp_path)
+    first, second, alone = run_lanes.everything(made)
+    commands = [*first.commands]
+    assert first.commands is second.commands
+    there = {str(path.parent.relative_to(TESTS.parent)) for path in TESTS.glob("*/test_*.py")}
+    assert sorted(command[-1] for command in commands) == sorted([*there, *run_lanes.SCRIPTS])
+    assert [command[-3:] for command in alone.commands] == [["-m", "serial", "tests"]]
+    assert all("not serial" in command for command in commands if command[-1] in there)
 
 
-def test_each_file_of_the_quick_round_is_there() -> None:
+def test_each_file_of_the_quick_round_is_there(tmp_path: Path) -> None:
     """A file that moves takes its place in the quick round along; tests/unit is in it as a whole."""
-    first, second = run_lanes.folders()
-    paths = run_lanes.paths([*first, *second], only=run_lanes.QUICK)
+    first, _ = run_lanes.quick(dict.fromkeys(("1", "2"), tmp_path))
+    paths = [part for command in first.commands for part in command if part.startswith("tests/")]
     assert [path for path in paths if not (TESTS.parent / path).exists()] == []
     assert "tests/unit" in paths
 
