@@ -194,9 +194,9 @@ def test_a_reader_is_read_once_though_the_write_is_done_again(config: Config, do
             "polars.dataframe.frame.DataFrame.*_pli128",
         ),
         (pl.DataFrame({"v": ["a\0"]}), "text.*row 0.*NUL"),
-        (pa.table({"v": pa.array([1], pa.time64("ns"))}), "would lose data"),
-        (pa.table([[1], [2]], names=["v", "V"]), "differ only in case"),
-        (pa.table({}), "it has no columns. Give it one"),
+        (pa.table({"v": pa.array([1], pa.time64("ns"))}), "lose"),
+        (pa.table([[1], [2]], names=["v", "V"]), "case"),
+        (pa.table({}), "columns"),
     ],
     ids=["nan", "infinity", "int128", "nul", "nanoseconds", "names", "empty"],
 )

@@ -235,7 +235,7 @@ def test_a_key_is_written_once(place: Place) -> None:
         (pd.DataFrame({"id": [1]}), {}, SchemaMismatch, "square"),
         (pd.DataFrame({"id": [1], "square": [5]}), {"mode": "append"}, ConstraintViolated, "duplicate"),
         (pd.DataFrame({"id": [5], "square": [5]}), {"branch_conf": SerialBranch("nope")}, BranchNotFound, "'nope'"),
-        (pd.DataFrame({"id": [5], "square": [5]}), {"branch_conf": NewBranch("MAIN")}, InvalidName, "case only"),
+        (pd.DataFrame({"id": [5], "square": [5]}), {"branch_conf": NewBranch("MAIN")}, InvalidName, "case"),
     ],
     ids=["type", "missing column", "key", "branch", "case"],
 )

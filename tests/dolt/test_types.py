@@ -195,10 +195,10 @@ class TestNames:
             ([1, "a"], r"1.*\(int\)"),
             ([1.5, "a"], r"1.5.*\(float\)"),
             ([("a", "b"), "a"], r"\(tuple\)"),
-            (["", "a"], "the name '' is empty"),
-            (["a ", "b"], "ends with a space"),
+            (["", "a"], "''"),
+            (["a ", "b"], "space"),
             (["x" * 65, "a"], "64 bytes"),
-            (["_flyte_row", "a"], "is taken for the order of rows"),
+            (["_flyte_row", "a"], "rows"),
         ],
     )
     def test_names_that_sql_cannot_hold_are_refused(self, config: Config, columns: list[Any], words: str) -> None:

@@ -231,7 +231,7 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("query", "kind", "match"),
     [
-        ("selec {{ .inputs.x }} as a", SyntaxRefused, "Correct the query"),
+        ("selec {{ .inputs.x }} as a", SyntaxRefused, "query"),
         ("select a from nope where b = '{{ .inputs.x }}'", TableNotFound, "nope"),
         ("select nope from (select 1 as a) as t where a = {{ .inputs.x }}", StatementFailed, "nope"),
         ("insert into nope (a) values ({{ .inputs.x }})", TableNotFound, "nope"),

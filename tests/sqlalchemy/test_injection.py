@@ -203,16 +203,16 @@ def test_a_comment_holds_no_value(attacked: Server) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ("select /*! {{ .inputs.s0 }} */ 1", "a comment that the server executes"),
-        ("select /*M! {{ .inputs.s0 }} */ 1", "a comment that the server executes"),
-        ("select /*+ {{ .inputs.s0 }} */ 1", "a comment that the server executes"),
-        ("select `{{ .inputs.s0 }}` from canary", "a quoted name"),
-        ("select 'x {{ .inputs.s0 }}", "a quote that is never closed"),
+        ("select /*! {{ .inputs.s0 }} */ 1", "comment"),
+        ("select /*M! {{ .inputs.s0 }} */ 1", "comment"),
+        ("select /*+ {{ .inputs.s0 }} */ 1", "comment"),
+        ("select `{{ .inputs.s0 }}` from canary", "quoted name"),
+        ("select 'x {{ .inputs.s0 }}", "quote"),
         ("select '{{ .inputs.s0 | identifier }}'", "text"),
-        ("select {{ .inputs.s0 | upper }}", "is no placeholder"),
-        ("select {{ inputs.s0 }}", "is no placeholder"),
-        ("select {{ .inputs.s0", "is no placeholder"),
-        ("select {{ .inputs.s-0 }}", "is no placeholder"),
+        ("select {{ .inputs.s0 | upper }}", "placeholder"),
+        ("select {{ inputs.s0 }}", "placeholder"),
+        ("select {{ .inputs.s0", "placeholder"),
+        ("select {{ .inputs.s-0 }}", "placeholder"),
     ],
 )
 def test_places_for_no_value(mariadb: Server, query: str, said: str) -> None:
@@ -462,7 +462,7 @@ def test_postgres_takes_the_corpus(postgres: Server) -> None:
 @pytest.mark.parametrize(
     ("query", "said"),
     [
-        ('select "{{ .inputs.s0 }}"', "a quoted name"),
+        ('select "{{ .inputs.s0 }}"', "quoted name"),
         ("select $$ {{ .inputs.s0 }} $$", "text"),
         ("select $a$ {{ .inputs.s0 }} $a$", "text"),
         ("select E'{{ .inputs.s0 }}'", "'...'"),
@@ -500,8 +500,8 @@ def test_sqlite_takes_the_corpus(tmp_path: Path) -> None:
     ("kind", "value", "said"),
     [
         (int, 2**63, "SQLite"),
-        (float, math.nan, "is no finite number"),
-        (Decimal, Decimal("NaN"), "is no finite number"),
+        (float, math.nan, "finite"),
+        (Decimal, Decimal("NaN"), "finite"),
         (dt.timedelta, dt.timedelta(1), "SQLite"),
     ],
 )

@@ -283,14 +283,14 @@ def _too_long(vault: Vault, patch: pytest.MonkeyPatch) -> SQLAlchemyTask:
 @pytest.mark.parametrize(
     ("made", "kind", "match"),
     [
-        (_wrong_password, AccessDenied, "Check user and password"),
-        (_wrong_host, ServerUnreachable, "no connection came about"),
-        (_closed_port, ServerUnreachable, "no connection came about"),
-        (_no_port, InvalidTask, "the port is no number"),
+        (_wrong_password, AccessDenied, "user.*password"),
+        (_wrong_host, ServerUnreachable, "connection"),
+        (_closed_port, ServerUnreachable, "connection"),
+        (_no_port, InvalidTask, "port"),
         (_wrong_database, DatabaseNotFound, "Check the"),
         (_refused_argument, InvalidTask, "Correct"),
         (_missing_table, TableNotFound, "nope"),
-        (_syntax, SyntaxRefused, "Correct the query"),
+        (_syntax, SyntaxRefused, "query"),
         (_too_long, StatementTimedOut, "timeout_s"),
     ],
 )

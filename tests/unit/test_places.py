@@ -100,10 +100,10 @@ def test_it_travels_whole(config: DoltConfig) -> None:
     [
         (lambda: Remote(""), "URL"),
         (lambda: Remote("--force"), "URL"),
-        (lambda: Remote("file:///x", secret=Secret("g", "k")), "a secret is the password of a user"),
-        (lambda: Secret(), "a group, a key or both"),
-        (lambda: Secret("", "k\n"), "a group, a key or both"),
-        (lambda: Secret.of("password"), "a str as a secret"),
+        (lambda: Remote("file:///x", secret=Secret("g", "k")), "secret.*user"),
+        (lambda: Secret(), "group.*key"),
+        (lambda: Secret("", "k\n"), "group.*key"),
+        (lambda: Secret.of("password"), "str.*secret"),
     ],
 )
 def test_what_makes_no_sense_is_refused(make: object, words: str) -> None:
