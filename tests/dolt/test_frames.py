@@ -158,17 +158,17 @@ class TestBadInput:
     def test_what_is_no_repository_is_refused(self, tmp_path: Path, what: str) -> None:
         """A missing folder, an empty one, one inside somebody else's repository, a file: said, and nothing made."""
         place = tmp_path / "x"
-        words = "there is no such folder"
+        words = "folder"
         if what == "empty":
             place.mkdir()
-            words = "it is not a Dolt repository"
+            words = "Dolt repository"
         elif what == "inside":
             place = create_repository(tmp_path / "theirs", name="A", email="a@b.c") / "x"
             place.mkdir()
-            words = "it is only a folder inside the repository"
+            words = "inside"
         elif what == "file":
             place.write_text("x")
-            words = "it is not a Dolt repository"
+            words = "Dolt repository"
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(errors.RepositoryNotFound, match=f"{words}.*create_repository"):
             write(DoltConfig(str(place), "t"), FRAME)

@@ -239,11 +239,8 @@ def test_work_of_the_user_in_the_way(repo: Path, dolt: Dolt, kind: str, tables: 
     """Staged tables, or the same table with uncommitted rows, are UncommittedChanges, and all stays as it was."""
     users_work(dolt, kind)
     before = state(repo)
-    expected = (
-        f"Cannot commit table 'users' to branch 'main': it has {word} changes of yours in "
-        f"{', '.join(map(repr, tables))}"
-    )
-    with pytest.raises(UncommittedChanges, match=f"{re.escape(expected)}.*NewBranch") as caught:
+    names = re.escape(", ".join(map(repr, tables)))
+    with pytest.raises(UncommittedChanges, match=f"'users'.*'main'.*{word}.*{names}.*NewBranch") as caught:
         put(repo, "users", 10)
     assert caught.value.tables == tables
     assert caught.value.branch == "main"
