@@ -39,11 +39,11 @@ SCRIPTS = ("tools/test_oldest.sh",)
 """What else is run in a lane; each ends with a summary of pytest's."""
 
 QUICK = {
-    "dolt": ("test_types.py", "test_frames.py", "test_gate.py", "test_repository.py", "test_merging.py"),
-    "sqlalchemy": ("test_sql_tasks.py", "test_on_dolt.py", "test_sql_types.py", "test_injection.py"),
-    "flyte": ("test_transformer.py", "test_structured.py"),
+    "dolt": ("test_types.py", "test_frames.py", "test_merging.py"),
+    "sqlalchemy": ("test_sql_tasks.py", "test_on_dolt.py", "test_sql_types.py"),
+    "flyte": ("test_transformer.py",),
     "reliability": ("test_retried_writes.py",),
-    "docs": ("test_docs.py", "test_guarantees.py", "test_typing.py"),
+    "docs": ("test_docs.py", "test_guarantees.py"),
     "package": ("test_import.py",),
 }
 """What of a folder is in the quick round; all files of folders that are not named. Slow tests are in none."""
