@@ -55,6 +55,14 @@ def test_a_passed_over_dolt_is_named_with_its_reason(tmp_path: Path, monkeypatch
     assert sum(line.endswith(", used") for line in found) == 1
 
 
+def test_a_wrong_setting_is_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With DOLT_BIN naming nothing, no other `dolt` counts as used, and the advice names the setting."""
+    monkeypatch.setenv("DOLT_BIN", "/nonexistent/dolt")
+    diagnosis = doctor.examine()
+    assert not any(line.endswith(", used") for line in diagnosis.findings)
+    assert any("Mend or unset DOLT_BIN" in line for line in diagnosis.advice)
+
+
 def test_a_good_installation_is_well(capsys: Captured, repo: Path) -> None:
     """Nothing to do means status 0 and saying so in the last line."""
     if not any(metadata.distributions(name=doctor.DISTRIBUTION)):
@@ -148,6 +156,13 @@ def test_files_of_dolt_that_are_broken_are_named(repo: Path) -> None:
     assert "  has a .dolt/sql-server.info that cannot be read" in findings
 
 
+def test_a_folder_that_is_no_repository_is_something_to_do(tmp_path: Path) -> None:
+    """The report says what it looked for, and what to do."""
+    diagnosis = doctor.examine(tmp_path)
+    assert any("is not a Dolt repository" in line for line in diagnosis.findings)
+    assert any("dolt init" in line for line in diagnosis.advice)
+
+
 def test_a_repository_without_an_identity_is_something_to_do(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,10 +177,25 @@ def test_a_repository_without_an_identity_is_something_to_do(
 # The command line
 
 
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["doctor", "--nope"], ["install", "x"]])
+def test_arguments_that_make_no_sense_are_status_2(arguments: list[str], capsys: Captured) -> None:
+    """Usage goes to standard error, as everywhere."""
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "usage: python -m flytekitplugins.dolt" in capsys.readouterr().err
+
+
 def test_install_builds_nothing_when_a_dolt_fits(capsys: Captured) -> None:
     """Minutes of building are for those who have no usable `dolt`."""
     assert main(["install"]) == 0
     assert capsys.readouterr().out == f"{binary.find()} is here and fits; nothing to do.\n"
+
+
+def test_install_builds_nothing_that_a_setting_would_hide(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong DOLT_BIN must be mended first, and install says so at once."""
+    monkeypatch.setenv("DOLT_BIN", "/nonexistent/dolt")
+    assert main(["install"]) == 1
+    assert "Mend or unset DOLT_BIN" in capsys.readouterr().err
 
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dolt_server
 import pytest
 from dolt_server import DoltServer, free_port
+from kinds import Dolt
 from pods import Cluster, PodFailed
 from remote_folder import RemoteFolder, clones, is_shallow, values
 from remote_folder import dolt as dolt_in
 
 from flytekitplugins.dolt import NewBranch, create_repository, frames, read
 from flytekitplugins.dolt.schema import DoltConfig
-
-Dolt = Callable[..., str]
 
 WORKFLOW = textwrap.dedent(
     """

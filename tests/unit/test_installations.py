@@ -12,17 +12,6 @@ from pathlib import Path
 import pytest
 
 from flytekitplugins.dolt import doctor
-from flytekitplugins.dolt.__main__ import main
-
-Captured = pytest.CaptureFixture[str]
-
-
-def test_a_wrong_setting_is_something_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With DOLT_BIN naming nothing, no other `dolt` counts as used, and the advice names the setting."""
-    monkeypatch.setenv("DOLT_BIN", "/nonexistent/dolt")
-    diagnosis = doctor.examine()
-    assert not any(line.endswith(", used") for line in diagnosis.findings)
-    assert any("Mend or unset DOLT_BIN" in line for line in diagnosis.advice)
 
 
 def install_like_pip(site: Path, *, name: str, version: str, files: dict[str, bytes]) -> None:
@@ -144,25 +133,3 @@ def test_files_that_the_other_distribution_took_along_are_missed(tmp_path: Path)
     said = ask_in(tmp_path, "from flytekitplugins.dolt import doctor; print(doctor.examine())")
     assert "files of this package that are missing or were changed: schema.py" in said
     assert "pip install --force-reinstall --no-deps flytekitplugins-doltdb" in said
-
-
-def test_a_folder_that_is_no_repository_is_something_to_do(tmp_path: Path) -> None:
-    """The report says what it looked for, and what to do."""
-    diagnosis = doctor.examine(tmp_path)
-    assert any("is not a Dolt repository" in line for line in diagnosis.findings)
-    assert any("dolt init" in line for line in diagnosis.advice)
-
-
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["doctor", "--nope"], ["install", "x"]])
-def test_arguments_that_make_no_sense_are_status_2(arguments: list[str], capsys: Captured) -> None:
-    """Usage goes to standard error, as everywhere."""
-    with pytest.raises(SystemExit, match="2"):
-        main(arguments)
-    assert "usage: python -m flytekitplugins.dolt" in capsys.readouterr().err
-
-
-def test_install_builds_nothing_that_a_setting_would_hide(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong DOLT_BIN must be mended first, and install says so at once."""
-    monkeypatch.setenv("DOLT_BIN", "/nonexistent/dolt")
-    assert main(["install"]) == 1
-    assert "Mend or unset DOLT_BIN" in capsys.readouterr().err
