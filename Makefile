@@ -6,8 +6,9 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 TIMED := tools/timed.sh
-# By its path: in programs run by -m, flytekit takes the module for a part of the tasks' names.
-COUNTED := $(BIN)/coverage run $(BIN)/pytest
+# Two lanes side by side, then what must be alone; the sum of them is the last line, also of `make test`.
+LANES := $(BIN)/python tools/run_lanes.py
+SUM := .pytest_cache/sum
 
 .PHONY: help
 help: ## list the targets
@@ -35,13 +36,11 @@ test: setup ## everything that must pass: lint, types, import contracts and all 
 	@$(TIMED) lint $(BIN)/ruff check .
 	@$(TIMED) types $(BIN)/mypy
 	@$(TIMED) "import contracts" $(BIN)/lint-imports
-	@rm -rf .coverage
-	@$(TIMED) "tests of the SQLAlchemy plugin" $(COUNTED) tests/sqlalchemy
 	@$(TIMED) docs $(MAKE) docs
-	@$(TIMED) "tests of the package as it is installed" $(BIN)/pytest tests/test_package.py
-	@$(TIMED) "tests with the oldest versions" tools/test_oldest.sh
-	@$(TIMED) tests $(COUNTED) tests --ignore=tests/sqlalchemy --ignore=tests/test_package.py
+	@rm -rf .coverage
+	@$(TIMED) tests $(LANES)
 	@$(TIMED) coverage $(MAKE) coverage
+	@cat $(SUM)
 
 .PHONY: coverage
 coverage: setup ## say which lines and branches the last `make test` did not run; at least 95 % of each package are run
@@ -51,15 +50,15 @@ coverage: setup ## say which lines and branches the last `make test` did not run
 
 .PHONY: nightly
 nightly: setup ## the tests with random moments, ten times as many rounds, from a new seed
-	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/test_hostile.py tests/test_remotes.py tests/security/test_canary*.py tests/security/test_statement_fuzzing.py tests/security/test_lexical_classes.py
+	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/security tests/dolt/test_remotes.py
 
 .PHONY: check
-check: setup ## the quick round before a commit: as test, without the slow tests
+check: setup ## the quick round before a commit: form, types, tests/unit and a part of the others; some minutes
 	@$(TIMED) format $(BIN)/ruff format --check .
 	@$(TIMED) lint $(BIN)/ruff check .
 	@$(TIMED) types $(BIN)/mypy
 	@$(TIMED) "import contracts" $(BIN)/lint-imports
-	@$(TIMED) "tests that are not slow" $(BIN)/pytest -m "not slow" --ignore=tests/sqlalchemy
+	@$(TIMED) "quick tests" $(LANES) --quick
 
 .PHONY: docs
 docs: setup ## build the pages, warnings are errors; the start page is docs/_build/index.html
@@ -69,7 +68,7 @@ docs: setup ## build the pages, warnings are errors; the start page is docs/_bui
 .PHONY: package
 package: setup ## build sdist and wheel into dist/, install them into empty environments and try them
 	@$(BIN)/python -m build --outdir dist .
-	@$(BIN)/pytest tests/test_package.py
+	@$(BIN)/pytest tests/package/test_package.py
 
 .PHONY: test-oldest
 test-oldest: setup ## run tests with the oldest versions that setup.py allows, in .venv-oldest

@@ -25,7 +25,7 @@ from flytekitplugins.dolt import DoltConfig, binary, server, write
 
 from . import frames
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 from dolt_server import PASSWORD, SECRET, USER, DoltServer  # a user's own server, as the tests start it
 from remote_folder import RemoteFolder
 

@@ -28,7 +28,7 @@ from . import frames
 from .measure import READ_TURNS, Results, Run, Shape, check, timed
 from .rivals import Ours, PandasRead, as_frame, create, select
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "sqlalchemy"))
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 import servers  # those that the tests start, each private to a folder
 
 SERVERS = {"SQLAlchemyTask on MariaDB": servers.mariadb, "SQLAlchemyTask on Dolt": servers.dolt}

@@ -20,6 +20,8 @@ if ! [[ $stamp -nt setup.py && $stamp -nt constraints/oldest.txt ]]; then
     touch "$stamp"
 fi
 # by its path: in programs run by -m, flytekit takes the module for a part of the tasks' names
-exec "$venv/bin/pytest" -q tests/test_import.py tests/test_schema.py tests/test_types.py tests/test_frames.py \
-    tests/test_transformer.py tests/test_examples.py tests/test_gate.py tests/test_shapes.py \
-    tests/test_shapes_of_frames.py tests/test_structured.py tests/test_caching.py tests/regression -m "not slow"
+exec "$venv/bin/pytest" -q -m "not slow and not serial" tests/package/test_import.py tests/regression \
+    tests/unit/test_schema.py tests/unit/test_addresses.py tests/unit/test_values_through_flyte.py \
+    tests/dolt/test_types.py tests/dolt/test_frames.py tests/dolt/test_gate.py tests/docs/test_examples.py \
+    tests/flyte/test_transformer.py tests/flyte/test_shapes.py tests/flyte/test_shapes_of_frames.py \
+    tests/flyte/test_structured.py tests/flyte/test_caching.py

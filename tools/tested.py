@@ -1,8 +1,8 @@
 """Writes constraints/tested.txt: the version of each package that the tests ran with here, one pin a line.
 
 `python tools/tested.py` writes it, from the environment it runs in; `--check` only asks whether what setup.py names has
-a pin within its bounds (tests/test_package.py does). The pins are of the form that tools which make a list of software
-(an SBOM) read. `pip install -c constraints/tested.txt flytekitplugins-doltdb` installs exactly these.
+a pin within its bounds (tests/package/test_package.py does). The pins are of the form that tools which make a list of
+software (an SBOM) read. `pip install -c constraints/tested.txt flytekitplugins-doltdb` installs exactly these.
 """
 
 from __future__ import annotations

@@ -48,7 +48,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .merging import Conflict
 
 from . import redaction
 
@@ -112,6 +119,9 @@ class BinaryNotFound(DoltError, FileNotFoundError):
 class BinaryUnsupported(DoltError, RuntimeError):
     """The ``dolt`` binary that was found has a version this package cannot use. Facts: ``path``, ``version``."""
 
+    path: Path | None = None
+    version: tuple[int, int, int] | None = None
+
 
 class BuildFailed(DoltError, RuntimeError):
     """``python -m flytekitplugins.dolt install`` could not build ``dolt``; the message ends with its log's tail."""
@@ -120,17 +130,29 @@ class BuildFailed(DoltError, RuntimeError):
 class CommandFailed(DoltError, RuntimeError):
     """A ``dolt`` command line call failed. Facts: ``argv``, ``returncode``, ``stderr``."""
 
+    argv: Sequence[str] = ()
+    returncode: int | None = None
+    stderr: str = ""
+
 
 class RepositoryNotFound(DoltError, LookupError):
     """The path is not itself a Dolt repository. Fact: ``path``."""
+
+    path: Path | str | None = None
 
 
 class RepositoryReadOnly(DoltError, PermissionError):
     """The repository's folder or file system cannot be written to, or its server takes no writes. Fact: ``path``."""
 
+    path: Path | str | None = None
+
 
 class RepositoryBusy(DoltError, TimeoutError):
     """A lock on the repository or a branch was not free in time. Facts: ``path``, ``waited_s``, ``holder``."""
+
+    path: Path | str | None = None
+    waited_s: float | None = None
+    holder: str | None = None
 
 
 class DiskFull(DoltError, OSError):
@@ -144,6 +166,9 @@ class RepositoryDamaged(DoltError, RuntimeError):
 class UncommittedChanges(DoltError, RuntimeError):
     """The user's uncommitted or staged work would be lost or swept in. Facts: ``branch``, ``tables``."""
 
+    branch: str | None = None
+    tables: Sequence[str] = ()
+
 
 class MergeConflict(DoltError, RuntimeError):
     """A merge has conflicts or breaks constraints; both branches are as they were.
@@ -151,13 +176,24 @@ class MergeConflict(DoltError, RuntimeError):
     Facts: ``branch``, ``into``, ``conflicts`` (a tuple of `merging.Conflict`: table, kind, count, first rows).
     """
 
+    branch: str | None = None
+    into: str | None = None
+    conflicts: Sequence[Conflict] = ()
+
 
 class ChecksFailed(DoltError, RuntimeError):
     """Checks did not pass, so nothing was merged. Facts: ``branch``, ``into``, ``failed`` (reasons by name)."""
 
+    branch: str | None = None
+    into: str | None = None
+    failed: Mapping[str, str] = MappingProxyType({})
+
 
 class HeadMoved(DoltError, RuntimeError):
     """The branch moved under every attempt to publish. Facts: ``branch``, ``attempts``."""
+
+    branch: str | None = None
+    attempts: int | None = None
 
 
 class InvalidConfig(DoltError, ValueError):
@@ -167,25 +203,39 @@ class InvalidConfig(DoltError, ValueError):
 class InvalidName(DoltError, ValueError):
     """A branch or table name that Dolt cannot hold, or that is refused to keep it safe. Fact: ``name``."""
 
+    name: object = None
+
 
 class InvalidUri(DoltError, ValueError):
     """A ``dolt://`` address that cannot be read, or not be written to. Fact: ``uri``."""
+
+    uri: str | None = None
 
 
 class BranchNotFound(DoltError, LookupError):
     """No branch of exactly that name (names are case-sensitive). Facts: ``branch``, ``close``."""
 
+    branch: str | None = None
+    close: Sequence[str] = ()
+
 
 class RevisionNotFound(DoltError, LookupError):
     """No commit, tag, branch or ancestor of that name. Fact: ``revision``."""
+
+    revision: str | None = None
 
 
 class ShallowClone(DoltError, LookupError):
     """The revision lies before the history that a clone made with ``--depth`` has. Fact: ``revision``."""
 
+    revision: str | None = None
+
 
 class TableNotFound(DoltError, LookupError):
     """No table of that name at that revision. Facts: ``table``, ``close``."""
+
+    table: str | None = None
+    close: Sequence[str] = ()
 
 
 class TableRedirected(DoltError, LookupError):
@@ -203,13 +253,21 @@ class WriteNotVerified(DoltError, RuntimeError):
 class TagExists(DoltError, FileExistsError):
     """A tag of that name is there, on another commit. Facts: ``name``, ``commit``."""
 
+    name: str | None = None
+    commit: str | None = None
+
 
 class UnsupportedFrame(DoltError, ValueError):
     """The frame holds something that cannot be stored and read back exactly. Fact: ``columns``."""
 
+    columns: Sequence[object] = ()
+
 
 class SchemaMismatch(DoltError, ValueError):
     """The frame does not fit the table that exists. Facts: ``table``, ``problems`` (one sentence per column)."""
+
+    table: str | None = None
+    problems: Sequence[str] = ()
 
 
 class ConstraintViolated(DoltError, ValueError):
@@ -220,10 +278,14 @@ class QueryFailed(DoltError, ValueError):
     """The server refused a statement. Facts: ``code``, ``server_message``."""
 
     code: int = 0
+    server_message: str = ""
 
 
 class QueryRefused(DoltError, ValueError):
     """A query was not sent: it is not one statement that only reads what commits hold. Facts: ``sql``, ``found``."""
+
+    sql: str | None = None
+    found: str | None = None
 
 
 class ServerFailed(DoltError, RuntimeError):
@@ -236,6 +298,9 @@ class AccessDenied(DoltError, PermissionError):
 
 class SecretNotFound(DoltError, LookupError):
     """Flyte has no secret of that name here: none is there, or the task did not ask. Facts: ``group``, ``key``."""
+
+    group: str | None = None
+    key: str | None = None
 
 
 class UntrustedInput(DoltError, PermissionError):
@@ -292,7 +357,7 @@ class _Fault:
 
 
 # What Dolt 1.83 says, in the order in which it is tried. Nearly everything is code 1105 with only a text, so the texts
-# are matched here and nowhere else; tests/test_errors.py provokes each row on the real server.
+# are matched here and nowhere else; tests/dolt/test_errors.py provokes each row on the real server.
 _FAULTS = (
     _Fault(
         None,

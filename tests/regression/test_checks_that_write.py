@@ -19,9 +19,9 @@ def test_a_check_only_reads(config: Config, repo: Path, check: str) -> None:
     write(config("users"), pd.DataFrame({"id": [1]}))
     write(config("users", branch_conf=NewBranch("run/1")), pd.DataFrame({"id": [1, 2]}))
     before = repository.branches(repo)
-    with pytest.raises(errors.QueryRefused, match="Cannot run the query"):
+    with pytest.raises(errors.QueryRefused, match="query"):
         merge("run/1", db_path=repo, checks=[check])
-    with pytest.raises(errors.ChecksFailed, match="Cannot run the query"):
+    with pytest.raises(errors.ChecksFailed, match="query"):
         merge("run/1", db_path=repo, checks={"own": lambda query: query(check).empty})
     assert repository.branches(repo) == before
 

@@ -17,7 +17,7 @@ def test_an_ignored_table(config: Config, dolt: Callable[..., str]) -> None:
     """A table of the same name that is in no commit is kept, and named."""
     dolt("sql", "-q", "insert into dolt_ignore values ('gen_%', true); call dolt_commit('-Am', 'ignore')")
     dolt("sql", "-q", "create table gen_t (n int primary key, mine int); insert into gen_t values (7, 8)")
-    with pytest.raises(errors.UncommittedChanges, match="that is in no commit, since dolt_ignore names it"):
+    with pytest.raises(errors.UncommittedChanges, match="dolt_ignore"):
         write(config("gen_t"), pd.DataFrame({"n": [1]}))
     assert dolt("sql", "-r", "csv", "-q", "select n, mine from gen_t") == "n,mine\n7,8\n"
 
@@ -42,7 +42,7 @@ def test_a_merge_in_progress(repo: Path, config: Config, dolt: Callable[..., str
         dolt("checkout", "o")
     before = dolt("status")
     assert "still merging" in before or "unmerged tables" in before
-    with pytest.raises(errors.UncommittedChanges, match="you are in the middle of a merge there"):
+    with pytest.raises(errors.UncommittedChanges, match="merge"):
         write(config("t"), pd.DataFrame({"n": [2]}))
     write(config("t", branch_conf=NewBranch("mine")), pd.DataFrame({"n": [2]}))
     assert read(config("t")).n.tolist() == [1]
@@ -70,7 +70,7 @@ def test_uncommitted_foreign_keys(config: Config, dolt: Callable[..., str], work
     )
     dolt("sql", "-q", work)
     before = dolt("schema", "show")
-    with pytest.raises(errors.UncommittedChanges, match=f"uncommitted foreign keys of yours in '{table}'"):
+    with pytest.raises(errors.UncommittedChanges, match=f"foreign key.*'{table}'"):
         write(config("t"), pd.DataFrame({"n": [2]}))
     assert dolt("schema", "show") == before
     write(config("t", branch_conf=NewBranch("mine")), pd.DataFrame({"n": [2]}))

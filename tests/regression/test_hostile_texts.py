@@ -23,7 +23,7 @@ def test_a_branch_never_hides_another_one(config: Config, repo: Path) -> None:
     write(config("users"), USERS)
     with connect(repo) as connection:
         connection.run("CREATE TABLE mine (n INT)", attempt="set up")
-    with pytest.raises(errors.InvalidName, match="there is 'main', whose name differs in case only"):
+    with pytest.raises(errors.InvalidName, match="'main'"):
         write(config("users", branch_conf=NewBranch("MAIN")), USERS.head(1))
     assert list(repository.branches(repo)) == ["main"]
     with connect(repo) as connection:
@@ -34,21 +34,21 @@ def test_a_branch_never_hides_another_one(config: Config, repo: Path) -> None:
 @pytest.mark.parametrize("name", ["İ", "aİb"])
 def test_a_column_that_dolt_would_lose(config: Config, name: str) -> None:
     """Dolt stores NULL under a name with 'İ' in it, whatever it is given; so such a name is refused."""
-    with pytest.raises(errors.UnsupportedFrame, match="Dolt loses"):
+    with pytest.raises(errors.UnsupportedFrame, match="Dolt"):
         write(config("t"), pd.DataFrame({name: [1, 2]}))
 
 
 @pytest.mark.parametrize("path", ["a\0b", HALF, "x" * 256, "x" * 5000, "~nobody-there/x"])
 def test_a_path_that_no_folder_can_have(path: str) -> None:
     """It is a repository that is not found, and not an error of the operating system's or Python's."""
-    with pytest.raises(errors.RepositoryNotFound, match="no folder has that name|there is no such folder"):
+    with pytest.raises(errors.RepositoryNotFound, match="folder"):
         read(DoltConfig(path, "users"))
 
 
 @pytest.mark.parametrize("url", ["mysql://[", "http://[::1"])
 def test_a_url_that_is_none(url: str) -> None:
     """It is refused as a config."""
-    with pytest.raises(errors.InvalidConfig, match="Cannot use"):
+    with pytest.raises(errors.InvalidConfig, match="Cannot"):
         read(DoltConfig(url, "users"))
 
 
@@ -71,22 +71,22 @@ def test_a_time_that_is_too_large(config: Config, as_of: str) -> None:
 
 def test_a_datetime_before_the_first_year(config: Config) -> None:
     """The same as a value."""
-    with pytest.raises(errors.InvalidConfig, match="not in the years 1 to 9999"):
+    with pytest.raises(errors.InvalidConfig, match="1 .*9999"):
         config("users", as_of=datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))))
 
 
 @pytest.mark.parametrize("half", [HALF, "\udcff", "a\udfffb"])
 def test_half_a_character(config: Config, half: str) -> None:
     """It is refused in a message and in a query; the driver would send some of them as bytes that are no text."""
-    with pytest.raises(errors.QueryFailed, match="half a character"):
+    with pytest.raises(errors.QueryFailed, match="character"):
         write(config("users"), USERS, message=half)
     write(config("users"), USERS)
-    with pytest.raises(errors.QueryRefused, match="half a character"):
+    with pytest.raises(errors.QueryRefused, match="character"):
         read(config(sql=f"SELECT '{half}'"))
 
 
 def test_a_loop_of_links(tmp_path: Path) -> None:
     """A path that leads to itself is a repository that is not found."""
     os.symlink(tmp_path / "a", tmp_path / "a")
-    with pytest.raises(errors.RepositoryNotFound, match="Cannot open"):
+    with pytest.raises(errors.RepositoryNotFound, match="Cannot"):
         read(DoltConfig(str(tmp_path / "a"), "users"))

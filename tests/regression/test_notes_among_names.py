@@ -29,7 +29,7 @@ def test_the_mark_may_be_anywhere(config: Callable[..., DoltConfig], dolt: Calla
 def test_a_level_that_is_no_text(config: Callable[..., DoltConfig]) -> None:
     """A level that cannot be noted is refused, also where no row has it."""
     levels = pd.Index(["a", "\ud800"], dtype=object)
-    with pytest.raises(errors.UnsupportedFrame, match="Cannot store column 'v' of dtype category"):
+    with pytest.raises(errors.UnsupportedFrame, match="'v'.*category"):
         write(config("t"), pd.DataFrame({"v": pd.Categorical(["a"], categories=levels)}))
 
 

@@ -10,9 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dolt_server
 import pytest
 
-TESTS = Path(__file__).parent.parent
+SUPPORT = Path(dolt_server.__file__).parent
 # The last three: whatever runs in there ends with it.
 ALONE = ["unshare", "--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child"]
 CUT = "ip link set lo down"
@@ -59,7 +60,7 @@ def test_it_is_noticed(tmp_path: Path, kind: str) -> None:
     """A read whose rows do not come any more is tried again, and then ConnectionLost, by either way that rows take."""
     done = subprocess.run(
         [*ALONE, sys.executable, "-c", PROGRAM.replace("CUT", CUT), kind, str(tmp_path)],
-        cwd=TESTS,
+        cwd=SUPPORT,
         capture_output=True,
         text=True,
         timeout=110,

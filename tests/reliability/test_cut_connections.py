@@ -193,7 +193,7 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
 def test_errors_of_the_write_path_are_ours(repo: Path, proxy: Proxy) -> None:
     """With the server gone before anything was said, the error is a DoltError that names what was attempted."""
     proxy.is_open = False
-    with pytest.raises(DoltError, match=r"Cannot (connect to|reach) the dolt sql-server"):
+    with pytest.raises(DoltError, match="dolt sql-server"):
         append(repo, 1)
     proxy.is_open = True
     assert numbers(repo) == [-1]

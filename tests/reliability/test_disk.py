@@ -87,7 +87,7 @@ def test_a_full_temporary_folder_is_said(repo: Path, small: Path, monkeypatch: p
     frames.write(config, FRAME)
     before = repository.log(repo)
     filler = fill(small, but=500_000)
-    with pytest.raises(errors.DiskFull, match="no space is left in .*set TMPDIR to a larger place"):
+    with pytest.raises(errors.DiskFull, match="TMPDIR"):
         frames.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1))
     assert repository.log(repo) == before
     filler.unlink()
@@ -104,7 +104,7 @@ def test_a_clone_that_does_not_fit(small: Path, tmp_path: Path, monkeypatch: pyt
     remote.let_go()
     monkeypatch.setenv("FLYTE_DOLT_CLONES", str(small / "clones"))
     filler = fill(small, but=1_000_000)
-    with pytest.raises(errors.DiskFull, match=r"Cannot clone .*no space left on device\. Free some space"):
+    with pytest.raises(errors.DiskFull, match="no space left on device"):
         frames.read(remote.config("t"))
     assert clones(small / "clones") == []
     filler.unlink()

@@ -18,6 +18,7 @@ from writers import ROWS, Writer
 
 from flytekitplugins.dolt import binary, repository, server
 
+pytestmark = pytest.mark.serial
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's parent-death signal")
 
 GONE_WITHIN_S = 2.0

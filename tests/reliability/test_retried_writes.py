@@ -79,7 +79,7 @@ def test_two_attempts_at_once(repo: Path) -> None:
 @pytest.mark.parametrize("key", ["", "two words", "a\nb", "x" * 201])
 def test_key_that_is_no_word(repo: Path, key: str) -> None:
     """A key that would not be one word of one line is refused, and nothing is written."""
-    with pytest.raises(InvalidConfig, match="as the key of a write"):
+    with pytest.raises(InvalidConfig, match="key"):
         append(repo, key)
     assert len(repository.log(repo)) == 1
 
@@ -100,9 +100,7 @@ def test_holder_of_the_lock_is_named(repo: Path) -> None:
     try:
         assert inside.wait(timeout=60)
         config = DoltConfig(str(repo), "log", mode="append", lock_timeout_s=0.2)
-        with pytest.raises(
-            RepositoryBusy, match=r"Flyte execution 'ex-proj-dev-abc', process \d+ of '.+' on '.+', since"
-        ):
+        with pytest.raises(RepositoryBusy, match="'ex-proj-dev-abc'.*'.+'.*'.+'"):
             frames.write(config, pd.DataFrame({"number": [1]}))
     finally:
         go_on.set()

@@ -69,7 +69,7 @@ def test_a_second_output_that_fails_is_not_written_and_the_first_not_twice(clust
     """The first attempt leaves the first table's commit and an error; the second finds it, and adds the other one."""
     two = cluster.image("two_outputs", PODS).two
     first, second = config("first", mode="append"), config("second", mode="append")
-    with pytest.raises(PodFailed, match="Cannot store column 'n'") as caught:
+    with pytest.raises(PodFailed, match="'n'") as caught:
         cluster.pod(two, "f1", literals(first=first, second=second, good=False), attempt=0)
     assert not caught.value.recoverable
     assert read(first)["n"].tolist() == [1]
@@ -86,7 +86,7 @@ def test_waiting_in_vain_asks_flyte_to_try_again(cluster: Cluster, config: Confi
     with (
         repository.connect(repo) as connection,
         locks.held(connection, "main", timeout_s=5, place=repo),
-        pytest.raises(PodFailed, match="another writer|holds") as caught,
+        pytest.raises(PodFailed, match="writer|holds") as caught,
     ):
         cluster.pod(entity, "f1", literals(conf=busy))
     assert caught.value.recoverable

@@ -24,7 +24,6 @@ from urllib.parse import quote
 import pandas as pd
 import pydantic
 import pytest
-from conftest import Dolt
 from dolt_server import free_port
 from flytekit import Secret as FlyteSecret
 from flytekit import map_task, task, workflow
@@ -32,6 +31,7 @@ from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 from flytekit.models.literals import Binary, Literal, Scalar
 from flytekit.types.structured import StructuredDataset
+from kinds import Dolt
 from mashumaro.mixins.json import DataClassJSONMixin
 from pods import Cluster, PodFailed
 

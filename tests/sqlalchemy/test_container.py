@@ -17,7 +17,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from conftest import task_on
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.image_spec.image_spec import ImageSpec
 from flytekit.models.security import Secret
@@ -25,6 +24,7 @@ from flytekit.tools.translator import get_serializable
 from flytekit.types.schema import FlyteSchema
 from pods import Cluster, PodFailed
 from servers import PASSWORD, USER, Server
+from sql_tasks import task_on
 
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyDefaultImages, SQLAlchemyTask
 
@@ -167,7 +167,7 @@ def test_an_error_is_reported(mariadb: Server, cluster: Cluster) -> None:
     """A pod that fails leaves an error with query and server, without values and password, not to be repeated."""
     query = "select * from nowhere where a = '{{ .inputs.x }}'"
     task = registrable(mariadb, query, inputs={"x": (str, "")})
-    with pytest.raises(PodFailed, match="doesn't exist. Check the name and the database. Query: select") as caught:
+    with pytest.raises(PodFailed, match="doesn't exist.*Query: select") as caught:
         cluster.run(task, "f1", x="a private value")
     assert not caught.value.recoverable
     assert query in caught.value.message
@@ -180,7 +180,7 @@ def test_an_error_is_reported(mariadb: Server, cluster: Cluster) -> None:
 def test_a_polars_pod_refuses_wide_decimals(mariadb: Server, cluster: Cluster) -> None:
     """That an output is Polars is known in the pod, too, where a DECIMAL it cannot hold is refused."""
     query = "select cast('123456789' as decimal(65, 30)) as a"
-    with pytest.raises(PodFailed, match="cannot hold exactly"):
+    with pytest.raises(PodFailed, match="exactly"):
         cluster.run(registrable(mariadb, query, output=pl.DataFrame), "f1")
 
 

@@ -14,8 +14,8 @@ from urllib.parse import quote
 import pymysql
 import pytest
 from certificates import Authority
-from conftest import run, uri
 from servers import PASSWORD, USER, Server
+from sql_tasks import run, uri
 from thief import Thief, listening
 
 from flytekitplugins.sqlalchemy import logins

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import servers
-from conftest import run, task_on, uri
 from flytekit import dynamic, kwtypes, map_task, task, workflow
 from flytekit.types.schema import FlyteSchema
 from flytekit.types.structured.structured_dataset import StructuredDataset
 from servers import PASSWORD, Server
+from sql_tasks import run, task_on, uri
 
 from flytekitplugins.sqlalchemy.errors import InvalidTask, StatementFailed, UnreadableResult
 
@@ -51,7 +51,7 @@ def rows(server: Server) -> Server:
 def test_declared_columns_have_to_be_there(rows: Server, kind: Any, names: Callable[[Any], list[str]]) -> None:
     """Columns that the output's type declares arrive; a query without one of them is refused by name."""
     assert "id" in names(run(rows, "select id, name from three", output=kind))
-    with pytest.raises(UnreadableResult, match="declares the columns 'id', which the query lacks") as caught:
+    with pytest.raises(UnreadableResult, match="'id'") as caught:
         run(rows, "select name from three", output=kind)
     assert caught.value.columns == ["id"]  # type: ignore[attr-defined]
 
@@ -59,7 +59,7 @@ def test_declared_columns_have_to_be_there(rows: Server, kind: Any, names: Calla
 @pytest.mark.parametrize("kind", [int, dict, list[int], str])
 def test_outputs_that_are_no_frames(mariadb: Server, kind: Any) -> None:
     """A type that holds no rows is refused when the task is made, before anything is sent."""
-    with pytest.raises(InvalidTask, match="is no frame. Give FlyteSchema"):
+    with pytest.raises(InvalidTask, match="FlyteSchema"):
         task_on(mariadb, "select 1 as a", output=kind)
 
 
@@ -100,7 +100,7 @@ def test_the_log_has_the_number_of_rows_read(rows: Server, caplog: pytest.LogCap
 def test_rows_that_nobody_wants(rows: Server) -> None:
     """A SELECT without an output is run, and its rows are let go; one with an output has to give columns."""
     assert run(rows, "select * from three", output=None) is None
-    with pytest.raises(InvalidTask, match="gives no rows: give the task output_schema_type=None"):
+    with pytest.raises(InvalidTask, match="output_schema_type=None"):
         run(rows, "update three set name = 'x'")
     assert rows.sql("select count(*) from three where name = 'x'") in ([(0,)], ((0,),))
 
@@ -111,9 +111,9 @@ def test_procedures(mariadb: Server) -> None:
         mariadb.sql(f"drop procedure if exists give_{name}", f"create procedure give_{name}() begin {body}; end")
         assert run(mariadb, f"call give_{name}()", output=None) is None
     assert run(mariadb, "call give_one()")["a"].tolist() == [1]
-    with pytest.raises(UnreadableResult, match="the procedure gives several results"):
+    with pytest.raises(UnreadableResult, match="procedure"):
         run(mariadb, "call give_two()")
-    with pytest.raises(InvalidTask, match="gives no rows"):
+    with pytest.raises(InvalidTask, match="rows"):
         run(mariadb, "call give_none()")
 
 
@@ -224,7 +224,7 @@ def test_a_value_of_24_megabytes_goes_there_and_back(request: pytest.FixtureRequ
 def test_a_value_that_the_server_does_not_take(mariadb: Server, output: type | None) -> None:
     """A value above the server's max_allowed_packet is refused with the name of the limit, before it is sent."""
     most = mariadb.sql("select @@max_allowed_packet")[0][0]
-    with pytest.raises(StatementFailed, match=rf"has 20000017 bytes, .*max_allowed_packet of {most}\."):
+    with pytest.raises(StatementFailed, match=f"20000017.*max_allowed_packet.*{most}"):
         run(mariadb, "select length({{ .inputs.x }})", inputs={"x": (str, "x" * 20_000_000)}, output=output)
 
 
@@ -310,7 +310,7 @@ def test_one_task_for_each_of_many_inputs(mariadb: Server) -> None:
         return [only(frame=square(n=number)) for number in numbers]
 
     assert squares(numbers=[1, 2, 3]) == [1, 4, 9]
-    with pytest.raises(ValueError, match="Only PythonFunctionTask"):
+    with pytest.raises(ValueError, match="PythonFunctionTask"):
         map_task(square)
 
 

@@ -12,8 +12,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import uri
 from servers import PASSWORD, Server
+from sql_tasks import uri
 from waiting import eventually
 
 from flytekitplugins.dolt import binary

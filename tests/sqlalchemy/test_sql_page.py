@@ -1,4 +1,4 @@
-"""What docs/sqlalchemy.md says of types, errors, names and Dolt is so; its blocks are run by ../test_pages.py."""
+"""What docs/sqlalchemy.md says of types, errors, names and Dolt is so; its blocks are run by ../docs/test_pages.py."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pymysql
 import pytest
 import servers
 from certificates import Authority
-from conftest import run, uri
 from flytekit.exceptions.base import FlyteRecoverableException
 from servers import DATABASE, PASSWORD, USER, Server
+from sql_tasks import run, uri
 
 import flytekitplugins.sqlalchemy
 from flytekitplugins.sqlalchemy import errors

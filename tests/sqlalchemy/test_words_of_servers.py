@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import pymysql
 import pytest
-from conftest import run, uri
 from faults import host_rules, psql
 from servers import DATABASE, PASSWORD, USER, Server
+from sql_tasks import run, uri
 from waiting import eventually
 
 from flytekitplugins.sqlalchemy import errors
@@ -255,7 +255,7 @@ def test_sqlite_says_no(tmp_path: Path) -> None:
 
 def _said(where: str, query: str, kind: type[SQLTaskError], **config: Any) -> tuple[str, str]:
     """Run the query, expect this error, and return the server's code and words."""
-    with pytest.raises(kind, match="^Cannot run task 'a-task' on ") as caught:
+    with pytest.raises(kind, match="'a-task'") as caught:
         run(where, query, output=None, **config)
     assert type(caught.value) is kind
     return str(caught.value.code), caught.value.server_message

@@ -1,0 +1,336 @@
+"""A frame that does not fit the table is refused whole; a change of schema happens only where it was asked for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from flytekitplugins.dolt import DoltConfig, errors, read, repository, write
+
+Config = Callable[..., DoltConfig]
+Dolt = Callable[..., str]
+
+
+@pytest.fixture
+def theirs(dolt: Dolt) -> Callable[[str], None]:
+    """Give a function that makes a table ``t`` of the user's own with SQL, and commits it."""
+
+    def make(sql: str) -> None:
+        dolt("sql", "-q", f"{sql}; call dolt_commit('-Am', 'theirs')")
+
+    return make
+
+
+def state(repo: Path) -> list[object]:
+    """Return all that a user can see of the repository: heads of all branches, index, working set, by their hashes."""
+    with repository.connect(repo) as connection:
+        return [
+            connection.rows(sql, attempt="look")
+            for sql in (
+                "SELECT name, hash FROM dolt_branches",
+                "SELECT @@foo_head, @@foo_staged, @@foo_working",
+                "SELECT table_name, staged, status FROM dolt_status",
+            )
+        ]
+
+
+@contextmanager
+def refused(config: Config, error: type[errors.DoltError], *, match: str) -> Iterator[pytest.ExceptionInfo[Any]]:
+    """Expect the error, and that the repository is after it what it was before."""
+    repo = Path(config("t").db_path)
+    before = state(repo)
+    with pytest.raises(error, match=match) as caught:
+        yield caught
+    assert state(repo) == before
+
+
+REFUSED: list[tuple[str, dict[str, list[Any]], str]] = [
+    ("a int, b int", {"a": [1]}, r"'b' \(int\)"),
+    ("a int", {"a": [1], "b": [2]}, "'b'"),
+    ("a int", {"a": ["x"]}, "'a'.*text.*int"),
+    ("a varchar(9)", {"a": [1]}, r"'a'.*integer.*varchar\(9\)"),
+    ("a int", {"a": [1.5]}, "'a'.*float.*int"),
+    ("a double", {"a": [1]}, "'a'.*integer.*double"),
+    ("a tinyint", {"a": [1, 300]}, "'a'.*'300'.*row 1.*tinyint"),
+    ("a int unsigned", {"a": [1, -1]}, "'a'.*'-1'.*row 1.*int unsigned"),
+    ("a mediumint", {"a": [1, 2**23]}, "'a'.*'8388608'.*row 1.*mediumint"),
+    ("a year", {"a": [2020, 1900]}, "'a'.*'1900'.*row 1.*year"),
+    ("a float", {"a": [0.5, 0.1]}, "'a'.*'0.1'.*row 1.*float"),
+    (
+        "a decimal(6,2)",
+        {"a": [Decimal("1.23"), Decimal("1.239")]},
+        r"'a'.*'1.239'.*row 1.*decimal\(6,2\)",
+    ),
+    ("a varchar(3)", {"a": ["abc", "éé€d"]}, r"'a'.*'éé€d'.*row 1.*varchar\(3\)"),
+    ("a tinytext", {"a": ["x" * 256]}, r"'a'.*'x+\.\.\.'.*row 0.*tinytext"),
+    ("a varbinary(2)", {"a": [b"ab", b"abc"]}, r"row 1.*varbinary\(2\)"),
+    (
+        "a datetime",
+        {"a": [pd.Timestamp("2020-01-01 00:00:00.5")]},
+        "'2020-01-01 00:00:00.500000'.*row 0",
+    ),
+    ("a datetime(3)", {"a": [pd.Timestamp("2020-01-01 00:00:00.0005")]}, r"row 0.*datetime\(3\)"),
+    ("a date", {"a": [pd.Timestamp("2020-01-01")]}, "timestamp.*date"),
+    ("a enum('x','y')", {"a": ["x", None, "z"]}, r"'a'.*'z'.*row 2.*enum\('x'.*'y'\)"),
+    ("a json", {"a": [[1]]}, "'a'.*text.*json"),
+    ("a bigint not null", {"a": [1, None]}, "'a'.*row 1.*NOT NULL"),
+    ("a tinyint", {"a": [300, 1, 301, 302]}, "'300'.*row 0.*'301'.*row 2.*'302'.*row 3.*tinyint"),
+    (
+        "a varchar(1)",
+        {"a": ["aa", "b", "cc", "dd", "ee"]},
+        "'aa'.*row 0.*'cc'.*row 2.*'dd'.*row 3",
+    ),
+    ("a bigint not null", {"a": [None, None, 1, None, None]}, "row 0.*row 1.*row 3"),
+]
+
+
+@pytest.mark.parametrize(
+    ("columns", "data", "words"), REFUSED, ids=[f"{c} <- {next(iter(d.values()))!r:.20}" for c, d, _ in REFUSED]
+)
+def test_a_frame_that_does_not_fit_is_refused(
+    config: Config, theirs: Callable[[str], None], columns: str, data: dict[str, Any], words: str
+) -> None:
+    """The error names the column, the first bad row and the table's type; nothing is written."""
+    theirs(f"create table t ({columns})")
+    frame = pd.DataFrame({k: pd.Series(v, dtype="Int64" if None in v and 1 in v else None) for k, v in data.items()})
+    with refused(config, errors.SchemaMismatch, match=words):
+        write(config("t"), frame)
+
+
+def test_every_misfit_is_listed_at_once(config: Config, theirs: Callable[[str], None]) -> None:
+    """One refusal names all columns, and says how to ask for more."""
+    theirs("create table t (a int, b varchar(2), c int)")
+    with refused(config, errors.SchemaMismatch, match="nothing was written") as caught:
+        write(config("t"), pd.DataFrame({"a": ["x"], "b": ["abc"], "d": [1]}))
+    assert len(caught.value.problems) == 4
+    assert "on_schema_change='evolve'" in str(caught.value)
+
+
+FITS: list[tuple[str, dict[str, list[Any]]]] = [
+    ("a tinyint, b smallint unsigned, c mediumint", {"a": [-128], "b": [65535], "c": [-(2**23)]}),
+    ("a float", {"a": [0.5]}),
+    ("a decimal(10,4)", {"a": [Decimal("1.5000")]}),
+    ("a char(3), b text, c enum('x','y')", {"a": ["abc"], "b": ["t"], "c": ["y"]}),
+    ("a datetime, b datetime(3), c timestamp(6)", {k: [pd.Timestamp("2020-01-01")] for k in "abc"}),
+    # Dolt makes TIME(6) of every TIME.
+    ("a time, b date, c year", {"a": [dt.time(1, 2, 3, 4)], "b": [dt.date(2020, 1, 1)], "c": [2020]}),
+    ("a varbinary(3), b blob", {"a": [b"abc"], "b": [b"\0"]}),
+    ("a int, b varchar(2), c date", {"a": [None], "b": [None], "c": [None]}),
+    ("a tinyint(1)", {"a": [True]}),
+]
+
+
+@pytest.mark.parametrize(("columns", "data"), FITS, ids=[c for c, _ in FITS])
+def test_a_frame_that_fits_is_stored_in_the_tables_types(
+    config: Config, theirs: Callable[[str], None], dolt: Dolt, columns: str, data: dict[str, Any]
+) -> None:
+    """Narrower types are fine as long as each value is held exactly; the table's types stay as they are."""
+    theirs(f"create table t ({columns})")
+    before = dolt("schema", "show", "t").split("COMMENT")[0]
+    frame = pd.DataFrame(data)
+    write(config("t"), frame)
+    assert read(config("t")).astype(object).equals(frame.astype(object)) or all(v == [None] for v in data.values())
+    assert dolt("schema", "show", "t").split(" COMMENT=")[0].rstrip("; \n") == before.rstrip("; \n")
+
+
+class TestConstraints:
+    ROWS = pd.DataFrame({"id": [1, 2], "v": [10, 20]})
+
+    def test_keys_indexes_constraints_and_comments_survive_a_rewrite(
+        self, config: Config, theirs: Callable[[str], None], dolt: Dolt
+    ) -> None:
+        """Only the rows are replaced."""
+        theirs(
+            "create table p (id int primary key);"
+            "create table t (id int primary key, v int not null default 7 comment 'it''s', p int,"
+            " unique key u (v), key k (p), constraint fk foreign key (p) references p (id), check (v > 0))"
+        )
+        before = dolt("schema", "show", "t")
+        write(config("t"), self.ROWS.assign(p=pd.Series([None, None], dtype="Int64")))
+        assert dolt("schema", "show", "t").split(" COMMENT='flytek")[0].split(";")[0] == before.split(";")[0]
+
+    @pytest.mark.parametrize(
+        ("table", "frame", "words"),
+        [
+            (
+                "id int primary key, v int",
+                pd.DataFrame({"id": [1, 2, 1], "v": 0}),
+                r"id=1 \(rows 0.*2\)",
+            ),
+            ("id int primary key, v int, unique key (v)", pd.DataFrame({"id": [1, 2], "v": 0}), "duplicate unique key"),
+            ("id int primary key, v int, check (v > 0)", pd.DataFrame({"id": [1], "v": 0}), "Check constraint"),
+            (
+                "id int primary key, v int, foreign key (v) references p (id)",
+                pd.DataFrame({"id": [1], "v": 5}),
+                "oreign key violation|constraint violations",
+            ),
+        ],
+        ids=["primary", "unique", "check", "foreign"],
+    )
+    def test_a_row_that_breaks_one_is_refused(
+        self,
+        config: Config,
+        theirs: Callable[[str], None],
+        table: str,
+        frame: pd.DataFrame,
+        words: str,
+    ) -> None:
+        """Nothing is written, and the error says which constraint."""
+        theirs(f"create table p (id int primary key); create table t ({table})")
+        with refused(config, errors.ConstraintViolated, match=words):
+            write(config("t"), frame)
+
+    def test_a_table_that_others_refer_to_can_be_rewritten(self, config: Config, theirs: Callable[[str], None]) -> None:
+        """Rows that are put back are never missed; one that is really gone is a violation."""
+        theirs(
+            "create table t (id int primary key, v int); insert into t values (1, 1), (2, 2);"
+            "create table child (id int primary key, t int, foreign key (t) references t (id));"
+            "insert into child values (1, 2)"
+        )
+        write(config("t"), self.ROWS)
+        assert read(config("t")).v.tolist() == [10, 20]
+        with refused(config, errors.ConstraintViolated, match="constraint violations"):
+            write(config("t"), self.ROWS.head(1))
+        assert read(config("t")).v.tolist() == [10, 20]
+
+    def test_another_key_than_the_tables_is_refused(self, config: Config) -> None:
+        """The key of an existing table is not changed in silence."""
+        write(config("t", primary_key=["id"]), self.ROWS)
+        with refused(config, errors.SchemaMismatch, match=r"the table's primary key is 'id', and \['v'\] is asked for"):
+            write(config("t", primary_key=["v"]), self.ROWS)
+
+    @pytest.mark.parametrize(
+        ("frame", "words"),
+        [
+            (pd.DataFrame({"v": [1]}), "'id'.*'v'"),
+            (pd.DataFrame({"id": pd.Series([1, None], dtype="Int64")}), "'id'.*row 1"),
+            (pd.DataFrame({"id": ["x" * 20_000]}), "20000"),
+        ],
+    )
+    def test_a_key_that_is_none_is_refused(self, config: Config, frame: pd.DataFrame, words: str) -> None:
+        """A key column is there, has a value in each row, and fits into a key."""
+        with refused(config, errors.UnsupportedFrame, match=words):
+            write(config("t", primary_key=["id"]), frame)
+
+    def test_generated_columns_are_left_to_the_server(self, config: Config, theirs: Callable[[str], None]) -> None:
+        """A frame that was read from such a table can be written back."""
+        theirs("create table t (a int, g int generated always as (a + 1) stored)")
+        write(config("t"), pd.DataFrame({"a": [1]}))
+        frame = read(config("t"))
+        assert frame.g.tolist() == [2]
+        frame["a"] = 5
+        write(config("t"), frame)
+        assert read(config("t")).g.tolist() == [6]
+
+
+class TestEvolve:
+    @pytest.mark.parametrize(
+        ("old", "new", "sql_type"),
+        [
+            (pd.Series([1], dtype="int8"), pd.Series([2**40]), "bigint"),
+            (pd.Series([1], dtype="uint8"), pd.Series([2**40]), "bigint unsigned"),
+            (pd.Series([1], dtype="uint8"), pd.Series([-1]), "bigint"),
+            (pd.Series([1], dtype="int32"), pd.Series([1.5]), "double"),
+            (pd.Series(["x"]), pd.Series(["x" * 9000]), "longtext"),
+            (pd.Series([b"x"]), pd.Series([b"x" * 9000]), "longblob"),
+            (pd.Series([Decimal("1.5")]), pd.Series([Decimal("1.255")]), "decimal(65,3)"),
+        ],
+        ids=str,
+    )
+    def test_a_type_is_widened(self, config: Config, old: Any, new: Any, sql_type: str) -> None:
+        """What is in the table and what is in the frame both fit afterwards."""
+        write(config("t"), pd.DataFrame({"v": old}))
+        with refused(config, errors.SchemaMismatch, match="column 'v'"):
+            write(config("t"), pd.DataFrame({"v": new}))
+        write(config("t", on_schema_change="evolve"), pd.DataFrame({"v": new}))
+        assert read(config("t")).v.tolist() == new.tolist()
+        assert read(config(sql="show columns from t")).iloc[0, 1] == sql_type
+
+    def test_columns_are_added(self, config: Config) -> None:
+        """Rows that stay have NULL in a column that is new."""
+        write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1, 2], "a": ["x", "y"]}))
+        frame = pd.DataFrame({"id": [2, 3], "a": ["z", "w"], "b": pd.Categorical(["p", "q"])})
+        write(config("t", on_schema_change="evolve", mode="upsert"), frame)
+        found = read(config("t"))
+        assert found.b.tolist()[1:] == ["p", "q"]
+        assert found.b.isna().tolist() == [True, False, False]
+        assert str(found.b.dtype) == "category"
+
+    def test_what_cannot_be_widened_is_refused(self, config: Config) -> None:
+        """Evolving never changes what a value means, and never drops a column."""
+        write(config("t"), pd.DataFrame({"v": ["x"], "w": [1]}))
+        with refused(config, errors.SchemaMismatch, match=r"column 'w' \(bigint\) is missing; column 'v' is integer"):
+            write(config("t", on_schema_change="evolve"), pd.DataFrame({"v": [1]}))
+
+    def test_replace_makes_a_new_table(self, config: Config) -> None:
+        """on_schema_change='replace' takes the frame's schema and key."""
+        write(config("t", primary_key=["v"]), pd.DataFrame({"v": ["x"], "w": [1]}))
+        write(config("t", on_schema_change="replace"), pd.DataFrame({"v": [1, 1]}))
+        assert read(config("t")).v.tolist() == [1, 1]
+
+
+class TestModes:
+    def test_append_adds_rows(self, config: Config) -> None:
+        """Equal rows of a table without a key are all kept."""
+        frame = pd.DataFrame({"a": [1, 2]})
+        write(config("t", mode="append"), frame)
+        write(config("t", mode="append"), frame)
+        assert sorted(read(config("t")).a) == [1, 1, 2, 2]
+
+    def test_append_refuses_a_key_that_is_there(self, config: Config) -> None:
+        """Appending never overwrites."""
+        write(config("t", primary_key=["a"]), pd.DataFrame({"a": [1, 2]}))
+        with refused(config, errors.ConstraintViolated, match="duplicate primary key"):
+            write(config("t", mode="append"), pd.DataFrame({"a": [2, 3]}))
+        assert read(config("t")).a.tolist() == [1, 2]
+
+    def test_append_leaves_out_what_the_server_fills_in(self, config: Config, theirs: Callable[[str], None]) -> None:
+        """Columns with a default and AUTO_INCREMENT keys may be missing from appended rows."""
+        theirs("create table t (id int primary key auto_increment, v int, d int default 7)")
+        write(config("t", mode="append"), pd.DataFrame({"v": [10, 20]}))
+        assert read(config("t")).values.tolist() == [[1, 10, 7], [2, 20, 7]]
+
+    def test_upsert_overwrites_by_key_and_keeps_the_rest(self, config: Config) -> None:
+        """Rows of the same key are overwritten, new ones are added, others stay."""
+        write(config("t", primary_key=["a"]), pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}))
+        write(config("t", mode="upsert"), pd.DataFrame({"a": [2, 3], "b": ["z", "w"]}))
+        assert read(config("t")).values.tolist() == [[1, "x"], [2, "z"], [3, "w"]]
+
+    def test_upsert_never_deletes_by_another_unique_index(self, config: Config, theirs: Callable[[str], None]) -> None:
+        """A value that another row holds uniquely is a refusal, not the end of that row."""
+        theirs("create table t (a int primary key, u int unique); insert into t values (1, 10), (2, 20)")
+        with refused(config, errors.ConstraintViolated, match="duplicate unique key"):
+            write(config("t", mode="upsert"), pd.DataFrame({"a": [3], "u": [10]}))
+        write(config("t", mode="upsert"), pd.DataFrame({"a": [1, 2], "u": [20, 10]}))
+        assert read(config("t")).values.tolist() == [[1, 20], [2, 10]]
+
+    def test_upsert_needs_a_key(self, config: Config) -> None:
+        """Without a key rows cannot be told apart."""
+        write(config("t"), pd.DataFrame({"a": [1]}))
+        with refused(config, errors.SchemaMismatch, match="Cannot upsert into 't': it has no primary key"):
+            write(config("t", mode="upsert"), pd.DataFrame({"a": [1]}))
+
+    def test_upsert_into_a_new_table_needs_a_key(self, config: Config) -> None:
+        """A table without a key is not made by an upsert, since no later one could go on with it."""
+        with refused(config, errors.SchemaMismatch, match="Cannot upsert into 'u': .* give a new table a primary_key"):
+            write(config("u", mode="upsert"), pd.DataFrame({"a": [1]}))
+        with pytest.raises(errors.TableNotFound, match="'u'"):
+            read(config("u"))
+
+    def test_categories_grow_by_appended_levels(self, config: Config) -> None:
+        """Levels that appended rows bring are added behind those that are there."""
+        write(config("t"), pd.DataFrame({"c": pd.Categorical(["a"], categories=["b", "a"])}))
+        write(config("t", mode="append"), pd.DataFrame({"c": pd.Categorical(["d"], categories=["d", "a"])}))
+        assert read(config("t")).c.cat.categories.tolist() == ["b", "a", "d"]
+
+    def test_keep_order_goes_with_replace_only(self, config: Config) -> None:
+        """Appended rows have no place in the frame's order."""
+        with refused(config, errors.InvalidConfig, match="keep_order goes with mode='replace' only"):
+            write(config("t", mode="append", keep_order=True), pd.DataFrame({"a": [1]}))

@@ -1,0 +1,319 @@
+"""Who comes from the earlier plugin: its own distributions beside what docs/migrating.md says of them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import flytekitplugins.dolt
+from flytekitplugins.dolt import DoltConfig, DoltTable, binary, create_repository, errors, read, schema, server, write
+
+Config = Callable[..., DoltConfig]
+Dolt = Callable[..., str]
+DISTRIBUTIONS = ("flytekitplugins-dolt==1.16.31", "flytekitplugins-sqlalchemy==1.16.31", "dolt-integrations==0.1.5")
+
+GUIDE = """
+import os, sys, typing
+import pandas as pd
+from dolt_integrations.core import NewBranch
+from flytekit import task, workflow
+from flytekitplugins.dolt.schema import DoltConfig, DoltTable
+
+doltdb_path = os.path.join(os.path.dirname(__file__), "foo")
+
+rabbits_conf = DoltConfig(
+    db_path=os.path.join(os.path.dirname(__file__), "foo"),
+    tablename="rabbits",
+)
+
+@task
+def populate_rabbits(a: int) -> DoltTable:
+    rabbits = [("George", a), ("Alice", a * 2), ("Sugar Maple", a * 3)]
+    df = pd.DataFrame(rabbits, columns=["name", "count"])
+    return DoltTable(data=df, config=rabbits_conf)
+
+@task
+def unwrap_rabbits(table: DoltTable) -> pd.DataFrame:
+    return table.data
+
+@workflow
+def quickstart(a: int) -> pd.DataFrame:
+    rabbits = populate_rabbits(a=a)
+    df = unwrap_rabbits(table=rabbits)
+    return df
+
+@task
+def generate_confs(a: int) -> typing.Tuple[DoltConfig, DoltTable, DoltConfig]:
+    users_conf = DoltConfig(db_path=doltdb_path, tablename="users", branch_conf=NewBranch(f"run/a_is_{a}"))
+
+    query_users = DoltTable(
+        config=DoltConfig(
+            db_path=doltdb_path,
+            sql="select * from users where `count` > 5",
+            branch_conf=NewBranch(f"run/a_is_{a}"),
+        ),
+    )
+
+    big_users_conf = DoltConfig(
+        db_path=doltdb_path,
+        tablename="big_users",
+        branch_conf=NewBranch(f"run/a_is_{a}"),
+    )
+
+    return users_conf, query_users, big_users_conf
+
+@task
+def populate_users(a: int, conf: DoltConfig) -> DoltTable:
+    users = [("George", a), ("Alice", a * 2), ("Stephanie", a * 3)]
+    df = pd.DataFrame(users, columns=["name", "count"])
+    return DoltTable(data=df, config=conf)
+
+@task
+def filter_users(a: int, all_users: DoltTable, filtered_users: DoltTable, conf: DoltConfig) -> DoltTable:
+    usernames = filtered_users.data[["name"]]
+    return DoltTable(data=usernames, config=conf)
+
+@task
+def count_users(users: DoltTable) -> int:
+    return users.data.shape[0]
+
+@workflow
+def wf(a: int) -> int:
+   user_conf, query_conf, big_user_conf = generate_confs(a=a)
+   users = populate_users(a=a, conf=user_conf)
+   big_users = filter_users(a=a, all_users=users, filtered_users=query_conf, conf=big_user_conf)
+   big_user_cnt = count_users(users=big_users)
+   return big_user_cnt
+
+print(sorted(quickstart(a=1)["count"]), wf(a=2), wf(a=3))
+"""
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder with the files of the earlier distributions, without what they would bring along."""
+    folder = tmp_path_factory.mktemp("earlier")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--target", str(folder), *DISTRIBUTIONS], check=True, timeout=300)
+    return folder
+
+
+@pytest.fixture
+def integrations(earlier: Path, tmp_path: Path) -> Path:
+    """Give a folder with the package `dolt_integrations` alone, to be put on a path."""
+    shutil.copytree(earlier / "dolt_integrations", tmp_path / "path" / "dolt_integrations")
+    return tmp_path / "path"
+
+
+@pytest.fixture
+def core(integrations: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give the module `dolt_integrations.core`, and take it away again."""
+    monkeypatch.syspath_prepend(str(integrations))
+    import dolt_integrations.core as core  # type: ignore[import-not-found]
+
+    yield core
+    for name in [name for name in sys.modules if name.startswith("dolt_integrations")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Iterator[Path]:
+    """Give a repository as the earlier plugin left it: `master`, a table out of a CSV file, its commit message."""
+    path = tmp_path / "old"
+    path.mkdir()
+
+    def dolt(*args: str) -> None:
+        subprocess.run([str(binary.find()), *args], cwd=path, check=True, capture_output=True, timeout=60)
+
+    dolt("init", "--initial-branch", "master", "--name", "A", "--email", "a@b.c")
+    (path / "t.csv").write_text("name,count\nGeorge,1\nAlice,2\n")
+    dolt("table", "import", "--file-type", "csv", "-c", "t", "t.csv")
+    (path / "t.csv").unlink()
+    dolt("add", ".")
+    dolt("commit", "-m", "Generated by Flyte execution id: ex:local:local:local")
+    yield path
+    server.release(path)
+
+
+def dataclass_of(source: str, name: str) -> list[tuple[str, object]]:
+    """Return the fields of a dataclass in a source text, each with its default."""
+    (found,) = (node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == name)
+    return [
+        (ast.unparse(node.target), inspect.Parameter.empty if node.value is None else ast.literal_eval(node.value))
+        for node in found.body
+        if isinstance(node, ast.AnnAssign)
+    ]
+
+
+@pytest.mark.slow
+class TestCode:
+    def test_fields_and_defaults_are_those_of_the_earlier_plugin(self, earlier: Path) -> None:
+        """Both dataclasses take its fields first, in its order; what is new can be given by name only."""
+        source = (earlier / "flytekitplugins" / "dolt" / "schema.py").read_text()
+        for kind in (DoltConfig, DoltTable):
+            parameters = inspect.signature(kind).parameters.values()
+            ours = [(one.name, one.default) for one in parameters if one.kind is not one.KEYWORD_ONLY]
+            assert ours == dataclass_of(source, kind.__name__)
+
+    def test_every_name_is_there(self, earlier: Path) -> None:
+        """What its modules define or export can be imported from the same places."""
+        init = ast.parse((earlier / "flytekitplugins" / "dolt" / "__init__.py").read_text())
+        exported = [name.name for node in init.body if isinstance(node, ast.ImportFrom) for name in node.names]
+        assert exported == ["DoltConfig", "DoltTable", "DoltTableNameTransformer"]
+        for name in exported:
+            assert getattr(flytekitplugins.dolt, name) is getattr(schema, name)
+
+    def test_the_sql_tasks_arguments_are_there(self, earlier: Path) -> None:
+        """The config starts with the fields of the earlier one, and the task with its arguments."""
+        from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyTask
+
+        module = ast.parse((earlier / "flytekitplugins" / "sqlalchemy" / "task.py").read_text())
+        classes = {node.name: node for node in module.body if isinstance(node, ast.ClassDef)}
+        declared = [node for node in classes["SQLAlchemyConfig"].body if isinstance(node, ast.AnnAssign)]
+        names = [ast.unparse(node.target) for node in declared]
+        assert [f.name for f in fields(SQLAlchemyConfig)][: len(names)] == names == ["uri", *names[1:]]
+        (made,) = (node for node in classes["SQLAlchemyTask"].body if getattr(node, "name", "") == "__init__")
+        assert isinstance(made, ast.FunctionDef)
+        theirs = [argument.arg for argument in made.args.args]
+        ours = list(inspect.signature(SQLAlchemyTask.__init__).parameters)
+        assert ours[: len(theirs)] == theirs
+        assert theirs[1:4] == ["name", "query_template", "task_config"]
+
+    def test_the_guides_programs_run_with_the_imports_of_then(self, integrations: Path, tmp_path: Path) -> None:
+        """The code of the plugin's guide, with `dolt_integrations` installed, gives the guide's results."""
+        create_repository(tmp_path / "foo", name="A", email="a@b.c")
+        (tmp_path / "guide.py").write_text(GUIDE)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "guide.py"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{integrations}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        server.release(tmp_path / "foo")
+        assert done.stdout == "[1, 2, 3] 1 2\n", done.stderr
+        listed = subprocess.run([str(binary.find()), "branch"], cwd=tmp_path / "foo", capture_output=True, text=True)
+        assert re.sub(r"\x1b\[[0-9;]*m|[* ]", "", listed.stdout).split() == ["main", "run/a_is_2", "run/a_is_3"]
+
+
+def noted(entry: dict[str, Any]) -> None:
+    """Take an entry of a `CallbackMeta`."""
+
+
+@pytest.mark.slow
+class TestObjectsOfDoltIntegrations:
+    def test_branches_and_remotes_become_ours(self, core: Any) -> None:
+        """Each class that the page lists is the one that it says."""
+        from flytekitplugins.dolt import CallbackMeta, MergeBranch, NewBranch, Remote, SerialBranch
+
+        def taken(name: str, given: object) -> object:
+            return getattr(DoltConfig("foo", "t", **{name: given}), name)  # type: ignore[arg-type]
+
+        assert taken("branch_conf", core.NewBranch("x")) == NewBranch("x")
+        assert taken("branch_conf", core.SerialBranch()) == SerialBranch("master")
+        assert taken("branch_conf", core.MergeBranch("x", "main")) == MergeBranch("x", into="main")
+        assert taken("meta_conf", core.CallbackMeta(noted)) == CallbackMeta(noted)
+        assert taken("remote_conf", core.Remote(url="file:///r")) == Remote("file:///r")
+        for refused in (core.Remote(name="origin"), core.Remote(url="file:///r", force=True)):
+            with pytest.raises(errors.InvalidConfig, match="url.*force"):
+                taken("remote_conf", refused)
+
+    def test_a_config_travels_with_them(self, core: Any, config: Config) -> None:
+        """What made the earlier plugin stop, a config with a branch as a value of Flyte, comes back equal."""
+        given = config("t", branch_conf=core.NewBranch("x"), meta_conf=core.CallbackMeta(noted))
+        assert DoltConfig.from_json(given.to_json()).to_dict() == given.to_dict()
+        assert DoltConfig.from_dict({"db_path": "foo", "tablename": "t", "branch_conf": core.NewBranch("x").to_dict()})
+
+    @pytest.mark.parametrize("policy", ["NewBranch", "SerialBranch"])
+    def test_loads_and_saves_are_noted_where_it_says(self, core: Any, config: Config, old: Path, policy: str) -> None:
+        """`DoltMeta` with a `doltcli.Dolt` notes in that repository, on the branch of its `branch_config`."""
+        import doltcli
+
+        branch = "log" if policy == "NewBranch" else "master"
+        meta = core.DoltMeta(doltcli.Dolt(str(old)), "actions", getattr(core, policy)(branch))
+        write(config("t", branch_conf=core.NewBranch("x"), meta_conf=meta), pd.DataFrame({"n": [1]}))
+        rows = read(DoltConfig(str(old), "actions", branch_conf=schema.SerialBranch(branch)))
+        assert rows[["kind", "branch", "tablename"]].values.tolist() == [["save", "x", "t"]]
+
+    def test_the_default_of_then_is_a_branch_that_may_be_missing(self, core: Any, config: Config) -> None:
+        """`SerialBranch()` meant master; without such a branch nothing is written, where it was anywhere before."""
+        with pytest.raises(errors.BranchNotFound, match="'master'.*'main'"):
+            write(config("t", branch_conf=core.SerialBranch()), pd.DataFrame({"n": [1]}))
+
+
+@pytest.mark.slow
+def test_installed_over_ours_its_files_are_told_by_the_doctor(earlier: Path, tmp_path: Path) -> None:
+    """Where the earlier plugin was installed last, only `doctor` and `install` are left, and say what to do."""
+    site = tmp_path / "site"
+    shutil.copytree(Path(schema.__file__).parents[1], site / "flytekitplugins")
+    shutil.copytree(earlier, site, dirs_exist_ok=True)
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "flytekitplugins.dolt", command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(site)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    said = run("doctor")
+    assert said.returncode == 1, said.stderr
+    assert "the schema.py of 'flytekitplugins-dolt' wins" in said.stdout
+    assert "run `pip uninstall flytekitplugins-dolt` and then `pip install --force-reinstall --no-deps" in said.stdout
+    other = run("log")
+    assert other.returncode == 1
+    assert "The command `doctor` says which files are wrong." in other.stderr
+
+
+class TestRepositoriesOfThen:
+    def test_it_is_read_and_written_as_it_is(self, old: Path) -> None:
+        """On master, with the types that a CSV file was taken to have, and without a key."""
+        config = DoltConfig(str(old), "t")
+        assert read(config).sort_values("count")["name"].tolist() == ["George", "Alice"]
+        table = write(config, pd.DataFrame({"name": ["Bo"], "count": [3]}))
+        assert table.commit is not None
+        assert table.commit.branch == "master"
+        assert read(config)["name"].tolist() == ["Bo"]
+
+    def test_a_table_gets_the_types_of_a_frame_once(self, old: Path) -> None:
+        """What does not fit is refused; evolve widens, replace gives types and key, and the past stays readable."""
+        frame = pd.DataFrame({"name": ["x" * 300], "count": [2**40]})
+        with pytest.raises(errors.SchemaMismatch, match="on_schema_change='evolve'"):
+            write(DoltConfig(str(old), "t"), frame)
+        write(DoltConfig(str(old), "t", on_schema_change="evolve"), frame)
+        assert read(DoltConfig(str(old), "t")).equals(frame)
+        write(DoltConfig(str(old), "t", on_schema_change="replace", primary_key=["name"]), frame)
+        described = read(DoltConfig(str(old), sql="describe t"))
+        assert described["Key"].tolist() == ["PRI", ""]
+        assert sorted(read(DoltConfig(str(old), "t", as_of="HEAD~2"))["count"]) == [1, 2]
+
+    def test_a_table_of_actions_of_then_is_refused(self, config: Config, old: Path) -> None:
+        """Its columns are others; what was to be stored is told to be, and the message names the columns."""
+        actions = {"branch": ["x"], "filename": ["f"], "kind": ["save"], "from_commit": ["a"], "to_commit": ["b"]}
+        write(DoltConfig(str(old), "actions"), pd.DataFrame(actions))
+        with pytest.raises(errors.SchemaMismatch, match="filename"):
+            write(config("t", meta_conf=schema.DoltMeta(str(old), "actions")), pd.DataFrame({"n": [1]}))
+
+    @pytest.mark.parametrize("form", ["__LD_1__", "7.18"])
+    def test_a_format_that_dolt_gave_up_is_named(self, repo: Path, config: Config, form: str) -> None:
+        """Dolt panics over a repository of Dolt before 1.0; the error says what it is and what to do."""
+        server.release(repo)
+        manifest = repo / ".dolt" / "noms" / "manifest"
+        manifest.write_text(manifest.read_text().replace("__DOLT__", form))
+        with pytest.raises(errors.ServerFailed, match=f"{form}.*`dolt migrate`"):
+            read(config("t"))

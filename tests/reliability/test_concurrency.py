@@ -1,0 +1,196 @@
+"""Several processes on one repository at the same time: every run is right, every commit is there, nothing is mixed.
+
+The processes are real ones, as users start them; the examples run from copies, because they make their repository
+beside themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from flytekitplugins.dolt import DoltConfig, SerialBranch, frames, repository, server
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+WRITER = """\
+import sys
+import pandas as pd
+from flytekitplugins.dolt import DoltConfig, frames, server
+from pathlib import Path
+repo, me, how_often = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+print("ready", flush=True)
+input()
+for number in range(how_often):
+    frame = pd.DataFrame({"writer": [me], "number": [number]})
+    table = frames.write(DoltConfig(str(repo), f"table_{me}"), frame, message=f"{me} {number}")
+    print(table.commit.hash, server.running(repo).pid, flush=True)
+"""
+
+
+def together(commands: Sequence[Sequence[str]], *, timeout_s: float = 120) -> list[tuple[int, str, str]]:
+    """Start all commands, and return exit code, output and errors of each."""
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for command in commands
+    ]
+    try:
+        said = [process.communicate(timeout=timeout_s) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [(process.returncode, *words) for process, words in zip(started, said, strict=True)]
+
+
+def writers_at_once(repo: Path, names: Sequence[str], *, how_often: int) -> dict[str, list[list[str]]]:
+    """Let processes write their own tables from the same moment on; return each one's commits and server pids."""
+    started = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(repo), name, str(how_often)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in names
+    }
+    try:
+        for process in started.values():
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in started.values():
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        said = {name: process.communicate(timeout=120)[0] for name, process in started.items()}
+    finally:
+        for process in started.values():
+            process.kill()
+    assert {name: process.returncode for name, process in started.items()} == dict.fromkeys(names, 0)
+    return {name: [line.split() for line in words.splitlines()] for name, words in said.items()}
+
+
+@pytest.fixture
+def examples(tmp_path: Path) -> Path:
+    """Give a folder with copies of the examples."""
+    for name in ("quickstart_example.py", "branch_example.py"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    return tmp_path
+
+
+def rabbits(output: str) -> set[tuple[str, int]]:
+    """Return the rows that the quickstart example printed."""
+    return {(name, int(count)) for name, count in re.findall(r"^\d +(\w+(?: \w+)?) +(\d+)$", output, re.MULTILINE)}
+
+
+def changes(repo: Path) -> dict[str, set[str]]:
+    """Return for each commit on any branch the tables that it changes."""
+    with repository.connect(repo) as connection:
+        found: dict[str, set[str]] = {}
+        for head in repository.branches(repo).values():
+            connection.use(head, attempt="look")
+            for hash_, table in connection.rows("SELECT commit_hash, table_name FROM dolt_diff", attempt="look"):
+                found.setdefault(hash_, set()).add(table)
+        return found
+
+
+def scratch_branches(repo: Path) -> list[tuple[object, ...]]:
+    with repository.connect(repo) as connection:
+        return connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
+
+
+@pytest.mark.slow
+def test_two_examples_at_the_same_time(examples: Path) -> None:
+    """Ten times both examples run at once on one repository: each prints its result, and keeps its commits and data."""
+    repo = examples / "foo"
+    python = sys.executable
+    for number in range(1, 11):
+        quick, branch = together(
+            [
+                [python, str(examples / "quickstart_example.py"), str(number)],
+                [python, str(examples / "branch_example.py"), str(number)],
+            ]
+        )
+        assert quick[0] == 0, f"round {number}: {quick[1]}{quick[2]}"
+        assert branch[0] == 0, f"round {number}: {branch[1]}{branch[2]}"
+        assert rabbits(quick[1]) == {("George", number), ("Alice", number * 2), ("Sugar Maple", number * 3)}
+        big = sum(count > 5 for count in (number, number * 2, number * 3))
+        assert branch[1].splitlines()[-2:] == [str(big), "<class 'int'>"]
+    try:
+        heads = repository.branches(repo)
+        assert set(heads) == {"main", *(f"run/a_is_{number}" for number in range(1, 11))}
+        main = repository.log(repo, "main")
+        assert len(main) == 1 + 10
+        changed = changes(repo)
+        assert [changed.get(commit.hash) for commit in main] == [{"rabbits"}] * 10 + [None]
+        for number in range(1, 11):
+            name = f"run/a_is_{number}"
+            policy = SerialBranch(name)
+            users = frames.read(DoltConfig(str(repo), "users", branch_conf=policy))
+            counts = {"George": number, "Alice": number * 2, "Stephanie": number * 3}
+            assert dict(zip(users["name"], users["count"], strict=True)) == counts
+            big_users = frames.read(DoltConfig(str(repo), "big_users", branch_conf=policy))
+            assert set(big_users["name"]) == {name for name, count in counts.items() if count > 5}
+            own = [commit.hash for commit in repository.log(repo, name) if commit not in main]
+            assert [changed[hash_] for hash_ in own[:2]] == [{"big_users"}, {"users"}]
+            at = frames.read(DoltConfig(str(repo), sql=f"select * from rabbits as of 'main~{10 - number}'"))
+            assert set(at["count"]) == {number, number * 2, number * 3}
+        assert scratch_branches(repo) == []
+    finally:
+        server.release(repo)
+
+
+def test_same_example_twice_at_the_same_time(examples: Path) -> None:
+    """Two runs that make the same branch at once: both are right, one made it, the other went on with it."""
+    repo = examples / "foo"
+    command = [sys.executable, str(examples / "branch_example.py"), "3"]
+    for code, output, errors in together([command, command]):
+        assert (code, output.splitlines()[-2:]) == (0, ["2", "<class 'int'>"]), output + errors
+    try:
+        assert set(repository.branches(repo)) == {"main", "run/a_is_3"}
+        assert len(repository.log(repo, "run/a_is_3")) == 1 + 2  # the second one's content was there already
+        assert scratch_branches(repo) == []
+    finally:
+        server.release(repo)
+
+
+@pytest.mark.slow
+def test_four_processes_on_one_branch(repo: Path) -> None:
+    """Four processes write five times each to one branch: 20 commits in one line, each with its own table only."""
+    said = writers_at_once(repo, ["a", "b", "c", "d"], how_often=5)
+    log = repository.log(repo)
+    assert len(log) == 1 + 20
+    assert all(commit.parents == (older.hash,) for commit, older in pairwise(log))
+    by_hash = {commit.hash: commit for commit in log}
+    for name, lines in said.items():
+        assert [by_hash[hash_].message for hash_, _ in lines] == [f"{name} {number}" for number in range(5)]
+    with repository.connect(repo) as connection:
+        for commit in log[:-1]:
+            (name, number) = str(commit.message).split()
+            stat = connection.rows(
+                "SELECT table_name FROM DOLT_DIFF_STAT(%s, %s)", f"{commit.hash}^", commit.hash, attempt="look"
+            )
+            assert stat == [(f"table_{name}",)]
+            rows = connection.rows(f"SELECT * FROM table_{name} AS OF '{commit.hash}'", attempt="look")
+            assert rows == [(name, int(number))]
+    changed = changes(repo)
+    assert [changed[commit.hash] for commit in log[:-1]] == [{f"table_{str(c.message)[0]}"} for c in log[:-1]]
+    assert scratch_branches(repo) == []
+
+
+def test_four_processes_start_at_once(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four processes whose first use falls on the same moment share one server, which is gone when they are."""
+    temp = tmp_path / "tmp"
+    temp.mkdir()
+    monkeypatch.setenv("TMPDIR", os.fspath(temp))
+    assert server.running(repo) is None
+    said = writers_at_once(repo, ["a", "b", "c", "d"], how_often=1)
+    assert len({pid for lines in said.values() for _, pid in lines}) == 1
+    assert server.running(repo) is None
+    assert len(repository.log(repo)) == 1 + 4

@@ -1,0 +1,101 @@
+"""The lanes of `make test`: each folder is run once, what they say is added up, and no failure gets lost."""
+
+from __future__ import annotations
+
+import doctest
+import sys
+import threading
+from collections import Counter, deque
+from pathlib import Path
+
+import pytest
+import run_lanes
+from run_lanes import Lane
+from waiting import eventually
+
+TESTS = Path(__file__).parents[1]
+
+
+def lane(folder: Path, *programs: str) -> Lane:
+    """Return a lane that runs programs of Python."""
+    return Lane("a", deque([sys.executable, "-c", program] for program in programs), folder)
+
+
+def test_each_folder_is_run_once(tmp_path: Path) -> None:
+    """A new folder of tests is run without its being named anywhere, and none is run twice."""
+    made = dict.fromkeys(("1", "2", "serial"), tmp_path)
+    first, second, alone = run_lanes.everything(made)
+    commands = [*first.commands]
+    assert first.commands is second.commands
+    there = {str(path.parent.relative_to(TESTS.parent)) for path in TESTS.glob("*/test_*.py")}
+    assert sorted(command[-1] for command in commands) == sorted([*there, *run_lanes.SCRIPTS])
+    assert [command[-3:] for command in alone.commands] == [["-m", "serial", "tests"]]
+    assert all("not serial" in command for command in commands if command[-1] in there)
+
+
+def test_each_file_of_the_quick_round_is_there(tmp_path: Path) -> None:
+    """A file that moves takes its place in the quick round along; tests/unit is in it as a whole."""
+    first, _ = run_lanes.quick(dict.fromkeys(("1", "2"), tmp_path))
+    paths = [part for command in first.commands for part in command if part.startswith("tests/")]
+    assert [path for path in paths if not (TESTS.parent / path).exists()] == []
+    assert "tests/unit" in paths
+
+
+def test_its_examples_run() -> None:
+    """What its docstrings show is what happens."""
+    assert doctest.testmod(run_lanes) == (0, 3)
+
+
+def test_summaries_are_added_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What several commands say at their ends is one sum; each line is shown with the lane's name."""
+    one = lane(tmp_path, "print('2 passed, 1 skipped in 0.10s')", "print('x\\n== 3 passed in 61.05s (0:01:01) ==')")
+    one.run()
+    assert (one.status, one.counts) == (0, Counter(passed=5, skipped=1))
+    assert "a | x\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("program", "status"),
+    [
+        ("print('1 passed, 1 failed in 0.10s'); raise SystemExit(1)", 1),
+        ("raise SystemExit(3)", 3),
+        ("import os; os.kill(os.getpid(), 9)", 9),
+        ("print('done')", 1),
+    ],
+)
+def test_no_failure_gets_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], program: str, status: int
+) -> None:
+    """A failed test, a pytest that breaks off, one that is killed, one without a summary: the sum says it, too."""
+    monkeypatch.setattr(run_lanes, "SUM", tmp_path / "made" / "sum")
+    one, other = lane(tmp_path, program, "print('1 passed in 0.10s')"), lane(tmp_path, "print('4 passed in 1.00s')")
+    for each in (one, other):
+        each.run()
+    assert run_lanes.report([one, other]) == status
+    assert capsys.readouterr().out.splitlines()[-1] == (tmp_path / "made" / "sum").read_text().strip()
+    assert ", 1 failed, " in (tmp_path / "made" / "sum").read_text()
+
+
+def test_the_environment_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs have a home and a folder for temporary files below the lane's, and the dolt that is named."""
+    program = "import os, tempfile; print(os.environ['HOME'], tempfile.gettempdir(), os.environ['DOLT_BIN'], end=' ')"
+    (tmp_path / "dolt-path").write_text("/where/dolt is\n")
+    monkeypatch.setattr(run_lanes, "DOLT", tmp_path / "dolt-path")
+    one = lane(tmp_path, f"{program}; print('1 passed in 0.10s')")
+    one.run()
+    assert one.log == [f"{tmp_path}/home {tmp_path}/tmp /where/dolt is 1 passed in 0.10s\n"]
+
+
+def test_it_is_stopped(tmp_path: Path) -> None:
+    """Ctrl-C reaches what runs, which may clean up, and what would run next is not started."""
+    waits = f"import pathlib, time\ntry:\n    pathlib.Path({str(tmp_path / 'runs')!r}).touch(); time.sleep(60)\n"
+    ends = f"except KeyboardInterrupt:\n    pathlib.Path({str(tmp_path / 'ended')!r}).touch(); raise SystemExit(2)\n"
+    one = lane(tmp_path, waits + ends, f"open({str(tmp_path / 'next')!r}, 'w')")
+    thread = threading.Thread(target=one.run)
+    thread.start()
+    assert eventually((tmp_path / "runs").exists, within_s=30)
+    one.stop()
+    thread.join(30)
+    assert one.status == 2
+    assert (tmp_path / "ended").exists()
+    assert not (tmp_path / "next").exists()
