@@ -144,10 +144,11 @@ def test_a_notice_that_makes_no_sense_leads_nowhere(repo: Path, notice: Path) ->
 
 
 def test_a_folder_in_place_of_a_notice_is_said(repo: Path, notice: Path) -> None:
-    """It may hold somebody's work and stays; the error names it."""
+    """It may hold somebody's work and stays; the error names it, and nothing of our own settings."""
     notice.mkdir()
-    with pytest.raises(ServerFailed, match=r"\.dolt/sql-server\.info"):
+    with pytest.raises(ServerFailed, match=r"\.dolt/sql-server\.info") as caught:
         read(DoltConfig(str(repo), "t"))
+    assert "persisted" not in str(caught.value)
     notice.rmdir()
     assert rows(repo) == [1]
 
