@@ -61,6 +61,7 @@ def test_it_costs_little_beyond_flytekit() -> None:
                 "structured",
                 "trailers",
                 "transformer",
+                "trust",
                 "uri",
             )
         ]
