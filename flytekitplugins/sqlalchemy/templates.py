@@ -425,7 +425,7 @@ def _misplaced(piece: str, kind: str) -> InvalidTask:
         "name": "a quoted name; write it without the quotes, as {{ .inputs.x | identifier }}",
         "text": "a quoted text; a name stands without quotes",
         "hint": "a comment that the server executes",
-        "prefixed text": "a text with a letter before its quote, as E'...', which cannot hold a placeholder",
+        "prefixed text": "a text with a letter before its quote, and E'...' cannot hold a placeholder",
         "open": "a quote that is never closed",
         "unclear": "a part of which servers disagree what is code: put a space behind '--', and neither quotes nor "
         "comments into /*! ... */",
