@@ -241,13 +241,23 @@ class TableNotFound(DoltError, LookupError):
 class TableRedirected(DoltError, LookupError):
     """A row of ``dolt_nonlocal_tables`` leads the table's name elsewhere. Facts: ``table``, ``pattern``, ``target``."""
 
+    table: str | None = None
+    pattern: str | None = None
+    target: str | None = None
+
 
 class TriggersRefused(DoltError, PermissionError):
     """Writing would start triggers, which the config does not allow. Facts: ``table``, ``triggers`` (their names)."""
 
+    table: str | None = None
+    triggers: Sequence[str] = ()
+
 
 class WriteNotVerified(DoltError, RuntimeError):
     """What was committed is not just what was written, so it was not published. Facts: ``table``, ``found``."""
+
+    table: str | None = None
+    found: str | None = None
 
 
 class TagExists(DoltError, FileExistsError):
@@ -308,6 +318,10 @@ class UntrustedInput(DoltError, PermissionError):
 
     Facts: ``function``, or ``place`` and ``secret``.
     """
+
+    function: str | None = None
+    place: str | None = None
+    secret: object = None
 
 
 class UntrustedServer(DoltError, ConnectionError):
