@@ -31,7 +31,16 @@ def install_like_pip(site: Path, *, name: str, version: str, files: dict[str, by
 
 OURS = {
     f"flytekitplugins/dolt/{name}": (Path(doctor.__file__).parent / name).read_bytes()
-    for name in "__main__.py binary.py builder.py doctor.py errors.py files.py redaction.py schema.py".split()
+    for name in [
+        "__main__.py",
+        "binary.py",
+        "builder.py",
+        "doctor.py",
+        "errors.py",
+        "files.py",
+        "redaction.py",
+        "schema.py",
+    ]
 } | {"flytekitplugins/dolt/__init__.py": b""}
 
 
