@@ -24,7 +24,7 @@ setup(
         "flytekitplugins.dolt.dolt_bin": ["go.mod", "go.sum", "*.go"],
     },
     include_package_data=False,
-    entry_points={"flytekit.plugins": ["dolt = flytekitplugins.dolt"]},
+    entry_points={"flytekit.plugins": ["dolt = flytekitplugins.dolt.flyte"]},
     # The lower bounds are the oldest versions with which the tests of `make test-oldest` pass (constraints/oldest.txt).
     install_requires=[
         "flytekit>=1.16,<2",  # the tasks; 2 is another package with another type system

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from . import binary, server, trust
+from . import binary, runtime, server, trust
+from .configs import Remote
 from .engine import connect
 from .errors import (
     AccessDenied,
@@ -38,7 +39,6 @@ from .errors import (
 )
 from .places import without_password
 from .redaction import Environment, Password
-from .schema import Remote, Secret
 
 CLONE_TIMEOUT_S = 3600.0
 """Seconds that a clone may take."""
@@ -242,10 +242,10 @@ def _password(remote: Remote) -> Password | None:
     targets = trust.remote(remote.url)
     trust.check_protected(targets)
     if remote.secret is not None:
-        return Password(Secret.read(remote.secret, targets))
+        return Password(runtime.current().secret(remote.secret, targets))
     if "DOLT_REMOTE_PASSWORD" not in os.environ:
         return None
-    trust.check_login(None, targets, requested=Secret.requested)
+    trust.check_login(None, targets, requested=runtime.current().requested_secrets)
     return Password(os.environ["DOLT_REMOTE_PASSWORD"])
 
 

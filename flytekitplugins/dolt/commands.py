@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import diffs, history, lineages, merging, repository, trailers
+from .configs import Commit, DoltConfig, SerialBranch
 from .redaction import visible, visible_json
-from .schema import Commit, DoltConfig, SerialBranch
 
 if TYPE_CHECKING:
     import argparse

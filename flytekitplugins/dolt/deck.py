@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from .redaction import visible
 
 if TYPE_CHECKING:
+    from .configs import Commit
     from .diffs import TableDiff
-    from .schema import Commit
 
 MAX_ROWS = 20
 """The most changed rows that are shown."""

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 
 from . import changes, remotes, repository, revisions, tables, trailers, writing
 from .codec import Notes, literal, quote
+from .configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from .engine import Connection, connect
 from .errors import InvalidConfig, QueryFailed, TableNotFound, close_names
 from .places import refuses_passwords
 from .redaction import visible
 from .revisions import Revision
-from .schema import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, DoltTable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,8 +115,8 @@ class TableDiff:
 
 @refuses_passwords
 def diff(
-    before: DoltTable | DoltConfig | Commit | Revision | None,
-    after: DoltTable | DoltConfig | Commit | Revision | None,
+    before: TableRef | DoltConfig | Commit | Revision | None,
+    after: TableRef | DoltConfig | Commit | Revision | None,
     *,
     table: str | None = None,
     db_path: str | os.PathLike[str] | None = None,
@@ -145,7 +145,7 @@ def diff(
         return between(connection, place.table, old, new, limit=limit)
 
 
-def last_change(table: DoltTable | DoltConfig, *, limit: int | None = None) -> TableDiff:
+def last_change(table: TableRef | DoltConfig, *, limit: int | None = None) -> TableDiff:
     """Return what the commit that ``table`` is at changed in it, compared with that commit's first parent.
 
     Raises:
@@ -195,7 +195,7 @@ class _Place:
 
 
 def _place(sides: Sequence[object], table: str | None, db_path: str | os.PathLike[str] | None) -> _Place:
-    configs = [side.config if isinstance(side, DoltTable) else side for side in sides]
+    configs = [side.config if isinstance(side, TableRef) else side for side in sides]
     given = [config for config in configs if isinstance(config, DoltConfig)]
     places = {remotes.place_of(config) for config in given}
     if db_path is not None:
@@ -212,13 +212,13 @@ def _place(sides: Sequence[object], table: str | None, db_path: str | os.PathLik
     return _Place(place, name)
 
 
-def _commit(connection: Connection, side: DoltTable | DoltConfig | Commit | Revision | None) -> Commit | None:
+def _commit(connection: Connection, side: TableRef | DoltConfig | Commit | Revision | None) -> Commit | None:
     if side is None or isinstance(side, Commit):
         return side
-    if isinstance(side, DoltTable) and side.commit is not None:
+    if isinstance(side, TableRef) and side.commit is not None:
         return side.commit
-    if isinstance(side, (DoltTable, DoltConfig)):
-        config = side.config if isinstance(side, DoltTable) else side
+    if isinstance(side, (TableRef, DoltConfig)):
+        config = side.config if isinstance(side, TableRef) else side
         config.check()
         return revisions.of_config(connection, config)
     return revisions.resolve(connection, side)

@@ -41,7 +41,8 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── UntrustedServer       no verified TLS connection with the server    (also ConnectionError)
     ├── ConnectionLost        the server went away, nothing was published   (also ConnectionError)
     ├── OutcomeUnknown        the server went away while publishing         (also ConnectionError)
-    └── NotInTask             Flyte asked to commit outside a task          (also RuntimeError)
+    ├── NotInTask             Flyte asked to commit outside a task          (also RuntimeError)
+    └── NotRegistered         flytekit is here and does not know our types  (also RuntimeError)
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ __all__ = [
     "InvalidUri",
     "MergeConflict",
     "NotInTask",
+    "NotRegistered",
     "OutcomeUnknown",
     "QueryFailed",
     "QueryRefused",
@@ -348,6 +350,10 @@ class OutcomeUnknown(DoltError, ConnectionError):
 
 class NotInTask(DoltError, RuntimeError):
     """Flyte asked to store a `DoltTable` with data while nothing was running (compiling, registering)."""
+
+
+class NotRegistered(DoltError, RuntimeError):
+    """flytekit is imported, and its border to this package is not: a task would not know a `DoltTable`."""
 
 
 TRANSIENT = (HeadMoved, RepositoryBusy, ConnectionLost, OutcomeUnknown)

@@ -1,7 +1,7 @@
-"""Frames in and out of a repository, as a `DoltConfig` says: the doors for notebooks and scripts, and for Flyte.
+"""Frames in and out of a repository, as a `DoltConfig` says.
 
 This is where a config is taken apart (which repository, which table, which branch policy); nothing below knows of
-configs. `transformer` uses the same functions, so a task and a script store and read in exactly the same way.
+configs. Scripts and Flyte's tasks store and read through the same functions.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from . import arrow, codec, diffs, history, logbook, merging, remotes, repository, revisions, tables, trailers, writing
+from . import arrow, codec, diffs, logbook, merging, remotes, repository, revisions, table_log, tables, tagging, writing
+from .configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
 from .engine import connect
 from .errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed
-from .schema import Changes, Commit, DoltConfig, DoltTable, MergeBranch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,88 +22,18 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from .configs import Branch
     from .engine import Connection
     from .places import Place
-    from .schema import Branch
     from .writing import Written
 
-SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
-"""First line of a commit made outside Flyte, unless the caller gives a message."""
 
-
-def write(
-    config: DoltConfig,
-    frame: pd.DataFrame | arrow.Streams,
-    *,
-    message: str | None = None,
-    key: str | None = None,
-    consumed: DoltTable | None = None,
-) -> DoltTable:
-    """Commit ``frame`` as the whole content of the table that ``config`` names, and return the reference to it.
-
-    ``frame`` is a pandas DataFrame, a `pyarrow.Table`, a Polars DataFrame or LazyFrame, or anything else that gives
-    Arrow's C stream; what does not come from pandas does not go through it.
-    Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
-    ``key`` is a word of yours that names this write: when one of the newest commits of the branch has it (how many is
-    `writing.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.
-    ``consumed`` is a pinned table of `Changes` that are in ``frame``; outside a task the commit learns of it by that.
-    Inside a task the message goes on with what is known of it, as that of an output does (see docs/lineage.md).
-
-    Raises:
-        InvalidConfig: the config names a query, or contradicts itself.
-        UnsupportedFrame, SchemaMismatch, ConstraintViolated: the frame does not fit; nothing was changed.
-        UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
-        DoltError: one of the others, see `flytekitplugins.dolt.errors`.
-    """
-    table = DoltTable(config=config, data=frame)  # type: ignore[arg-type]
-    config.check()
-    signed = DoltTable.sign(table, message) or _with_consumed(message or SCRIPT_MESSAGE, config, consumed)
-    with DoltTable.guard():
-        return store(table, message=signed, key=key)
-
-
-def _with_consumed(message: str, config: DoltConfig, consumed: DoltTable | None) -> str:
-    if consumed is None:
-        return message
-    if consumed.commit is None or consumed.config.changes is None:
-        raise InvalidConfig(f"Cannot note that {consumed!r} was consumed: give what pin(config) returns for changes.")
-    origin = trailers.Origin(
-        writes=(trailers.Write(str(config.tablename), config.options().get("mode", "replace")),),
-        consumed=(trailers.consumed_by(config, consumed.config, consumed.commit.hash),),
-    )
-    return trailers.compose(message, origin)
-
-
-def read(config: DoltConfig) -> pd.DataFrame:
-    """Return the rows of the table or query that ``config`` names, as its branch has them now.
-
-    Raises:
-        BranchNotFound, TableNotFound, QueryFailed: there is nothing to read there.
-        DoltError: one of the others, see `flytekitplugins.dolt.errors`.
-    """
-    return DoltTable.fetch(pin(config))  # the package's, which notes what a task has read
-
-
-def pin(config: DoltConfig) -> DoltTable:
-    """Return the table or query that ``config`` names as a reference to one commit, with nothing fetched yet.
-
-    It is what a task gets for an input: the branch (or ``as_of``) is resolved now, and never again.
-
-    Raises:
-        BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
-        TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
-    """
-    with DoltTable.guard():
-        return resolve(DoltTable(config=config))
-
-
-def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTable:
-    """Commit the table's data and note the commit on it; the same table is returned.
+def store(config: DoltConfig, frame: Any, *, message: str, key: str | None = None) -> Commit:
+    """Commit ``frame`` to the table that ``config`` names, and return the commit.
 
     ``key`` names the write: one that the branch's log has already is not done again.
     """
-    config = table.config
-    name, frame = _to_be_stored(table)
+    name = _table_to_store(config)
     options, tag = _write_options(config), config.tag
     if tag is not None:
         remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
@@ -114,7 +44,7 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
     def work(connection: Connection) -> int | None:
         count = tables.write(connection, name, rows, options)
         if tag is not None:
-            history.refuse_taken_tag(connection, tag)
+            tagging.refuse_taken_tag(connection, tag)
         return count
 
     how: Any = {"table": name, "message": message, "work": work, "statements": _statements(config), "key": key}
@@ -130,19 +60,15 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
         written = put(remotes.locate(config), config.branch_conf)
     else:
         written = remotes.publish(origin, config.branch_conf, put, lock_timeout_s=how["lock_timeout_s"])
-    table.written(written.commit)
     if tag is not None:
-        history.tag(tag, table)
-    logbook.tell("save", table, changed=written.changed)
-    return table
+        tagging.tag_commit(tag, config, written.commit)
+    logbook.tell("save", Pinned(config, written.commit), changed=written.changed)
+    return written.commit
 
 
-def _to_be_stored(table: DoltTable) -> tuple[str, Any]:
-    """Return the name of the table that is written, and the frame; raise if the config only reads."""
-    config, frame = table.config, table.data if table.is_loaded else None
+def _table_to_store(config: DoltConfig) -> str:
+    """Return the name of the table that is written; raise if the config only reads."""
     config.check()
-    if frame is None:
-        raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
     if config.tablename is None:
         raise InvalidConfig(
             f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
@@ -155,7 +81,7 @@ def _to_be_stored(table: DoltTable) -> tuple[str, Any]:
             "config without it, or restore(config, as_of) to put the past back."
         )
     logbook.check(config)
-    return config.tablename, frame
+    return config.tablename
 
 
 def _place_at(config: DoltConfig, commit: Commit) -> Place:
@@ -184,33 +110,30 @@ def _statements(config: DoltConfig) -> writing.Statements:
     )
 
 
-def resolve(table: DoltTable) -> DoltTable:
-    """Return the table as a reference to one commit: that of ``as_of``, or the head of its branch as it is now.
+def resolve(config: DoltConfig) -> Pinned:
+    """Return a table or query at one commit: that of ``as_of``, or the head of its branch as it is now.
 
-    One that has a commit is returned as it is. A query is checked, and what moves in it (``AS OF 'main'``, ``NOW()``)
-    is replaced by what it means now.
+    A query is checked, and what moves in it (``AS OF 'main'``, ``NOW()``) is replaced by what it means now.
 
     Raises:
         QueryRefused: the query is not one statement that only reads.
         BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
         TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
     """
-    if table.commit is not None:
-        return table
-    config, origin = table.config, remotes.origin_of(table.config)
     config.check()
+    origin = remotes.origin_of(config)
     if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
-        return table.at(remotes.resolve(origin, config.branch_conf, history=False))
+        return Pinned(config, remotes.resolve(origin, config.branch_conf, history=False))
     place = remotes.place_of(config)
     with connect(place) as connection:
         commit = revisions.of_config(connection, config)
         if config.changes is not None:
             config = diffs.fixed(connection, config)
         elif config.as_of is not None:
-            history.check_was_there(connection, config, commit)
+            table_log.check_was_there(connection, config, commit)
     if config.sql is not None:
         config = _pinned(place, commit, config)
-    return DoltTable(config=config).at(commit)
+    return Pinned(config, commit)
 
 
 def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
@@ -225,7 +148,7 @@ def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
     return replace(config, sql=pinned, params=kept or None)
 
 
-def fetch(table: DoltTable) -> pd.DataFrame:
+def fetch(table: Pinned) -> pd.DataFrame:
     """Return the rows of a table or query at its commit."""
     logbook.check(table.config)
     frame = load(table).to_frame()
@@ -233,11 +156,11 @@ def fetch(table: DoltTable) -> pd.DataFrame:
     return frame
 
 
-def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int | None = None) -> tables.Read:
+def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | None = None) -> tables.Read:
     """Return the rows of a table or query at its commit, from which a frame of any kind is made.
 
     Args:
-        table: a table or query that is resolved to a commit.
+        table: a table or query at a commit.
         columns: the columns to ask for, in this order; None is those of the config.
         limit: the most rows to ask for; None is all.
 
@@ -267,9 +190,8 @@ def load(table: DoltTable, *, columns: Sequence[str] | None = None, limit: int |
         ) from error
 
 
-def _answers(table: DoltTable) -> bool:
-    """Whether the server of a table that has a commit lets us in and answers."""
-    assert table.commit is not None  # noqa: S101  # for the type checker: its rows were asked for
+def _answers(table: Pinned) -> bool:
+    """Whether the server that holds a table lets us in and answers."""
     try:
         with connect(_place_at(table.config, table.commit)):
             return True
@@ -277,11 +199,10 @@ def _answers(table: DoltTable) -> bool:
         return False
 
 
-def _loaded(table: DoltTable, columns: Sequence[str] | None, limit: int | None) -> tables.Read:
+def _loaded(table: Pinned, columns: Sequence[str] | None, limit: int | None) -> tables.Read:
     config, options = table.config, table.config.options()
     with _at(table) as connection:
         if config.sql is not None:
-            assert table.commit is not None  # noqa: S101  # for the type checker: _at asked
             return _queried(connection, table.commit, config, columns=columns, limit=limit)
         assert config.tablename is not None  # noqa: S101  # for the type checker: the config was checked
         if config.changes is not None:
@@ -295,14 +216,14 @@ def _loaded(table: DoltTable, columns: Sequence[str] | None, limit: int | None) 
         )
 
 
-def settled(table: DoltTable, *, columns: Sequence[str] | None) -> codec.Notes:
+def settled(table: Pinned, *, columns: Sequence[str] | None) -> codec.Notes:
     """Return the notes that fit all values of a table at its commit, for who reads it in parts as Arrow."""
     with _at(table) as connection:
         return tables.settled(connection, str(table.config.tablename), columns=columns, holding=arrow.holding)
 
 
 def _changes(
-    connection: Connection, table: DoltTable, changes: Changes, columns: Sequence[str] | None, limit: int | None
+    connection: Connection, table: Pinned, changes: Changes, columns: Sequence[str] | None, limit: int | None
 ) -> tables.Read:
     since = Commit(changes.since) if changes.since is not None else None
     name = str(table.config.tablename)
@@ -332,7 +253,7 @@ def _queried(
     return replace(found, arrow=found.arrow.rename_columns(names))
 
 
-def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+def scan(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
     """Give the rows of a table at its commit in frames of about ``batch_rows`` rows, all of the same dtypes."""
     with _parts(table, batch_rows, columns, holding=codec.holding) as parts:
         for part in parts:
@@ -340,7 +261,7 @@ def scan(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) ->
 
 
 @contextmanager
-def reader(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatchReader]:
+def reader(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatchReader]:
     """Give the rows of a table at its commit as Arrow batches of about ``batch_rows`` rows."""
     import pyarrow as pa
 
@@ -352,13 +273,15 @@ def reader(table: DoltTable, *, batch_rows: int, columns: Sequence[str] | None) 
 
 @contextmanager
 def _parts(
-    table: DoltTable, batch_rows: int, columns: Sequence[str] | None, *, holding: tables.Holding | None = None
+    table: Pinned, batch_rows: int, columns: Sequence[str] | None, *, holding: tables.Holding | None = None
 ) -> Iterator[Iterator[tables.Read]]:
     options = table.config.options()
     if table.config.tablename is None:
-        raise InvalidConfig(f"Cannot read {table!r} in parts: it is a query. Use its data, or LIMIT in the query.")
+        raise InvalidConfig(
+            f"Cannot read {table.config!r} in parts: it is a query. Use its data, or LIMIT in the query."
+        )
     if table.config.changes is not None:
-        raise InvalidConfig(f"Cannot read {table!r} in parts: it is what has changed. Use its data.")
+        raise InvalidConfig(f"Cannot read {table.config!r} in parts: it is what has changed. Use its data.")
     with (
         _at(table) as connection,
         tables.stream(
@@ -374,28 +297,23 @@ def _parts(
         yield parts
 
 
-def content_hash(table: DoltTable) -> str:
+def content_hash(table: Pinned) -> str:
     """Return Dolt's own hash of a table at its commit: of its columns, keys, comments and rows."""
     with _at(table) as connection:
         return repository.hash_of_table(connection, table.config.tablename or "")
 
 
 @contextmanager
-def _at(table: DoltTable) -> Iterator[Connection]:
-    table.config.check()
-    if table.commit is None:
-        raise InvalidConfig(f"Cannot fetch {table!r}: it is not resolved to a commit. Use read(config).")
+def _at(table: Pinned) -> Iterator[Connection]:
     with repository.at(_place_at(table.config, table.commit), table.commit) as connection:
         yield connection
 
 
-def is_changed(table: DoltTable) -> bool:
-    """Whether the rows in memory are not those of the table's commit any more; another order of them is no change."""
-    if not table.is_loaded or table.commit is None:
-        return False
-    frame, name = table.data, table.config.tablename
+def is_changed(table: Pinned, frame: Any) -> bool:
+    """Whether ``frame`` does not hold the rows of the table's commit any more; another order of them is no change."""
+    name = table.config.tablename
     streamed = arrow.table_of(frame)
-    if frame is None or (streamed is None and load(table).to_frame().equals(frame)):
+    if streamed is None and load(table).to_frame().equals(frame):
         return False
     if name is None or table.config.changes is not None or table.config.as_of is not None:
         return True

@@ -1,36 +1,30 @@
-"""The past of a table and of a repository: versions, first appearance, tags, restoring, and old run branches.
+"""The past of a table: versions, first appearance, restoring; and the branches that old runs have left behind.
 
 Walks commits, never rows, but for `restore`, which puts a table back as a new commit through the one way of writing.
-Called by people and tasks; `frames` asks it when a table was not there yet.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from . import locks, remotes, repository, revisions, tables, writing
+from . import locks, remotes, revisions, runtime, table_log, tables, writing
 from .codec import quote
+from .configs import Commit, DoltConfig
 from .engine import Connection, connect
-from .errors import InvalidConfig, InvalidName, RevisionNotFound, TableNotFound, TagExists, close_names
-from .names import SCRATCH_PREFIX, check_branch_name
+from .errors import InvalidConfig
+from .names import SCRATCH_PREFIX
 from .places import Place, refuses_passwords
 from .remotes import Where
 from .revisions import Revision
-from .schema import Commit, DoltConfig, DoltTable
+from .table import DoltTable
 
 __all__ = [
     "RunBranch",
-    "Tag",
     "delete_run_branches",
-    "delete_tag",
     "first_appeared",
     "restore",
     "run_branches",
-    "tag",
-    "tags",
     "versions",
 ]
 
@@ -55,20 +49,20 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
         InvalidConfig: the config names no table, or ``last`` is below 1.
         TableNotFound: the table never was on that branch.
     """
-    table = _table_of(config)
+    table = table_log.table_of(config)
     if last < 1:
         raise InvalidConfig(f"Cannot return the last {last} versions of {table!r}: ask for one or more.")
     with connect(remotes.place_of(config)) as connection:
         head = revisions.of_config(connection, config)
         found: list[Commit] = []
-        for commit in _changes(connection, table, head):
-            if table_hash(connection, table, commit.hash) is not None:
+        for commit in table_log.changes(connection, table, head):
+            if table_log.table_hash(connection, table, commit.hash) is not None:
                 found.append(commit)
             if len(found) == last:
                 break
         if not found:
-            raise _never(connection, table, head)
-    return [DoltTable(config=config).at(_on(commit, head.branch)) for commit in found]
+            raise table_log.never_there(connection, table, head)
+    return [DoltTable(config=config).at(table_log.with_branch(commit, head.branch)) for commit in found]
 
 
 def first_appeared(config: DoltConfig) -> Commit:
@@ -77,100 +71,13 @@ def first_appeared(config: DoltConfig) -> Commit:
     Raises:
         TableNotFound: the table never was on that branch.
     """
-    table = _table_of(config)
+    table = table_log.table_of(config)
     with connect(remotes.place_of(config)) as connection:
         head = revisions.of_config(connection, config)
-        commit = _first(connection, table, head)
+        commit = table_log.first_commit(connection, table, head)
         if commit is None:
-            raise _never(connection, table, head)
-    return _on(commit, head.branch)
-
-
-def _table_of(config: DoltConfig) -> str:
-    config.check()
-    if config.tablename is None:
-        raise InvalidConfig(f"Cannot look into the past of {config!r}: it is a query. Give a config with a tablename.")
-    return config.tablename
-
-
-def _on(commit: Commit, branch: str | None) -> Commit:
-    return Commit(commit.hash, branch, commit.parents, commit.author, commit.date, commit.message)
-
-
-def _changes(connection: Connection, table: str, head: Commit) -> Iterator[Commit]:
-    """Give the commits of the line of ``head`` that changed ``table``, newest first."""
-    attempt = f"look for the versions of table {table!r}"
-    touched = {commit.hash for commit in repository.walk(connection, head.hash, table=table, attempt=attempt)}
-    for commit in revisions.line(connection, head.hash):
-        if not touched:
-            return
-        if commit.hash in touched:
-            touched.remove(commit.hash)
-            if len(commit.parents) < 2 or _differs(connection, table, commit):
-                yield commit
-
-
-def _differs(connection: Connection, table: str, merge: Commit) -> bool:
-    """Whether a merge changed the table on the branch that was merged into."""
-    return table_hash(connection, table, merge.hash) != table_hash(connection, table, merge.parents[0])
-
-
-def table_hash(connection: Connection, table: str, commit: str) -> str | None:
-    """Return the hash of a table's schema and rows at ``commit``, or None where there is no such table."""
-    repository.use(connection, Commit(commit))
-    try:
-        attempt = f"look at table {table!r} at commit {commit}"
-        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=attempt)[0][0])
-    except TableNotFound:
-        return None
-
-
-def _first(connection: Connection, table: str, head: Commit) -> Commit | None:
-    for commit in reversed(list(_changes(connection, table, head))):
-        if table_hash(connection, table, commit.hash) is not None:
-            return commit
-    return None
-
-
-def _never(connection: Connection, table: str, head: Commit) -> TableNotFound:
-    known = _tables(connection, head)
-    where = f"branch {head.branch!r}" if head.branch else f"commit {head.hash} and before"
-    return TableNotFound(
-        f"Cannot find table {table!r}: {where} never had one of that name.{close_names(table, known)} The tables there "
-        f"are {', '.join(map(repr, known)) or 'none'}.",
-        table=table,
-        close=known,
-    )
-
-
-def _tables(connection: Connection, commit: Commit) -> list[str]:
-    repository.use(connection, commit)
-    return [str(name) for (name,) in connection.rows("SHOW TABLES", attempt="list the tables")]
-
-
-def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) -> None:
-    """Raise unless the config's table exists at ``commit``, to which its ``as_of`` was resolved.
-
-    Raises:
-        TableNotFound: it did not exist then; the message says when it first appeared.
-    """
-    table = config.tablename
-    if table is None or table_hash(connection, table, commit.hash) is not None:
-        return
-    connection.use(None, attempt="go back to the checked-out branch")
-    head = repository.head_of(connection, config.branch_conf)
-    first = _first(connection, table, head)
-    if first is None:
-        raise _never(connection, table, head)
-    known = _tables(connection, commit)
-    raise TableNotFound(
-        f"Cannot read table {table!r} as of {config.as_of!r}, which is commit {commit.hash}: it is not there."
-        f"{close_names(table, known)} On branch {head.branch!r} it first appeared with commit {first.hash} of "
-        f"{first.date}.",
-        table=table,
-        close=known,
-        first=first.hash,
-    )
+            raise table_log.never_there(connection, table, head)
+    return table_log.with_branch(commit, head.branch)
 
 
 # ------------------------------------------------------------------------------------------------------------- restore
@@ -193,20 +100,20 @@ def restore(
         UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
         DoltError: as `flytekitplugins.dolt.write`.
     """
-    table, given = _table_of(config), config.as_of if as_of is None else as_of
+    table, given = table_log.table_of(config), config.as_of if as_of is None else as_of
     if given is None:
         raise InvalidConfig(f"Cannot restore table {table!r}: it is not said to which state. Give as_of=.")
     place = remotes.locate(config)
-    past, target = _config_at(config, given), _config_at(config, None)
-    with DoltTable.guard():
+    past, target, first = _config_at(config, given), _config_at(config, None), message or SCRIPT_MESSAGE
+    with runtime.current().retryable():
         with connect(place) as connection:
             old = revisions.of_config(connection, past)
-            check_was_there(connection, past, old)
+            table_log.check_was_there(connection, past, old)
         written = writing.write(
             place,
             table=table,
             policy=config.branch_conf,
-            message=DoltTable.sign(DoltTable(config=target), message or SCRIPT_MESSAGE) or message or SCRIPT_MESSAGE,
+            message=runtime.current().commit_message(target, first) or first,
             work=lambda connection: _put_back(connection, table, old),
             statements=writing.Statements(kinds=()),
         )
@@ -230,139 +137,6 @@ def _put_back(connection: Connection, table: str, old: Commit) -> None:
         # Dolt's own way wants the table to be there; it is replaced whole a moment later.
         connection.run(f"CREATE TABLE {quote(table)} (n INT)", attempt=f"restore table {table!r}")
     connection.run("CALL DOLT_CHECKOUT(%s, '--', %s)", old.hash, table, attempt=f"restore table {table!r}")
-
-
-# ---------------------------------------------------------------------------------------------------------------- tags
-
-
-@dataclass(frozen=True)
-class Tag:
-    """A name for one commit, for ever."""
-
-    name: str
-    commit: Commit
-    message: str = ""
-
-
-def check_tag_name(name: str) -> str:
-    """Return ``name`` if Dolt can hold a tag of that name and it means nothing else; the rules of branches hold.
-
-    Raises:
-        InvalidName: it cannot.
-    """
-    try:
-        return check_branch_name(name)
-    except InvalidName as error:
-        raise InvalidName(str(error).replace("as a branch name", "as the name of a tag", 1), name=name) from None
-
-
-@refuses_passwords
-def tag(
-    name: str,
-    table: DoltTable | DoltConfig | None = None,
-    *,
-    db_path: str | os.PathLike[str] | None = None,
-    at: Revision = "HEAD",
-    message: str = "",
-) -> Tag:
-    """Give a commit a name. The same name for the same commit again changes nothing.
-
-    Args:
-        name: letters, digits and - _ . / as in branch names, for example ``release/2024-05``.
-        table: a table at a commit, or a config: the commit that it reads now.
-        db_path: folder of the repository, where no table is given.
-        at: the commit, where no table is given.
-        message: why; kept with the tag.
-
-    Raises:
-        InvalidName: Dolt cannot hold that name.
-        TagExists: another commit has that name.
-    """
-    config = table.config if isinstance(table, DoltTable) else table
-    check_tag_name(name)
-    if (config is None) == (db_path is None):
-        raise InvalidConfig(f"Cannot make tag {name!r}: give either a table (or config), or db_path=.")
-    place = remotes.locate(config) if config is not None else repository.locate(db_path)  # type: ignore[arg-type]
-    with connect(place) as connection:
-        if isinstance(table, DoltTable) and table.commit is not None:
-            commit = table.commit
-        else:
-            commit = revisions.resolve(connection, at) if config is None else revisions.of_config(connection, config)
-        return set_tag(connection, name, commit, author=writing.author_of(place), message=message)
-
-
-def set_tag(connection: Connection, name: str, commit: Commit, *, author: str, message: str = "") -> Tag:
-    """Make the tag on a connection; see `tag`."""
-    attempt = f"make tag {name!r}"
-    found = tagged(connection, name)
-    if found is None:
-        statement = "CALL DOLT_TAG('--author', %s, '-m', %s, %s, %s)"
-        try:
-            connection.run(statement, author, message, name, commit.hash, attempt=attempt)
-            return Tag(name, Commit(commit.hash), message)
-        except TagExists:
-            found = tagged(connection, name)  # somebody made it in this moment
-    if found is None or found.hash != commit.hash:
-        raise _tag_exists(name, found, f"commit {commit.hash}")
-    return Tag(name, found, message)
-
-
-def tagged(connection: Connection, name: str) -> Commit | None:
-    """Return the commit that a tag names, or None."""
-    query = "SELECT tag_name, tag_hash FROM dolt_tags WHERE tag_name = %s"
-    rows = connection.rows(query, name, attempt=f"look for tag {name!r}")
-    return next((Commit(str(hash_)) for found, hash_ in rows if found == name), None)
-
-
-def _tag_exists(name: str, found: Commit | None, wanted: str) -> TagExists:
-    return TagExists(
-        f"Cannot give {wanted} the tag {name!r}: it names commit {found.hash if found else '(unknown)'} already, and a "
-        "tag is for ever. Take another name, or delete that tag first.",
-        name=name,
-        commit=found.hash if found else None,
-    )
-
-
-def refuse_taken_tag(connection: Connection, name: str) -> None:
-    """Raise if the commit that is about to be made from what is on this branch cannot have the tag ``name``.
-
-    Raises:
-        TagExists: another commit has it.
-    """
-    found = tagged(connection, name)
-    if found is None:
-        return
-    attempt = "see whether anything is different"
-    changed = connection.rows("SELECT 1 FROM dolt_status LIMIT 1", attempt=attempt)
-    head = str(connection.rows("SELECT DOLT_HASHOF('HEAD')", attempt=attempt)[0][0])
-    if changed or found.hash != head:
-        raise _tag_exists(name, found, "the new commit" if changed else f"commit {head}")
-
-
-@refuses_passwords
-def tags(db_path: Where) -> list[Tag]:
-    """Return the tags of a repository, by name; a config of a table there brings the secret of a server."""
-    with connect(remotes.place_named(db_path)) as connection:
-        rows = connection.rows("SELECT tag_name, tag_hash, message FROM dolt_tags", attempt="list the tags")
-    return [Tag(str(name), Commit(str(hash_)), str(message)) for name, hash_, message in sorted(rows)]
-
-
-@refuses_passwords
-def delete_tag(name: str, *, db_path: Where) -> Tag:
-    """Remove a tag and return what it was; its commit stays.
-
-    Raises:
-        RevisionNotFound: there is no such tag.
-    """
-    found = next((known for known in tags(db_path) if known.name == name), None)
-    if found is None:
-        raise RevisionNotFound(
-            f"Cannot delete tag {name!r}: there is none.{close_names(name, [t.name for t in tags(db_path)])}",
-            revision=name,
-        )
-    with connect(remotes.place_named(db_path)) as connection:
-        connection.run("CALL DOLT_TAG('-d', %s)", name, attempt=f"delete tag {name!r}")
-    return found
 
 
 # -------------------------------------------------------------------------------------------------------- run branches

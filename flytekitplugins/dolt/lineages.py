@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from . import remotes, repository, trailers
+from .configs import Commit, DoltConfig, TableRef
 from .engine import Connection, connect
 from .errors import InvalidConfig, RevisionNotFound
 from .places import Place, ServerPlace, refuses_passwords
 from .redaction import visible
 from .remotes import Where
-from .schema import Commit, DoltConfig, DoltTable
 from .trailers import Execution, Origin, Read
 
 __all__ = ["Gap", "Lineage", "Link", "Step", "commits_of", "execution_of", "lineage"]
@@ -186,7 +186,7 @@ class Lineage:
 
 @refuses_passwords
 def lineage(
-    commit: DoltTable | Commit | str,
+    commit: TableRef | Commit | str,
     *,
     db_path: str | os.PathLike[str] | None = None,
     direction: Direction = "both",
@@ -241,7 +241,7 @@ def commits_of(execution_id: str, db_path: Where) -> tuple[Step, ...]:
 
 
 @refuses_passwords
-def execution_of(commit: DoltTable | Commit | str, db_path: str | os.PathLike[str] | None = None) -> Execution | None:
+def execution_of(commit: TableRef | Commit | str, db_path: str | os.PathLike[str] | None = None) -> Execution | None:
     """Return the execution that made a commit, or None for a commit that was not made by Flyte.
 
     Raises:
@@ -253,9 +253,9 @@ def execution_of(commit: DoltTable | Commit | str, db_path: str | os.PathLike[st
     return trailers.parse(found.message).execution
 
 
-def _named(commit: DoltTable | Commit | str, db_path: str | os.PathLike[str] | None) -> tuple[str, Where]:
+def _named(commit: TableRef | Commit | str, db_path: str | os.PathLike[str] | None) -> tuple[str, Where]:
     where: Where | None = db_path
-    if isinstance(commit, DoltTable):
+    if isinstance(commit, TableRef):
         if commit.commit is None:
             raise InvalidConfig(f"Cannot follow {commit!r}: it has no commit yet. Write it, or resolve it, first.")
         where = commit.config if where is None else where

@@ -10,38 +10,39 @@ import importlib
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
-from . import remotes, repository, tables, trailers, trust, writing
+from . import remotes, repository, runtime, tables, trailers, trust, writing
+from .configs import CallbackMeta, DoltMeta, NewBranch, Pinned
 from .errors import InvalidConfig
-from .schema import CallbackMeta, Commit, DoltMeta, DoltTable, NewBranch
 
 if TYPE_CHECKING:
-    from .schema import DoltConfig
+    from .configs import DoltConfig
 
 MESSAGE = "Note what was loaded and saved"
 """First line of the commits that add to the table of `DoltMeta`."""
 
 
-def tell(kind: Literal["load", "save"], table: DoltTable, *, changed: bool = False) -> None:
+def tell(kind: Literal["load", "save"], table: Pinned, *, changed: bool = False) -> None:
     """Tell who is named by the table's ``meta_conf``, if anybody is; ``changed`` says that a save made a commit.
 
     Raises:
         InvalidConfig: the function cannot be imported.
         DoltError: the row could not be stored; what was loaded or saved stays so.
     """
-    meta, commit = table.config.meta_conf, table.commit
-    if meta is None or commit is None:
+    meta = table.config.meta_conf
+    if meta is None:
         return
-    entry = _entry(kind, table, commit, changed=changed)
+    entry = _entry(kind, table, changed=changed)
     if isinstance(meta, DoltMeta):
         _note(meta, entry)
     elif isinstance(meta, CallbackMeta):
         _function(meta)(entry)
 
 
-def _entry(kind: str, table: DoltTable, commit: Commit, *, changed: bool) -> dict[str, Any]:
-    config = table.config
+def _entry(kind: str, table: Pinned, *, changed: bool) -> dict[str, Any]:
+    config, commit = table.config, table.commit
     (found,) = repository.log(remotes.place_at(config, commit, history=False), commit.hash, limit=1)
-    origin = trailers.parse((found.message if kind == "save" else DoltTable.sign(table, None)) or "")
+    message = found.message if kind == "save" else runtime.current().commit_message(config, None)
+    origin = trailers.parse(message or "")
     return {
         "kind": kind,
         "db_path": str(config.db_path),

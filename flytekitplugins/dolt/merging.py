@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import obeyed, remotes, repository, revisions, tables, writing
+from . import obeyed, remotes, repository, revisions, runtime, tables, writing
 from .codec import quote
+from .configs import Commit, MergeBranch, NewBranch, SerialBranch
 from .engine import Connection, connect
 from .errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges
 from .places import Place, refuses_passwords
 from .redaction import visible
 from .remotes import Where
-from .schema import Commit, DoltTable, MergeBranch, NewBranch, SerialBranch
 from .scratch import Scratch
 from .writing import Written
 
@@ -102,7 +102,7 @@ def merge(
     """
     place = remotes.place_named(db_path)
     first = message or f"Merge {branch} into {into or 'the checked-out branch'}"
-    with DoltTable.guard():
+    with runtime.current().retryable():
         with connect(place) as connection:
             source = revisions.resolve(connection, branch)
         return _merged(place, source, branch, into, message=first, checks=_named(checks)).commit

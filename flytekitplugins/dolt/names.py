@@ -1,6 +1,6 @@
 """How a branch or a table may be named here: what Dolt takes, without what would mean something else later.
 
-Pure checks, which raise `errors.InvalidName`. The fields of `schema` are checked with them, and so is what `history`
+Pure checks, which raise `errors.InvalidName`. The fields of `configs` are checked with them, and so is what `history`
 calls a branch.
 """
 
@@ -66,3 +66,15 @@ def check_table_name(name: object) -> str:
         'An existing table of another name can be read with sql="select * from `...`".',
         name=name,
     )
+
+
+def check_tag_name(name: str) -> str:
+    """Return ``name`` if Dolt can hold a tag of that name and it means nothing else; the rules of branches hold.
+
+    Raises:
+        InvalidName: it cannot.
+    """
+    try:
+        return check_branch_name(name)
+    except InvalidName as error:
+        raise InvalidName(str(error).replace("as a branch name", "as the name of a tag", 1), name=name) from None

@@ -1,6 +1,6 @@
 """The options of a config: which values each takes, and which one holds where a config says it twice.
 
-`schema` asks for them, and writers and readers get them from it by `DoltConfig.options`. What an option does stands at
+`configs` asks for them, and writers and readers get them from it by `DoltConfig.options`. What an option does stands at
 the field of that name, and where it is done.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import InvalidConfig
 
 if TYPE_CHECKING:
-    from .schema import DoltConfig
+    from .configs import DoltConfig
 
 _ALLOWED: dict[str, tuple[Any, ...] | type[float] | None] = {
     "primary_key": None,

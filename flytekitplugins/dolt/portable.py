@@ -1,6 +1,6 @@
 """How a value of ours travels: as a plain dictionary, by itself or inside dataclasses and pydantic models.
 
-`Portable` is what the classes of `schema` inherit. It answers to whatever takes a dataclass apart on the way, each in
+`Portable` is what the classes of `configs` inherit. It answers to whatever takes a dataclass apart on the way, each in
 its own words: mashumaro and dataclasses_json (for flytekit), pydantic, and makers of JSON schemas. No I/O.
 """
 

@@ -16,10 +16,10 @@ from .codec import literal
 from .errors import RevisionNotFound
 
 if TYPE_CHECKING:
+    from .configs import Commit
     from .engine import Connection
     from .moving import Reference
     from .queries import Query
-    from .schema import Commit
 
 _HEAD = re.compile(r"^HEAD(?=[~^]|\Z)", re.IGNORECASE | re.ASCII)
 _HASH = re.compile(r"(?<![0-9a-v])[0-9a-v]{32}(?![0-9a-v])")

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from . import clones, repository, trust, writing
+from . import clones, repository, runtime, trust, writing
 from .clones import Origin
+from .configs import Branch, Commit, DoltConfig, NewBranch, Secret, SerialBranch
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
@@ -33,7 +34,6 @@ from .errors import (
 )
 from .names import SCRATCH_PREFIX
 from .places import Place
-from .schema import Branch, Commit, DoltConfig, NewBranch, Secret, SerialBranch
 from .writing import Written
 
 Where: TypeAlias = "str | os.PathLike[str] | DoltConfig"
@@ -68,7 +68,9 @@ def locate(config: DoltConfig) -> Place:
     replicas = config.read_from or ()
     return repository.locate(
         config.db_path,
-        password=None if secret is None else lambda: Secret.read(secret, trust.servers(config.db_path, replicas)),
+        password=None
+        if secret is None
+        else lambda: runtime.current().secret(secret, trust.servers(config.db_path, replicas)),
         read_from=replicas,
     )
 

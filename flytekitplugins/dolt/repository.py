@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from . import binary, obeyed, places, trust
+from .configs import Branch, Commit, MergeBranch, NewBranch, SerialBranch
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
@@ -27,7 +28,6 @@ from .errors import (
 )
 from .names import SCRATCH_PREFIX
 from .places import Place, ServerPlace
-from .schema import Branch, Commit, MergeBranch, NewBranch, SerialBranch
 
 _T = TypeVar("_T")
 

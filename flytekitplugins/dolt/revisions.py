@@ -14,10 +14,10 @@ from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
 from . import moments, repository
+from .configs import Commit, DoltConfig
 from .errors import BranchNotFound, RevisionNotFound, ShallowClone, close_names
 from .moments import Ago
 from .names import SCRATCH_PREFIX
-from .schema import Commit, DoltConfig
 
 if TYPE_CHECKING:
     from .engine import Connection

@@ -1,6 +1,6 @@
 """What a deck shows of a table, asked of its repository: the commit, what it changed, how the table grew.
 
-Bounded in rows and statements, so that a deck costs little beside what it shows; looks only. `transformer` calls it for
+Bounded in rows and statements, so that a deck costs little beside what it shows; looks only. `flyte` calls it for
 tasks with decks switched on, `deck` turns the answer into a page.
 """
 
@@ -10,9 +10,10 @@ import dataclasses
 
 from . import diffs, history, remotes, repository
 from .codec import quote
+from .configs import Commit, DoltConfig
 from .deck import MAX_ROWS, Card, Size
 from .engine import connect
-from .schema import Commit, DoltConfig, DoltTable
+from .table import DoltTable
 
 VERSIONS = 12
 """How many versions of a table the line of its sizes goes back."""

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from .redaction import masked
 
 if TYPE_CHECKING:
-    from .schema import DoltConfig
+    from .configs import DoltConfig
 
 HERE = "."
 """How a commit names its own repository, so that a clone or a moved folder still finds it."""

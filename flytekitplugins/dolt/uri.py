@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from . import redaction
+from .configs import Commit, DoltConfig, NewBranch, SerialBranch
 from .errors import DoltError, InvalidUri
 from .nesting import MAX_CONFIG, is_deep
-from .schema import Commit, DoltConfig, DoltTable, NewBranch, SerialBranch
+from .table import DoltTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

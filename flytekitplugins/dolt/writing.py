@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from . import binary, locks, obeyed, scratch
 from .codec import quote
+from .configs import Branch, Commit, MergeBranch, NewBranch
 from .engine import Connection, connect
 from .errors import (
     BranchNotFound,
@@ -35,7 +36,6 @@ from .errors import (
 )
 from .places import Place, ServerPlace
 from .repository import branch_of, find_head, heads, no_branch
-from .schema import Branch, Commit, MergeBranch, NewBranch
 from .scratch import Scratch
 
 LOCK_TIMEOUT_S = 60.0

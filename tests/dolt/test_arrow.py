@@ -12,7 +12,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, arrow, codec, errors, frames, read, write
+from flytekitplugins.dolt import DoltConfig, api, arrow, codec, errors, frames, read, write
+from flytekitplugins.dolt.table import pinned
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -52,7 +53,7 @@ COLUMNS: dict[str, tuple[list[Any], pa.DataType]] = {
 
 def arrow_read(config: DoltConfig) -> pa.Table:
     """Return what a reader that wants Arrow gets."""
-    return frames.load(frames.resolve(DoltTable(config=config))).to_arrow()
+    return frames.load(pinned(api.pin(config))).to_arrow()
 
 
 @pytest.fixture

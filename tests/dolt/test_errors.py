@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from letting_go import let_go
 
-from flytekitplugins.dolt import DoltConfig, binary, create_repository, errors, frames, server
+from flytekitplugins.dolt import DoltConfig, api, binary, create_repository, errors, server
 from flytekitplugins.dolt.engine import Connection, connect
 from flytekitplugins.dolt.errors import (
     ConstraintViolated,
@@ -242,24 +242,24 @@ def test_held_repository_is_read_only_to_others(set_up: Path, tmp_path: Path) ->
 def test_damaged_journal(tmp_path: Path) -> None:
     """A repository whose storage is not whole is RepositoryDamaged, and says how to look at it."""
     path = create_repository(tmp_path / "foo")
-    frames.write(DoltConfig(str(path), "t"), pd.DataFrame({"n": range(1000)}))
+    api.write(DoltConfig(str(path), "t"), pd.DataFrame({"n": range(1000)}))
     let_go(path)
     flip(path / ".dolt" / "noms" / ("v" * 32), at=0.5)
     with pytest.raises(RepositoryDamaged, match=r"dolt fsck.*data loss detected"):
-        frames.read(DoltConfig(str(path), "t"))
+        api.read(DoltConfig(str(path), "t"))
     server.release(path)
 
 
 def test_damaged_table_file(tmp_path: Path) -> None:
     """Rows whose stored bytes are not whole are RepositoryDamaged where the server says so, and never come as data."""
     path = create_repository(tmp_path / "foo")
-    frames.write(DoltConfig(str(path), "t"), pd.DataFrame({"n": range(50_000)}))
+    api.write(DoltConfig(str(path), "t"), pd.DataFrame({"n": range(50_000)}))
     let_go(path)
     binary.run(["gc"], cwd=path)
     table_file = max((path / ".dolt" / "noms" / "oldgen").iterdir(), key=lambda file: file.stat().st_size)
     flip(table_file, at=0.3)
     with pytest.raises(DoltError, match="'t'"):  # in the midst of rows the server only hangs up
-        frames.read(DoltConfig(str(path), "t"))
+        api.read(DoltConfig(str(path), "t"))
     with connect(path) as connection, pytest.raises(RepositoryDamaged, match=r"checksum error.*dolt fsck"):
         connection.rows("SELECT sum(n) FROM t", attempt="sum up")
     server.release(path)

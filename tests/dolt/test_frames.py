@@ -13,9 +13,9 @@ from flytekitplugins.dolt import (
     DoltTable,
     NewBranch,
     SerialBranch,
+    api,
     create_repository,
     errors,
-    frames,
     pin,
     read,
     repository,
@@ -33,7 +33,7 @@ def test_write_returns_the_reference_and_read_gives_the_rows(config: Config) -> 
     assert (len(table.commit.hash), table.commit.branch) == (32, "main")
     write(config("t"), FRAME.assign(count=0))
     pd.testing.assert_frame_equal(
-        frames.resolve(DoltTable.from_dict(table.to_dict())).data, FRAME.sort_values("name", ignore_index=True)
+        DoltTable.from_dict(table.to_dict()).data, FRAME.sort_values("name", ignore_index=True)
     )
     assert read(config("t"))["count"].tolist() == [0, 0]
 
@@ -148,7 +148,7 @@ class TestIter:
 
     def test_a_query_has_no_parts(self, config: Config) -> None:
         """The rows of a query come by data."""
-        table = frames.resolve(DoltTable(config=config(sql="select 1")))
+        table = api.pin(config(sql="select 1"))
         with pytest.raises(errors.InvalidConfig, match="query"):
             next(table.iter())
 

@@ -50,7 +50,6 @@ from flytekitplugins.dolt import (
     versions,
     write,
 )
-from flytekitplugins.dolt.caching import hash_of as content_of
 from flytekitplugins.dolt.errors import (
     BranchNotFound,
     ConstraintViolated,
@@ -60,6 +59,7 @@ from flytekitplugins.dolt.errors import (
     SchemaMismatch,
     TableNotFound,
 )
+from flytekitplugins.dolt.flyte.cache import hash_of as content_of
 
 
 @dataclass

@@ -26,9 +26,9 @@ from flytekitplugins.dolt import (
     DoltTable,
     NewBranch,
     SerialBranch,
+    api,
     create_repository,
     errors,
-    frames,
     read,
     references,
     repository,
@@ -37,6 +37,7 @@ from flytekitplugins.dolt import (
     write,
 )
 from flytekitplugins.dolt.engine import connect
+from flytekitplugins.dolt.table import resolve
 
 Run = Callable[..., DoltTable]
 
@@ -102,9 +103,7 @@ def run(shop: Path) -> Run:
 
     def resolved(sql: str, branch: str | None = None, **params: object) -> DoltTable:
         policy = SerialBranch(branch) if branch else None
-        return frames.resolve(
-            DoltTable(config=DoltConfig(str(shop), sql=sql, params=params or None, branch_conf=policy))
-        )
+        return api.pin(DoltConfig(str(shop), sql=sql, params=params or None, branch_conf=policy))
 
     return resolved
 
@@ -596,8 +595,8 @@ def test_a_resolved_query_means_the_same_for_ever(repo: Path) -> None:
         connection.run("CALL DOLT_TAG('v1', 'HEAD~1')", attempt="tag")
     kept = []
     for sql in MOVING:
-        table = frames.resolve(DoltTable(config=DoltConfig(str(repo), sql=sql)))
-        assert frames.resolve(DoltTable.from_dict(table.to_dict())).to_dict() == table.to_dict()
+        table = api.pin(DoltConfig(str(repo), sql=sql))
+        assert resolve(DoltTable.from_dict(table.to_dict())).to_dict() == table.to_dict()
         kept.append((sql, table.to_dict(), table.data))
     put([7, 8, 9])
     put([4, 5], branch_conf=SerialBranch("run/1"))

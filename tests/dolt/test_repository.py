@@ -27,9 +27,9 @@ from flytekitplugins.dolt import (
     DoltConfig,
     NewBranch,
     SerialBranch,
+    api,
     binary,
     create_repository,
-    frames,
     server,
     writing,
 )
@@ -328,7 +328,7 @@ def test_branch_names_that_are_taken(repo: Path) -> None:
     for number, name in enumerate(names):
         written = put(repo, "t", number, policy=NewBranch(name))
         assert written.commit.branch == name
-        assert frames.read(DoltConfig(str(repo), "t", branch_conf=SerialBranch(name)))["n"].tolist() == [number]
+        assert api.read(DoltConfig(str(repo), "t", branch_conf=SerialBranch(name)))["n"].tolist() == [number]
     assert set(branches(repo)) == {"main", "other", *names}
 
 
@@ -360,7 +360,7 @@ def test_branch_in_other_letters_is_not_there(repo: Path) -> None:
     with pytest.raises(BranchNotFound, match="'other'"):
         put(repo, "users", 5, policy=SerialBranch("Other"))
     with pytest.raises(BranchNotFound, match="'other'"):
-        frames.read(DoltConfig(str(repo), "users", branch_conf=SerialBranch("Other")))
+        api.read(DoltConfig(str(repo), "users", branch_conf=SerialBranch("Other")))
     assert branches(repo) == before
 
 
@@ -435,7 +435,7 @@ def test_reading_never_makes_a_branch(repo: Path) -> None:
     for policy in (NewBranch("run/1"), NewBranch("run/1", base="main"), SerialBranch("run/1")):
         for source in ({"tablename": "users"}, {"sql": "select * from users"}):
             with pytest.raises(BranchNotFound, match="'run/1'"):
-                frames.read(DoltConfig(str(repo), **source, branch_conf=policy))
+                api.read(DoltConfig(str(repo), **source, branch_conf=policy))
     assert state(repo) == before
 
 
@@ -574,7 +574,7 @@ def test_no_scratch_branch_is_left(repo: Path, dolt: Dolt) -> None:
     put(repo, "users", 1, policy=NewBranch("run/1"))
     assert scratch_branches(repo) == []
     with pytest.raises(SchemaMismatch, match="users"):
-        frames.write(DoltConfig(str(repo), "users"), pd.DataFrame({"n": ["text"]}))
+        api.write(DoltConfig(str(repo), "users"), pd.DataFrame({"n": ["text"]}))
     users_work(dolt, "staged")
     with pytest.raises(UncommittedChanges, match="staged"):
         put(repo, "users", 3)
@@ -831,8 +831,8 @@ def test_table_names_arrive_verbatim(repo: Path) -> None:
     names = ["select", "a-b", "a.b", "$x", "x$", "日本", "ümlaut", "123", "1a", "x" * 64, "a--b", "order", "DEFAULT"]
     for number, name in enumerate(names):
         config = DoltConfig(str(repo), name)
-        frames.write(config, pd.DataFrame({"n": [number]}))
-        assert frames.read(config)["n"].tolist() == [number]
+        api.write(config, pd.DataFrame({"n": [number]}))
+        assert api.read(config)["n"].tolist() == [number]
         assert changed_tables(repo) == [name]
     assert {row[0] for row in ask(repo, "SHOW TABLES")} == {"users", "others", *names}
 
@@ -842,7 +842,7 @@ def test_dolts_own_tables_are_refused(repo: Path) -> None:
     before = state(repo)
     for name in ("dolt_log", "dolt_ignore", "DOLT_x", "dolt_branches"):
         with pytest.raises(DoltError, match=name):
-            frames.write(DoltConfig(str(repo), name), pd.DataFrame({"n": [1]}))
+            api.write(DoltConfig(str(repo), name), pd.DataFrame({"n": [1]}))
     assert state(repo) == before
 
 

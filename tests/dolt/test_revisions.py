@@ -18,9 +18,9 @@ from flytekitplugins.dolt import (
     DoltTable,
     NewBranch,
     SerialBranch,
+    api,
     binary,
     create_repository,
-    frames,
     read,
     revisions,
     server,
@@ -154,7 +154,7 @@ class TestNames:
     def test_head_is_that_of_the_branch_in_question(self, graph: Graph) -> None:
         """HEAD of a config is the head of its own branch, whatever is checked out."""
         assert graph.resolve("HEAD", on="side") == "aside"
-        table = frames.resolve(DoltTable(config=graph.config(branch_conf=SerialBranch("side"), as_of="HEAD~1")))
+        table = api.pin(graph.config(branch_conf=SerialBranch("side"), as_of="HEAD~1"))
         assert table.commit is not None
         assert (table.commit.hash, table.commit.branch) == (graph.commits["grown"], "side")
 
@@ -254,7 +254,7 @@ class TestConfig:
 
     def test_the_commit_is_fixed_once(self, graph: Graph) -> None:
         """After it is resolved, the branch may move: the reference keeps its commit, also as a dictionary."""
-        table = frames.resolve(DoltTable(config=graph.config(as_of="HEAD~1")))
+        table = api.pin(graph.config(as_of="HEAD~1"))
         write(graph.config(), pd.DataFrame({"id": [9]}))
         assert DoltTable.from_dict(table.to_dict()).data.id.tolist() == [1]
 
@@ -278,10 +278,10 @@ class TestConfig:
         """The error says when it first appeared, at once and not when the rows are touched."""
         grown = graph.commits["grown"]
         with pytest.raises(TableNotFound, match=f"{grown}.*2024-02-10T12:00:00") as caught:
-            frames.resolve(DoltTable(config=graph.config(as_of="2024-01-15")))
+            api.pin(graph.config(as_of="2024-01-15"))
         assert caught.value.first == grown
         with pytest.raises(TableNotFound, match="'main'"):
-            frames.resolve(DoltTable(config=DoltConfig(str(graph.path), "tt", as_of="HEAD")))
+            api.pin(DoltConfig(str(graph.path), "tt", as_of="HEAD"))
 
     def test_a_missing_branch_is_said(self, graph: Graph) -> None:
         """HEAD of a branch that was never made is no commit; a hash needs no branch."""
@@ -407,7 +407,7 @@ def test_a_thousand_commits_are_walked_whatever_the_tables_size(repo: Path) -> N
     def seconds(config: DoltConfig) -> float:
         def once() -> float:
             begin = time.perf_counter()
-            frames.resolve(DoltTable(config=config))
+            api.pin(config)
             assert len(versions(DoltConfig(config.db_path, config.tablename), last=2)) == 2
             return time.perf_counter() - begin
 

@@ -27,7 +27,15 @@ from letting_go import is_locked
 from users_server import users_server
 from waiting import eventually
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, binary, create_repository, frames, repository, server, writing
+from flytekitplugins.dolt import (
+    DoltConfig,
+    api,
+    binary,
+    create_repository,
+    repository,
+    server,
+    writing,
+)
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBusy, RepositoryReadOnly, ServerFailed
 
 Dolt = Callable[..., str]
@@ -42,10 +50,10 @@ PRELUDE = """\
 import os, signal, sys
 from pathlib import Path
 import pandas as pd
-from flytekitplugins.dolt import DoltConfig, errors, frames, repository, server
+from flytekitplugins.dolt import DoltConfig, errors, api, frames, repository, server
 repo = Path(sys.argv[1])
 def put(table, *values):
-    return frames.write(DoltConfig(str(repo), table), pd.DataFrame({"n": list(values)})).commit.hash
+    return api.write(DoltConfig(str(repo), table), pd.DataFrame({"n": list(values)})).commit.hash
 def say(*words):
     print(*words, flush=True)
 """
@@ -109,7 +117,7 @@ def assert_gone(temp: Path, *, within_s: float = GONE_WITHIN_S) -> None:
 
 def put(repo: Path, table: str, *values: int) -> str:
     """Write one column of numbers to the checked-out branch and return the commit's hash."""
-    commit = frames.write(DoltConfig(str(repo), table), pd.DataFrame({"n": list(values)})).commit
+    commit = api.write(DoltConfig(str(repo), table), pd.DataFrame({"n": list(values)})).commit
     assert commit is not None
     return commit.hash
 
@@ -550,14 +558,14 @@ def test_killed_server_during_a_read(repo: Path) -> None:
     """A server that is killed while rows arrive is ConnectionLost, never a shorter table, and the next read works."""
     config = DoltConfig(str(repo), "t")
     # Much more than sockets and readers hold on the way, so that most of it is still on the server.
-    table = frames.write(config, pd.DataFrame({"n": range(100_000), "text": ["x" * 600] * 100_000}))
-    rows = frames.resolve(DoltTable(config=config)).iter(batch_rows=1000)
+    table = api.write(config, pd.DataFrame({"n": range(100_000), "text": ["x" * 600] * 100_000}))
+    rows = api.pin(config).iter(batch_rows=1000)
     assert len(next(rows)) == 1000
     os.kill(running(repo).pid, signal.SIGKILL)
     with pytest.raises(ConnectionLost, match="'t'"):
         list(rows)
-    assert frames.resolve(DoltTable(config=config)).commit == table.commit
-    assert len(frames.read(config)) == 100_000
+    assert api.pin(config).commit == table.commit
+    assert len(api.read(config)) == 100_000
 
 
 def test_deleted_private_folder(repo: Path, temp: Path) -> None:
@@ -566,7 +574,7 @@ def test_deleted_private_folder(repo: Path, temp: Path) -> None:
     for folder in folders(temp):
         shutil.rmtree(folder)
     put(repo, "t", 2)
-    assert frames.read(DoltConfig(str(repo), "t"))["n"].tolist() == [2]
+    assert api.read(DoltConfig(str(repo), "t"))["n"].tolist() == [2]
 
 
 # ---------------------------------------------------------------------------------------------- the user's own server
@@ -591,22 +599,22 @@ def test_uses_a_server_of_the_user_and_leaves_it_running(repo: Path, temp: Path,
     """A server that the user runs in the folder is used, without files, with the same values, and is not stopped."""
     frame = every_kind()
     with users_server(repo) as process:
-        frames.write(DoltConfig(str(repo), "t", primary_key=["id"]), frame)
+        api.write(DoltConfig(str(repo), "t", primary_key=["id"]), frame)
         assert running(repo).pid == process.pid
         assert folders(temp) == set()
         with repository.connect(repo) as connection:
             assert connection.shared_folder() is None
             inserted = connection.rows("SELECT DOLT_HASHOF_TABLE('t')", attempt="hash")
-        read = frames.read(DoltConfig(str(repo), "t"))
+        read = api.read(DoltConfig(str(repo), "t"))
         server.release(repo)
         assert process.poll() is None
         assert running(repo).pid == process.pid
     other = create_repository(tmp_path / "other")
-    frames.write(DoltConfig(str(other), "t", primary_key=["id"]), frame)
+    api.write(DoltConfig(str(other), "t", primary_key=["id"]), frame)
     with repository.connect(other) as connection:
         assert connection.shared_folder() is not None
         assert connection.rows("SELECT DOLT_HASHOF_TABLE('t')", attempt="hash") == inserted
-    loaded = frames.read(DoltConfig(str(other), "t"))
+    loaded = api.read(DoltConfig(str(other), "t"))
     server.release(other)
     pd.testing.assert_frame_equal(read, loaded)
     assert read["big"].tolist()[:2] == [2**63 - 1, -(2**63)]
@@ -748,7 +756,7 @@ def _denied(how: str, repo: Path) -> tuple[str, ...]:
 def test_folder_that_cannot_be_written(repo: Path, temp: Path, how: str) -> None:
     """A repository that this user cannot write to is RepositoryReadOnly at every door, with what to do about it."""
     code = """
-for door in (lambda: put('t', 1), lambda: frames.read(DoltConfig(str(repo), sql='select 1')), use):
+for door in (lambda: put('t', 1), lambda: api.read(DoltConfig(str(repo), sql='select 1')), use):
     try:
         door()
     except errors.RepositoryReadOnly as error:
@@ -795,7 +803,7 @@ if child == 0:
     with repository.connect(repo) as own:
         assert own.rows('SELECT CONNECTION_ID()', attempt='ask') != mine
     put('child', *range(5))
-    assert frames.read(DoltConfig(str(repo), 'before'))['n'].tolist() == [1]
+    assert api.read(DoltConfig(str(repo), 'before'))['n'].tolist() == [1]
     {ending}
 for n in range(10):
     put('parent', n)

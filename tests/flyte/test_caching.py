@@ -24,7 +24,7 @@ from flytekitplugins.dolt import (
     resolve,
     write,
 )
-from flytekitplugins.dolt.caching import hash_of
+from flytekitplugins.dolt.flyte.cache import hash_of
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]

@@ -16,7 +16,7 @@ from pods import Cluster, PodFailed
 from remote_folder import RemoteFolder, clones, is_shallow, values
 from remote_folder import dolt as dolt_in
 
-from flytekitplugins.dolt import NewBranch, create_repository, frames, read
+from flytekitplugins.dolt import NewBranch, api, create_repository, read
 from flytekitplugins.dolt.schema import DoltConfig
 
 WORKFLOW = textwrap.dedent(
@@ -106,7 +106,7 @@ def test_pods_leave_nothing_behind(cluster: Cluster, tmp_path: Path) -> None:
         "versions.json"
     ]
     assert not list((cluster.pods[0] / "tmp").glob("flyte-dolt-*"))
-    assert frames.read(DoltConfig(str(repository), "users"))["count"].tolist() == [1, 2]
+    assert api.read(DoltConfig(str(repository), "users"))["count"].tolist() == [1, 2]
     assert sorted(os.listdir(repository)) == [".dolt"]
 
 

@@ -40,9 +40,9 @@ from flytekitplugins.dolt import (
     from_uri,
     read,
     repository,
-    structured,
     write,
 )
+from flytekitplugins.dolt.flyte import dataframes
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -312,7 +312,7 @@ class TestDoltFrame:
 
     def test_the_deck_is_that_of_the_table(self, config: Config) -> None:
         """What a deck shows of a written frame is what it shows of the table; of others it is what flytekit shows."""
-        from flytekitplugins.dolt.structured import table_of
+        from flytekitplugins.dolt.flyte.dataframes import table_of
 
         kind = Annotated[pd.DataFrame, dolt_frame(config("t"))]
         made = []
@@ -581,7 +581,7 @@ class TestDecks:
         ours = TypeEngine.get_transformer(StructuredDataset)
         for before, after in ((Theirs(), Theirs), (StructuredDatasetTransformerEngine(), type(ours))):
             monkeypatch.setitem(TypeEngine._REGISTRY, StructuredDataset, before)
-            structured._register_datasets()
+            dataframes._register_datasets()
             assert type(TypeEngine.get_transformer(StructuredDataset)) is after
         assert isinstance(ours, StructuredDatasetTransformerEngine)
         assert ours.name == StructuredDatasetTransformerEngine().name

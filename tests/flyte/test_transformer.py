@@ -23,12 +23,12 @@ from flytekitplugins.dolt import (
     DoltTable,
     NewBranch,
     SerialBranch,
-    frames,
     read,
     repository,
     write,
 )
 from flytekitplugins.dolt.schema import Commit
+from flytekitplugins.dolt.table import resolve
 
 Config = Callable[..., DoltConfig]
 
@@ -93,7 +93,7 @@ class TestValuesTravel:
         struct.update({"config": {"db_path": config().db_path, "tablename": "t", "sql": None}, "data": None})
         ctx = FlyteContextManager.current_context()
         table = TypeEngine.to_python_value(ctx, Literal(scalar=Scalar(generic=struct)), DoltTable)
-        assert frames.resolve(table).data["a"].tolist() == [7]
+        assert resolve(table).data["a"].tolist() == [7]
 
 
 @dataclass

@@ -36,36 +36,68 @@ def test_import_flytekit_registers_the_types() -> None:
     assert python(code) == str(sorted(policies + others))
 
 
+LOADED_WITH_FLYTEKIT = """
+configs errors flyte flyte.context flyte.dataframes flyte.secrets flyte.task_runtime flyte.value_types moments names
+options parameters places portable redaction runtime schema table trailers trust uri
+"""
+
+
 @pytest.mark.serial
 def test_it_costs_little_beyond_flytekit() -> None:
     """The package adds few modules to flytekit's some thousand: a count, since a clock would be guessing."""
+    code = "import sys, flytekit; print(sorted(m for m in sys.modules if m.startswith('flytekitplugins.dolt.')))"
+    assert python(code) == str([f"flytekitplugins.dolt.{name}" for name in LOADED_WITH_FLYTEKIT.split()])
+
+
+def test_the_package_alone_does_not_import_flytekit() -> None:
+    """Scripts that read and write do not pay for flytekit."""
+    assert python("import flytekitplugins.dolt, sys; print('flytekit' in sys.modules)") == "False"
+
+
+@pytest.mark.parametrize("name", ["DoltTable", "Secret", "DoltConfig", "Commit"])
+def test_nothing_is_put_onto_our_classes(name: str) -> None:
+    """A class is the same before and after flytekit is imported."""
     code = (
-        "import sys, flytekit; before = {m for m in sys.modules if not m.startswith('flytekitplugins')};"
-        "import flytekitplugins.dolt; print(sorted(m for m in sys.modules if m.startswith('flytekitplugins.dolt.')))"
+        f"from flytekitplugins.dolt import {name} as C; before = dict(vars(C));"
+        "import flytekit; print(dict(vars(C)) == before)"
     )
-    assert python(code) == str(
-        [
-            f"flytekitplugins.dolt.{name}"
-            for name in (
-                "credentials",
-                "errors",
-                "execution",
-                "moments",
-                "names",
-                "options",
-                "parameters",
-                "places",
-                "portable",
-                "redaction",
-                "schema",
-                "structured",
-                "trailers",
-                "transformer",
-                "trust",
-                "uri",
-            )
-        ]
+    assert python(code) == "True"
+
+
+REGISTERED = (
+    "from flytekit.core.type_engine import TypeEngine; from flytekitplugins.dolt import DoltTable, runtime;"
+    "print(type(TypeEngine.get_transformer(DoltTable)).__name__, type(runtime.current()).__name__)"
+)
+
+
+@pytest.mark.parametrize("order", ["import flytekit, flytekitplugins.dolt", "import flytekitplugins.dolt, flytekit"])
+def test_either_order_of_imports_registers(order: str) -> None:
+    """Where the package is installed, flytekit knows our types whichever is imported first."""
+    assert python(f"{order};{REGISTERED}") == "DoltTableTransformer FlyteRuntime"
+
+
+def without_metadata(code: str) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` where the package is only on the path of modules, as its sources are, and not installed."""
+    hide = (
+        "from importlib import metadata; found = metadata.entry_points;"
+        "metadata.entry_points = lambda **by: () if by.get('group') == 'flytekit.plugins' else found(**by)\n"
     )
+    return subprocess.run([sys.executable, "-c", hide + code], capture_output=True, text=True, timeout=120)
+
+
+def test_sources_on_the_path_register_where_flytekit_is_there_already() -> None:
+    """Without metadata there is no entry point; the package then registers when it finds flytekit imported."""
+    done = without_metadata(f"import flytekit, flytekitplugins.dolt;{REGISTERED}")
+    assert (done.stdout.strip(), done.stderr) == ("DoltTableTransformer FlyteRuntime", "")
+
+
+def test_a_border_that_is_not_registered_says_so() -> None:
+    """Where flytekit came last and found no entry point, reading and writing say that it does not know our types."""
+    code = "import flytekitplugins.dolt as d; import flytekit; d.read(d.DoltConfig('foo', 't'))"
+    done = without_metadata(code)
+    assert done.returncode == 1
+    assert "NotRegistered" in done.stderr
+    assert "flytekitplugins.dolt.flyte" in done.stderr
 
 
 def test_all_names_are_there() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, frames, repository, scratch
+from flytekitplugins.dolt import DoltConfig, api, repository, scratch
 from flytekitplugins.dolt.errors import UncommittedChanges
 
 Ask = Callable[..., list[tuple[object, ...]]]
@@ -33,7 +33,7 @@ def ask(repo: Path) -> Ask:
 
 
 def put(repo: Path, table: str, *numbers: int) -> str:
-    written = frames.write(DoltConfig(str(repo), table), pd.DataFrame({"n": list(numbers)})).commit
+    written = api.write(DoltConfig(str(repo), table), pd.DataFrame({"n": list(numbers)})).commit
     assert written is not None
     return written.hash
 
@@ -62,7 +62,7 @@ def test_next_write_brings_the_working_set_up(repo: Path, ask: Ask, staged: bool
     assert ask("SELECT n FROM old ORDER BY n") == [(1,), (2,)]
     assert ask("SELECT n FROM other ORDER BY n") == [(1,), (2,)]
     assert ask("SELECT * FROM fresh") == []
-    assert [commit.message for commit in repository.log(repo, limit=2)] == [frames.SCRIPT_MESSAGE, "moved"]
+    assert [commit.message for commit in repository.log(repo, limit=2)] == [api.SCRIPT_MESSAGE, "moved"]
     assert repository.log(repo, limit=1)[0].hash == scratch_seen
     assert ask("SELECT name FROM dolt_branches") == [("main",)]
 
@@ -75,7 +75,7 @@ def test_the_number_of_the_killed_is_somebody_elses_now(repo: Path, ask: Ask) ->
         put(repo, "third", 3)
     assert ask("SELECT table_name, status FROM dolt_status") == [("other", "modified")]
     assert ask("SELECT n FROM old ORDER BY n") == [(1,), (2,)]
-    assert [commit.message for commit in repository.log(repo, limit=2)] == [frames.SCRIPT_MESSAGE, "moved"]
+    assert [commit.message for commit in repository.log(repo, limit=2)] == [api.SCRIPT_MESSAGE, "moved"]
 
 
 def test_what_the_user_changed_since_is_left_alone(repo: Path, ask: Ask) -> None:

@@ -17,21 +17,21 @@ from pathlib import Path
 
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, SerialBranch, frames, repository, server
+from flytekitplugins.dolt import DoltConfig, SerialBranch, api, repository, server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 WRITER = """\
 import sys
 import pandas as pd
-from flytekitplugins.dolt import DoltConfig, frames, server
+from flytekitplugins.dolt import DoltConfig, api, server
 from pathlib import Path
 repo, me, how_often = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
 input()
 for number in range(how_often):
     frame = pd.DataFrame({"writer": [me], "number": [number]})
-    table = frames.write(DoltConfig(str(repo), f"table_{me}"), frame, message=f"{me} {number}")
+    table = api.write(DoltConfig(str(repo), f"table_{me}"), frame, message=f"{me} {number}")
     print(table.commit.hash, server.running(repo).pid, flush=True)
 """
 
@@ -132,14 +132,14 @@ def test_two_examples_at_the_same_time(examples: Path) -> None:
         for number in range(1, 11):
             name = f"run/a_is_{number}"
             policy = SerialBranch(name)
-            users = frames.read(DoltConfig(str(repo), "users", branch_conf=policy))
+            users = api.read(DoltConfig(str(repo), "users", branch_conf=policy))
             counts = {"George": number, "Alice": number * 2, "Stephanie": number * 3}
             assert dict(zip(users["name"], users["count"], strict=True)) == counts
-            big_users = frames.read(DoltConfig(str(repo), "big_users", branch_conf=policy))
+            big_users = api.read(DoltConfig(str(repo), "big_users", branch_conf=policy))
             assert set(big_users["name"]) == {name for name, count in counts.items() if count > 5}
             own = [commit.hash for commit in repository.log(repo, name) if commit not in main]
             assert [changed[hash_] for hash_ in own[:2]] == [{"big_users"}, {"users"}]
-            at = frames.read(DoltConfig(str(repo), sql=f"select * from rabbits as of 'main~{10 - number}'"))
+            at = api.read(DoltConfig(str(repo), sql=f"select * from rabbits as of 'main~{10 - number}'"))
             assert set(at["count"]) == {number, number * 2, number * 3}
         assert scratch_branches(repo) == []
     finally:

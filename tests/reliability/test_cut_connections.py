@@ -16,14 +16,14 @@ import pytest
 from factor import FACTOR, SEED
 from proxy import Once, Proxy, Verdict, between
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, frames, locks, repository, server, writing
+from flytekitplugins.dolt import DoltConfig, NewBranch, api, locks, repository, server, writing
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, OutcomeUnknown
 
 
 @pytest.fixture
 def proxy(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Give the proxy that this process reaches the repository by."""
-    frames.write(DoltConfig(str(repo), "log"), row(-1))
+    api.write(DoltConfig(str(repo), "log"), row(-1))
     with between(repo, monkeypatch) as made:
         yield made
 
@@ -36,7 +36,7 @@ def append(repo: Path, number: int, branch: str | None = None) -> str:
     """Append a row, and return the commit that is said to hold it."""
     policy = NewBranch(branch) if branch is not None else None
     config = DoltConfig(str(repo), "log", mode="append", branch_conf=policy)
-    written = frames.write(config, row(number), message=f"append {number}").commit
+    written = api.write(config, row(number), message=f"append {number}").commit
     assert written is not None
     return written.hash
 
@@ -157,7 +157,7 @@ def test_server_that_is_gone_for_good(
 @pytest.mark.parametrize("error", [KeyboardInterrupt("stop"), MemoryError("full"), ValueError("bug")])
 def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception out of any statement of a write passes as it is; the table is old or new, and nobody is held up."""
-    frames.write(DoltConfig(str(repo), "log"), row(0))
+    api.write(DoltConfig(str(repo), "log"), row(0))
     connection_type = repository.Connection
     run, rows, calls = connection_type.run, connection_type.rows, [0, 0]
 
@@ -176,17 +176,17 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
     for number in range(1, 100):
         calls[:] = [0, number]
         with suppress(type(error)):
-            frames.write(config, row(number))
+            api.write(config, row(number))
         if calls[0] < number:
             break
         calls[:] = [0, 0]
         assert numbers(repo) in ([number], [number - 1]), number
-        frames.write(DoltConfig(str(repo), "log", lock_timeout_s=0.5), row(number))
+        api.write(DoltConfig(str(repo), "log", lock_timeout_s=0.5), row(number))
     assert number > 15
     calls[:] = [0, 0]
     server.release(repo)
     writing._swept_at.clear()
-    frames.write(config, row(1000))
+    api.write(config, row(1000))
     assert left_over(repo) == []
 
 

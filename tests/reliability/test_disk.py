@@ -14,7 +14,7 @@ import pytest
 from letting_go import is_left
 from remote_folder import RemoteFolder, clones
 
-from flytekitplugins.dolt import DoltConfig, binary, create_repository, errors, frames, repository, server
+from flytekitplugins.dolt import DoltConfig, api, binary, create_repository, errors, repository, server
 
 pytestmark = pytest.mark.slow
 
@@ -63,16 +63,16 @@ def test_a_full_disk_leaves_the_old_table(small: Path, left: int) -> None:
     """Wherever in a write the space ends: one typed error, the branch as it was; when there is space, all goes on."""
     repo = create_repository(small / "foo", name="A", email="a@b.c")
     config = DoltConfig(str(repo), "t", primary_key=["n"])
-    frames.write(config, FRAME)
+    api.write(config, FRAME)
     before = repository.log(repo)
     filler = fill(small, but=left)
     with pytest.raises((errors.DiskFull, errors.ConnectionLost), match=r"no space|server"):
-        frames.write(DoltConfig(str(repo), "t", primary_key=["n"], on_schema_change="replace"), large(left))
+        api.write(DoltConfig(str(repo), "t", primary_key=["n"], on_schema_change="replace"), large(left))
     filler.unlink()
     assert repository.log(repo) == before
-    assert frames.read(config)["n"].tolist() == [1, 2]
-    frames.write(config, pd.DataFrame({"n": [1, 2, 3]}))
-    assert frames.read(config)["n"].tolist() == [1, 2, 3]
+    assert api.read(config)["n"].tolist() == [1, 2]
+    api.write(config, pd.DataFrame({"n": [1, 2, 3]}))
+    assert api.read(config)["n"].tolist() == [1, 2, 3]
     with repository.connect(repo) as connection:
         assert connection.rows("SELECT * FROM dolt_status", attempt="look") == []
     server.release(repo)
@@ -84,14 +84,14 @@ def test_a_full_temporary_folder_is_said(repo: Path, small: Path, monkeypatch: p
     monkeypatch.setenv("TMPDIR", str(small))
     monkeypatch.setattr(tempfile, "tempdir", str(small))
     config = DoltConfig(str(repo), "t", primary_key=["n"])
-    frames.write(config, FRAME)
+    api.write(config, FRAME)
     before = repository.log(repo)
     filler = fill(small, but=500_000)
     with pytest.raises(errors.DiskFull, match="TMPDIR"):
-        frames.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1))
+        api.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1))
     assert repository.log(repo) == before
     filler.unlink()
-    frames.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1, rows=2_000))
+    api.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1, rows=2_000))
     assert len(repository.log(repo)) == len(before) + 1
     server.release(repo)
 
@@ -100,14 +100,14 @@ def test_a_clone_that_does_not_fit(small: Path, tmp_path: Path, monkeypatch: pyt
     """No space for a clone is DiskFull, leaves no part of one, and when there is space the next read makes it."""
     remote = RemoteFolder.made(tmp_path)
     with remote.on("other"):
-        frames.write(remote.config("t"), large(1))
+        api.write(remote.config("t"), large(1))
     remote.let_go()
     monkeypatch.setenv("FLYTE_DOLT_CLONES", str(small / "clones"))
     filler = fill(small, but=1_000_000)
     with pytest.raises(errors.DiskFull, match="no space left on device"):
-        frames.read(remote.config("t"))
+        api.read(remote.config("t"))
     assert clones(small / "clones") == []
     filler.unlink()
-    pd.testing.assert_frame_equal(frames.read(remote.config("t", order_by=["n"])), large(1))
+    pd.testing.assert_frame_equal(api.read(remote.config("t", order_by=["n"])), large(1))
     for clone in clones(small / "clones"):
         assert is_left(clone)

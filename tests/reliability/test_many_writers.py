@@ -10,7 +10,7 @@ import pytest
 import writers
 from factor import FACTOR
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, frames, repository
+from flytekitplugins.dolt import DoltConfig, NewBranch, api, repository
 from flytekitplugins.dolt.schema import Commit
 
 WRITERS = 8
@@ -66,7 +66,7 @@ def test_eight_processes_on_one_branch_and_table(repo: Path, tmp_path: Path, kin
     """200 of 200 writes are commits in one line, each with exactly its own rows; the end is what the line says."""
     config = DoltConfig(str(repo), "t", **KINDS[kind])  # type: ignore[arg-type]
     shape = "whole" if kind.startswith("whole") else "row"
-    frames.write(config, writers.rows_of(shape, 99, 99), message="99 99")
+    api.write(config, writers.rows_of(shape, 99, 99), message="99 99")
     told = written(repo, tmp_path, [config] * WRITERS, shape)
     log = repository.log(repo)
     assert all(commit.parents == (older.hash,) for commit, older in pairwise(log))
@@ -81,7 +81,7 @@ def test_eight_processes_on_one_branch_and_table(repo: Path, tmp_path: Path, kin
         assert others == [], (commit, rows)
         if kind.startswith("append"):
             assert not any(change == "removed" for change, *_ in rows), (commit, rows)
-    end = sorted(zip(*(frames.read(config)[name].tolist() for name in ("writer", "number")), strict=True))
+    end = sorted(zip(*(api.read(config)[name].tolist() for name in ("writer", "number")), strict=True))
     assert end == replayed([tuple(map(int, str(c.message).split())) for c in reversed(log[:-1])], kind)
 
 
@@ -105,5 +105,5 @@ def test_eight_processes_on_branches_of_their_own(repo: Path, tmp_path: Path) ->
     for me, config in enumerate(configs):
         log = repository.log(repo, f"run/{me}")
         assert [commit.hash for commit in log[:-1]] == [told[me, number] for number in reversed(range(COMMITS))]
-        frame = frames.read(config)
+        frame = api.read(config)
         assert sorted(zip(frame["writer"], frame["number"], strict=True)) == [(me, n) for n in range(COMMITS)]

@@ -8,20 +8,20 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, frames, repository, writing
+from flytekitplugins.dolt import DoltConfig, NewBranch, api, repository, writing
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryBusy
 
 
 def append(repo: Path, key: str | None, number: int = 1, branch: str | None = None) -> str:
     policy = NewBranch(branch) if branch is not None else None
     config = DoltConfig(str(repo), "log", mode="append", branch_conf=policy)
-    written = frames.write(config, pd.DataFrame({"number": [number]}), key=key).commit
+    written = api.write(config, pd.DataFrame({"number": [number]}), key=key).commit
     assert written is not None
     return written.hash
 
 
 def count(repo: Path) -> int:
-    return len(frames.read(DoltConfig(str(repo), "log")))
+    return len(api.read(DoltConfig(str(repo), "log")))
 
 
 def test_append_is_not_repeated(repo: Path) -> None:
@@ -101,7 +101,7 @@ def test_holder_of_the_lock_is_named(repo: Path) -> None:
         assert inside.wait(timeout=60)
         config = DoltConfig(str(repo), "log", mode="append", lock_timeout_s=0.2)
         with pytest.raises(RepositoryBusy, match="'ex-proj-dev-abc'.*'.+'.*'.+'"):
-            frames.write(config, pd.DataFrame({"number": [1]}))
+            api.write(config, pd.DataFrame({"number": [1]}))
     finally:
         go_on.set()
         writer.join()

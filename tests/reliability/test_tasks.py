@@ -18,7 +18,7 @@ from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 from pods import Cluster, PodFailed
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, frames, locks, read, repository
+from flytekitplugins.dolt import DoltConfig, DoltTable, api, locks, read, repository
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +119,7 @@ def test_threads_write_one_after_the_other(config: Config, repo: Path) -> None:
 
     def add(number: int) -> str:
         barrier.wait(30)
-        table = frames.write(config("t", mode="append"), pd.DataFrame({"n": [number]}))
+        table = api.write(config("t", mode="append"), pd.DataFrame({"n": [number]}))
         return str(table.commit)
 
     with ThreadPoolExecutor(12) as pool:
@@ -134,14 +134,14 @@ def test_child_processes_write_beside_their_parent(
 ) -> None:
     """A child started in any way while its parent uses the repository writes all it has to, as does the parent."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(writers.__file__).parent), str(Path.cwd())]))
-    frames.write(config("t", mode="append"), writers.rows_of("row", 9, 0))
+    api.write(config("t", mode="append"), writers.rows_of("row", 9, 0))
     context = multiprocessing.get_context(method)
     children = [
         context.Process(target=writers.write_quietly, args=(str(tmp_path / f"{me}"), str(repo), me)) for me in range(3)
     ]
     for child in children:
         child.start()
-    frames.write(config("t", mode="append"), writers.rows_of("row", 9, 1))
+    api.write(config("t", mode="append"), writers.rows_of("row", 9, 1))
     for child in children:
         child.join(60)
     assert [child.exitcode for child in children] == [0, 0, 0]

@@ -20,6 +20,7 @@ import pytest
 from flytekitplugins.dolt import (
     DoltConfig,
     DoltTable,
+    api,
     arrow,
     codec,
     errors,
@@ -27,11 +28,12 @@ from flytekitplugins.dolt import (
     gate,
     notes,
     read,
-    structured,
     tables,
     write,
 )
 from flytekitplugins.dolt.codec import NOTES_MARK, Notes, field_to_text
+from flytekitplugins.dolt.flyte import dataframes
+from flytekitplugins.dolt.table import pinned, resolve
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -236,7 +238,7 @@ def test_no_value_changes(comment: str, caplog: pytest.LogCaptureFixture) -> Non
         found, _ = Notes.from_comment(comment, table="t")
         frame = codec.decode(stored, found).reset_index(drop=not set(found.index) & set(STORED))
         table = arrow.decode(stored, found)
-        polars = structured._to_polars(
+        polars = dataframes._to_polars(
             tables.Read(stored.drop_columns(["decimals"]), found)
         )  # they are too long for it
         for back in (codec.encode(frame), arrow.encode(table), arrow.encode(as_arrow(polars))):
@@ -367,15 +369,15 @@ def test_the_table_stays_readable_and_writable(theirs: Callable[[str], DoltConfi
     table = DoltTable(config=theirs(NOTES_MARK + line))
     seen = list(map(tuple, read(table.config).astype(object).itertuples(index=False)))
     assert [[v for v in row if not pd.isna(v)] for row in seen] == [[v for v in row if not pd.isna(v)] for row in ROWS]
-    resolved = frames.resolve(table)
-    back = frames.load(resolved).to_arrow()
+    resolved = resolve(table)
+    back = frames.load(pinned(resolved)).to_arrow()
     assert back["text"].to_pylist() == ["xyz", "1"]
     for kind in (pl.DataFrame, pl.LazyFrame):
-        polars = structured._frame(resolved, kind, None).lazy().filter(pl.col("id") > 0).collect()
+        polars = dataframes._frame(resolved, kind, None).lazy().filter(pl.col("id") > 0).collect()
         assert polars["text"].to_list() == ["xyz", "1"]
-    parts = list(frames.scan(resolved, batch_rows=1, columns=None))
+    parts = list(frames.scan(pinned(resolved), batch_rows=1, columns=None))
     assert [value for part in parts for value in part.text] == ["xyz", "1"]
-    with frames.reader(resolved, batch_rows=1, columns=None) as reader:
+    with frames.reader(pinned(resolved), batch_rows=1, columns=None) as reader:
         assert reader.read_all()["numbers"].to_pylist() == [300, -1]
     more = read(table.config).head(1).assign(id=3, text="new", numbers=5)
     write(config("t", mode="append"), more)
@@ -383,7 +385,7 @@ def test_the_table_stays_readable_and_writable(theirs: Callable[[str], DoltConfi
     assert read(config("t", order_by=["id"])).text.tolist() == ["xyz", "1", "changed"]
     write(config("t"), more)
     assert read(table.config).text.tolist() == ["new"]
-    with frames._at(frames.resolve(table)) as connection:
+    with frames._at(pinned(resolve(table))) as connection:
         shown = connection.rows(
             "select table_comment from information_schema.tables where table_name='t'", attempt="look"
         )
@@ -397,7 +399,7 @@ def test_parts_of_a_table_that_others_changed(config: Config, dolt: Dolt) -> Non
     )
     write(config("t", primary_key=["id"]), frame)
     for expected in ("category", "str" if pd.__version__ >= "3" else "object"):
-        parts = list(frames.scan(frames.resolve(DoltTable(config=config("t"))), batch_rows=2, columns=None))
+        parts = list(frames.scan(pinned(api.pin(config("t"))), batch_rows=2, columns=None))
         assert [str(part.v.dtype) for part in parts] == [expected] * len(parts)
         assert {str(part.n.dtype) for part in parts} == {"float32"}
         assert len(parts) > 1

@@ -19,9 +19,10 @@ from proxy import between
 from users_server import users_server
 from waiting import eventually
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, frames, read, server, tables, write
+from flytekitplugins.dolt import DoltConfig, api, frames, read, server, tables, write
 from flytekitplugins.dolt.engine import connect
 from flytekitplugins.dolt.errors import TRANSIENT, ConnectionLost, QueryFailed, from_server, without_stack
+from flytekitplugins.dolt.table import pinned
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyTask
 from flytekitplugins.sqlalchemy.errors import ConnectionLost as TaskConnectionLost
 from flytekitplugins.sqlalchemy.errors import StatementFailed
@@ -85,11 +86,11 @@ def test_a_panic_where_the_log_is_not_ours_is_found_by_trying(users: DoltConfig)
 def test_a_lost_connection_stays_one(users: DoltConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut once in the midst of a query, it is read again; cut for good, that may be tried again later."""
     sql = "select id, cast('10:00:00' as time) as told from users"  # a time is read on the session that is asked
-    query = frames.resolve(DoltTable(config=DoltConfig(users.db_path, sql=sql)))
+    query = api.pin(DoltConfig(users.db_path, sql=sql))
     with _cut(users, monkeypatch, times=2):
-        assert len(frames.load(query).to_frame()) == 2
+        assert len(frames.load(pinned(query)).to_frame()) == 2
     with _cut(users, monkeypatch, times=99, closes=True), pytest.raises(ConnectionLost):
-        frames.load(query)
+        frames.load(pinned(query))
 
 
 @contextmanager
@@ -131,7 +132,7 @@ def test_a_stack_trace_is_cut_to_what_it_is_about(users: DoltConfig) -> None:
 
 
 def _head(config: DoltConfig) -> str:
-    commit = frames.resolve(DoltTable(config=config)).commit
+    commit = api.pin(config).commit
     assert commit is not None
     return commit.hash
 

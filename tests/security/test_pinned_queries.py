@@ -18,14 +18,15 @@ from flytekitplugins.dolt import (
     DoltTable,
     NewBranch,
     SerialBranch,
+    api,
     errors,
-    frames,
     moving,
     queries,
     server,
     write,
 )
 from flytekitplugins.dolt.engine import connect
+from flytekitplugins.dolt.table import resolve
 
 COMPARED = "select to_id, from_id, diff_type from dolt_commit_diff_t"
 
@@ -237,8 +238,8 @@ def test_pinned_queries_give_the_same_rows_tomorrow(history: Path) -> None:
     """Whatever moves meanwhile, the literal of a query gives the rows that it gave; without pins some would not."""
     kept, resolved = [], {}
     for sql in [*PINNED, *OF_THE_DAY]:
-        table = frames.resolve(DoltTable(config=DoltConfig(str(history), sql=sql)))
-        assert frames.resolve(DoltTable.from_dict(table.to_dict())).to_dict() == table.to_dict()
+        table = api.pin(DoltConfig(str(history), sql=sql))
+        assert resolve(DoltTable.from_dict(table.to_dict())).to_dict() == table.to_dict()
         resolved[sql] = table.config.sql
         kept.append((sql, msgpack.packb(table.to_dict()), table.data))
     _move_everything(history)
@@ -254,7 +255,7 @@ def test_pinned_queries_give_the_same_rows_tomorrow(history: Path) -> None:
         moved.append(sql)
     assert set(moved) <= set(OF_THE_DAY)
     assert len(moved) > 4  # otherwise nothing has moved, and this test could not fail
-    anew = [frames.read(DoltConfig(str(history), sql=sql)).equals(frame) for sql, _, frame in kept if sql in PINNED]
+    anew = [api.read(DoltConfig(str(history), sql=sql)).equals(frame) for sql, _, frame in kept if sql in PINNED]
     assert anew.count(False) > 20
 
 
@@ -264,7 +265,7 @@ def test_the_rows_of_pinned_differences_are_the_right_ones(history: Path) -> Non
     def rows(where: str, branch: str | None = None, **params: object) -> list[tuple[object, ...]]:
         policy = SerialBranch(branch) if branch else None
         config = DoltConfig(str(history), sql=f"{COMPARED} where {where}", branch_conf=policy, params=params or None)
-        return sorted(frames.read(config).itertuples(index=False, name=None), key=str)
+        return sorted(api.read(config).itertuples(index=False, name=None), key=str)
 
     assert [found[0] for found in rows("to_commit = 'main' and from_commit = 'v1'")] == [3]
     assert [found[0] for found in rows("to_commit = :to and from_commit = :of", to="main", of="v1")] == [3]

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from flytekit import task
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, frames
+from flytekitplugins.dolt import DoltConfig, DoltTable, api
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["connectorx", "pymysql", "writers"])
@@ -92,12 +92,12 @@ def whole(number: int) -> pd.DataFrame:
 def write_both(say: Callable[..., None], repo: str, me: str, count: int, first: int) -> None:
     """Replace one table whole, with another content each time from ``first`` on, and append to another, by turns."""
     for number in range(count):
-        table = frames.write(
+        table = api.write(
             DoltConfig(repo, "whole", primary_key=["n"]), whole(first + number), message=f"{me} {number} whole"
         )
         say(_hash(table), me, number, "whole")
         row = pd.DataFrame({"writer": [me], "number": [number]})
-        table = frames.write(DoltConfig(repo, "log", mode="append"), row, message=f"{me} {number} log")
+        table = api.write(DoltConfig(repo, "log", mode="append"), row, message=f"{me} {number} log")
         say(_hash(table), me, number, "log")
 
 
@@ -125,7 +125,7 @@ def write_often(say: Callable[..., None], config: DoltConfig, me: int, count: in
     """Write ``count`` times: a row that names the writer and the number, or a whole table that does."""
     for number in range(count):
         began = time.monotonic()
-        table = frames.write(config, rows_of(kind, me, number), message=f"{me} {number}")
+        table = api.write(config, rows_of(kind, me, number), message=f"{me} {number}")
         say(_hash(table), me, number, f"{time.monotonic() - began:.3f}")
 
 

@@ -11,7 +11,7 @@ from flytekitplugins.dolt import (
     DoltConfig,
     NewBranch,
     SerialBranch,
-    frames,
+    api,
 )
 from flytekitplugins.dolt.errors import (
     InvalidName,
@@ -55,4 +55,4 @@ def test_branch_names_that_are_no_names(name: object) -> None:
 def test_table_names_that_are_refused(name: str) -> None:
     """A table name with signs that mean something elsewhere is refused before anything is looked at."""
     with pytest.raises(InvalidName, match="table"):
-        frames.write(DoltConfig("nowhere", name), pd.DataFrame({"n": [1]}))
+        api.write(DoltConfig("nowhere", name), pd.DataFrame({"n": [1]}))

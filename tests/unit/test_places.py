@@ -5,8 +5,9 @@ from __future__ import annotations
 import flytekit
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, Remote, Secret, credentials, secret_requests
+from flytekitplugins.dolt import DoltConfig, Remote, Secret, secret_requests
 from flytekitplugins.dolt.errors import InvalidConfig, SecretNotFound
+from flytekitplugins.dolt.flyte import secrets
 from flytekitplugins.dolt.places import ServerPlace, Tls, server
 
 URL = "mysql+pymysql://me@db.example:3307/foo"
@@ -128,6 +129,6 @@ def test_secrets_are_asked_for_once() -> None:
 def test_a_secret_is_read_where_flyte_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The value comes from Flyte's environment variable; a missing one is an error that says how to ask for it."""
     monkeypatch.setenv("_FSEC_GROUP_KEY", "s3cret")
-    assert credentials.read(Secret("group", "key")) == "s3cret"
+    assert secrets.value(Secret("group", "key")) == "s3cret"
     with pytest.raises(SecretNotFound, match=r"secret_requests=secret_requests\(config\).*_FSEC_GROUP_OTHER"):
-        credentials.read(Secret("group", "other"))
+        secrets.value(Secret("group", "other"))

@@ -18,8 +18,8 @@ from flytekitplugins.dolt import (
     NewBranch,
     SerialBranch,
 )
+from flytekitplugins.dolt.flyte.value_types import DoltTableTransformer
 from flytekitplugins.dolt.schema import Commit
-from flytekitplugins.dolt.transformer import DoltTableTransformer
 
 
 def through_flyte(value: object, kind: type, mode: ExecutionState.Mode | None = None) -> typing.Any:

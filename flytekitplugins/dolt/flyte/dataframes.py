@@ -38,17 +38,18 @@ from flytekit.types.structured.structured_dataset import (
     flyte_dataset_transformer,
 )
 
-from . import trust
-from .errors import DoltError, InvalidUri
-from .schema import CallbackMeta, DoltConfig, DoltTable
-from .transformer import refused, resolved_once, shown_in, store, to_be_tried_again
-from .uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
+from .. import trust
+from ..configs import CallbackMeta, DoltConfig
+from ..errors import DoltError, InvalidUri
+from ..table import DoltTable, pinned
+from ..uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
+from .value_types import refused, resolved_once, shown_in, store, to_be_tried_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from .notes import Notes
-    from .tables import Read
+    from ..notes import Notes
+    from ..tables import Read
 
 _LIBRARIES = {"pandas": ("DataFrame",), "pyarrow": ("Table",), "polars": ("DataFrame", "LazyFrame")}
 """The classes of frames that are read and written, by the module that they are in."""
@@ -256,12 +257,12 @@ def _committed(ctx: FlyteContext, table: DoltTable, frame: Any) -> str:
 
 def _frame(table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> Any:
     """Return the rows of a table at its commit as a frame of the class ``kind``; only ``columns`` are asked for."""
-    from . import frames
+    from .. import frames
 
     if kind.__module__.partition(".")[0] == "polars":
         return _polars(table, columns or None, lazy=kind.__name__ == "LazyFrame")
     with to_be_tried_again():
-        found = frames.load(table, columns=columns or None)
+        found = frames.load(pinned(table), columns=columns or None)
     return found.to_frame() if kind.__module__.partition(".")[0] == "pandas" else found.to_arrow()
 
 
@@ -293,11 +294,11 @@ def _goes_into_polars(column: Any) -> bool:
 
 
 def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> Any:
-    from . import frames
+    from .. import frames
 
     def load(names: Sequence[str] | None, limit: int | None = None, notes: Notes | None = None) -> Any:
         with to_be_tried_again():
-            found = frames.load(table, columns=names, limit=limit)
+            found = frames.load(pinned(table), columns=names, limit=limit)
         found = found if notes is None else replace(found, notes=replace(found.notes, columns=notes.columns))
         return _to_polars(found)
 
@@ -311,7 +312,7 @@ def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> A
         return load(columns).lazy()
 
     with to_be_tried_again():
-        notes = frames.settled(table, columns=columns)
+        notes = frames.settled(pinned(table), columns=columns)
 
     def source(names: list[str] | None, where: Any, limit: int | None, batch: int | None) -> Iterator[Any]:
         found = load(names or columns, limit if where is None else None, notes)
@@ -338,7 +339,7 @@ def _html_of_dataset(dataset: StructuredDataset) -> str:
     try:
         table = table_of(dataset)
     except InvalidUri as error:  # a deck never fails a task, and this one has not looked at that address
-        from . import deck
+        from .. import deck
 
         return deck.note(str(error))
     if table is None:
@@ -382,7 +383,7 @@ class _AsText:
     """
 
     def to_html(self, python_value: Any) -> str:
-        from .redaction import visible
+        from ..redaction import visible
 
         return f"<pre>{escape(visible(str(python_value)[:_MAX_TEXT]))}</pre>"
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from flytekit.core.hash import HashMethod
 
-from . import execution
-from .errors import InvalidConfig
-from .schema import DoltTable
-from .structured import table_of
-from .transformer import to_be_tried_again
+from ..errors import InvalidConfig
+from ..table import DoltTable, pinned
+from . import context
+from .dataframes import table_of
+from .value_types import to_be_tried_again
 
 if TYPE_CHECKING:
     from flytekit.core.context_manager import FlyteContext
@@ -35,7 +35,7 @@ def hash_of(value: Any) -> str:
     Raises:
         InvalidConfig: no commit holds the value.
     """
-    from . import frames
+    from .. import frames
 
     table = value if isinstance(value, DoltTable) else table_of(value)
     if table is None or table.commit is None:
@@ -48,7 +48,7 @@ def hash_of(value: Any) -> str:
         content = {"sql": table.config.sql, "commit": table.commit.hash}
     else:
         with to_be_tried_again():
-            content = {"table": frames.content_hash(table)}
+            content = {"table": frames.content_hash(pinned(table))}
     read = {name: options[name] for name in ("columns", "order_by") if name in options}
     return hashlib.sha256(json.dumps(content | read, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -59,7 +59,7 @@ content_hash: HashMethod[Any] = HashMethod(hash_of)
 
 def warn_if_cached(ctx: FlyteContext, table: DoltTable) -> None:
     """Warn, locally, that the cached task that runs was given a query or table without a commit."""
-    task = execution.local_task(ctx)
+    task = context.local_task(ctx)
     if task is not None and getattr(getattr(task, "metadata", None), "cache", False):
         what = "a query" if table.config.sql is not None else f"table {table.config.tablename!r}"
         warnings.warn(

@@ -11,44 +11,31 @@ from typing import TYPE_CHECKING
 from flytekit.core.context_manager import SecretsManager
 from flytekit.models.security import Secret as FlyteSecret
 
-from . import execution, trust
-from .errors import SecretNotFound, UntrustedInput
-from .redaction import Password
-from .schema import Secret
+from .. import trust
+from ..configs import Secret
+from ..errors import SecretNotFound
+from ..redaction import Password
+from . import context
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .schema import DoltConfig
-
-
-def read(secret: Secret, targets: Sequence[trust.Target] = ()) -> str:
-    """Return the value of ``secret``, from where Flyte mounts it or, in a local run, from the environment.
-
-    ``targets`` are the places that it is going to be sent to.
-
-    Raises:
-        SecretNotFound: it is in none of these places, or is no text.
-        UntrustedInput: a value that arrived names a target, and nobody else does.
-    """
-    try:
-        trust.check_login(secret, targets, requested=requested)
-    except UntrustedInput:
-        _value(secret)  # where there is nothing to be sent, that is what has to be said
-        raise
-    return _value(secret)
+    from ..configs import DoltConfig
 
 
 def requested() -> list[Secret] | None:
     """Return the secrets that the running task asks for; None where none runs, be it in another process of a pod."""
-    tasks = execution.running_tasks()
-    if not tasks and not execution.is_of_flyte():
+    tasks = context.running_tasks()
+    if not tasks and not context.is_of_flyte():
         return None
     contexts = (getattr(task, "security_context", None) for task in tasks)
     return [Secret.of(secret) for context in contexts if context is not None for secret in context.secrets or ()]
 
 
-def _value(secret: Secret) -> str:
+def value(secret: Secret) -> Password:
+    """Return the value of ``secret``, from where Flyte mounts it or, in a local run, from the environment.
+
+    Raises:
+        SecretNotFound: it is in none of these places, or is no text.
+    """
     manager = SecretsManager()
     try:
         return Password(manager.get(secret.group, secret.key, secret.version))

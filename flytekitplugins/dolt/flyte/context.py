@@ -1,8 +1,7 @@
 """Who runs: what Flyte knows of the execution that makes a commit, and what it read before, as the commit's message.
 
-Reads flytekit's context only; it never looks at rows, and asks no server. The doors (`transformer`, and `frames` by way
-of what the package plugs into `DoltTable`) call it for each read and write. Cheap to import, because ``import
-flytekit`` does so.
+Reads flytekit's context only; it never looks at rows, and asks no server. Cheap to import, because ``import flytekit``
+does so.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
-from . import trailers
-from .errors import QueryRefused
-from .trailers import Consumed, Origin, Read, Write
+from .. import trailers
+from ..errors import QueryRefused
+from ..trailers import Consumed, Origin, Read, Write
 
 if TYPE_CHECKING:
     from flytekit.core.context_manager import FlyteContext
 
-    from .schema import DoltConfig, DoltTable
+    from ..configs import Commit, DoltConfig
 
 _DISTRIBUTION = "flytekitplugins-doltdb"
 
@@ -96,32 +95,32 @@ def _execution(ctx: FlyteContext) -> _Execution:
         return _executions.setdefault(ctx.user_space_params, _Execution())
 
 
-def note_read(table: DoltTable, *, ctx: FlyteContext | None = None) -> None:
-    """Remember for the commits of the running task that it read ``table`` at its commit; outside a task, do nothing.
+def note_read(config: DoltConfig, commit: Commit, *, ctx: FlyteContext | None = None) -> None:
+    """Remember for the commits of the running task that it read ``config`` at ``commit``; outside a task, do nothing.
 
     ``ctx`` is flytekit's context; None is the one of this thread, which a thread that the author started lacks.
     """
     ctx = ctx or FlyteContextManager.current_context()
-    if table.commit is not None and is_in_task(ctx):
-        _execution(ctx).note(_reads(table.config, table.commit.hash))
-        _execution(ctx).consume(table.config, table.commit.hash)
+    if is_in_task(ctx):
+        _execution(ctx).note(_reads(config, commit.hash))
+        _execution(ctx).consume(config, commit.hash)
 
 
-def message(ctx: FlyteContext, table: DoltTable, *, write_key: str | None = None) -> str:
+def message(ctx: FlyteContext, config: DoltConfig, *, write_key: str | None = None) -> str:
     """Return the commit message: one line for people, then Git-style trailers with all that is known for sure."""
-    return _message(ctx, table, None, write_key)
+    return _message(ctx, config, None, write_key)
 
 
-def sign(table: DoltTable, first: str | None) -> str | None:
+def sign(config: DoltConfig, first: str | None) -> str | None:
     """Return the message of a commit that a task's own code makes: ``first``, then the trailers; None outside a task.
 
     It has no write key: which write of a task's code this one is cannot be known when it runs again.
     """
     ctx = FlyteContextManager.current_context()
-    return _message(ctx, table, first, None) if is_in_task(ctx) else None
+    return _message(ctx, config, first, None) if is_in_task(ctx) else None
 
 
-def _message(ctx: FlyteContext, table: DoltTable, first: str | None, write_key: str | None) -> str:
+def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key: str | None) -> str:
     task = ctx.user_space_params.task_id if not _is_local(ctx) else None
     running = trailers.Execution(
         id=_execution_name(ctx),
@@ -131,15 +130,15 @@ def _message(ctx: FlyteContext, table: DoltTable, first: str | None, write_key: 
         attempt=_attempt(ctx),
         plugin=_plugin(),
     )
-    mode = table.config.options().get("mode", "replace")
+    mode = config.options().get("mode", "replace")
     return trailers.compose(
         first,
         Origin(
             execution=running,
-            writes=(Write(table.config.tablename, mode),) if table.config.tablename else (),
-            reads=_execution(ctx).reads(trailers.address_of(table.config)) if is_in_task(ctx) else (),
+            writes=(Write(config.tablename, mode),) if config.tablename else (),
+            reads=_execution(ctx).reads(trailers.address_of(config)) if is_in_task(ctx) else (),
             write_key=write_key,
-            consumed=_execution(ctx).consumed(table.config) if is_in_task(ctx) else (),
+            consumed=_execution(ctx).consumed(config) if is_in_task(ctx) else (),
         ),
     )
 
@@ -162,7 +161,7 @@ def _reads(config: DoltConfig, commit: str) -> list[Read]:
     place = trailers.address_of(config)
     if config.sql is None:
         return [Read(commit, place, table=config.tablename)]
-    from . import queries  # loads a parser
+    from .. import queries  # loads a parser
 
     query = trailers.digest(config.sql)
     try:
@@ -252,14 +251,14 @@ def _attempt(ctx: FlyteContext) -> str | None:
     return attempt if attempt.isdigit() else None
 
 
-def write_key(ctx: FlyteContext, table: DoltTable) -> str:
+def write_key(ctx: FlyteContext, config: DoltConfig) -> str:
     """Return what is the same for every attempt of this very write, and different for every other write.
 
     To be asked once for each write: the second one of a task to the same target has another key. A local run is never
     tried again by flytekit, so its keys are its own.
     """
-    branch = table.config.branch_conf.to_dict() if table.config.branch_conf is not None else ""
-    target = f"{table.config.tablename}@{branch}@{os.fspath(table.config.db_path)}"
+    branch = config.branch_conf.to_dict() if config.branch_conf is not None else ""
+    target = f"{config.tablename}@{branch}@{os.fspath(config.db_path)}"
     running = _execution(ctx)
     node_and_index = re.sub(r"/data/\d+", "/data", _output_prefix(ctx)[0])  # whichever attempt of the whole node
     place = f"{_execution_name(ctx)} {node_and_index}" if node_and_index else running.id

@@ -26,15 +26,12 @@ from flytekit.models.literals import Binary, Literal, Scalar
 from flytekit.models.types import LiteralType, SimpleType
 from google.protobuf.json_format import MessageToDict
 
-from . import execution
-from .errors import TRANSIENT, DoltError, InvalidConfig, NotInTask
-from .schema import (
+from ..configs import (
     Branch,
     CallbackMeta,
     Changes,
     DoltConfig,
     DoltMeta,
-    DoltTable,
     MergeBranch,
     Meta,
     NewBranch,
@@ -42,6 +39,10 @@ from .schema import (
     Secret,
     SerialBranch,
 )
+from ..errors import TRANSIENT, DoltError, InvalidConfig, NotInTask
+from ..table import DoltTable, has_unsaved_rows, resolve
+from ..table import store as store_rows
+from . import context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -162,7 +163,7 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
             NotInTask: there is data to store, and no task is running.
             DoltError: it could not be stored; nothing was changed.
         """
-        if has_news(value):
+        if has_unsaved_rows(value):
             store(ctx, value)
         return value.to_dict()
 
@@ -174,7 +175,7 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
         """
         payload = _payload(lv, self.name)
         table = DoltTable.from_dict(payload if "config" in payload else {"config": payload})
-        if not execution.is_executing(ctx):
+        if not context.is_executing(ctx):
             return table
         with shown_in(lv):
             return resolved(ctx, table)
@@ -184,12 +185,12 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
 
         A deck never fails a task: what goes wrong here is logged, and said on the page.
         """
-        from . import deck
+        from .. import deck
 
         if python_val.commit is None:
             return deck.note(f"{python_val!r}: no commit holds it.")
         try:
-            from . import showing
+            from .. import showing
 
             return deck.page(showing.card(python_val))
         except Exception as error:  # noqa: BLE001  # whatever it is, the task's work is done and committed
@@ -205,24 +206,21 @@ def store(ctx: FlyteContext, table: DoltTable) -> None:
         DoltError: it could not be stored; nothing was changed.
     """
     _refuse_unless_executing(ctx, table)
-    from . import frames
-
-    key = execution.write_key(ctx, table)
+    key = context.write_key(ctx, table.config)
     with to_be_tried_again(FlyteUploadDataException):
-        frames.store(table, message=execution.message(ctx, table, write_key=key), key=key)
+        store_rows(table, message=context.message(ctx, table.config, write_key=key), key=key)
 
 
 def resolved(ctx: FlyteContext, table: DoltTable) -> DoltTable:
     """Return the table at its commit, found out now if it has none, and note that what runs in ``ctx`` reads it."""
-    from . import frames
-
     if table.commit is None:
-        from .caching import warn_if_cached
+        from .cache import warn_if_cached
 
         warn_if_cached(ctx, table)
     with to_be_tried_again(FlyteDownloadDataException):
-        table = frames.resolve(table)
-    execution.note_read(table, ctx=ctx)
+        table = resolve(table)
+    assert table.commit is not None  # noqa: S101  # for the type checker: that is what resolve gives
+    context.note_read(table.config, table.commit, ctx=ctx)
     return table
 
 
@@ -234,7 +232,7 @@ class _Resolved:
         self._tables: weakref.WeakKeyDictionary[Any, dict[str, DoltTable]] = weakref.WeakKeyDictionary()
 
     def table(self, ctx: FlyteContext, table: DoltTable) -> DoltTable:
-        if table.commit is not None or not execution.is_executing(ctx) or ctx.user_space_params is None:
+        if table.commit is not None or not context.is_executing(ctx) or ctx.user_space_params is None:
             return resolved(ctx, table)
         known, key = self._of_task(ctx), table.to_json()
         if key not in known:
@@ -261,7 +259,7 @@ def taken(table: DoltTable) -> DoltTable | None:
     So is the default of an input, which flytekit leaves to Python when a task runs locally.
     """
     ctx = FlyteContextManager.current_context()
-    if not execution.is_in_task(ctx):
+    if not context.is_in_task(ctx):
         return None
     with to_be_tried_again():
         return resolved_once.table(ctx, table)
@@ -273,7 +271,7 @@ def arrived(table: DoltTable) -> DoltTable:
     Whoever unpacks the other value hides the errors of that, so what is wrong is raised when the rows are looked at.
     """
     ctx = FlyteContextManager.current_context()
-    if not execution.is_executing(ctx):
+    if not context.is_executing(ctx):
         return table
     try:
         return resolved(ctx, table)
@@ -343,19 +341,8 @@ def _is_query(value: object) -> bool:
     return isinstance(value, DoltTable) and not value.is_assigned
 
 
-def has_news(table: DoltTable) -> bool:
-    """Whether memory holds rows of the table that no commit does."""
-    if table.is_assigned:
-        return True
-    if not table.is_loaded:
-        return False
-    from . import frames
-
-    return frames.is_changed(table)
-
-
 def _refuse_unless_executing(ctx: FlyteContext, table: DoltTable) -> None:
-    if not execution.is_executing(ctx):
+    if not context.is_executing(ctx):
         raise NotInTask(
             f"Cannot store {table!r}: no task is running (Flyte is compiling or registering), and data is committed "
             "while tasks run only. Return it from a task, or store it with flytekitplugins.dolt.write(config, frame) "

@@ -1,0 +1,15 @@
+"""The border to Flyte. Importing it registers our types, frames and addresses, and the runtime of Flyte's tasks.
+
+flytekit imports it by its entry point; the package imports it where flytekit is there already. The only package that
+imports flytekit. It must stay cheap: it loads neither pandas nor Arrow nor a driver.
+"""
+
+from __future__ import annotations
+
+from .. import runtime
+from . import dataframes, value_types
+from .task_runtime import FlyteRuntime
+
+value_types.register()
+dataframes.register()
+runtime.register(FlyteRuntime())

@@ -1,0 +1,43 @@
+"""Flyte as the runtime of what reads and writes: the running task, its secrets, its retries."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from .. import runtime
+from ..configs import Commit, DoltConfig, Secret
+from ..redaction import Password
+from ..table import DoltTable
+from . import context, secrets, value_types
+
+
+class FlyteRuntime(runtime.Runtime):
+    """What flytekit knows of the task that runs on this thread; outside a task it answers as a script's runtime."""
+
+    def secret_value(self, secret: Secret) -> Password:
+        """Return the value of ``secret``, from where Flyte mounts it or, in a local run, from the environment."""
+        return secrets.value(secret)
+
+    def requested_secrets(self) -> list[Secret] | None:
+        """Return the secrets that the running task asks for; None where none runs, in no process of a pod."""
+        return secrets.requested()
+
+    def retryable(self) -> AbstractContextManager[None]:
+        """Return a context in which a passing fault is an error after which Flyte runs the task again."""
+        return value_types.to_be_tried_again()
+
+    def commit_message(self, config: DoltConfig, first_line: str | None) -> str | None:
+        """Return ``first_line`` and the trailers of the running task; None outside a task."""
+        return context.sign(config, first_line)
+
+    def note_read(self, config: DoltConfig, commit: Commit) -> None:
+        """Remember what the running task has read, for the commits that it makes."""
+        context.note_read(config, commit)
+
+    def resolve_in_task(self, table: DoltTable) -> DoltTable | None:
+        """Return a table that a task made itself, at the commit that the task found first; None outside a task."""
+        return value_types.taken(table)
+
+    def resolve_nested(self, table: DoltTable) -> DoltTable:
+        """Return a table that came inside another value at its commit; what is wrong is raised when it is read."""
+        return value_types.arrived(table)
