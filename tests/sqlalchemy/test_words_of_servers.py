@@ -31,6 +31,9 @@ from flytekitplugins.sqlalchemy.errors import (
 
 # Codes and words that other tests provoke, or that cannot be brought about here, with the reason.
 ELSEWHERE = {
+    "2059": "see test_logins.py, servers that only ask",
+    "answer to a challenge": "see test_logins.py, servers that only ask",
+    "authentication method requirement": "see test_logins.py, a PostgreSQL that only asks",
     "1129": "MariaDB blocks a host after a hundred broken handshakes, and with it every test",
     "1130": "needs a server none of whose users may come from this machine",
     "1836": "MySQL's code for what MariaDB says with 1290",
