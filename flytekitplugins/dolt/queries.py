@@ -24,6 +24,7 @@ from .moving import Finder, Reference, is_known, needs_commits
 from .statements import Statement
 from .tokens import Edit, Token, folded
 
+_HASH = re.compile(r"(?<![0-9a-v])[0-9a-v]{32}(?![0-9a-v])")
 _STARTS = "SELECT, WITH, TABLE, VALUES, SHOW, DESCRIBE or EXPLAIN"
 
 _FORBIDDEN_CALLS = {
@@ -163,6 +164,15 @@ def sources(sql: str) -> tuple[Source, ...]:
         QueryRefused: it cannot be told.
     """
     return _Reader(sql, "", {}).sources()
+
+
+def commits(sql: str) -> list[str]:
+    """Return the hashes of the commits that a pinned query reads tables at, other than its own, each once."""
+    if re.search(r"\bof\b", sql, re.IGNORECASE) is None:
+        return []
+    within = "dolt_query_diff" in sql.lower()  # its queries are texts
+    found: dict[str, None] = dict.fromkeys(_HASH.findall(sql)) if within else {}
+    return list(found | {source.commit: None for source in sources(sql) if source.commit is not None})
 
 
 def plain_tables(sql: str, *, own: str, commit: str) -> list[str] | None:

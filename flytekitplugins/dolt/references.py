@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .queries import Query
 
 _HEAD = re.compile(r"^HEAD(?=[~^]|\Z)", re.IGNORECASE | re.ASCII)
-_HASH = re.compile(r"(?<![0-9a-v])[0-9a-v]{32}(?![0-9a-v])")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", re.ASCII)
 
 
@@ -55,7 +54,7 @@ def pin(connection: Connection, commit: Commit, sql: str, given: Mapping[str, ob
 def _refuse_elsewhere(connection: Connection, commit: Commit, sql: str) -> None:
     """Raise if a pinned query may read rows of somewhere else than the commits that it names."""
     attempt = f"run the query {sql!r}"
-    for revision in dict.fromkeys([commit.hash, *_HASH.findall(sql)]):
+    for revision in dict.fromkeys([commit.hash, *queries.commits(sql)]):
         try:
             found = obeyed.rules_at(connection, revision, attempt=attempt)
         except RevisionNotFound:  # a text that only looks like a commit
