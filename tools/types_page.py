@@ -96,6 +96,10 @@ comment of the table (behind a comment of your own, if there is one), so it is v
 other programs do not mind it. A table without notes, made by somebody else, reads as its SQL types say. On Dolt 1.83 an
 `ALTER TABLE ... MODIFY COLUMN` by somebody else drops the comment, and the table then reads so, too.
 
+A comment may come from anywhere, so a note is only followed where it is one that this package writes and every value of the
+column comes back equal from what it asks for. Any other note is passed over for its column alone: the column comes as SQL has
+it, the log says so once for each table, and the table can be read and written as before.
+
 The width of text is the same for all columns of a table: 16,000 characters, divided by the number of columns of text or
 bytes, and at most 4,096. Longer values make the column LONGTEXT or LONGBLOB.
 
