@@ -144,7 +144,7 @@ def stored_row(label: str, series: Any) -> str:
     back = codec.decode(encoded.arrow, encoded.notes)
     pd.testing.assert_frame_equal(back, frame)
     gate.fit(encoded.arrow, [gate.Column("v", sql_type, True, False)], table="t", new_types={})
-    note = ", ".join(encoded.notes.columns.get("v", {})) or "-"
+    note = ", ".join(encoded.notes.columns["v"].told()) if "v" in encoded.notes.columns else "-"
     return f"| {label} | `{sql_type.upper()}` | {note} | `{back.v.dtype}` |\n"
 
 
