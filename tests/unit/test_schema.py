@@ -183,11 +183,11 @@ class TestTable:
 
     def test_nothing_fetches_rows_but_looking_at_them(self) -> None:
         """repr, ==, copying, pickling and to_dict of a reference touch no repository."""
-        table = DoltTable(config=DoltConfig("/nowhere", "t")).at(self.commit)
-        assert repr(table) == "DoltTable('t' in '/nowhere', at 01234567)"
+        table = DoltTable(config=DoltConfig("/no/such/folder", "t")).at(self.commit)
+        assert repr(table) == "DoltTable('t' in '/no/such/folder', at 01234567)"
         assert copy.deepcopy(table) == copy.copy(table) == table == pickle.loads(pickle.dumps(table))
         assert table.to_dict() == {
-            "config": {"db_path": "/nowhere", "tablename": "t"},
+            "config": {"db_path": "/no/such/folder", "tablename": "t"},
             "commit": {"hash": self.commit.hash, "branch": "main"},
         }
         assert DoltTable.from_dict(table.to_dict()) == table
