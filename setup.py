@@ -28,7 +28,7 @@ setup(
     # The lower bounds are the oldest versions with which the tests of `make test-oldest` pass (constraints/oldest.txt).
     install_requires=[
         "flytekit>=1.16,<2",  # the tasks; 2 is another package with another type system
-        "mashumaro>=3.15",  # our values inside dataclasses, for scripts without flytekit, too; flytekit asks for the same
+        "mashumaro>=3.15",  # our values inside dataclasses, without flytekit, too; flytekit asks for the same
         "pandas>=2.0.3",  # 2.0 is the first with datetimes that are not in nanoseconds; 2.0.0 lacks structs of Arrow
         "pyarrow>=16",  # 16 is the first that tells string views from strings
         "pymysql>=1.2.4,<2",  # statements and writes; 1.2.0 quotes negative durations and bytes wrongly
