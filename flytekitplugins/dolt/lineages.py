@@ -8,7 +8,6 @@ at. What cannot be followed is an answer, too (`Gap`). For people, programs and 
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from . import remotes, repository, trailers
 from .configs import Commit, DoltConfig, TableRef
 from .engine import Connection, connect
 from .errors import InvalidConfig, RevisionNotFound
+from .names import is_hash
 from .places import Place, ServerPlace, refuses_passwords
 from .redaction import visible
 from .remotes import Where
@@ -31,7 +31,6 @@ Why = Literal["repository", "commit", "tables"]
 MAX_STEPS = 10_000
 """The most commits that one lineage goes through, unless the caller says otherwise."""
 
-_HASH = re.compile(r"^[0-9a-v]{32}\Z")
 
 _NOT_FOLLOWED = "name it with repositories=[...], or --repository on the command line"
 
@@ -310,7 +309,7 @@ class _Graph:
         Raises:
             RevisionNotFound: the repository does not hold it.
         """
-        if _HASH.match(name):
+        if is_hash(name):
             found = name
         else:
             with connect(self.place) as connection:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import parameters, tokens
+from .names import is_hash
 from .statements import Statement
 from .tokens import Edit
 
@@ -22,7 +23,6 @@ ReferenceKind = Literal[
     "revision", "range", "without", "merge_base", "state", "time", "clock", "day", "timer", "epoch", "branch", "query"
 ]
 
-_HASH = re.compile(r"[0-9a-v]{32}\Z")
 _CLOCKS: dict[str, ReferenceKind] = {
     "NOW": "clock",
     "CURRENT_TIMESTAMP": "clock",
@@ -336,7 +336,7 @@ class Finder:
 
     def _note_revision(self, start: int, end: int, name: str, *, in_call: bool = False) -> None:
         """Note a revision; a hash that stands there as a text means the same for ever, unless it is part of a call."""
-        if in_call or not _HASH.match(name) or self.tokens[start].kind == "parameter":
+        if in_call or not is_hash(name) or self.tokens[start].kind == "parameter":
             self._note(start, end, "revision", name)
 
     def _is_hash_of(self, start: int, end: int) -> bool:

@@ -13,6 +13,9 @@ from .errors import InvalidName
 SCRATCH_PREFIX = "flyte-tmp/"
 """Branches under this name are this package's own, short-lived, and never a user's."""
 
+HASH = "[0-9a-v]{32}"
+"""Pattern of the hash of a commit, within a regular expression."""
+
 _RESERVED_BRANCHES = {"HEAD", "WORKING", "STAGED", "@"}
 _BRANCH_TRAPS = (
     (re.compile(r"[^\x21-\x7e]"), "only printable ASCII without spaces is possible"),
@@ -20,9 +23,18 @@ _BRANCH_TRAPS = (
     (re.compile(r"\.\.|@\{|//"), "'..', '@{' and '//' are not possible"),
     (re.compile(r"^[-/.]|[/.]$"), "it may not start with - / . or end with / ."),
     (re.compile(r"/\.|\.lock(/|$)"), "no part of it may start with '.' or end with '.lock'"),
-    (re.compile(r"^[0-9a-v]{32}$"), "32 characters of 0-9a-v would read as a commit hash"),
+    (re.compile(rf"^{HASH}$"), "32 characters of 0-9a-v would read as a commit hash"),
 )
 _TABLE_NAME = re.compile(r"^[\w$](?:[\w$.-]*[\w$-])?\Z")
+
+
+def is_hash(text: str) -> bool:
+    """Whether a text is the whole hash of a commit, and nothing else.
+
+    >>> is_hash("0o5jmq18cmrop7u1otc9mppo2bgraecc"), is_hash("0o5jmq18"), is_hash("main")
+    (True, False, False)
+    """
+    return re.fullmatch(HASH, text) is not None
 
 
 def check_branch_name(name: object) -> str:

@@ -23,6 +23,7 @@ from .errors import (
     TableRedirected,
     TriggersRefused,
 )
+from .names import is_hash
 
 if TYPE_CHECKING:
     from .engine import Connection
@@ -137,7 +138,7 @@ def refuse_reading(connection: Connection, table: str) -> None:
     Raises:
         TableRedirected: it would, or it cannot be told.
     """
-    if connection.revision is not None and is_commit(connection.revision):
+    if connection.revision is not None and is_hash(connection.revision):
         found = rules(connection, connection.revision)
         _refuse(found, table, f"read table {table!r}", f"at commit {connection.revision}")
 
@@ -197,11 +198,6 @@ def take_over(start: str, commit: str) -> None:
     """Note that ``commit``, which changes one table of the user's from ``start``, holds the same rules and triggers."""
     if start in _held:
         _remember(commit, _held[start])
-
-
-def is_commit(revision: str) -> bool:
-    """Whether a revision is the hash of a commit, at which nothing changes any more."""
-    return re.fullmatch("[0-9a-v]{32}", revision) is not None
 
 
 def _lower(name: str) -> str:

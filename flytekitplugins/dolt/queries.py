@@ -21,10 +21,11 @@ from . import parameters, tokens
 from .codec import quote
 from .errors import QueryRefused
 from .moving import Finder, Reference, is_known, needs_commits
+from .names import HASH, is_hash
 from .statements import Statement
 from .tokens import Edit, Token, folded
 
-_HASH = re.compile(r"(?<![0-9a-v])[0-9a-v]{32}(?![0-9a-v])")
+_HASH = re.compile(rf"(?<![0-9a-v]){HASH}(?![0-9a-v])")
 _STARTS = "SELECT, WITH, TABLE, VALUES, SHOW, DESCRIBE or EXPLAIN"
 
 _FORBIDDEN_CALLS = {
@@ -246,7 +247,7 @@ class _Reader:
         behind = self.tokens[at + 1 : at + 4] if at is not None else []
         if [token.word for token in behind[:2]] != ["AS", "OF"]:
             yield Source(name, None)
-        elif len(behind) == 3 and re.fullmatch("[0-9a-v]{32}", behind[2].value):
+        elif len(behind) == 3 and is_hash(behind[2].value):
             yield Source(name, behind[2].value)
 
     def _check_frame(self) -> None:

@@ -17,7 +17,7 @@ from . import moments, repository
 from .configs import Commit, DoltConfig
 from .errors import BranchNotFound, RevisionNotFound, ShallowClone, close_names
 from .moments import Ago
-from .names import SCRATCH_PREFIX
+from .names import SCRATCH_PREFIX, is_hash
 
 if TYPE_CHECKING:
     from .engine import Connection
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 Revision: TypeAlias = str | datetime | date | timedelta | Ago
 """What a user can name a state with."""
 
-_HASH = re.compile(r"[0-9a-v]{32}\Z")
 _SHORT_HASH = re.compile(r"[0-9a-v]{4,31}\Z")
 _ANCESTOR = re.compile(r"(.+?)((?:~\d*|\^\d*)+)\Z")
 _FIRST_PAGE = 256
@@ -104,7 +103,7 @@ def _named(connection: Connection, refs: _Refs, text: str, on: str | None) -> Co
         return Commit(str(tag or remote))
     if text == "HEAD":
         return _start(connection, refs, on)
-    return _existing(connection, text, text) if _HASH.match(text) else None
+    return _existing(connection, text, text) if is_hash(text) else None
 
 
 def _start(connection: Connection, refs: _Refs, on: str | None) -> Commit:
@@ -137,7 +136,7 @@ def _existing(connection: Connection, spec: str, text: str) -> Commit:
     try:
         rows = connection.rows("SELECT DOLT_HASHOF(%s)", spec, attempt=f"find revision {text!r}")
     except RevisionNotFound as error:
-        if _HASH.match(text):
+        if is_hash(text):
             found = "the repository does not hold that commit. It may be another clone, or it was on a branch that is "
             found += "deleted and collected"
         else:

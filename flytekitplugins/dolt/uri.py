@@ -21,6 +21,7 @@ from urllib.parse import quote, unquote
 from . import redaction
 from .configs import Commit, DoltConfig, NewBranch, SerialBranch
 from .errors import DoltError, InvalidUri
+from .names import is_hash
 from .nesting import MAX_CONFIG, is_deep
 from .table import DoltTable
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 PROTOCOL = "dolt"
 
 _START = f"{PROTOCOL}://"
-_HASH = re.compile(r"^[0-9a-v]{32}$")
 _LISTS = ("primary_key", "order_by", "columns", "read_from")
 _FIELDS = {f.name for f in dataclasses.fields(DoltConfig)} - {"db_path", "tablename", "sql", "io_args"}
 _MOOT = {
@@ -172,7 +172,7 @@ def _commit(text: str, given: dict[str, list[str]]) -> Commit | None:
     if "commit" not in given:
         return None
     (found,) = given["commit"]
-    if not _HASH.match(found):
+    if not is_hash(found):
         raise _invalid(text, f"its commit is {found!r}, and a commit is 32 characters of 0-9a-v")
     if "new_branch" in given or "branch_conf" in given:
         raise _invalid(text, "what is at a commit is only read, and has no branch policy")

@@ -251,10 +251,6 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
             raise InvalidTask(
                 f"Cannot make task {self.name!r}: no inputs for the placeholders {sorted(used - inputs)}."
             )
-        if inputs - used:
-            raise InvalidTask(
-                f"Cannot make task {self.name!r}: no placeholders for the inputs {sorted(inputs - used)}."
-            )
 
     def _check_types(self) -> None:
         for name, kind in self.python_interface.inputs.items():

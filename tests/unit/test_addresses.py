@@ -59,6 +59,7 @@ def test_an_address_by_hand_needs_little_encoding() -> None:
         ("dolt://foo?table=%zz", "'%'"),
         ("dolt://foo?table=%ff", "'%ff'.*UTF-8"),
         ("dolt://foo?table=t&commit=main", "'main'"),
+        (f"dolt://foo?table=t&commit={'a' * 32}%0A", r"'a{32}\\n'"),
         (f"dolt://foo?table=t&commit={'a' * 32}&new_branch=b", "commit"),
         ("dolt://foo?table=t&branch=a&new_branch=b", "new_branch"),
         ("dolt://foo?table=t&base=b", "base"),

@@ -59,6 +59,7 @@ def secret_requests(*configs: DoltConfig) -> list[FlyteSecret]:
     A type cannot ask on behalf of the task that uses it, so each task that reads or writes with such a config does.
     The secrets are requested for the places of ``configs``: a value that arrives and names another gets none of them.
 
+    >>> from flytekitplugins.dolt import DoltConfig
     >>> secret_requests(DoltConfig("mysql+pymysql://me@db.example/foo", "t", secret=Secret("dolt", "password")))[0].key
     'password'
     """
