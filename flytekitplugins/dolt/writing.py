@@ -18,7 +18,7 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from . import binary, locks, obeyed, scratch
-from .codec import quote
+from .codec import literal, quote
 from .configs import Branch, Commit, MergeBranch, NewBranch
 from .engine import Connection, connect
 from .errors import (
@@ -324,8 +324,9 @@ def _found(connection: Connection, job: _Job, commit: str | None, rows: int | No
     attempt = f"check what was written to table {job.table!r}"
     if commit is None or not job.statements.are_alone:
         return connection.rows(f"SELECT {told}, NULL", attempt=attempt)
-    changed = "(SELECT 1) one LEFT JOIN dolt_diff d ON d.commit_hash = %s"  # a table whose key changed is left out
-    return connection.rows(f"SELECT {told}, d.table_name FROM {changed}", commit, attempt=attempt)
+    # An outer join, as Dolt leaves out a table whose key has changed. No bound value: a name may have a % in it.
+    changed = f"(SELECT 1) one LEFT JOIN dolt_diff d ON d.commit_hash = {literal(commit)}"
+    return connection.rows(f"SELECT {told}, d.table_name FROM {changed}", attempt=attempt)
 
 
 def _of_the_table(job: _Job, start: str, changed: set[str]) -> set[str]:

@@ -238,14 +238,17 @@ def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch)
     """Where all connections are taken that is ConnectionLost after a while, which Flyte may try again."""
     monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.5)
     monkeypatch.setattr(writing, "MAX_LOST", 1)
+    config = log.config()
+    table = pin(config)
     engine._let_go(place_of(log))
     log.stop()
     log.listener["max_connections"] = 1
     log.start()
-    config = log.config()
     merging, restoring = (lambda: merge("main", db_path=config)), (lambda: restore(config, "HEAD~1"))
+    in_parts, as_arrow = (lambda: next(table.iter())), (lambda: table.open().__enter__())
+    reading = (lambda: read(config), lambda: pin(config), lambda: table.data, in_parts, as_arrow)
     with closing(log.operated()):
-        for attempt in (lambda: read(config), lambda: pin(config), lambda: put(config, 1), merging, restoring):
+        for attempt in (*reading, lambda: put(config, 1), merging, restoring):
             with pytest.raises(ConnectionLost, match="timed out") as caught:
                 attempt()
             assert isinstance(caught.value, FlyteRecoverableException)
