@@ -192,7 +192,7 @@ def test_a_missing_permission_is_named(server: Server) -> None:
     ("scheme", "kind", "match"),
     [
         ("nosuchdialect://u@h/d", DriverMissing, "no dialect or driver 'nosuchdialect'"),
-        ("mysql+mysqldb://u@h/d", DriverMissing, r"'mysql\\+mysqldb'"),
+        ("mysql+mysqldb://u@h/d", DriverMissing, r"'mysql\+mysqldb'"),
     ],
 )
 def test_a_driver_that_is_not_there(scheme: str, kind: type[SQLTaskError], match: str) -> None:
