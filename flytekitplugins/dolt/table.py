@@ -8,6 +8,7 @@ when `DoltTable.data` is first touched. What only the running task knows is aske
 from __future__ import annotations
 
 import dataclasses
+import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ class _Rows(TableRef):
     if TYPE_CHECKING:
         _frame: Frame | None
         _assigned: bool
+        _kept: Frame | None
 
     # Whether it could not be given its commit as an input; it is tried again, and said why not, when rows are read.
     postponed = False
@@ -137,7 +139,7 @@ class DoltTable(_Rows):
 
     def written(self, commit: Commit) -> None:
         """Note that `data` is now stored in ``commit``; for the code that stored it."""
-        self._commit, self._assigned, self.postponed = commit, False, False
+        self._commit, self._assigned, self.postponed, self._kept = commit, False, False, _kept_of(self._frame)
 
     def to_dict(self) -> dict[str, Any]:
         """Return config and commit as plain values; never the rows.
@@ -193,7 +195,8 @@ class DoltTable(_Rows):
     def __getstate__(self) -> dict[str, Any]:
         # On one of its paths flytekit remembers literals by the pickled value, and a write must not be skipped for
         # that: of a table with data that is not written yet, no two pickles are the same.
-        return {**self.__dict__, "_pickle": uuid.uuid4().hex} if self._assigned else dict(self.__dict__)
+        state = {**self.__dict__, "_kept": None}
+        return {**state, "_pickle": uuid.uuid4().hex} if self._assigned else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update({name: value for name, value in state.items() if name != "_pickle"})
@@ -218,6 +221,7 @@ class DoltTable(_Rows):
 def _get_data(self: DoltTable) -> Frame | None:
     if self._frame is None and (self._commit is not None or self.postponed):
         self._frame = fetch(self)
+        self._kept = _kept_of(self._frame)
     if self._frame is None and not self._assigned:
         found = runtime.current().resolve_in_task(self)
         return None if found is None else found.data
@@ -227,6 +231,7 @@ def _get_data(self: DoltTable) -> Frame | None:
 def _set_data(self: DoltTable, frame: Frame | None) -> None:
     if frame is None or frame is not self.__dict__.get("_frame"):
         self._frame, self._commit, self._assigned, self.postponed = frame, None, frame is not None, False
+        self._kept = None
 
 
 # A property under the name of what a dataclass is made with: it keeps its place and default in the signature, and rows
@@ -289,9 +294,23 @@ def has_unsaved_rows(table: DoltTable) -> bool:
     """Whether memory holds rows of the table that no commit does."""
     if table.is_assigned or not table.is_loaded or table.commit is None:
         return table.is_assigned
+    if table._kept is not None and table._kept.equals(table.data):
+        return False
     from . import frames
 
     return frames.is_changed(pinned(table), table.data)
+
+
+def _kept_of(frame: Frame | None) -> Frame | None:
+    """Return what a frame is compared with later to see whether it was changed; None where the rows are read again.
+
+    It is a copy that shares all values until somebody changes one, which pandas does from version 3 on. Objects could
+    be changed from within.
+    """
+    pandas: Any = sys.modules.get("pandas")
+    if pandas is None or not isinstance(frame, pandas.DataFrame) or int(pandas.__version__.split(".")[0]) < 3:
+        return None
+    return None if any(str(dtype) == "object" for dtype in frame.dtypes) else frame.copy(deep=False)
 
 
 def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> Iterator[Frame]:

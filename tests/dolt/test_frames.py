@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from flytekitplugins.dolt import (
     api,
     create_repository,
     errors,
+    frames,
     pin,
     read,
     repository,
     write,
 )
+from flytekitplugins.dolt.table import has_unsaved_rows
 
 Config = Callable[..., DoltConfig]
 FRAME = pd.DataFrame({"name": ["George", "Alice"], "count": [1, 6]})
@@ -36,6 +39,25 @@ def test_write_returns_the_reference_and_read_gives_the_rows(config: Config) -> 
         DoltTable.from_dict(table.to_dict()).data, FRAME.sort_values("name", ignore_index=True)
     )
     assert read(config("t"))["count"].tolist() == [0, 0]
+
+
+@pytest.mark.skipif(int(pd.__version__.split(".")[0]) < 3, reason="before pandas 3 a copy shares what is changed")
+def test_a_table_that_is_passed_on_is_not_read_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether rows were changed is known without reading them a second time; a change of any of them is seen."""
+    frame = pd.DataFrame({"name": ["George", "Alice"], "level": pd.Categorical(["x", "y"]), "count": [1, 6]})
+    written = write(config("t", primary_key=["name"]), frame)
+    reads: list[object] = []
+    load = frames.load
+    monkeypatch.setattr(frames, "load", lambda *given, **options: reads.append(given) or load(*given, **options))
+    table = pin(config("t"))
+    for known in (written, table):
+        assert len(known.data) == 2
+        known_at = len(reads)
+        assert not has_unsaved_rows(known)
+        assert len(reads) == known_at
+    table.data.loc[0, "level"] = "x"
+    assert has_unsaved_rows(table)
+    assert not has_unsaved_rows(pickle.loads(pickle.dumps(written)))
 
 
 def test_the_message_can_be_given(config: Config, repo: Path) -> None:
