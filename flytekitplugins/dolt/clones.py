@@ -202,6 +202,15 @@ def _refuse_missing_folder(origin: Origin) -> None:
             "`dolt push`.",
             path=folder,
         )
+    strange = next(
+        (file for file in folder.glob("*") if not file.is_file() and not file.is_dir() and file.exists()), None
+    )
+    if strange is not None:
+        raise RepositoryDamaged(
+            f"Cannot clone {str(origin)!r}: {strange.name!r} in it is neither a file nor a folder, and Dolt would wait "
+            "at it. Find out who put it there.",
+            path=folder,
+        )
 
 
 def _prepare(origin: Origin, folder: Path) -> None:
@@ -240,13 +249,14 @@ def _environment(origin: Origin, folder: Path) -> Environment:
 
 def _password(remote: Remote) -> Password | None:
     targets = trust.remote(remote.url)
-    trust.check_protected(targets)
+    found = None
     if remote.secret is not None:
-        return Password(runtime.current().secret(remote.secret, targets))
-    if "DOLT_REMOTE_PASSWORD" not in os.environ:
-        return None
-    trust.check_login(None, targets, requested=runtime.current().requested_secrets)
-    return Password(os.environ["DOLT_REMOTE_PASSWORD"])
+        found = Password(runtime.current().secret(remote.secret, targets))
+    elif "DOLT_REMOTE_PASSWORD" in os.environ:
+        trust.check_login(None, targets, requested=runtime.current().requested_secrets)
+        found = Password(os.environ["DOLT_REMOTE_PASSWORD"])
+    trust.check_protected(targets)
+    return found
 
 
 def _put(file: Path, text: str) -> None:

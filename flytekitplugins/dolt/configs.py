@@ -429,7 +429,8 @@ class DoltConfig(Portable):
 
     triggers: str | None = field(default=None, kw_only=True)
     """What a write does where it would start triggers of the table: ``"refuse"`` (the default), or ``"run"`` them.
-    They may change the rows that are written, and other tables, in the same commit: nobody checks that then."""
+    They may change the rows that are written, and other tables, in the same commit: nobody checks that then. Rows of a
+    folder are loaded from a file, which starts no trigger of ``INSERT`` either way."""
 
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)

@@ -33,7 +33,7 @@ import pyarrow as pa
 import pymysql
 from pymysql.constants import CLIENT, FIELD_TYPE, FLAG
 
-from . import logins, obeyed, server
+from . import files, logins, obeyed, server
 from .codec import literal, quote
 from .errors import (
     AccessDenied,
@@ -538,6 +538,8 @@ def _is_proved(tls: Tls | None) -> bool:
 
 def _tls_context(tls: Tls, attempt: str) -> ssl.SSLContext:
     try:
+        for path in filter(None, (tls.ca, tls.cert, tls.key)):
+            os.close(files.open_regular(Path(path).resolve()))  # the reader of certificates would wait at a FIFO
         context = ssl.create_default_context(cafile=tls.ca)
         context.check_hostname = tls.verify_identity
         if tls.cert is not None:

@@ -5,7 +5,7 @@ Walks commits, never rows, but for `restore`, which puts a table back as a new c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
 from . import locks, remotes, revisions, runtime, table_log, tables, writing
@@ -125,11 +125,7 @@ def _config_at(config: DoltConfig, as_of: Revision | Commit | DoltTable | None) 
         if as_of.commit is None:
             raise InvalidConfig(f"Cannot restore to {as_of!r}: it is at no commit. Take one of versions(config).")
         as_of = as_of.commit
-    fields = {k: v for k, v in config.to_dict().items() if k != "as_of"}
-    past: DoltConfig = DoltConfig.from_dict(fields)
-    if as_of is not None:
-        past.as_of = as_of.hash if isinstance(as_of, Commit) else as_of
-    return past
+    return replace(config, as_of=as_of)
 
 
 def _put_back(connection: Connection, table: str, old: Commit) -> None:

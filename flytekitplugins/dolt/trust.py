@@ -70,8 +70,11 @@ class Target:
     text: str
     host: str
     port: int
-    is_open: bool
-    """Whether others on the way could read what is sent, or take the place of the host."""
+    protection: str
+    """How others on the way are kept out, where that is not by TLS with a certificate that this machine trusts."""
+
+    is_server: bool
+    """Whether a server is logged in to, which gets the answer to a challenge; a remote gets the password itself."""
 
     @property
     def address(self) -> str:
@@ -94,10 +97,12 @@ def servers(db_path: str | os.PathLike[str], read_from: Sequence[str] = ()) -> l
         return []
     primary = places.server(db_path, read_from=read_from)
     named = zip((db_path, *read_from), (primary, *primary.replicas), strict=True)
-    return [
-        Target(text, each.host.lower(), each.port, each.tls is None or not each.tls.verify_identity)
-        for text, each in named
-    ]
+    return [Target(text, each.host.lower(), each.port, _protection(each.tls), is_server=True) for text, each in named]
+
+
+def _protection(tls: places.Tls | None) -> str:
+    """Return nothing for the default, so that whose certificates count is not for a value that arrives to say."""
+    return "" if tls == places.Tls() else repr(tls)
 
 
 def remote(url: str) -> list[Target]:
@@ -112,7 +117,7 @@ def remote(url: str) -> list[Target]:
             host, port = split.hostname, split.port or _DEFAULT_PORTS.get(scheme, 0)
     except ValueError:
         pass
-    return [Target(url, host.lower(), port, scheme == "http")]
+    return [Target(url, host.lower(), port, "http" if scheme == "http" else "", is_server=False)]
 
 
 # --------------------------------------------------------------------------------------------- what the code has named
@@ -123,14 +128,14 @@ class _Named:
 
     def __init__(self) -> None:
         self.places: set[str] = set()
-        self.open_places: set[str] = set()
+        self.protections: set[tuple[str, str]] = set()
         self.functions: dict[str, Any] = {}
         self.homes: dict[Secret, frozenset[str]] = {}
 
     def add(self, targets: Iterable[Target]) -> None:
         for target in targets:
             self.places.add(target.address)
-            self.open_places.update([target.address] if target.is_open else [])
+            self.protections.add((target.address, target.protection))
 
 
 _named = _Named()
@@ -228,18 +233,21 @@ def function(place: Arrived) -> Any:
 
 
 def check_protected(targets: Iterable[Target]) -> None:
-    """Raise if a value that arrived turns protection off for a host elsewhere, unless the code does so for it, too.
+    """Raise if a value that arrived says how a host elsewhere is protected, unless the code says just that, too.
+
+    On this machine a server may be reached in any way, and a remote, which gets the password itself, may not.
 
     Raises:
-        UntrustedInput: it has ``ssl_disabled``, ``ssl_verify_identity=false`` or ``http://``.
+        UntrustedInput: it has ``ssl_disabled``, ``ssl_verify_identity=false``, certificates of its own, or ``http://``.
     """
     for target in targets:
-        is_told = target.is_open and isinstance(target.text, Arrived)
-        if is_told and not target.is_here and target.address not in _named.open_places:
+        is_told = target.protection and isinstance(target.text, Arrived)
+        is_harmless = target.is_here and target.is_server
+        if is_told and not is_harmless and (target.address, target.protection) not in _named.protections:
             raise UntrustedInput(
-                f"Cannot connect to {target.address!r} without verified TLS: a value that arrived asks for that, and "
-                "only the task's own code may. Leave ssl_disabled, ssl_verify_identity or http:// out of the value, or "
-                "build a config or Remote with it in the task's module.",
+                f"Cannot connect to {target.address!r} without verified TLS: a value that arrived asks for that, or "
+                "chooses the certificates, and only the task's own code may. Leave http:// and the options that begin "
+                "with ssl_ out of the value, or build a config or Remote with them in the task's module.",
                 place=target.address,
             )
 
@@ -282,7 +290,8 @@ def _patterns() -> list[str]:
 def _is_requested_for(secret: Secret | None, target: Target) -> bool:
     homes = _homes(secret)
     # Who has named only servers elsewhere runs against a copy on this machine; who has named one here means that one.
-    return not homes or (target.is_here and not any(_is_here(home) for home in homes))
+    is_copy = target.is_here and target.is_server and not any(_is_here(home) for home in homes)
+    return not homes or is_copy
 
 
 def _homes(secret: Secret | None) -> frozenset[str]:

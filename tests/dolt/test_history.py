@@ -11,6 +11,7 @@ import pytest
 from flytekit import map_task, task, workflow
 
 from flytekitplugins.dolt import (
+    CallbackMeta,
     DoltConfig,
     DoltTable,
     MergeBranch,
@@ -110,6 +111,13 @@ class TestVersions:
 
 
 class TestRestore:
+    def test_a_function_that_only_code_knows_is_no_hindrance(self, config: Config) -> None:
+        """Restoring takes the config as it is, and sends it nowhere."""
+        first = put(config("t"), 1)
+        put(config("t"), 2)
+        restore(config("t", meta_conf=CallbackMeta(lambda entry: None)), first)
+        assert read(config("t")).id.tolist() == [1]
+
     def test_the_past_comes_back_as_a_new_commit(self, t: DoltConfig, repo: Path) -> None:
         """Rows and schema are those of the version, and the history has one commit more."""
         before = repository.log(repo)

@@ -256,7 +256,7 @@ class TestObjectsOfDoltIntegrations:
 
 @pytest.mark.slow
 def test_installed_over_ours_its_files_are_told_by_the_doctor(earlier: Path, tmp_path: Path) -> None:
-    """Where the earlier plugin was installed last, `doctor` says so; where files do not fit together, other commands do."""
+    """Where the earlier plugin was installed last, `doctor` says so; where files do not fit, others do."""
     site = tmp_path / "site"
     shutil.copytree(Path(schema.__file__).parents[1], site / "flytekitplugins")
     shutil.copytree(earlier, site, dirs_exist_ok=True)

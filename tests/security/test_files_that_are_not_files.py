@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 from waiting import eventually
 
-from flytekitplugins.dolt import DoltConfig, binary, create_repository, doctor, files, read, server, write
-from flytekitplugins.dolt.errors import RepositoryDamaged, RepositoryNotFound, ServerFailed
+from flytekitplugins.dolt import DoltConfig, Remote, binary, create_repository, doctor, files, read, server, write
+from flytekitplugins.dolt.errors import InvalidConfig, RepositoryDamaged, RepositoryNotFound, ServerFailed
 
 Put = Callable[[Path], object]
 
@@ -301,3 +301,21 @@ def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
         files.read_small(file)
     with pytest.raises(FileNotFoundError, match="No such file"):
         files.read_small(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("put", [fifo, link_to_fifo, link_to_zeros])
+def test_certificates_are_files(tmp_path: Path, put: Put) -> None:
+    """A config that names something else as a certificate is refused, without waiting."""
+    put(tmp_path / "ca.pem")
+    with pytest.raises(InvalidConfig, match=r"ca\.pem"):
+        read(DoltConfig(f"mysql+pymysql://me@127.0.0.1:1/foo?ssl_ca={tmp_path / 'ca.pem'}", "t"))
+
+
+@pytest.mark.parametrize("put", [fifo, link_to_fifo, link_to_zeros])
+def test_a_remote_in_a_folder_is_of_files(tmp_path: Path, put: Put) -> None:
+    """A folder that Dolt would wait at is not cloned."""
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    put(folder / "manifest")
+    with pytest.raises(RepositoryDamaged, match="'manifest'"):
+        read(DoltConfig("foo", "t", remote_conf=Remote(f"file://{folder}")))

@@ -669,7 +669,7 @@ def outside() -> Iterator[Listener]:
     made.close()
 
 
-@pytest.mark.parametrize("option", ["?ssl_disabled=true", "?ssl_verify_identity=false"])
+@pytest.mark.parametrize("option", ["?ssl_disabled=true", "?ssl_verify_identity=false", "?ssl_ca=/tmp/theirs.pem"])
 @pytest.mark.parametrize("with_secret", [True, False])
 def test_only_code_turns_protection_off(
     outside: Listener, secret: Secret, monkeypatch: pytest.MonkeyPatch, option: str, with_secret: bool
@@ -693,7 +693,7 @@ def test_only_code_turns_protection_off(
     with pytest.raises(errors.DoltError, match="Cannot") as caught:
         read(DoltConfig.from_dict(given))
     assert not isinstance(caught.value, errors.UntrustedInput)
-    assert len(outside.logins) >= 1
+    assert (len(outside.logins) >= 1) == ("ssl_ca" not in option)  # that file is not there
 
 
 def test_a_login_in_the_clear_at_a_remote_is_for_code(secret: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -702,6 +702,29 @@ def test_a_login_in_the_clear_at_a_remote_is_for_code(secret: Secret, monkeypatc
     remote = {"url": "http://hub.example/shop", "user": "me", "secret": secret.to_dict()}
     with pytest.raises(errors.UntrustedInput, match="Cannot connect to 'hub.example:80' without verified TLS"):
         read(DoltConfig.from_dict({"db_path": "shop", "tablename": "t", "remote_conf": remote}))
+
+
+def test_a_remote_on_this_machine_is_no_copy_of_one_elsewhere(listener: Listener, secret: Secret) -> None:
+    """A remote gets the password itself, so a secret that is asked for a place elsewhere goes to no port here."""
+    base = DoltConfig("shop", "t", remote_conf=Remote("https://hub.example/shop", user="me", secret=secret))
+    remote = {"url": f"http://127.0.0.1:{listener.port}/shop", "user": "me", "secret": secret.to_dict()}
+    given = {"db_path": "shop", "tablename": "t", "remote_conf": remote}
+    for requests in (secret_requests(base), [FlyteSecret(group=secret.group, key=secret.key)]):
+        with pytest.raises(errors.UntrustedInput, match=f"'127.0.0.1:{listener.port}'"):
+            in_a_task(lambda: read(DoltConfig.from_dict(given)), *requests)
+    assert listener.logins == []
+
+
+def test_what_a_task_does_with_an_input_names_nothing(repo: Path, listener: Listener, secret: Secret) -> None:
+    """An annotation or a request that a running task makes of what arrived is no word of the module's code."""
+    told = DoltConfig.from_dict(telling(repo, "os:getcwd"))
+    asked = DoltConfig.from_dict(asking(listener, secret))
+    in_a_task(lambda: (dolt_frame(told), dolt_frame(asked), secret_requests(asked)))
+    with pytest.raises(errors.UntrustedInput, match="'os:getcwd'"):
+        read(told)
+    with pytest.raises(errors.UntrustedInput, match="Cannot send"):
+        in_a_task(lambda: read(asked))
+    assert listener.logins == []
 
 
 # ---------------------------------------------------------------------------------------------------------------- marks

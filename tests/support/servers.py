@@ -207,6 +207,8 @@ def _create_database(port: int) -> None:
 
 def for_a_page() -> None:
     """Start MariaDB and Dolt, with their URIs in the environment, until this interpreter ends; for a page."""
+    import flytekit  # noqa: F401  # which sets up its log when it is imported
+
     logging.getLogger("flytekit").setLevel(logging.CRITICAL)  # it prints errors that a page shows a second time
     stack = ExitStack()
     atexit.register(stack.close)

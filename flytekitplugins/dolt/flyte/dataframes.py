@@ -43,6 +43,7 @@ from ..configs import CallbackMeta, DoltConfig
 from ..errors import DoltError, InvalidUri
 from ..table import DoltTable, pinned
 from ..uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
+from . import context
 from .value_types import refused, resolved_once, shown_in, store, to_be_tried_again
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ def dolt_frame(config: DoltConfig) -> DoltFrame:
     Raises:
         InvalidConfig: the config contradicts itself.
     """
+    if not context.is_in_task(FlyteContext.current_context()):  # there it may be of a value that arrived
+        trust.vouch(config)
+        if isinstance(config.meta_conf, CallbackMeta):
+            trust.name_function(trust.plain(config.meta_conf.fn))
     return DoltFrame(config)
 
 
@@ -77,9 +82,6 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         config.check()
         # The name of flytekit's own transformer, because the variants of a Union are told apart by it.
         super().__init__(flyte_dataset_transformer.name, object, enable_type_assertions=False)
-        trust.vouch(config)
-        if isinstance(config.meta_conf, CallbackMeta):
-            trust.name_function(trust.plain(config.meta_conf.fn))
         self._config = DoltConfig.from_dict(config.to_dict())
 
     @property
