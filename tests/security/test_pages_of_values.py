@@ -17,7 +17,8 @@ from flytekit.deck import deck as flytekit_deck
 from flytekit.types.structured.structured_dataset import StructuredDataset, StructuredDatasetTransformerEngine
 from test_deck import seen
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, dolt_frame, dolt_uri, structured, write
+from flytekitplugins.dolt import DoltConfig, DoltTable, dolt_frame, dolt_uri, write
+from flytekitplugins.dolt.flyte import dataframes
 
 Config = Callable[..., DoltConfig]
 SCRIPT = "<script>document.title='owned'</script>"
@@ -180,7 +181,7 @@ def test_a_renderer_of_a_users_own_stays() -> None:
         patch.setitem(engine.Renderers, pa.Table, Mine())
         patch.setitem(engine.ENCODERS, pa.Table, {})
         patch.setitem(engine.DECODERS, pa.Table, {})
-        structured._register(pa.Table)
+        dataframes._register(pa.Table)
         assert engine.Renderers[pa.Table].to_html(ARROW) == "mine"
 
 

@@ -23,6 +23,9 @@ from ..errors import QueryRefused
 from ..trailers import Consumed, Origin, Read, Write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
     from flytekit.core.context_manager import FlyteContext
 
     from ..configs import Commit, DoltConfig
@@ -206,8 +209,8 @@ def local_task(ctx: FlyteContext) -> Any:
 
 def running_tasks() -> list[Any]:
     """Return the task that runs in the context of this thread; in a thread that has none, all that are under way."""
-    found, ctx = _dispatched(), FlyteContextManager.current_context()
-    return [task for task, parameters in found if parameters is ctx.user_space_params] or [task for task, _ in found]
+    mine = local_task(FlyteContextManager.current_context())
+    return [mine] if mine is not None else [task for task, _ in _dispatched()]
 
 
 def is_of_flyte() -> bool:
@@ -215,17 +218,19 @@ def is_of_flyte() -> bool:
     return _IN_A_POD in os.environ or is_executing(FlyteContextManager.current_context())
 
 
-def _dispatched() -> list[tuple[Any, Any]]:
-    """Return each task whose ``dispatch_execute`` is under way in this process, and the parameters it runs with."""
-    found: list[tuple[Any, Any]] = []
-    for innermost in sys._current_frames().values():
-        frame = innermost
+def _dispatched() -> Iterator[tuple[Any, Any]]:
+    """Give each task whose ``dispatch_execute`` is under way in this process, and the parameters it runs with.
+
+    Those of this thread come first: what other threads do meanwhile is looked at only as far as it is needed.
+    """
+    frames = sys._current_frames()
+    for innermost in (frames.pop(threading.get_ident()), *frames.values()):
+        frame: FrameType | None = innermost
         while frame is not None:
             if frame.f_code.co_name == "dispatch_execute":
                 local = frame.f_locals
-                found.append((local.get("self"), getattr(local.get("exec_ctx"), "user_space_params", None)))
-            frame = frame.f_back  # type: ignore[assignment]
-    return found
+                yield local.get("self"), getattr(local.get("exec_ctx"), "user_space_params", None)
+            frame = frame.f_back
 
 
 def _output_prefix(ctx: FlyteContext) -> tuple[str, str]:

@@ -68,7 +68,7 @@ def dolt_frame(config: DoltConfig) -> DoltFrame:
     Raises:
         InvalidConfig: the config contradicts itself.
     """
-    if not context.is_in_task(FlyteContext.current_context()):  # there it may be of a value that arrived
+    if not context.running_tasks():  # in one it may be of a value that arrived
         trust.vouch(config)
         if isinstance(config.meta_conf, CallbackMeta):
             trust.name_function(trust.plain(config.meta_conf.fn))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flytekit.core.context_manager import FlyteContextManager, SecretsManager
+from flytekit.core.context_manager import SecretsManager
 from flytekit.models.security import Secret as FlyteSecret
 
 from .. import trust
@@ -65,7 +65,7 @@ def secret_requests(*configs: DoltConfig) -> list[FlyteSecret]:
     """
     needed = [(config, config.secret) for config in configs if config.secret is not None]
     needed += [(c, c.remote_conf.secret) for c in configs if c.remote_conf and c.remote_conf.secret]
-    if not context.is_in_task(FlyteContextManager.current_context()):  # there it may be of a value that arrived
+    if not context.running_tasks():  # in one it may be of a value that arrived
         for config, secret in needed:
             trust.bind(Secret.of(secret), trust.vouch(config))
     unique = dict.fromkeys(Secret.of(secret) for _, secret in needed)
