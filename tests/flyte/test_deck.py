@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from browser import PATIENT, seen
 from deck_screenshot import BROWSER
 from flytekit import task, workflow
 from flytekit.core.context_manager import FlyteContextManager
@@ -30,7 +31,6 @@ from flytekitplugins.dolt import (
 )
 
 Config = Callable[..., DoltConfig]
-PATIENT = "--virtual-time-budget=2000"
 HOSTILE = [
     "<script>document.title='owned'</script>",
     "</td></table><img src=x onerror=\"document.title='owned'\">",
@@ -46,20 +46,6 @@ def shown(table: DoltTable) -> str:
     """Return the deck of a table as flytekit gets it."""
     transformer = TypeEngine.get_transformer(DoltTable)
     return str(transformer.to_html(FlyteContextManager.current_context(), table, DoltTable))
-
-
-def seen(page: str, folder: Path) -> str:
-    """Return the page as a browser has it after loading, scripts run."""
-    file = folder / "page.html"
-    file.write_text(f"<!doctype html><meta charset='utf-8'><title>mine</title>{page}")
-    done = subprocess.run(
-        [*BROWSER, PATIENT, f"--user-data-dir={folder / 'profile'}", "--dump-dom", file.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    return done.stdout
 
 
 def words(page: str) -> str:

@@ -11,11 +11,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from browser import seen
 from flytekit import FlyteContextManager, task
 from flytekit.core.type_engine import TypeEngine
 from flytekit.deck import deck as flytekit_deck
 from flytekit.types.structured.structured_dataset import StructuredDataset, StructuredDatasetTransformerEngine
-from test_deck import seen
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, dolt_frame, dolt_uri, write
 from flytekitplugins.dolt.flyte import dataframes

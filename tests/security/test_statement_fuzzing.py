@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from factor import FACTOR, SEED
-from test_queries import OTHER_STATEMENTS, PIECES, REFUSED, STATEMENTS
+from statements import OTHER_STATEMENTS, PIECES, REFUSED, STATEMENTS
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, errors, queries, server, write
 from flytekitplugins.dolt.engine import Connection, connect
