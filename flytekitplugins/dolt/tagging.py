@@ -10,6 +10,7 @@ from .configs import Commit, DoltConfig, TableRef
 from .engine import Connection, connect
 from .errors import InvalidConfig, RevisionNotFound, TagExists, close_names
 from .names import check_tag_name
+from .places import refuses_passwords
 from .remotes import Where
 from .revisions import Revision
 
@@ -25,6 +26,7 @@ class Tag:
     message: str = ""
 
 
+@refuses_passwords
 def tag(
     name: str,
     table: TableRef | DoltConfig | None = None,
@@ -115,6 +117,7 @@ def refuse_taken_tag(connection: Connection, name: str) -> None:
         raise _tag_exists(name, found, "the new commit" if changed else f"commit {head}")
 
 
+@refuses_passwords
 def tags(db_path: Where) -> list[Tag]:
     """Return the tags of a repository, by name; a config of a table there brings the secret of a server."""
     with connect(remotes.place_named(db_path)) as connection:
@@ -122,6 +125,7 @@ def tags(db_path: Where) -> list[Tag]:
     return [Tag(str(name), Commit(str(hash_)), str(message)) for name, hash_, message in sorted(rows)]
 
 
+@refuses_passwords
 def delete_tag(name: str, *, db_path: Where) -> Tag:
     """Remove a tag and return what it was; its commit stays.
 

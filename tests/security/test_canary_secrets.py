@@ -31,6 +31,7 @@ from flytekitplugins.dolt import (
     read,
     redaction,
     remotes,
+    runtime,
     secret_requests,
     tags,
     write,
@@ -209,7 +210,7 @@ def test_a_secret_that_is_no_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     (tmp_path / "vault" / "password").write_bytes(bird.value.encode() + b"\xff\xfe")
     monkeypatch.setenv("FLYTE_SECRETS_DEFAULT_DIR", str(tmp_path))
     with pytest.raises(DoltError, match="what is there is no UTF-8 text") as caught:
-        Secret.read(VAULT)
+        runtime.current().secret(VAULT)
     assert leaks(bird, error=caught.value) == []
 
 

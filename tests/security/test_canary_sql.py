@@ -145,6 +145,6 @@ def test_a_task_that_makes_no_sense_does_not_show_it(bird: Canary) -> None:
     with pytest.raises(SQLTaskError, match="no dialect or driver") as caught:
         task_of(config)(a=1)
     assert leaks(bird, error=caught.value) == []
-    with pytest.raises(SQLTaskError, match="no placeholders") as caught:
-        SQLAlchemyTask(name="t", query_template="select 1", inputs=kwtypes(a=int), task_config=config)
+    with pytest.raises(SQLTaskError, match="no inputs") as caught:
+        SQLAlchemyTask(name="t", query_template="select {{ .inputs.a }}", task_config=config)
     assert leaks(bird, error=caught.value) == []

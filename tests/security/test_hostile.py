@@ -24,11 +24,11 @@ from flytekitplugins.dolt import (
     SerialBranch,
     create_repository,
     delete_tag,
-    history,
     pin,
     read,
     repository,
     server,
+    tagging,
     write,
 )
 from flytekitplugins.dolt.engine import connect
@@ -219,7 +219,7 @@ def test_tags(target: Target) -> None:
     """A tag has just the name that was asked for, or is refused."""
 
     def do(name: str) -> bool:
-        history.tag(name, target.config())
+        tagging.tag(name, target.config())
         assert read(target.config(as_of=f"refs/tags/{name}")).equals(USERS)
         return delete_tag(name, db_path=target.path).name == name
 
@@ -227,7 +227,7 @@ def test_tags(target: Target) -> None:
     assert taken
     assert all(same for _, same in taken)
     assert refused
-    assert history.tags(target.path) == []
+    assert tagging.tags(target.path) == []
     target.check()
 
 
