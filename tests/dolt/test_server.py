@@ -527,7 +527,7 @@ def test_killed_server_during_a_use(repo: Path) -> None:
         if not killed:
             killed.append(running(repo).pid)
             os.kill(killed[0], signal.SIGKILL)
-        connection.run("CREATE TABLE whole (n INT)", attempt="write the other half")
+        connection.run("ALTER TABLE half ADD COLUMN m INT", attempt="write the other half")
 
     written = writing.write(repo, table="half", policy=None, message="half", work=work)
     assert killed

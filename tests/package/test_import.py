@@ -38,7 +38,7 @@ def test_import_flytekit_registers_the_types() -> None:
 
 LOADED_WITH_FLYTEKIT = """
 configs errors flyte flyte.context flyte.dataframes flyte.secrets flyte.task_runtime flyte.value_types moments names
-options parameters places portable redaction runtime schema table trailers trust uri
+nesting options parameters places portable redaction runtime schema table trailers trust uri
 """
 
 
