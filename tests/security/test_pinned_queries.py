@@ -216,7 +216,7 @@ def _move_everything(repo: Path) -> None:
         "CALL DOLT_TAG('-d', 'v1')",
         "CALL DOLT_TAG('v1', 'main')",
         "CALL DOLT_TAG('v2', 'main')",
-        "CALL DOLT_REMOTE('add', 'origin', 'file:///nowhere')",
+        f"CALL DOLT_REMOTE('add', 'origin', 'file://{repo.with_name('remote')}')",  # Dolt makes that folder
         "INSERT INTO dolt_docs VALUES ('LICENSE.md', 'y')",
         "INSERT INTO dolt_ignore VALUES ('more%', true)",
         "INSERT INTO dolt_query_catalog VALUES ('a', 1, 'a', 'select 1', 'd')",

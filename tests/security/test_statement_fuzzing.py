@@ -56,7 +56,7 @@ WRITING = [
     "call dolt_tag('pwned')",
     "call dolt_checkout('run/1')",
     "call dolt_reset('--hard', 'HEAD~1')",
-    "call dolt_remote('add', 'pwned', 'file:///nowhere')",
+    "call dolt_remote('add', 'pwned', 'file:///tmp/pwned')",
     "call dolt_backup('sync-url', 'file:///tmp/pwned')",
     "load data infile '/etc/passwd' into table customers",
     "select * from customers into outfile 'pwned.txt'",
