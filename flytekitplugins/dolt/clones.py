@@ -249,9 +249,9 @@ def _environment(origin: Origin, folder: Path) -> Environment:
 
 def _password(remote: Remote) -> Password | None:
     targets = trust.remote(remote.url)
-    found = None
+    found: Password | None = None
     if remote.secret is not None:
-        found = Password(runtime.current().secret(remote.secret, targets))
+        found = runtime.current().secret(remote.secret, targets)
     elif "DOLT_REMOTE_PASSWORD" in os.environ:
         trust.check_login(None, targets, requested=runtime.current().requested_secrets)
         found = Password(os.environ["DOLT_REMOTE_PASSWORD"])

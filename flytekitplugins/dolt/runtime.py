@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Runtime:
     """The runtime of scripts and notebooks: no task, no retries, secrets from environment variables."""
 
-    def secret(self, secret: Secret, targets: Sequence[Target] = ()) -> str:
+    def secret(self, secret: Secret, targets: Sequence[Target] = ()) -> Password:
         """Return the value of ``secret``, which is going to be sent to ``targets``.
 
         Raises:

@@ -234,7 +234,8 @@ def test_a_server_that_takes_no_writes(log: DoltServer) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("what", ["configs", "a table at a commit"])  # apart: Dolt hangs up on who waits for a minute
+def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Where all connections are taken that is ConnectionLost after a while, which Flyte may try again."""
     monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.5)
     monkeypatch.setattr(writing, "MAX_LOST", 1)
@@ -246,10 +247,13 @@ def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch)
     log.start()
     merging, restoring = (lambda: merge("main", db_path=config)), (lambda: restore(config, "HEAD~1"))
     in_parts, as_arrow = (lambda: next(table.iter())), (lambda: table.open().__enter__())
-    reading = (lambda: read(config), lambda: pin(config), lambda: table.data, in_parts, as_arrow)
+    attempts = {
+        "configs": (lambda: read(config), lambda: pin(config), lambda: put(config, 1), merging, restoring),
+        "a table at a commit": (lambda: table.data, in_parts, as_arrow),
+    }
     with closing(log.operated()):
-        for attempt in (*reading, lambda: put(config, 1), merging, restoring):
-            with pytest.raises(ConnectionLost, match="timed out|Lost connection") as caught:
+        for attempt in attempts[what]:
+            with pytest.raises(ConnectionLost, match="timed out") as caught:
                 attempt()
             assert isinstance(caught.value, FlyteRecoverableException)
     log.stop()
