@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import shutil
 import socket
@@ -99,10 +100,11 @@ def test_machines_take_turns(remote: RemoteFolder) -> None:
 
 
 WRITER = """\
+import pickle
 import sys
 import pandas as pd
-from flytekitplugins.dolt import DoltConfig, read, write
-config, me, how_often = DoltConfig.from_json(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+from flytekitplugins.dolt import read, write
+config, me, how_often = pickle.loads(bytes.fromhex(sys.argv[1])), int(sys.argv[2]), int(sys.argv[3])
 read(config)
 print("ready", flush=True)
 input()
@@ -114,7 +116,7 @@ for number in range(how_often):
 def started(config: DoltConfig, machine: Path, me: int, how_often: int) -> subprocess.Popen[str]:
     """Start a process on a machine that appends rows, as soon as it is told to."""
     environment = os.environ | {"FLYTE_DOLT_CLONES": str(machine)}
-    argv = [sys.executable, "-c", WRITER, config.to_json(), str(me), str(how_often)]
+    argv = [sys.executable, "-c", WRITER, pickle.dumps(config).hex(), str(me), str(how_often)]
     return subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -945,8 +947,9 @@ def test_a_server_that_hangs_up(hub: Hub) -> None:
 
     threading.Thread(target=hang_up, daemon=True).start()
     try:
-        with pytest.raises(ConnectionLost, match=r"connection reset|error reading (from server|server preface)"):
-            read(hub.config(remote=hub.remote(port=listener.getsockname()[1])))
+        port = listener.getsockname()[1]
+        with pytest.raises(ConnectionLost, match=f":{port}/foo"):
+            read(hub.config(remote=hub.remote(port=port)))
     finally:
         listener.close()
 

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from flytekitplugins.dolt import DoltConfig, DoltTable, api
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["connectorx", "pymysql", "writers"])
+
+util.get_temp_dir()
+"""The folder of the socket of the process that all are forked from: paths of tests' folders are too long for one."""
 
 ROWS = 200
 """Rows of the table that is always written whole."""
