@@ -20,10 +20,14 @@ _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 def load_clause(arrow: pa.Table) -> str:
     """Return what follows ``INTO TABLE t`` in the LOAD DATA statement for `lines`."""
     names, sets = [], []
-    for number, name in enumerate(arrow.column_names):
-        if _needs_marks(arrow.column(name)):
-            names.append(f"@c{number}")
-            sets.append(f"{quote(name)} = {_unmarked(f'@c{number}', arrow.column(name).type)}")
+    prefix = "@c"
+    while any(name.lower().startswith(prefix) for name in arrow.column_names):
+        prefix += "c"  # Dolt takes a column of that name, even quoted, for the variable
+    for number, (name, marks) in enumerate(zip(arrow.column_names, _marks(arrow), strict=True)):
+        if marks:
+            variable = f"{prefix}{number}"
+            names.append(variable)
+            sets.append(f"{quote(name)} = {_unmarked(variable, arrow.column(name).type)}")
         else:
             names.append(quote(name))
     clause = f"CHARACTER SET utf8mb4 ({', '.join(names)})"
@@ -32,7 +36,7 @@ def load_clause(arrow: pa.Table) -> str:
 
 def lines(arrow: pa.Table) -> Iterator[pa.Buffer]:
     r"""Give the rows as tab-separated lines, some 64 thousand to a buffer, NULL as ``\N``."""
-    marked = [_needs_marks(column) for column in arrow.columns]
+    marked = _marks(arrow)
     for batch in arrow.to_batches(max_chunksize=_CHUNK_ROWS):
         if batch.num_rows:
             fields = [
@@ -95,6 +99,11 @@ def _field(column: pa.Array) -> pa.Array:
 
 def _marked_field(column: pa.Array) -> pa.Array:
     return pc.fill_null(pc.binary_join_element_wise("=", _escaped(_text(column)), ""), "!")
+
+
+def _marks(arrow: pa.Table) -> list[bool]:
+    """Say for each column whether it goes by a variable; Dolt takes a quoted name with an @ before it for one."""
+    return [name.startswith("@") or _needs_marks(arrow.column(name)) for name in arrow.column_names]
 
 
 def _needs_marks(column: pa.ChunkedArray) -> bool:

@@ -187,6 +187,27 @@ class TestNames:
         write(config("t", primary_key=[name]), frame)
         pd.testing.assert_frame_equal(read(config("t", order_by=["other"])), frame)
 
+    @pytest.mark.parametrize("name", ["@c0", "@C0", "@c1", "@cc1", "@a", "@@a", "@"])
+    @pytest.mark.parametrize(
+        "values",
+        [
+            ["x", "y"],
+            ["NULL", None],
+            [b"", b"x"],
+            [1, 2],
+            [0.5, None],
+            [True, False],
+            [pd.Timestamp("2024-02-29 12:00:00.000001"), None],
+            [[1], {}],
+        ],
+    )
+    def test_a_name_like_that_of_a_variable(self, config: Config, name: str, values: list[Any]) -> None:
+        """No value is taken from, or stored in, a variable of that name, whichever columns need help on their way."""
+        for columns in ({"b": [b"", None], name: values}, {name: values, "b": [b"", None], "t": ["NULL", "u"]}):
+            frame = pd.DataFrame({"k": [0, 1], **columns})
+            write(config("t", primary_key=["k"], on_schema_change="replace"), frame)
+            pd.testing.assert_frame_equal(read(config("t")), frame)
+
     @pytest.mark.parametrize(
         ("columns", "words"),
         [
