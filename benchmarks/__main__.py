@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from flytekitplugins.dolt import binary
+from flytekitplugins.dolt.server import binary
 
 from . import memory, pods, sqlalchemy
 from .aims import AIMS, memory_verdicts

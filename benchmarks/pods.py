@@ -21,7 +21,8 @@ from urllib.parse import quote
 import pandas as pd
 from flytekit.core.context_manager import SecretsManager
 
-from flytekitplugins.dolt import DoltConfig, binary, server, write
+from flytekitplugins.dolt import DoltConfig, write
+from flytekitplugins.dolt.server import binary, local_server
 
 from . import frames
 
@@ -196,7 +197,7 @@ def _filled(folder: Path, remote: RemoteFolder, running: DoltServer, frame: pd.D
         for config in configs.values():
             write(config, frame)
     remote.let_go()
-    server.replace(local)
+    local_server.replace(local)
     return configs
 
 

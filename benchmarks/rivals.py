@@ -24,7 +24,8 @@ import pymysql
 import sqlalchemy
 from sqlalchemy.dialects import mysql
 
-from flytekitplugins.dolt import Commit, DoltConfig, DoltTable, binary, create_repository, read, server, write
+from flytekitplugins.dolt import Commit, DoltConfig, DoltTable, create_repository, read, write
+from flytekitplugins.dolt.server import binary, local_server
 
 from .frames import KEY
 
@@ -47,7 +48,7 @@ class Place:
 
     folder: Path
     repository: Path
-    address: server.Address
+    address: local_server.Address
     raw: pymysql.connections.Connection[Any]
     first_start_s: float
 
@@ -69,16 +70,16 @@ def place(folder: Path) -> Iterator[Place]:
     repository = create_repository(folder.resolve() / "bench", name="Bench", email="bench@localhost")
     began = time.perf_counter()
     try:
-        with server.using(repository) as address:
+        with local_server.using(repository) as address:
             first_start_s = time.perf_counter() - began
             with _connected(address, repository.name) as raw:
                 yield Place(folder, repository, address, raw, first_start_s)
     finally:
-        server.release(repository)
+        local_server.release(repository)
         _await_end(repository)
 
 
-def _connected(address: server.Address, database: str) -> pymysql.connections.Connection[Any]:
+def _connected(address: local_server.Address, database: str) -> pymysql.connections.Connection[Any]:
     return pymysql.connect(
         host=address.host,
         port=address.port,

@@ -19,8 +19,10 @@ from typing import Any
 import measured_supervisor
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, DoltError, binary, create_repository, engine, server
+from flytekitplugins.dolt import DoltConfig, DoltError, create_repository
 from flytekitplugins.dolt.errors import BinaryNotFound
+from flytekitplugins.dolt.repository import connections
+from flytekitplugins.dolt.server import binary, local_server
 
 Dolt = Callable[..., str]
 TESTS = Path(__file__).parent
@@ -87,9 +89,9 @@ def _supervisor_is_measured() -> Iterator[None]:
     import coverage
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(measured_supervisor.SUPERVISOR, str(server._SUPERVISOR))
+        patch.setenv(measured_supervisor.SUPERVISOR, str(local_server._SUPERVISOR))
         patch.setenv(measured_supervisor.PACKAGES, str(Path(coverage.__file__).parent.parent))
-        patch.setattr(server, "_SUPERVISOR", Path(measured_supervisor.__file__))
+        patch.setattr(local_server, "_SUPERVISOR", Path(measured_supervisor.__file__))
         yield
 
 
@@ -98,7 +100,7 @@ def repo(tmp_path: Path) -> Iterator[Path]:
     """Give a new repository with an identity; the server that a test started on it is let go afterwards."""
     path = create_repository(tmp_path / "foo", name="Bojack Horseman", email="bojack@horseman.com")
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 @pytest.fixture
@@ -127,11 +129,11 @@ def config(repo: Path) -> Callable[..., DoltConfig]:
 def fetches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the list of the statements by which clones are brought up to date."""
     found: list[str] = []
-    real = engine.Connection.run
+    real = connections.Connection.run
 
-    def noted(self: engine.Connection, statement: str, *values: object, **options: Any) -> Any:
+    def noted(self: connections.Connection, statement: str, *values: object, **options: Any) -> Any:
         found.extend([statement] if "DOLT_FETCH" in statement else [])
         return real(self, statement, *values, **options)
 
-    monkeypatch.setattr(engine.Connection, "run", noted)
+    monkeypatch.setattr(connections.Connection, "run", noted)
     return found

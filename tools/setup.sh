@@ -77,7 +77,7 @@ get_dolt() {
     local stamp="$venv/dolt-path"
     [[ -s $stamp && -x $(<"$stamp") ]] && return
     "$python" -W ignore -m flytekitplugins.dolt install >&2
-    "$python" -W ignore -c 'from flytekitplugins.dolt import binary; print(binary.find())' >"$stamp.new"
+    "$python" -W ignore -c 'from flytekitplugins.dolt.server import binary; print(binary.find())' >"$stamp.new"
     mv "$stamp.new" "$stamp"
 }
 

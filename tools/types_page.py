@@ -15,8 +15,9 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from flytekitplugins.dolt import codec, gate
+from flytekitplugins.dolt.codec import pandas_frames
 from flytekitplugins.dolt.errors import UnsupportedFrame
+from flytekitplugins.dolt.tables import fitting
 
 PAGE = Path(__file__).parent.parent / "docs" / "types.md"
 
@@ -139,11 +140,11 @@ table is refused, or lets them run with `triggers="run"`; see [clusters](cluster
 def stored_row(label: str, series: Any) -> str:
     """Return the line for one kind of column."""
     frame = pd.DataFrame({"v": series})
-    encoded = codec.encode(frame)
-    sql_type = codec.sql_types(encoded.arrow, ())["v"]
-    back = codec.decode(encoded.arrow, encoded.notes)
+    encoded = pandas_frames.encode(frame)
+    sql_type = pandas_frames.sql_types(encoded.arrow, ())["v"]
+    back = pandas_frames.decode(encoded.arrow, encoded.notes)
     pd.testing.assert_frame_equal(back, frame)
-    gate.fit(encoded.arrow, [gate.Column("v", sql_type, True, False)], table="t", new_types={})
+    fitting.fit(encoded.arrow, [fitting.Column("v", sql_type, True, False)], table="t", new_types={})
     note = ", ".join(encoded.notes.columns["v"].told()) if "v" in encoded.notes.columns else "-"
     return f"| {label} | `{sql_type.upper()}` | {note} | `{back.v.dtype}` |\n"
 
@@ -151,7 +152,7 @@ def stored_row(label: str, series: Any) -> str:
 def refused_row(label: str, series: Any) -> str:
     """Return the line for one kind of column that cannot be stored."""
     try:
-        codec.encode(pd.DataFrame({"v": series}))
+        pandas_frames.encode(pd.DataFrame({"v": series}))
     except UnsupportedFrame as error:
         return f"| {label} | {str(error).replace('|', ' ')} |\n"
     raise AssertionError(f"{label} is not refused")

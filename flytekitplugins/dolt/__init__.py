@@ -48,8 +48,10 @@ import warnings
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from .api.uri import dolt_uri, from_uri
 from .errors import DoltError
-from .moments import Ago
+from .model.timepoints import Ago
+from .model.trust import allow_callbacks
 from .schema import (
     LAST_CONSUMED,
     Branch,
@@ -65,22 +67,21 @@ from .schema import (
     Secret,
     SerialBranch,
 )
-from .trust import allow_callbacks
-from .uri import dolt_uri, from_uri
 
 if TYPE_CHECKING:
-    from .api import pin, read, write
-    from .binary import create_repository
-    from .diffs import TableDiff, diff
+    from .api.scripts import pin, read, write
+    from .api.versions import first_appeared, restore, versions
     from .flyte.cache import content_hash
     from .flyte.dataframes import dolt_frame
     from .flyte.secrets import secret_requests
     from .flyte.value_types import DoltTableTransformer
-    from .history import delete_run_branches, first_appeared, restore, run_branches, versions
-    from .lineages import commits_of, execution_of, lineage
-    from .merging import DoltTests, merge
+    from .history.diffs import TableDiff, diff
+    from .history.lineages import commits_of, execution_of, lineage
+    from .history.merging import DoltTests, merge
+    from .history.run_branches import delete_run_branches, run_branches
+    from .history.tagging import delete_tag, tag, tags
     from .pinning import resolve
-    from .tagging import delete_tag, tag, tags
+    from .server.binary import create_repository
 
     DoltTableNameTransformer = DoltTableTransformer
 
@@ -130,29 +131,29 @@ __all__ = [
 
 # Loaded at first use: `import flytekit` imports this package, and must not pay for pandas, Arrow and a driver.
 _LAZY = {
-    "TableDiff": "diffs",
-    "DoltTests": "merging",
+    "TableDiff": "history.diffs",
+    "DoltTests": "history.merging",
     "content_hash": "flyte.cache",
-    "create_repository": "binary",
-    "commits_of": "lineages",
-    "execution_of": "lineages",
-    "lineage": "lineages",
-    "delete_run_branches": "history",
-    "delete_tag": "tagging",
-    "diff": "diffs",
+    "create_repository": "server.binary",
+    "commits_of": "history.lineages",
+    "execution_of": "history.lineages",
+    "lineage": "history.lineages",
+    "delete_run_branches": "history.run_branches",
+    "delete_tag": "history.tagging",
+    "diff": "history.diffs",
     "dolt_frame": "flyte.dataframes",
-    "first_appeared": "history",
-    "merge": "merging",
-    "pin": "api",
-    "read": "api",
+    "first_appeared": "api.versions",
+    "merge": "history.merging",
+    "pin": "api.scripts",
+    "read": "api.scripts",
     "resolve": "pinning",
-    "restore": "history",
-    "run_branches": "history",
+    "restore": "api.versions",
+    "run_branches": "history.run_branches",
     "secret_requests": "flyte.secrets",
-    "tag": "tagging",
-    "tags": "tagging",
-    "versions": "history",
-    "write": "api",
+    "tag": "history.tagging",
+    "tags": "history.tagging",
+    "versions": "api.versions",
+    "write": "api.scripts",
 }
 
 
@@ -172,7 +173,7 @@ def _warn_of_conflicts() -> None:
     """Say so if an earlier plugin, whose files have the same names as some of ours, is installed as well."""
     if not any(_is_installed(name) for name in ("flytekitplugins-dolt", "flytekitplugins-sqlalchemy")):
         return
-    from .doctor import conflicting_distributions
+    from .cli.doctor import conflicting_distributions
 
     for conflict in conflicting_distributions():
         warnings.warn(conflict, stacklevel=3)

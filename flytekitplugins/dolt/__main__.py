@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from . import binary, builder, doctor
+from ..doltdb.redaction import masked, visible
+from .cli import doctor
 from .errors import BinaryNotFound, BinaryUnsupported, DoltError
-from .redaction import masked, visible
+from .server import binary, builder
 
 try:
-    from . import commands
+    from .cli import commands
 except ImportError as error:  # files are missing or those of an earlier plugin, of which `doctor` tells
     _INCOMPLETE: ImportError | None = error
 else:

@@ -56,9 +56,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .merging import Conflict
+    from .history.merging import Conflict
 
-from . import redaction
+from ..doltdb import redaction
 
 __all__ = [
     "AccessDenied",

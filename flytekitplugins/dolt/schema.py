@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .configs import (
+from .api.table import DoltTable
+from .model.configs import (
     LAST_CONSUMED,
     Branch,
     CallbackMeta,
@@ -19,7 +20,6 @@ from .configs import (
     Secret,
     SerialBranch,
 )
-from .table import DoltTable
 
 __all__ = [
     "LAST_CONSUMED",

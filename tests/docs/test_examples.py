@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 from flytekit import task, workflow
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, binary, create_repository
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository
+from flytekitplugins.dolt.server import binary
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TEXT_DTYPE = pd.Series(["x"]).dtype  # object, or str from pandas 3 on

@@ -14,7 +14,7 @@ from pathlib import Path
 import pages
 import pytest
 
-from flytekitplugins.dolt import binary
+from flytekitplugins.dolt.server import binary
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])

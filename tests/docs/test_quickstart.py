@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flytekitplugins.dolt import binary
+from flytekitplugins.dolt.server import binary
 
 ROOT = Path(__file__).parents[2]
 

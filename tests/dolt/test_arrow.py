@@ -12,8 +12,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, api, arrow, codec, errors, frames, read, write
-from flytekitplugins.dolt.table import pinned
+from flytekitplugins.dolt import DoltConfig, api, errors, read, write
+from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.api.table import pinned
+from flytekitplugins.dolt.codec import arrow_tables, pandas_frames
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -231,13 +233,13 @@ def test_the_order_of_rows_is_kept_where_asked(config: Config) -> None:
 
 def test_arrow_takes_no_detour_through_pandas(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Arrow is written and read where frames of pandas could not be."""
-    monkeypatch.delattr(codec, "encode")
-    monkeypatch.delattr(codec, "decode")
+    monkeypatch.delattr(pandas_frames, "encode")
+    monkeypatch.delattr(pandas_frames, "decode")
     write(config("t"), pa.table({"a": [1, 2]}))
     assert arrow_read(config("t")).num_rows == 2
 
 
 def test_other_frames_are_left_to_codec() -> None:
     """Pandas frames, though they speak Arrow, keep the rules of pandas; what is no frame is nothing."""
-    assert arrow.table_of(pd.DataFrame({"a": [1]})) is None
-    assert arrow.table_of(None) is None
+    assert arrow_tables.table_of(pd.DataFrame({"a": [1]})) is None
+    assert arrow_tables.table_of(None) is None

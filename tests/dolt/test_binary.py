@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from flytekitplugins.dolt import binary
 from flytekitplugins.dolt.errors import (
     BinaryNotFound,
     BinaryUnsupported,
@@ -22,6 +21,7 @@ from flytekitplugins.dolt.errors import (
     InvalidConfig,
     RepositoryReadOnly,
 )
+from flytekitplugins.dolt.server import binary
 
 
 def script(path: Path, body: str) -> Path:
@@ -472,7 +472,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
 
 def test_processes_that_make_one_repository_at_once_agree(tmp_path: Path) -> None:
     """All of them succeed, there is one repository, whole, and nothing else in the folder."""
-    code = "import sys; from flytekitplugins.dolt import binary; print(binary.create_repository(sys.argv[1]))"
+    code = "import sys; from flytekitplugins.dolt.server import binary; print(binary.create_repository(sys.argv[1]))"
     argv = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "r")]
     started = [subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     ended = [(process.communicate(timeout=120), process.returncode) for process in started]

@@ -13,8 +13,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from flytekitplugins.dolt import DoltConfig, create_repository, repository, server, tables, write
-from flytekitplugins.dolt.engine import Connection, connect
+from flytekitplugins.dolt import DoltConfig, create_repository, write
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import Connection, connect
+from flytekitplugins.dolt.server import local_server
+from flytekitplugins.dolt.tables import reading, writing
 
 Config = Callable[..., DoltConfig]
 
@@ -26,7 +29,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 COUNTER = itertools.count()
-KEYED = [tables.WriteOptions(key=("a",)), tables.WriteOptions(key=("c", "a"))]
+KEYED = [writing.WriteOptions(key=("a",)), writing.WriteOptions(key=("c", "a"))]
 
 
 @given(
@@ -37,7 +40,7 @@ KEYED = [tables.WriteOptions(key=("a",)), tables.WriteOptions(key=("c", "a"))]
 )
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_stored_content_is_that_of_a_full_rewrite(
-    shared: Path, seed: int, share: float, options: tables.WriteOptions, shuffled: bool
+    shared: Path, seed: int, share: float, options: writing.WriteOptions, shuffled: bool
 ) -> None:
     """dolt_hashof_table after writing what differs equals that of a table written anew."""
     random = np.random.default_rng(seed)
@@ -53,17 +56,17 @@ def test_the_stored_content_is_that_of_a_full_rewrite(
         new = new.sample(frac=1, random_state=seed % 1000).reset_index(drop=True)
     name = f"t{next(COUNTER)}"
     with connect(shared) as connection:
-        tables.write(connection, name, old, options)
+        writing.write(connection, name, old, options)
         connection.run("COMMIT", attempt="end the first write")
-        existing = tables.describe(connection, name)
+        existing = reading.describe(connection, name)
         assert existing is not None
-        found = tables._differences(connection, name, tables.codec.encode(new).arrow, existing)
+        found = writing._differences(connection, name, writing.codec.encode(new).arrow, existing)
         assert found is not None, "this is not compared at all"
         assert found.count <= len(new) * (share * 2 + 0.01)
-        tables.write(connection, name, new, options)
+        writing.write(connection, name, new, options)
         mine = hash_of(connection, name)
         connection.run(f"DROP TABLE {name}", attempt="make it anew")
-        tables.write(connection, name, new, options)
+        writing.write(connection, name, new, options)
         assert hash_of(connection, name) == mine
         connection.run(f"DROP TABLE {name}", attempt="clean up")
 
@@ -102,7 +105,7 @@ def test_an_unchanged_frame_sends_no_row(repo: Path, config: Config, monkeypatch
     assert write(config("t"), data.sample(frac=1, random_state=1).reset_index(drop=True)).commit == first.commit
     assert sent
     assert not {"LOAD", "INSERT", "REPLACE", "DELETE", "ALTER"} & set(sent)
-    assert len(repository.log(repo)) == 2
+    assert len(refs.log(repo)) == 2
 
 
 def test_another_collation_is_written_anew(repo: Path, config: Config, dolt: Callable[..., str]) -> None:
@@ -115,5 +118,5 @@ def test_another_collation_is_written_anew(repo: Path, config: Config, dolt: Cal
     write(config("t"), data)
     data.loc[5, "v"] = 2
     write(config("t"), data)
-    server.release(repo)
+    local_server.release(repo)
     assert dolt("sql", "-r", "csv", "-q", "select count(*), sum(v) from t").split() == ["count(*),sum(v)", "3000,3001"]

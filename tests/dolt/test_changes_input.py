@@ -18,10 +18,10 @@ from flytekitplugins.dolt import (
     create_repository,
     pin,
     read,
-    server,
     write,
 )
 from flytekitplugins.dolt.errors import InvalidConfig, RevisionNotFound, SchemaMismatch, TableNotFound
+from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 
@@ -179,4 +179,4 @@ class TestConsumer:
         assert len(read(unread)) == 0
         unread.changes = Changes(since=LAST_CONSUMED, into=DoltConfig(str(elsewhere), "log"))
         assert len(read(unread)) == 2
-        server.release(elsewhere)
+        local_server.release(elsewhere)

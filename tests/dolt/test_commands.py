@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, repository, write
+from flytekitplugins.dolt import DoltConfig, NewBranch, write
 from flytekitplugins.dolt.__main__ import main
+from flytekitplugins.dolt.repository import refs
 
 Config = Callable[..., DoltConfig]
 Run = Callable[..., str]
@@ -45,7 +46,7 @@ def rabbits(config: Config) -> DoltConfig:
 
 
 def hashes(repo: Path, revision: str | None = None) -> list[str]:
-    return [commit.hash for commit in repository.log(repo, revision)]
+    return [commit.hash for commit in refs.log(repo, revision)]
 
 
 def test_log_tells_what_the_repository_has(run: Run, repo: Path, rabbits: DoltConfig) -> None:
@@ -104,7 +105,7 @@ def test_merge_merges_or_says_why_not(run: Run, repo: Path, rabbits: DoltConfig)
     assert hashes(repo) == before
     merged = json.loads(run("merge", "run/1", "--message", "take it", "--json"))
     assert merged == {"commit": hashes(repo)[0], "branch": "main"}
-    assert repository.log(repo, limit=1)[0].message.startswith("take it")
+    assert refs.log(repo, limit=1)[0].message.startswith("take it")
     assert run("versions", "rabbits", "-n", "1").startswith(merged["commit"])
 
 

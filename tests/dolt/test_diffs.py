@@ -12,20 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    DoltTable,
-    NewBranch,
-    TableDiff,
-    create_repository,
-    diff,
-    diffs,
-    repository,
-    server,
-    write,
-)
-from flytekitplugins.dolt.engine import connect
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, TableDiff, create_repository, diff, write
 from flytekitplugins.dolt.errors import InvalidConfig, RevisionNotFound, TableNotFound
+from flytekitplugins.dolt.history import diffs
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import connect
+from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 Rows = list[tuple[object, ...]]
@@ -319,7 +311,7 @@ def scratchpad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give one repository for many small tables."""
     path = create_repository(tmp_path_factory.mktemp("diffs") / "foo", name="A", email="a@b.c")
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 KEYED = st.dictionaries(st.integers(0, 12), st.none() | st.integers(0, 3), max_size=12)
@@ -359,4 +351,4 @@ def test_a_large_table_is_counted_without_its_rows(repo: Path, config: Config) -
     write(config("t"), frame.assign(v=[1] * 3 + [0] * 49_997))
     found = diff("HEAD~1", "HEAD", table="t", db_path=repo, limit=1)
     assert (found.modified, found.changed, found.rows_after) == (3, 3, 50_000)
-    assert repository.log(repo, limit=1)[0].hash == found.after.hash  # type: ignore[union-attr]
+    assert refs.log(repo, limit=1)[0].hash == found.after.hash  # type: ignore[union-attr]

@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 from users_server import users_server
 
-from flytekitplugins.dolt import DoltConfig, binary, doctor, server, write
+from flytekitplugins.dolt import DoltConfig, write
 from flytekitplugins.dolt.__main__ import main
+from flytekitplugins.dolt.cli import doctor
+from flytekitplugins.dolt.server import binary, local_server
 
 Captured = pytest.CaptureFixture[str]
 
@@ -138,7 +140,7 @@ def test_a_shallow_clone_cannot_be_checked(repo: Path, tmp_path: Path) -> None:
     """What `dolt fsck` misses there is the history that was left out, which is no damage."""
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [1]}))
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [2]}))
-    server.release(repo)
+    local_server.release(repo)
     binary.run(["remote", "add", "origin", f"file://{tmp_path}/remote"], cwd=repo)
     binary.run(["push", "origin", "main"], cwd=repo)
     binary.run(["clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow"], cwd=tmp_path)

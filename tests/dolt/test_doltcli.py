@@ -11,7 +11,8 @@ import doltcli
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, binary, server, write
+from flytekitplugins.dolt import DoltConfig, NewBranch, write
+from flytekitplugins.dolt.server import binary, local_server
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def cli(repo: Path, monkeypatch: pytest.MonkeyPatch, config: Callable[..., DoltC
     """Give doltcli's view of a repository in which two commits were made on two branches."""
     write(config("users"), pd.DataFrame({"name": ["Ann", None], "count": [1, 2]}))
     write(config("users", branch_conf=NewBranch("dev")), pd.DataFrame({"name": ["Bob"], "count": [3]}))
-    server.release(repo)
+    local_server.release(repo)
     monkeypatch.setattr("doltcli.utils.DOLT_PATH", str(binary.find()))
     return doltcli.Dolt(str(repo))
 
@@ -37,7 +38,7 @@ def test_its_path_setting_is_honoured() -> None:
     """`doltcli.set_dolt_path` tells this package, too, which dolt to use; a wrong one is an error that names it."""
     code = (
         "import os; os.environ.pop('DOLT_BIN', None); import doltcli; doltcli.set_dolt_path({path!r});"
-        "from flytekitplugins.dolt import binary; print(binary.find())"
+        "from flytekitplugins.dolt.server import binary; print(binary.find())"
     )
     found = subprocess.run([sys.executable, "-c", code.format(path=str(binary.find()))], capture_output=True, text=True)
     assert found.stdout.strip() == str(binary.find()), found.stderr

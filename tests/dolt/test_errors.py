@@ -15,8 +15,7 @@ import pandas as pd
 import pytest
 from letting_go import let_go
 
-from flytekitplugins.dolt import DoltConfig, api, binary, create_repository, errors, server
-from flytekitplugins.dolt.engine import Connection, connect
+from flytekitplugins.dolt import DoltConfig, api, create_repository, errors
 from flytekitplugins.dolt.errors import (
     ConstraintViolated,
     DoltError,
@@ -32,6 +31,8 @@ from flytekitplugins.dolt.errors import (
     UncommittedChanges,
     from_server,
 )
+from flytekitplugins.dolt.repository.connections import Connection, connect
+from flytekitplugins.dolt.server import binary, local_server
 
 SETUP = (
     "CREATE TABLE t (id INT PRIMARY KEY, v INT, s VARCHAR(3) NOT NULL, u INT UNIQUE, tiny TINYINT, at DATETIME,"
@@ -157,7 +158,7 @@ def set_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for statement in SETUP:
             connection.run(statement.format(database=connection.database), attempt="set up")
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 @pytest.fixture
@@ -247,7 +248,7 @@ def test_damaged_journal(tmp_path: Path) -> None:
     flip(path / ".dolt" / "noms" / ("v" * 32), at=0.5)
     with pytest.raises(RepositoryDamaged, match=r"dolt fsck.*data loss detected"):
         api.read(DoltConfig(str(path), "t"))
-    server.release(path)
+    local_server.release(path)
 
 
 def test_damaged_table_file(tmp_path: Path) -> None:
@@ -262,7 +263,7 @@ def test_damaged_table_file(tmp_path: Path) -> None:
         api.read(DoltConfig(str(path), "t"))
     with connect(path) as connection, pytest.raises(RepositoryDamaged, match=r"checksum error.*dolt fsck"):
         connection.rows("SELECT sum(n) FROM t", attempt="sum up")
-    server.release(path)
+    local_server.release(path)
 
 
 def flip(file: Path, *, at: float) -> None:

@@ -17,13 +17,13 @@ from flytekitplugins.dolt import (
     api,
     create_repository,
     errors,
-    frames,
     pin,
     read,
-    repository,
     write,
 )
-from flytekitplugins.dolt.table import has_unsaved_rows
+from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.api.table import has_unsaved_rows
+from flytekitplugins.dolt.repository import refs
 
 Config = Callable[..., DoltConfig]
 FRAME = pd.DataFrame({"name": ["George", "Alice"], "count": [1, 6]})
@@ -63,7 +63,7 @@ def test_a_table_that_is_passed_on_is_not_read_again(config: Config, monkeypatch
 def test_the_message_can_be_given(config: Config, repo: Path) -> None:
     """A script names its commit, quotes and all."""
     write(config("t"), FRAME, message='it\'s "mine"; -- 100%\n\nreally')
-    assert repository.log(repo, limit=1)[0].message == 'it\'s "mine"; -- 100%\n\nreally'
+    assert refs.log(repo, limit=1)[0].message == 'it\'s "mine"; -- 100%\n\nreally'
 
 
 def test_a_branch_is_read_and_written_alone(config: Config) -> None:
@@ -231,7 +231,7 @@ class TestBadInput:
     def test_a_commit_of_another_clone_is_refused(self, config: Config) -> None:
         """A reference to a commit that the repository does not hold says so."""
         write(config("t"), FRAME)
-        lost = DoltTable(config=config("t")).at(repository.Commit("0" * 32))
+        lost = DoltTable(config=config("t")).at(refs.Commit("0" * 32))
         with pytest.raises(errors.RevisionNotFound, match="clone"):
             _ = lost.data
 

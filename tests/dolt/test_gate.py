@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, errors, read, repository, write
+from flytekitplugins.dolt import DoltConfig, errors, read, write
+from flytekitplugins.dolt.repository import refs
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -30,7 +31,7 @@ def theirs(dolt: Dolt) -> Callable[[str], None]:
 
 def state(repo: Path) -> list[object]:
     """Return all that a user can see of the repository: heads of all branches, index, working set, by their hashes."""
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         return [
             connection.rows(sql, attempt="look")
             for sql in (

@@ -20,7 +20,6 @@ from flytekitplugins.dolt import (
     delete_tag,
     first_appeared,
     read,
-    repository,
     restore,
     run_branches,
     tag,
@@ -28,7 +27,6 @@ from flytekitplugins.dolt import (
     versions,
     write,
 )
-from flytekitplugins.dolt.engine import connect
 from flytekitplugins.dolt.errors import (
     InvalidConfig,
     InvalidName,
@@ -36,6 +34,8 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
     TagExists,
 )
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import connect
 
 Config = Callable[..., DoltConfig]
 
@@ -120,11 +120,11 @@ class TestRestore:
 
     def test_the_past_comes_back_as_a_new_commit(self, t: DoltConfig, repo: Path) -> None:
         """Rows and schema are those of the version, and the history has one commit more."""
-        before = repository.log(repo)
+        before = refs.log(repo)
         oldest = versions(t)[-1]
         table = restore(t, oldest, message="Back to the beginning")
         assert table.data.id.tolist() == read(t).id.tolist() == [1]
-        after = repository.log(repo)
+        after = refs.log(repo)
         assert after[1:] == before
         assert after[0].message == "Back to the beginning"
         assert restore(t, oldest).commit == table.commit
@@ -167,10 +167,10 @@ class TestTags:
     def test_a_taken_tag_stops_the_write(self, config: Config, repo: Path) -> None:
         """A tag is for ever: the other write is refused before anything is published."""
         put(config("t", tag="v1"), 1)
-        before = repository.log(repo)
+        before = refs.log(repo)
         with pytest.raises(TagExists, match="'v1'"):
             put(config("t", tag="v1"), 2)
-        assert repository.log(repo) == before
+        assert refs.log(repo) == before
 
     def test_tags_are_made_listed_and_deleted(self, t: DoltConfig, repo: Path) -> None:
         """By hand, on a version or a revision, with a message."""
@@ -202,7 +202,7 @@ class TestRunBranches:
         listed = {branch.name: branch.kept for branch in run_branches(repo)}
         assert listed == {"run/1": None, "run/2": "it has uncommitted work"}
         assert [branch.name for branch in delete_run_branches(repo, older_than=timedelta(0))] == ["run/1"]
-        assert set(repository.branches(repo)) == {"main", "mine", "run/2"}
+        assert set(refs.branches(repo)) == {"main", "mine", "run/2"}
         assert [branch.kept for branch in run_branches(repo, prefix="main")] == ["it is checked out"]
         assert delete_run_branches(repo, older_than=timedelta(0), prefix="main") == []
 

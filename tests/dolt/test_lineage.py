@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from flytekit import task, workflow
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, engine, repository, server, write
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, write
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryNotFound, RevisionNotFound
-from flytekitplugins.dolt.lineages import commits_of, execution_of, lineage
-from flytekitplugins.dolt.trailers import Execution, Origin, Read, Write, compose
+from flytekitplugins.dolt.history.lineages import commits_of, execution_of, lineage
+from flytekitplugins.dolt.model.provenance import Execution, Origin, Read, Write, compose
+from flytekitplugins.dolt.repository import connections, refs
+from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -39,25 +41,25 @@ def other(tmp_path: Path) -> Iterator[Path]:
     """Give a second repository."""
     path = create_repository(tmp_path / "bar", name="a", email="b@c")
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 @contextmanager
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Give the list of the statements that are sent meanwhile."""
     sent: list[str] = []
-    rows, run = engine.Connection.rows, engine.Connection.run
+    rows, run = connections.Connection.rows, connections.Connection.run
 
     def note(original: Callable[..., object]) -> Callable[..., object]:
-        def noted(self: engine.Connection, sql: str, *args: object, **kwargs: object) -> object:
+        def noted(self: connections.Connection, sql: str, *args: object, **kwargs: object) -> object:
             sent.append(sql)
             return original(self, sql, *args, **kwargs)
 
         return noted
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.Connection, "rows", note(rows))
-        patch.setattr(engine.Connection, "run", note(run))
+        patch.setattr(connections.Connection, "rows", note(rows))
+        patch.setattr(connections.Connection, "run", note(run))
         yield sent
 
 
@@ -104,7 +106,7 @@ def test_the_writer_of_a_table_is_found_behind_newer_commits(config: Config, rep
     for number in range(3):
         dolt("sql", "-q", f"create table h{number} (a int); insert into h{number} values (1)")
         dolt("commit", "-Am", f"by hand {number}")
-        by_hand.append(repository.resolve(repo, None).hash)
+        by_hand.append(refs.resolve(repo, None).hash)
     head = by_hand[-1]
     result = made(config("out"), 1, read(head, "t"), read(head, "h1"))
     found = lineage(result, db_path=repo)
@@ -122,8 +124,8 @@ def test_a_merge_passes_a_table_on(config: Config, repo: Path, dolt: Dolt) -> No
     here = made(config("main"), 3)
     made(DoltConfig(str(repo), "both", mode="append"), 3)
     dolt("sql", "-q", "call dolt_merge('dev', '-m', 'merged')")
-    merge = repository.resolve(repo, None).hash
-    assert len(repository.log(repo, limit=1)[0].parents) == 2
+    merge = refs.resolve(repo, None).hash
+    assert len(refs.log(repo, limit=1)[0].parents) == 2
     result = made(config("out"), 1, read(merge, "side"), read(merge, "main"), read(merge, "both"))
     links = {link.read.table: link.of for link in lineage(result, db_path=repo).above if link.made == result}
     assert links == {"side": there, "main": here, "both": merge}
@@ -166,13 +168,13 @@ def test_a_clone_answers_for_its_origin(config: Config, repo: Path, dolt: Dolt, 
         for result in (b, c):
             assert [step.commit.hash for step in lineage(result, db_path=tmp_path / "clone").sources] == [a]
     finally:
-        server.release(tmp_path / "clone")
+        local_server.release(tmp_path / "clone")
 
 
 def test_what_cannot_be_followed_is_said(config: Config, repo: Path, other: Path, tmp_path: Path) -> None:
     """Places that only a commit names, a lost commit and an unknown query are gaps with a reason."""
     made(config("t"))
-    head = repository.resolve(repo, None).hash
+    head = refs.resolve(repo, None).hash
     reads = [
         read("0" * 32, "gone", tmp_path / "missing"),
         read("1" * 32, "there", "mysql://host/db"),
@@ -204,7 +206,7 @@ def test_a_collected_branch_is_said(config: Config, repo: Path, dolt: Dolt) -> N
     assert [step.commit.hash for step in lineage(result, db_path=repo).sources] == [lost]
     assert execution_of(lost, repo) == Execution("ex:p:d:n", task="t")
     dolt("gc")
-    server.release(repo)
+    local_server.release(repo)
     found = lineage(result, db_path=repo)
     assert (found.sources, [gap.why for gap in found.gaps]) == ((), ["commit"])
     with pytest.raises(RevisionNotFound, match=lost):
@@ -217,7 +219,7 @@ def test_a_shallow_clone_ends_with_a_gap(config: Config, repo: Path, dolt: Dolt,
     """Where history was not cloned, the walk ends and says so."""
     a = made(config("a"))
     made(config("b"), 1, read(a, "a"))
-    c = made(config("c"), 1, read(a, "a"), read(repository.resolve(repo, None).hash, "b"))
+    c = made(config("c"), 1, read(a, "a"), read(refs.resolve(repo, None).hash, "b"))
     dolt("remote", "add", "origin", f"file://{tmp_path}/remote")
     dolt("push", "origin", "main")
     dolt("clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow", cwd=tmp_path)
@@ -226,7 +228,7 @@ def test_a_shallow_clone_ends_with_a_gap(config: Config, repo: Path, dolt: Dolt,
         assert (found.sources, {gap.why for gap in found.gaps}) == ((), {"commit"})
         assert len(found.gaps) == 2
     finally:
-        server.release(tmp_path / "shallow")
+        local_server.release(tmp_path / "shallow")
 
 
 def test_two_repositories_that_feed_each_other_end(config: Config, repo: Path, other: Path) -> None:
@@ -298,7 +300,7 @@ def test_executions_and_commits_find_each_other(config: Config, repo: Path, dolt
     ]
     assert execution_of(c, repo) == Execution("ex:p:d:run1", task="t")
     assert execution_of("main", repo) == Execution("ex:local:local:local")
-    first = repository.log(repo)[-1]
+    first = refs.log(repo)[-1]
     assert execution_of(first, repo) is None
 
 
@@ -310,7 +312,7 @@ def test_a_thousand_commits_cost_the_same_beside_any_table(
     counts = []
     for path, rows in ((repo, 10), (other, 1_000_000)):
         write(DoltConfig(str(path), "big"), pd.DataFrame({"a": range(rows)}))
-        with engine.connect(repository.locate(path)) as connection:
+        with connections.connect(refs.locate(path)) as connection:
             connection.use("main", attempt="prepare")
             connection.run("CREATE TABLE small (a INT PRIMARY KEY)", attempt="prepare")
             head = ""
@@ -324,7 +326,7 @@ def test_a_thousand_commits_cost_the_same_beside_any_table(
             found = lineage(head, db_path=path)
             assert len(found.sources) == 1
             assert len(commits_of("ex:p:d:n", path)) == 665
-            assert lineage(repository.log(repository.locate(path))[999], db_path=path, direction="down").gaps == ()
+            assert lineage(refs.log(refs.locate(path))[999], db_path=path, direction="down").gaps == ()
         assert not [sql for sql in sent if "`big`" in sql or "`small`" in sql]
         counts.append(len(sent))
     assert counts[0] == counts[1] < 40

@@ -25,10 +25,10 @@ from flytekitplugins.dolt import (
     create_repository,
     errors,
     read,
-    repository,
-    server,
     write,
 )
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -46,7 +46,7 @@ def meta(tmp_path: Path) -> Iterator[Path]:
     """Give another repository, for the log."""
     path = create_repository(tmp_path / "meta", name="A", email="a@b.c")
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 def test_loads_and_saves_become_rows(config: Config, repo: Path, meta: Path, dolt: Dolt) -> None:
@@ -68,7 +68,7 @@ def test_loads_and_saves_become_rows(config: Config, repo: Path, meta: Path, dol
     assert wf(n=3) == 3
     wf(n=3)  # nothing changes, and that is told, too
     rows = read(DoltConfig(str(meta), "actions")).sort_values("timestamp")
-    head, first = (commit.hash for commit in repository.log(repo))
+    head, first = (commit.hash for commit in refs.log(repo))
     assert sorted(rows["kind"]) == ["load", "load", "save", "save"]
     assert set(rows["to_commit"]) == {head}
     assert rows[rows["kind"] == "save"]["from_commit"].tolist() == [first, head]
@@ -108,10 +108,10 @@ def test_on_a_remote_a_note_fetches_nothing_more(
             step(config)
             counts[-1].append(len(fetches))
     assert counts[0] == counts[1]
-    head = repository.log(next(tmp_path.glob("one2/*/foo")), limit=1)[0]
+    head = refs.log(next(tmp_path.glob("one2/*/foo")), limit=1)[0]
     assert [(entry["kind"], entry["to_commit"]) for entry in ENTRIES] == [("load", head.hash)]
     for clone in tmp_path.glob("*/*/foo"):
-        server.release(clone)
+        local_server.release(clone)
 
 
 def test_they_travel(config: Config) -> None:
@@ -137,10 +137,10 @@ def test_who_cannot_be_told_stops_a_write(
     config: Config, repo: Path, given: Callable[[], Any], error: type[errors.DoltError], words: str
 ) -> None:
     """It is noticed before anything is written."""
-    before = repository.log(repo)
+    before = refs.log(repo)
     with pytest.raises(error, match=words):
         write(config("t", meta_conf=given()), pd.DataFrame({"n": [1]}))
-    assert repository.log(repo) == before
+    assert refs.log(repo) == before
 
 
 def test_nonsense_is_refused() -> None:

@@ -9,18 +9,7 @@ import pandas as pd
 import pytest
 from flytekit import task, workflow
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    DoltTable,
-    DoltTests,
-    MergeBranch,
-    NewBranch,
-    merge,
-    read,
-    repository,
-    write,
-)
-from flytekitplugins.dolt.engine import connect
+from flytekitplugins.dolt import DoltConfig, DoltTable, DoltTests, MergeBranch, NewBranch, merge, read, write
 from flytekitplugins.dolt.errors import (
     BranchNotFound,
     ChecksFailed,
@@ -29,7 +18,9 @@ from flytekitplugins.dolt.errors import (
     RevisionNotFound,
     UncommittedChanges,
 )
-from flytekitplugins.dolt.names import SCRATCH_PREFIX
+from flytekitplugins.dolt.model.naming import SCRATCH_PREFIX
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import connect
 
 Config = Callable[..., DoltConfig]
 RUN = NewBranch("run/1")
@@ -69,7 +60,7 @@ class TestMergeBranch:
         put(base, id=[1, 2, 3], v=[1, 2, 3])
         table = put(config("t", branch_conf=MergeBranch("run/1", into="main")), id=[1, 2], v=[1, 9])
         assert read(base).to_dict("list") == {"id": [1, 2, 3], "v": [1, 9, 3]}
-        newest = repository.log(repo, "main", limit=1)[0]
+        newest = refs.log(repo, "main", limit=1)[0]
         assert table.commit is not None
         assert (table.commit.hash, table.commit.branch) == (newest.hash, "main")
         assert newest.parents[1] == heads(repo)["run/1"]
@@ -183,7 +174,7 @@ class TestChecks:
         }
         commit = merge("run/1", db_path=repo, into="main", checks=checks, message="Publish it")
         assert read(base).v.tolist() == [1, 2, -3]
-        newest = repository.log(repo, limit=1)[0]
+        newest = refs.log(repo, limit=1)[0]
         assert (newest.hash, newest.message) == (commit.hash, "Publish it")
 
     def test_what_fails_is_kept(self, audited: DoltConfig, base: DoltConfig, repo: Path) -> None:

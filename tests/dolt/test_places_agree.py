@@ -46,7 +46,6 @@ from flytekitplugins.dolt import (
     pin,
     read,
     resolve,
-    server,
     versions,
     write,
 )
@@ -60,6 +59,7 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
 )
 from flytekitplugins.dolt.flyte.cache import hash_of as content_of
+from flytekitplugins.dolt.server import local_server
 
 
 @dataclass
@@ -107,7 +107,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     if request.param == "folder":
         repository = create_repository(tmp_path / "foo", name="Ann", email="ann@x.org")
         yield Place(repository)
-        server.release(repository)
+        local_server.release(repository)
     elif request.param == "remote":
         remote = RemoteFolder.made(tmp_path)
         monkeypatch.setenv("FLYTE_DOLT_CLONES", str(remote.machine("here")))
@@ -321,7 +321,7 @@ def test_types(place: Place, tmp_path: Path, library: str) -> None:
     made = write(place.config(primary_key=["id"]), frame)
     reference = create_repository(tmp_path / "reference", name="Eve", email="eve@x.org")
     assert content_of(made) == content_of(write(DoltConfig(str(reference), "users", primary_key=["id"]), frame))
-    server.release(reference)
+    local_server.release(reference)
     if library == "pandas":
         pd.testing.assert_frame_equal(read(place.config()), frame)
     else:

@@ -30,14 +30,14 @@ from flytekitplugins.dolt import (
     create_repository,
     errors,
     read,
-    references,
-    repository,
-    server,
-    tokens,
     write,
 )
-from flytekitplugins.dolt.engine import connect
-from flytekitplugins.dolt.table import resolve
+from flytekitplugins.dolt.api.table import resolve
+from flytekitplugins.dolt.history import query_pinning
+from flytekitplugins.dolt.query import tokens
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import connect
+from flytekitplugins.dolt.server import local_server
 
 Run = Callable[..., DoltTable]
 
@@ -83,7 +83,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ):
             connection.run(statement, attempt="set up")
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 def state(path: Path) -> list[tuple[object, ...]]:
@@ -124,7 +124,7 @@ def test_a_real_statement_runs_and_changes_nothing(shop: Path, run: Run, sql: st
     assert commit is not None
     assert state(shop) == before
     if not any(part in sql for part in UNLIKE_THE_SERVER):
-        with repository.at(shop, commit) as connection:
+        with refs.at(shop, commit) as connection:
             fields, rows = connection.text_rows(sql if "--" in sql else sql.rstrip("; "), attempt="compare")
         assert len(frame) == len(rows)
         if not any(sign in sql for sign in ("--", "/*", "#")):  # to the server comments are part of a name
@@ -162,12 +162,12 @@ def test_uncommitted_rows_are_not_read(run: Run, sql: str, expected: list[tuple[
 def test_what_does_more_than_read_is_refused(shop: Path) -> None:
     """Each is refused with its reason and an advice, before anything is sent, and nothing in the repository moves."""
     before = state(shop)
-    head = repository.resolve(shop, None)
+    head = refs.resolve(shop, None)
     with connect(shop) as connection:
         for sql, reason in REFUSED:
             words = rf"(?s)^Cannot run the query .*({reason}).*\. [A-Z].*\.$"
             with pytest.raises(errors.QueryRefused, match=words):
-                references.pin(connection, head, sql)
+                query_pinning.pin(connection, head, sql)
     for sql, reason in REFUSED[::10]:
         with pytest.raises(errors.QueryRefused, match=reason):
             read(DoltConfig(str(shop), sql=sql))
@@ -176,7 +176,7 @@ def test_what_does_more_than_read_is_refused(shop: Path) -> None:
 
 def test_a_literal_is_no_way_around(shop: Path) -> None:
     """A table that comes with a commit, from wherever, is checked when it is read, too."""
-    commit = {"hash": repository.resolve(shop, None).hash}
+    commit = {"hash": refs.resolve(shop, None).hash}
 
     def forged(sql: str) -> DoltTable:
         return DoltTable.from_dict({"config": {"db_path": str(shop), "sql": sql}, "commit": commit})
@@ -509,7 +509,7 @@ def test_a_server_of_somebody_else_gets_no_user(repo: Path) -> None:
         with connect(repo) as connection:
             users = connection.rows("SELECT user FROM mysql.user", attempt="list users")
         assert ("flyte_reader",) not in users
-        server.release(repo)
+        local_server.release(repo)
     assert b"flyte_reader" not in b"".join(file.read_bytes() for file in repo.rglob("*") if file.is_file())
 
 

@@ -43,12 +43,10 @@ from flytekitplugins.dolt import (
     SerialBranch,
     pin,
     read,
-    remotes,
     restore,
     tag,
     write,
 )
-from flytekitplugins.dolt.clones import UNUSED_S, branch_lock
 from flytekitplugins.dolt.errors import (
     AccessDenied,
     BranchNotFound,
@@ -65,6 +63,8 @@ from flytekitplugins.dolt.errors import (
     UncommittedChanges,
     UntrustedServer,
 )
+from flytekitplugins.dolt.repository import remotes
+from flytekitplugins.dolt.repository.clones import UNUSED_S, branch_lock
 
 
 @pytest.fixture
@@ -523,7 +523,7 @@ def test_a_damaged_clone_that_another_process_has_open(remote: RemoteFolder, mon
     put(remote.config(), 1)
     (clone,) = clones(remote.machine("here"))
     assert is_left(clone)
-    monkeypatch.setattr("flytekitplugins.dolt.clones._ENDING_S", 0.2)
+    monkeypatch.setattr("flytekitplugins.dolt.repository.clones._ENDING_S", 0.2)
     holder = "import fcntl,os,sys; f=os.open(sys.argv[1],0); fcntl.flock(f,fcntl.LOCK_SH); print(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", holder, str(clone / ".dolt")], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -21,20 +21,7 @@ import pandas as pd
 import pytest
 from letting_go import let_go
 
-from flytekitplugins.dolt import (
-    Branch,
-    Commit,
-    DoltConfig,
-    NewBranch,
-    SerialBranch,
-    api,
-    binary,
-    create_repository,
-    server,
-    writing,
-)
-from flytekitplugins.dolt import repository as repository_module
-from flytekitplugins.dolt.engine import Connection, connect
+from flytekitplugins.dolt import Branch, Commit, DoltConfig, NewBranch, SerialBranch, api, create_repository
 from flytekitplugins.dolt.errors import (
     BranchNotFound,
     DoltError,
@@ -47,8 +34,12 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
     UncommittedChanges,
 )
-from flytekitplugins.dolt.repository import branches, locate, log
-from flytekitplugins.dolt.writing import Written, write
+from flytekitplugins.dolt.repository import publishing
+from flytekitplugins.dolt.repository import refs as repository_module
+from flytekitplugins.dolt.repository.connections import Connection, connect
+from flytekitplugins.dolt.repository.publishing import Written, write
+from flytekitplugins.dolt.repository.refs import branches, locate, log
+from flytekitplugins.dolt.server import binary, local_server
 
 Dolt = Callable[..., str]
 Work = Callable[[Connection], None]
@@ -128,7 +119,7 @@ def repo(made_once: Path, tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "foo"
     shutil.copytree(made_once, path)
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 WORK_OF_THE_USER = {
@@ -689,7 +680,7 @@ def test_new_branch_created_meanwhile(repo: Path, dolt: Dolt) -> None:
 
 def test_every_race_lost(repo: Path, dolt: Dolt, monkeypatch: pytest.MonkeyPatch) -> None:
     """After MAX_ATTEMPTS lost races it is HeadMoved, with the others' commits whole and none of ours."""
-    monkeypatch.setattr(writing, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(publishing, "MAX_ATTEMPTS", 3)
     work = Racing(
         lambda call: dolt("sql", "-q", f"insert into others values ({10 + call}); call dolt_commit('-am', '{call}')"),
         times=99,

@@ -19,15 +19,11 @@ from flytekitplugins.dolt import (
     NewBranch,
     SerialBranch,
     api,
-    binary,
     create_repository,
     read,
-    revisions,
-    server,
     versions,
     write,
 )
-from flytekitplugins.dolt.engine import connect
 from flytekitplugins.dolt.errors import (
     BranchNotFound,
     ConnectionLost,
@@ -36,6 +32,9 @@ from flytekitplugins.dolt.errors import (
     ShallowClone,
     TableNotFound,
 )
+from flytekitplugins.dolt.history import revisions
+from flytekitplugins.dolt.repository.connections import connect
+from flytekitplugins.dolt.server import binary, local_server
 
 Dolt = Callable[..., str]
 DAYS = {"created": "2024-01-10", "grown": "2024-02-10", "other": "2024-03-10"}
@@ -94,7 +93,7 @@ def graph(made_once: Graph, tmp_path: Path) -> Iterator[Graph]:
     path = tmp_path / "foo"
     shutil.copytree(made_once.path, path)
     yield Graph(path, made_once.commits)
-    server.release(path)
+    local_server.release(path)
 
 
 class TestNames:
@@ -325,7 +324,7 @@ class TestWhatIsGone:
         dolt("branch", "-D", "run/1")
         assert lost.commit is not None
         assert DoltTable.from_dict(lost.to_dict()).data.id.tolist() == [5]
-        server.release(graph.path)
+        local_server.release(graph.path)
         dolt("gc")
         with pytest.raises(RevisionNotFound, match="clone"):
             graph.resolve(lost.commit.hash)
@@ -362,7 +361,7 @@ def shallow(graph: Graph, tmp_path: Path) -> Iterator[Path]:
         connection.run("CALL DOLT_PUSH('origin', 'main')", attempt="prepare")
     binary.run(["clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow"], cwd=tmp_path)
     yield tmp_path / "shallow"
-    server.release(tmp_path / "shallow")
+    local_server.release(tmp_path / "shallow")
 
 
 class TestShallowClone:

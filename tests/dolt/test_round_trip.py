@@ -16,7 +16,8 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from users_server import users_server
 
-from flytekitplugins.dolt import DoltConfig, create_repository, errors, read, server, write
+from flytekitplugins.dolt import DoltConfig, create_repository, errors, read, write
+from flytekitplugins.dolt.server import local_server
 
 pytestmark = pytest.mark.slow
 
@@ -168,7 +169,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = create_repository(tmp_path_factory.mktemp("theirs") / "foo", name="A", email="a@b.c")
     with users_server(path):
         yield path
-        server.release(path)
+        local_server.release(path)
 
 
 @given(frame=frames(), keep_order=st.booleans())

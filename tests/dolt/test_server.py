@@ -27,16 +27,10 @@ from letting_go import is_locked
 from users_server import users_server
 from waiting import eventually
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    api,
-    binary,
-    create_repository,
-    repository,
-    server,
-    writing,
-)
+from flytekitplugins.dolt import DoltConfig, api, create_repository
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBusy, RepositoryReadOnly, ServerFailed
+from flytekitplugins.dolt.repository import publishing, refs
+from flytekitplugins.dolt.server import binary, local_server
 
 Dolt = Callable[..., str]
 
@@ -124,12 +118,12 @@ def put(repo: Path, table: str, *values: int) -> str:
 
 def scratch_branches(repo: Path) -> list[tuple[object, ...]]:
     """Return the scratch branches that are left."""
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         return connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
 
 
-def running(repo: Path) -> server.Address:
-    address = server.running(repo)
+def running(repo: Path) -> local_server.Address:
+    address = local_server.running(repo)
     assert address is not None, "no server runs"
     return address
 
@@ -173,12 +167,12 @@ def listens(pid: int) -> list[tuple[str, int]]:
 
 def test_starts_at_first_use_and_is_reused(repo: Path, temp: Path) -> None:
     """Nothing runs before the first use; every later use of the process talks to the same server."""
-    assert server.running(repo) is None
+    assert local_server.running(repo) is None
     assert left(temp) == []
     put(repo, "t", 1)
     first = running(repo)
     put(repo, "t", 2)
-    with server.using(repo) as address:
+    with local_server.using(repo) as address:
         assert address == first == running(repo)
     assert len(folders(temp)) == 1
 
@@ -189,7 +183,7 @@ def test_threads_share_one_server(repo: Path, temp: Path) -> None:
 
     def use() -> None:
         together.wait()
-        with server.using(repo) as address:
+        with local_server.using(repo) as address:
             found.append(address)
 
     threads = [threading.Thread(target=use) for _ in range(8)]
@@ -215,7 +209,7 @@ def test_outlives_the_thread_that_started_it(repo: Path) -> None:
 
 def test_address_does_not_show_the_password(repo: Path) -> None:
     """The password of the server is not in the text of the address, nor in any command line."""
-    with server.using(repo) as address:
+    with local_server.using(repo) as address:
         assert len(address.password) > 20
         assert address.password not in f"{address!r} {address}"
         assert processes(address.password) == {}
@@ -229,7 +223,7 @@ def test_attaches_to_a_server_of_another_process(repo: Path, temp: Path) -> None
         assert running(repo).pid == int(theirs)
     assert put(repo, "ours", 3)
     assert running(repo).pid == int(theirs)
-    server.release(repo)
+    local_server.release(repo)
     assert_gone(temp)
 
 
@@ -260,7 +254,7 @@ def test_folder_is_private(repo: Path, temp: Path) -> None:
 @pytest.mark.parametrize("password", ["", "root", "x"])
 def test_no_login_without_the_password(repo: Path, user: str, password: str) -> None:
     """No account can be used without the secret in the notice."""
-    with server.using(repo) as address:
+    with local_server.using(repo) as address:
         with pytest.raises(pymysql.err.OperationalError, match=r"Access denied|No authentication methods"):
             pymysql.connect(host=address.host, port=address.port, user=user, password=password, ssl_disabled=True)
 
@@ -269,7 +263,7 @@ def test_sql_reads_no_file_outside(repo: Path, temp: Path) -> None:
     """LOAD_FILE gives NULL for files of the system, of the repository, and beside the server's file folder."""
     beside = temp / "beside.txt"
     beside.write_text("secret")
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         data = connection.shared_folder()
         assert data is not None
         sibling = data.with_name("data2")
@@ -295,7 +289,7 @@ def test_sql_loads_and_writes_no_file_outside(repo: Path, temp: Path) -> None:
     """LOAD DATA of a file elsewhere, or of the client's, and INTO OUTFILE elsewhere are refused, and make no file."""
     outside = temp / "out.txt"
     loads = "LOAD DATA {} INFILE '/etc/passwd' INTO TABLE t"
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         data = connection.shared_folder()
         assert data is not None
         connection.run("CREATE TABLE t (s TEXT)", attempt="prepare")
@@ -327,7 +321,7 @@ def test_leaves_nothing_in_the_users_folder(repo: Path, temp: Path, dolt: Dolt) 
     put(repo, "t", 1, 2, 3)
     assert set(listing(repo)) - set(before) <= {".dolt/sql-server.info"} | _chunk_files(repo)
     assert (repo / ".dolt" / "sql-server.info").exists()
-    server.release(repo)
+    local_server.release(repo)
     assert_gone(temp)
     assert {k: v for k, v in listing(repo).items() if k not in _chunk_files(repo)} == {
         k: v for k, v in before.items() if k not in _chunk_files(repo)
@@ -339,10 +333,10 @@ def test_leaves_nothing_in_the_users_folder(repo: Path, temp: Path, dolt: Dolt) 
 
 def test_leaves_nothing_in_the_temp_directory(repo: Path, temp: Path) -> None:
     """After the release the temp directory holds what it held before, the server's own temporary files included."""
-    server.release(repo)
+    local_server.release(repo)
     before = set(temp.iterdir())
     put(repo, "t", 1)
-    server.release(repo)
+    local_server.release(repo)
     assert_gone(temp)
     assert set(temp.iterdir()) == before
 
@@ -379,12 +373,12 @@ def test_stops_when_idle_and_starts_again(repo: Path, temp: Path) -> None:
 
 def test_is_not_idle_while_in_use(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A use that lasts longer than the idle time keeps its server."""
-    monkeypatch.setattr(server, "IDLE_S", 0.1)
-    with server.using(repo) as address:
+    monkeypatch.setattr(local_server, "IDLE_S", 0.1)
+    with local_server.using(repo) as address:
         put(repo, "t", 1)
-        assert not eventually(lambda: server.running(repo) is None, within_s=0.5)
+        assert not eventually(lambda: local_server.running(repo) is None, within_s=0.5)
         assert running(repo) == address
-    assert eventually(lambda: server.running(repo) is None, within_s=GONE_WITHIN_S)
+    assert eventually(lambda: local_server.running(repo) is None, within_s=GONE_WITHIN_S)
 
 
 # --------------------------------------------------------------------------------------------------- sudden deaths
@@ -418,7 +412,7 @@ for n in range(30):
         told_so_far += [heard(writer) for _ in range(25)]
         assert writer.wait(timeout=60) == 0
     assert {word for _, word in told_so_far} == {pid}
-    published = [commit.hash for commit in repository.log(repo)]
+    published = [commit.hash for commit in refs.log(repo)]
     assert [hash_ for hash_, _ in reversed(told_so_far)] == published[:30]
 
 
@@ -444,7 +438,7 @@ for line in sys.stdin:
             if waits:
                 assert_gone(temp)
         assert_gone(temp)
-    assert [commit.hash for commit in repository.log(repo, limit=15)] == hashes[::-1]
+    assert [commit.hash for commit in refs.log(repo, limit=15)] == hashes[::-1]
 
 
 def _assert_no_process(temp: Path) -> None:
@@ -486,7 +480,7 @@ def test_killed_supervisor(repo: Path) -> None:
     assert eventually(lambda: str(old.pid) not in map(str, processes("sql-server")), within_s=GONE_WITHIN_S)
     put(repo, "t", 2)
     assert running(repo) != old
-    assert first in [commit.hash for commit in repository.log(repo)]
+    assert first in [commit.hash for commit in refs.log(repo)]
 
 
 @on_linux
@@ -495,14 +489,14 @@ def test_folder_of_a_killed_supervisor_is_swept(repo: Path, temp: Path, tmp_path
     put(repo, "t", 1)
     (orphan,) = folders(temp)
     os.kill(parent_of(running(repo).pid), signal.SIGKILL)
-    assert eventually(lambda: server.running(repo) is None, within_s=GONE_WITHIN_S)
+    assert eventually(lambda: local_server.running(repo) is None, within_s=GONE_WITHIN_S)
     assert orphan.exists()
     put(repo, "t", 2)
     (living,) = folders(temp)
     assert living != orphan
     other = create_repository(tmp_path / "other")
     put(other, "t", 1)
-    server.release(other)
+    local_server.release(other)
     assert living.exists()
     put(repo, "t", 3)
 
@@ -514,7 +508,7 @@ def test_killed_server_between_uses(repo: Path) -> None:
     os.kill(old.pid, signal.SIGKILL)
     second = put(repo, "t", 2)
     assert running(repo) != old
-    assert [commit.hash for commit in repository.log(repo, limit=2)] == [second, first]
+    assert [commit.hash for commit in refs.log(repo, limit=2)] == [second, first]
 
 
 def test_killed_server_during_a_use(repo: Path) -> None:
@@ -522,36 +516,36 @@ def test_killed_server_during_a_use(repo: Path) -> None:
     first = put(repo, "t", 1)
     killed: list[int] = []
 
-    def work(connection: repository.Connection) -> None:
+    def work(connection: refs.Connection) -> None:
         connection.run("CREATE TABLE half (n INT)", attempt="write half")
         if not killed:
             killed.append(running(repo).pid)
             os.kill(killed[0], signal.SIGKILL)
         connection.run("ALTER TABLE half ADD COLUMN m INT", attempt="write the other half")
 
-    written = writing.write(repo, table="half", policy=None, message="half", work=work)
+    written = publishing.write(repo, table="half", policy=None, message="half", work=work)
     assert killed
-    assert [commit.hash for commit in repository.log(repo, limit=2)] == [written.commit.hash, first]
+    assert [commit.hash for commit in refs.log(repo, limit=2)] == [written.commit.hash, first]
     assert scratch_branches(repo) == []
 
 
 def test_server_that_is_killed_each_time(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the server is killed under every attempt it is ConnectionLost, the branch stays, the next write works."""
-    monkeypatch.setattr(writing, "MAX_LOST", 2)
+    monkeypatch.setattr(publishing, "MAX_LOST", 2)
     first = put(repo, "t", 1)
     killed = []
 
-    def work(connection: repository.Connection) -> None:
+    def work(connection: refs.Connection) -> None:
         killed.append(running(repo).pid)
         os.kill(killed[-1], signal.SIGKILL)
         connection.run("CREATE TABLE whole (n INT)", attempt="write the other half")
 
     with pytest.raises(ConnectionLost, match="the other half"):
-        writing.write(repo, table="half", policy=None, message="half", work=work)
+        publishing.write(repo, table="half", policy=None, message="half", work=work)
     assert len(set(killed)) == 2
-    assert repository.branches(repo) == {"main": first}
+    assert refs.branches(repo) == {"main": first}
     second = put(repo, "t", 2)
-    assert [commit.hash for commit in repository.log(repo, limit=2)] == [second, first]
+    assert [commit.hash for commit in refs.log(repo, limit=2)] == [second, first]
 
 
 def test_killed_server_during_a_read(repo: Path) -> None:
@@ -602,20 +596,20 @@ def test_uses_a_server_of_the_user_and_leaves_it_running(repo: Path, temp: Path,
         api.write(DoltConfig(str(repo), "t", primary_key=["id"]), frame)
         assert running(repo).pid == process.pid
         assert folders(temp) == set()
-        with repository.connect(repo) as connection:
+        with refs.connect(repo) as connection:
             assert connection.shared_folder() is None
             inserted = connection.rows("SELECT DOLT_HASHOF_TABLE('t')", attempt="hash")
         read = api.read(DoltConfig(str(repo), "t"))
-        server.release(repo)
+        local_server.release(repo)
         assert process.poll() is None
         assert running(repo).pid == process.pid
     other = create_repository(tmp_path / "other")
     api.write(DoltConfig(str(other), "t", primary_key=["id"]), frame)
-    with repository.connect(other) as connection:
+    with refs.connect(other) as connection:
         assert connection.shared_folder() is not None
         assert connection.rows("SELECT DOLT_HASHOF_TABLE('t')", attempt="hash") == inserted
     loaded = api.read(DoltConfig(str(other), "t"))
-    server.release(other)
+    local_server.release(other)
     pd.testing.assert_frame_equal(read, loaded)
     assert read["big"].tolist()[:2] == [2**63 - 1, -(2**63)]
     assert read["text"].tolist()[:2] == frame["text"].tolist()[:2]
@@ -628,7 +622,7 @@ def test_server_of_the_user_that_ended_is_replaced(repo: Path) -> None:
         put(repo, "t", 1)
     put(repo, "t", 2)
     assert running(repo).pid != process.pid
-    assert len(repository.log(repo)) == 3
+    assert len(refs.log(repo)) == 3
 
 
 # ------------------------------------------------------------------------------------------------------------ notices
@@ -638,11 +632,11 @@ def test_notice_of_a_folder_above_is_not_used(repo: Path) -> None:
     """A repository inside another one has its own server, whatever runs above it."""
     inner = create_repository(repo / "below" / "inner")
     put(repo, "outer", 1)
-    assert server.running(inner) is None
+    assert local_server.running(inner) is None
     put(inner, "inner", 2)
     assert running(inner) != running(repo)
-    server.release(inner)
-    assert len(repository.log(repo)) == 2
+    local_server.release(inner)
+    assert len(refs.log(repo)) == 2
 
 
 @pytest.mark.parametrize(
@@ -668,7 +662,7 @@ def test_stale_notice_is_ignored(repo: Path, notice: str) -> None:
     (repo / ".dolt" / "sql-server.info").write_bytes(
         text.encode("utf-16" if "\ud8ff" in text else "utf-8", "surrogatepass")
     )
-    assert server.running(repo) is None
+    assert local_server.running(repo) is None
     put(repo, "t", 1)
     assert running(repo).pid != os.getpid()
 
@@ -682,7 +676,7 @@ def test_stale_notice_whose_port_now_is_another_server(repo: Path, tmp_path: Pat
         put(repo, "t", 2)
         assert running(repo).port != running(other).port
     finally:
-        server.release(other)
+        local_server.release(other)
 
 
 # ------------------------------------------------------------------------------------------------------------ locks
@@ -708,7 +702,7 @@ def test_repository_held_by_another_dolt(repo: Path, temp: Path) -> None:
     with held_by_dolt(repo):
         began = time.monotonic()
         with pytest.raises(RepositoryBusy, match="process") as caught:
-            with server.using(repo, timeout_s=1.0):
+            with local_server.using(repo, timeout_s=1.0):
                 pass
         assert 0.9 < time.monotonic() - began < 1.0 + GONE_WITHIN_S
         assert caught.value.path == repo
@@ -733,7 +727,7 @@ def test_lock_held_by_another_start(repo: Path, folder: str) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         with pytest.raises(RepositoryBusy, match="process") as caught:
-            with server.using(repo, timeout_s=0.3):
+            with local_server.using(repo, timeout_s=0.3):
                 pass
         assert 0.3 <= caught.value.waited_s < 2
     finally:
@@ -782,7 +776,7 @@ def use():
         assert "Copy it to a writable folder" in line
     assert denied.returncode == 0
     assert_gone(temp)
-    with pytest.raises(RepositoryReadOnly, match="permissions"), server.using(repo / "missing"):
+    with pytest.raises(RepositoryReadOnly, match="permissions"), local_server.using(repo / "missing"):
         pass
 
 
@@ -817,7 +811,7 @@ say('done')
     with script(code, repo) as parent:
         assert heard(parent) == ["done"]
         assert parent.wait(timeout=60) == 0
-    assert len(repository.log(repo)) == 1 + 2 + 1 + 10 + 1
+    assert len(refs.log(repo)) == 1 + 2 + 1 + 10 + 1
 
 
 def test_forked_child_outlives_its_parent(repo: Path, temp: Path) -> None:
@@ -854,8 +848,8 @@ def test_folder_made_anew_is_served_fresh(repo: Path, temp: Path) -> None:
     shutil.rmtree(repo)
     create_repository(repo)
     fresh = put(repo, "new", 2)
-    assert [commit.hash for commit in repository.log(repo, limit=1)] == [fresh]
-    assert len(repository.log(repo)) == 2
+    assert [commit.hash for commit in refs.log(repo, limit=1)] == [fresh]
+    assert len(refs.log(repo)) == 2
     assert eventually(lambda: old.pid not in processes("sql-server"), within_s=GONE_WITHIN_S)
     assert running(repo) != old
     with script("say(put('theirs', 3), server.running(repo).pid)", repo) as other:
@@ -867,7 +861,7 @@ def test_folder_deleted_under_the_server(repo: Path, temp: Path) -> None:
     """When the repository is deleted, the server that served it ends at the release and nothing is made again."""
     put(repo, "t", 1)
     shutil.rmtree(repo)
-    server.release(repo)
+    local_server.release(repo)
     assert_gone(temp)
     assert not repo.exists()
 
@@ -876,8 +870,8 @@ def test_folder_with_a_hostile_name(tmp_path: Path, temp: Path) -> None:
     """A path with quotes, spaces, colons, hashes and other scripts' letters is served as it is."""
     path = create_repository(tmp_path / "2024-05-07T12:38 @home #1" / 'it\'s; a "naïve" {repository} – `ü`')
     first = put(path, "t", 1)
-    assert repository.branches(path) == {"main": first}
-    server.release(path)
+    assert refs.branches(path) == {"main": first}
+    local_server.release(path)
     assert_gone(temp)
 
 
@@ -887,5 +881,5 @@ def test_folder_whose_database_cannot_be_reached(tmp_path: Path, temp: Path, nam
     path = create_repository(tmp_path / name)
     with pytest.raises(ServerFailed, match="':'.*'@'"):
         put(path, "t", 1)
-    server.release(path)
+    local_server.release(path)
     assert_gone(temp)

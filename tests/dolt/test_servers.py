@@ -38,26 +38,19 @@ from flytekitplugins.dolt import (
     MergeBranch,
     NewBranch,
     Secret,
-    binary,
-    deck,
     delete_run_branches,
     delete_tag,
     diff,
-    engine,
     lineage,
     merge,
     pin,
-    places,
     read,
-    repository,
     restore,
     run_branches,
-    showing,
     tag,
     tags,
     versions,
     write,
-    writing,
 )
 from flytekitplugins.dolt.errors import (
     AccessDenied,
@@ -71,7 +64,11 @@ from flytekitplugins.dolt.errors import (
     ServerFailed,
     UntrustedServer,
 )
-from flytekitplugins.dolt.places import ServerPlace
+from flytekitplugins.dolt.model import location
+from flytekitplugins.dolt.model.location import ServerPlace
+from flytekitplugins.dolt.report import collect, page
+from flytekitplugins.dolt.repository import connections, publishing, refs
+from flytekitplugins.dolt.server import binary
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +100,7 @@ def commits(server: DoltServer, branch: str = "main") -> list[str]:
 
 def place_of(server: DoltServer) -> ServerPlace:
     """Return what a config for the server comes to."""
-    return places.server(server.url(), password=PASSWORD)
+    return location.server(server.url(), password=PASSWORD)
 
 
 def doing(config: DoltConfig, action: str) -> None:
@@ -179,7 +176,7 @@ def test_rights_on_the_one_database_are_enough(tmp_path: Path) -> None:
         since = server.config(changes=Changes(since=first))
         assert read(since)["number"].tolist() == [3]
         assert diff(pin(server.config(as_of=first)), pin(server.config())).added == 1
-        assert "number" in deck.page(showing.card(pin(server.config())))
+        assert "number" in page.page(collect.card(pin(server.config())))
         with pytest.raises(DoltError, match="'run/9'"):
             read(server.config(branch_conf=NewBranch("run/9")))
         with pytest.raises(DoltError, match="'0{32}'"):
@@ -237,11 +234,11 @@ def test_a_server_that_takes_no_writes(log: DoltServer) -> None:
 @pytest.mark.parametrize("what", ["configs", "a table at a commit"])  # apart: Dolt hangs up on who waits for a minute
 def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Where all connections are taken that is ConnectionLost after a while, which Flyte may try again."""
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(writing, "MAX_LOST", 1)
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(publishing, "MAX_LOST", 1)
     config = log.config()
     table = pin(config)
-    engine._let_go(place_of(log))
+    connections._let_go(place_of(log))
     log.stop()
     log.listener["max_connections"] = 1
     log.start()
@@ -294,7 +291,7 @@ def test_a_mariadb_is_no_dolt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_something_that_never_says_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes the connection and stays silent is given up as one that does not answer: it does not hang."""
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"mysql+pymysql://me@127.0.0.1:{listener.getsockname()[1]}/shop"
         with pytest.raises(ConnectionLost, match="dolt sql-server.*timed out"):
@@ -303,9 +300,9 @@ def test_something_that_never_says_a_word(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_statements_may_take_longer_than_connecting(shop: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time that connecting may take does not end a statement that is at work."""
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.2)
-    engine._let_go(place_of(shop))  # so that it connects now
-    with engine.connect(place_of(shop)) as connection:
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.2)
+    connections._let_go(place_of(shop))  # so that it connects now
+    with connections.connect(place_of(shop)) as connection:
         assert connection.rows("SELECT SLEEP(0.5)", attempt="wait") == [(0,)]
 
 
@@ -441,7 +438,7 @@ class Killer:
         self._chance = random.Random(SEED)
         self._starting: list[threading.Thread] = []
         for name in ("run", "rows"):
-            patch.setattr(engine.Connection, name, self._around(getattr(engine.Connection, name)))
+            patch.setattr(connections.Connection, name, self._around(getattr(connections.Connection, name)))
 
     def arm(self, number: int, how: str) -> None:
         """Strike at the ``number``-th statement from now on."""
@@ -455,7 +452,7 @@ class Killer:
         return struck
 
     def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(connection: engine.Connection, sql: str, *values: object, attempt: str) -> Any:
+        def call(connection: connections.Connection, sql: str, *values: object, attempt: str) -> Any:
             self.said.append(sql)
             is_now = len(self.said) == self._at
             if is_now and self._how == "before":
@@ -499,7 +496,7 @@ def numbers(server: DoltServer, branch: str = "main") -> list[int]:
 
 def nothing_is_left(server: DoltServer) -> bool:
     """Whether there is no scratch branch and no uncommitted change, after one more write has looked."""
-    writing._swept_at.clear()
+    publishing._swept_at.clear()
     put(server.config("other"), 1)
     return "flyte-tmp" not in server.dolt("branch") and "working tree clean" in server.dolt("status")
 
@@ -543,7 +540,7 @@ def test_a_server_that_is_killed_and_started_again(log: DoltServer, monkeypatch:
 @pytest.mark.slow
 def test_a_server_that_does_not_come_back(log: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed for good, before, while and after the branch is moved: the error says whether the commit may be there."""
-    monkeypatch.setattr(writing, "MAX_LOST", 1)
+    monkeypatch.setattr(publishing, "MAX_LOST", 1)
     killer = Killer(log, monkeypatch)
     killer.returns = False
     told(log, 1000)
@@ -585,7 +582,7 @@ def test_a_write_that_is_cut(log: DoltServer) -> None:
                 expected.append((hash_, f"put ({number},)"))
         assert named(log) == expected
         assert len(numbers(log)) == len(expected)
-        engine._let_go(places.server(url, password=PASSWORD))
+        connections._let_go(location.server(url, password=PASSWORD))
     assert nothing_is_left(log)
 
 
@@ -729,7 +726,7 @@ sys.stdin.readline()
 @pytest.mark.parametrize("end", ["exit", "SIGKILL"])
 def test_a_process_keeps_one_connection_and_leaves_none(log: DoltServer, end: str) -> None:
     """Writes and reads of a process go over one connection, which is gone from the server with the process."""
-    engine._let_go(place_of(log))
+    connections._let_go(place_of(log))
     assert eventually(lambda: log.connections == [], within_s=5)
     argv = [sys.executable, "-c", SCRIPT, log.config("t").to_json()]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -749,11 +746,11 @@ def test_a_process_keeps_one_connection_and_leaves_none(log: DoltServer, end: st
 
 def test_threads_have_a_connection_each_and_some_are_kept(log: DoltServer) -> None:
     """Twelve threads at once get connections of their own; of those that come back eight are kept."""
-    engine._let_go(place_of(log))
+    connections._let_go(place_of(log))
     together = threading.Barrier(12)
 
     def use() -> None:
-        with engine.connect(place_of(log)):
+        with connections.connect(place_of(log)):
             together.wait(30)
 
     threads = [threading.Thread(target=use) for _ in range(12)]
@@ -840,7 +837,7 @@ def test_a_replica_that_is_away(pair: Pair) -> None:
 
 def test_a_replica_that_never_says_a_word(log: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that lets its readers wait is waited for once, and then not asked for some time."""
-    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         config = log.config(read_from=[log.url(port=silent.getsockname()[1])])
         assert read(config)["number"].tolist() == [-1]
@@ -854,7 +851,7 @@ def test_a_replica_that_never_says_a_word(log: DoltServer, monkeypatch: pytest.M
         assert read(config)["number"].tolist() == [-1]
         with pytest.raises(TimeoutError, match="timed out"):
             silent.accept()
-        monkeypatch.setattr(repository, "AWAY_S", 0.0)
+        monkeypatch.setattr(refs, "AWAY_S", 0.0)
         assert read(config)["number"].tolist() == [-1]
         silent.accept()[0].close()
 

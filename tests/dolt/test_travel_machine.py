@@ -22,12 +22,12 @@ from flytekitplugins.dolt import (
     merge,
     read,
     restore,
-    server,
     tag,
     versions,
     write,
 )
 from flytekitplugins.dolt.errors import MergeConflict, TagExists
+from flytekitplugins.dolt.server import local_server
 
 Rows = dict[int, int]
 VALUE = st.sampled_from([None, 0, 1, 2])
@@ -193,7 +193,7 @@ class Travel(RuleBasedStateMachine):
 def shared(tmp_path: Path) -> Iterator[Path]:
     path = create_repository(tmp_path / "foo", name="A", email="a@b.c")
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 @pytest.mark.slow

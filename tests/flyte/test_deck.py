@@ -17,18 +17,10 @@ from flytekit import task, workflow
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 
-from flytekitplugins.dolt import (
-    Commit,
-    DoltConfig,
-    DoltTable,
-    Remote,
-    deck,
-    diffs,
-    read,
-    server,
-    showing,
-    write,
-)
+from flytekitplugins.dolt import Commit, DoltConfig, DoltTable, Remote, read, write
+from flytekitplugins.dolt.history import diffs
+from flytekitplugins.dolt.report import collect, page
+from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 HOSTILE = [
@@ -67,7 +59,7 @@ def rabbits(config: Config) -> DoltTable:
 def test_it_shows_commit_counts_rows_schema_and_sizes(rabbits: DoltTable, repo: Path) -> None:
     """Everything that a reader asks of a commit stands there, with the values of the repository itself."""
     text = words(shown(rabbits))
-    card = showing.card(rabbits)
+    card = collect.card(rabbits)
     assert rabbits.commit is not None
     for expected in (
         str(repo),
@@ -187,7 +179,7 @@ def test_what_cannot_be_shown_never_fails_a_task(
 def test_a_task_with_decks_has_one(config: Config, repo: Path) -> None:
     """With decks switched on flytekit asks for the page of an output; the task's result is what it was."""
     pages: list[str] = []
-    original = deck.page
+    original = page.page
 
     @task(enable_deck=True)
     def count(n: int) -> DoltTable:
@@ -198,9 +190,9 @@ def test_a_task_with_decks_has_one(config: Config, repo: Path) -> None:
         return count(n=n)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deck, "page", lambda card: pages.append(original(card)) or pages[-1])
+        patch.setattr(page, "page", lambda card: pages.append(original(card)) or pages[-1])
         table = wf(n=3)
-    server.release(repo)
+    local_server.release(repo)
     assert read(config("t"))["n"].tolist() == [3]
     assert len(pages) == 1
     assert table.commit is not None
@@ -211,7 +203,7 @@ def test_a_task_with_decks_has_one(config: Config, repo: Path) -> None:
 def test_the_counts_are_those_of_the_diff(rabbits: DoltTable) -> None:
     """A deck says what `last_change` says, for all its rows."""
     change = diffs.last_change(rabbits)
-    card = showing.card(rabbits)
+    card = collect.card(rabbits)
     assert card.change == change
     assert change.rows is not None
     assert len(change.rows) == 3
@@ -243,4 +235,4 @@ def test_a_table_on_a_remote_is_shown_with_one_fetch_at_most(
     assert "+1 added" in words(shown(newest))
     assert len(fetches) == 1
     for clone in tmp_path.glob("*/*/foo"):
-        server.release(clone)
+        local_server.release(clone)

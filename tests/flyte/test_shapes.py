@@ -47,10 +47,9 @@ from flytekitplugins.dolt import (
     dolt_frame,
     dolt_uri,
     errors,
-    locks,
-    repository,
     write,
 )
+from flytekitplugins.dolt.repository import branch_locks, refs
 from flytekitplugins.dolt.schema import Commit, Meta
 
 with warnings.catch_warnings():
@@ -608,8 +607,8 @@ class TestUnions:
             return DoltTable(config=busy, data=FRAME) if kind == "table" else FRAME
 
         with (
-            repository.connect(repo) as connection,
-            locks.held(connection, "main", timeout_s=5, place=repo),
+            refs.connect(repo) as connection,
+            branch_locks.held(connection, "main", timeout_s=5, place=repo),
             pytest.raises(FlyteUploadDataException, match=r"0\.1 s"),
         ):
             make()

@@ -35,14 +35,13 @@ from flytekitplugins.dolt import (
     content_hash,
     dolt_frame,
     dolt_uri,
-    engine,
     errors,
     from_uri,
     read,
-    repository,
     write,
 )
 from flytekitplugins.dolt.flyte import dataframes
+from flytekitplugins.dolt.repository import connections, refs
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -73,13 +72,13 @@ def csv(dolt: Dolt, query: str) -> list[str]:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the list of the statements that go to the server by the fast transport."""
     found: list[str] = []
-    real = engine.Connection.arrow_batches
+    real = connections.Connection.arrow_batches
 
-    def noted(self: engine.Connection, statement: str, **options: typing.Any) -> typing.Any:
+    def noted(self: connections.Connection, statement: str, **options: typing.Any) -> typing.Any:
         found.append(statement)
         return real(self, statement, **options)
 
-    monkeypatch.setattr(engine.Connection, "arrow_batches", noted)
+    monkeypatch.setattr(connections.Connection, "arrow_batches", noted)
     return found
 
 
@@ -494,7 +493,7 @@ class TestDecks:
 
         produce()
         ((_, page),) = shown
-        commit = repository.log(repository.locate(config("t").db_path), "run/1", limit=1)[0]
+        commit = refs.log(refs.locate(config("t").db_path), "run/1", limit=1)[0]
         for expected in (config("t").db_path, commit.hash, "run/1", "+2 added", "ex:local:local:local"):
             assert expected in page
 
@@ -848,4 +847,4 @@ def test_the_repository_holds_no_more_than_was_written(config: Config, repo: Pat
         return FRAMES["pandas"], StructuredDataset(dataframe=FRAMES["polars"], uri=dolt_uri(config("u")))
 
     produce()
-    assert list(repository.branches(repository.locate(repo))) == ["main"]
+    assert list(refs.branches(refs.locate(repo))) == ["main"]

@@ -17,25 +17,17 @@ from flytekit.models.core.identifier import Identifier, ResourceType, WorkflowEx
 from flytekit.models.literals import Literal, Scalar
 from google.protobuf.struct_pb2 import Struct
 
-from flytekitplugins.dolt import (
-    Branch,
-    DoltConfig,
-    DoltTable,
-    NewBranch,
-    SerialBranch,
-    read,
-    repository,
-    write,
-)
+from flytekitplugins.dolt import Branch, DoltConfig, DoltTable, NewBranch, SerialBranch, read, write
+from flytekitplugins.dolt.api.table import resolve
+from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.schema import Commit
-from flytekitplugins.dolt.table import resolve
 
 Config = Callable[..., DoltConfig]
 
 
 def commits(repo: Path, branch: str = "main") -> list[Commit]:
     """Return the commits of a branch without the one that `dolt init` makes."""
-    return repository.log(repo, branch)[:-1]
+    return refs.log(repo, branch)[:-1]
 
 
 def through_flyte(value: object, kind: type, mode: ExecutionState.Mode | None = None) -> typing.Any:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from waiting import eventually
 
-from flytekitplugins.dolt import binary, builder
 from flytekitplugins.dolt.errors import BuildFailed
+from flytekitplugins.dolt.server import binary, builder
 
 needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go here to build the small program with")
 
@@ -85,7 +85,7 @@ def test_a_second_build_does_nothing_and_says_nothing(tmp_path: Path, target: Pa
 def test_builds_at_once_cost_one(tmp_path: Path, target: Path) -> None:
     """Of three processes one builds, the others wait for it, and all return the same file."""
     code = (
-        "import sys; from pathlib import Path; from flytekitplugins.dolt import builder\n"
+        "import sys; from pathlib import Path; from flytekitplugins.dolt.server import builder\n"
         "print(builder.build(Path(sys.argv[1]), module=Path(sys.argv[2])))"
     )
     module = write_module(tmp_path / "m")

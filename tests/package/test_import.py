@@ -37,8 +37,9 @@ def test_import_flytekit_registers_the_types() -> None:
 
 
 LOADED_WITH_FLYTEKIT = """
-configs errors flyte flyte.context flyte.dataframes flyte.secrets flyte.task_runtime flyte.value_types moments names
-nesting options parameters places portable redaction runtime schema table trailers trust uri
+api api.table api.uri errors flyte flyte.context flyte.dataframes flyte.secrets flyte.task_runtime
+flyte.unpinned_inputs flyte.value_types model model.configs model.location model.naming model.nesting model.options
+model.provenance model.query_parameters model.runtime model.serialization model.timepoints model.trust schema
 """
 
 
@@ -65,7 +66,8 @@ def test_nothing_is_put_onto_our_classes(name: str) -> None:
 
 
 REGISTERED = (
-    "from flytekit.core.type_engine import TypeEngine; from flytekitplugins.dolt import DoltTable, runtime;"
+    "from flytekit.core.type_engine import TypeEngine; from flytekitplugins.dolt import DoltTable;"
+    "from flytekitplugins.dolt.model import runtime;"
     "print(type(TypeEngine.get_transformer(DoltTable)).__name__, type(runtime.current()).__name__)"
 )
 

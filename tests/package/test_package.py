@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from flytekitplugins.dolt import doctor
+from flytekitplugins.dolt.cli import doctor
 
 ROOT = Path(__file__).parents[2]
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "foo")
@@ -95,7 +95,7 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     packages = {path.parent.name for path in (ROOT / "flytekitplugins").glob("*/__init__.py")}
     for package in packages:
         assert f"flytekitplugins/{package}/py.typed" in names
-    assert {"flytekitplugins/dolt/dolt_bin/go.mod", "flytekitplugins/dolt/dolt_bin/go.sum"} <= names
+    assert {"flytekitplugins/dolt/server/dolt_bin/go.mod", "flytekitplugins/dolt/server/dolt_bin/go.sum"} <= names
     assert "flytekitplugins/__init__.py" not in names
     notices = {name.rpartition("/")[2] for name in names if ".dist-info/" in name}
     assert {"LICENSE", "NOTICE", "entry_points.txt"} <= notices

@@ -23,9 +23,9 @@ sys.meta_path.insert(0, Blocked())
 SCRIPT = """
 import pandas as pd
 from flytekitplugins.dolt import (
-    DoltConfig, DoltTable, NewBranch, Secret, create_repository, diff, merge, read, restore, runtime, tag,
-    versions, write
+    DoltConfig, DoltTable, NewBranch, Secret, create_repository, diff, merge, read, restore, tag, versions, write
 )
+from flytekitplugins.dolt.model import runtime
 
 create_repository("foo")
 config = DoltConfig("foo", "t", primary_key=["id"])

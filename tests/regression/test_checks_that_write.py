@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, errors, merge, read, repository, write
+from flytekitplugins.dolt import DoltConfig, NewBranch, errors, merge, read, write
+from flytekitplugins.dolt.repository import refs
 
 Config = Callable[..., DoltConfig]
 
@@ -18,12 +19,12 @@ def test_a_check_only_reads(config: Config, repo: Path, check: str) -> None:
     """A check that is not one statement that only reads stops the merge, in SQL and through a function."""
     write(config("users"), pd.DataFrame({"id": [1]}))
     write(config("users", branch_conf=NewBranch("run/1")), pd.DataFrame({"id": [1, 2]}))
-    before = repository.branches(repo)
+    before = refs.branches(repo)
     with pytest.raises(errors.QueryRefused, match="query"):
         merge("run/1", db_path=repo, checks=[check])
     with pytest.raises(errors.ChecksFailed, match="query"):
         merge("run/1", db_path=repo, checks={"own": lambda query: query(check).empty})
-    assert repository.branches(repo) == before
+    assert refs.branches(repo) == before
 
 
 def test_a_check_sees_the_merged_result(config: Config, repo: Path) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, errors, places, read, repository, write
-from flytekitplugins.dolt.engine import connect
+from flytekitplugins.dolt import DoltConfig, NewBranch, errors, read, write
+from flytekitplugins.dolt.model import location
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import connect
 
 Config = Callable[..., DoltConfig]
 USERS = pd.DataFrame({"id": [1, 2]})
@@ -25,7 +27,7 @@ def test_a_branch_never_hides_another_one(config: Config, repo: Path) -> None:
         connection.run("CREATE TABLE mine (n INT)", attempt="set up")
     with pytest.raises(errors.InvalidName, match="'main'"):
         write(config("users", branch_conf=NewBranch("MAIN")), USERS.head(1))
-    assert list(repository.branches(repo)) == ["main"]
+    assert list(refs.branches(repo)) == ["main"]
     with connect(repo) as connection:
         assert connection.active_branch(attempt="look") == "main"
         assert connection.rows("SELECT table_name FROM dolt_status", attempt="look") == [("mine",)]
@@ -56,9 +58,9 @@ def test_a_password_with_signs_in_it() -> None:
     """A password that is not percent-encoded is seen, and not shown, whatever is in it."""
     for secret in ("p/ss", "p#ss", "p?ss", "p@ss", "p:ss", "p\nss"):
         url = f"mysql://me:{secret}@host/shop"
-        assert places.has_password(url)
-        assert places.without_password(url) == "mysql://me:***@host/shop"
-    assert not places.has_password("mysql://me@host:3306/shop")
+        assert location.has_password(url)
+        assert location.without_password(url) == "mysql://me:***@host/shop"
+    assert not location.has_password("mysql://me@host:3306/shop")
 
 
 @pytest.mark.parametrize("as_of", ["9" * 5000 + " days ago", "0001-01-01T00:00:00+14:00"])

@@ -7,15 +7,18 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, codec, errors, read, write
+from flytekitplugins.dolt import DoltConfig, errors, read, write
+from flytekitplugins.dolt.codec import pandas_frames
+from flytekitplugins.dolt.codec.notes import NOTES_MARK
+from flytekitplugins.dolt.model.sql_text import literal
 
 
-@pytest.mark.parametrize("own", ["", "mine", f"mine\n{codec.NOTES_MARK}is not JSON", f"{codec.NOTES_MARK}{{}}\nmine"])
+@pytest.mark.parametrize("own", ["", "mine", f"mine\n{NOTES_MARK}is not JSON", f"{NOTES_MARK}{{}}\nmine"])
 def test_the_mark_may_be_anywhere(config: Callable[..., DoltConfig], dolt: Callable[..., str], own: str) -> None:
     """Notes are found behind any text, whatever they are about, and the user's text stays as it is."""
-    frame = pd.DataFrame({f"a {codec.NOTES_MARK}b": pd.Categorical([f"{codec.NOTES_MARK}x", f"\n{codec.NOTES_MARK}"])})
+    frame = pd.DataFrame({f"a {NOTES_MARK}b": pd.Categorical([f"{NOTES_MARK}x", f"\n{NOTES_MARK}"])})
     write(config("t"), pd.DataFrame({frame.columns[0]: ["x"]}))
-    dolt("sql", "-q", f"alter table t comment={codec.literal(own)}; call dolt_commit('-am', 'own', '--allow-empty')")
+    dolt("sql", "-q", f"alter table t comment={literal(own)}; call dolt_commit('-am', 'own', '--allow-empty')")
     for _ in range(2):
         write(config("t", keep_order=False), frame)
         back = read(config("t"))
@@ -37,7 +40,7 @@ def test_a_level_that_is_no_text(config: Callable[..., DoltConfig]) -> None:
 def test_notes_that_are_none(config: Callable[..., DoltConfig], dolt: Callable[..., str], note: dict[str, str]) -> None:
     """Rows can be added to a table in whose comment somebody wrote what is no type."""
     write(config("t", primary_key=["v"]), pd.DataFrame({"v": [1]}))
-    comment = codec.Notes({"v": note}).to_comment()
-    dolt("sql", "-q", f"alter table t comment={codec.literal(comment)}; call dolt_commit('-am', 'own')")
+    comment = pandas_frames.Notes({"v": note}).to_comment()
+    dolt("sql", "-q", f"alter table t comment={literal(comment)}; call dolt_commit('-am', 'own')")
     write(config("t", mode="append"), pd.DataFrame({"v": [2]}))
     assert read(config("t")).v.tolist() == [1, 2]

@@ -12,8 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, api, repository, scratch
+from flytekitplugins.dolt import DoltConfig, api
 from flytekitplugins.dolt.errors import UncommittedChanges
+from flytekitplugins.dolt.repository import refs, scratch_branches
 
 Ask = Callable[..., list[tuple[object, ...]]]
 
@@ -25,7 +26,7 @@ def ask(repo: Path) -> Ask:
     """Give a function that runs a statement on the checked-out branch, or on another one."""
 
     def run(sql: str, *parameters: object, on: str | None = None) -> list[tuple[object, ...]]:
-        with repository.connect(repo) as connection:
+        with refs.connect(repo) as connection:
             connection.use(on, attempt="look")
             return connection.rows(sql, *parameters, attempt="look")
 
@@ -62,20 +63,20 @@ def test_next_write_brings_the_working_set_up(repo: Path, ask: Ask, staged: bool
     assert ask("SELECT n FROM old ORDER BY n") == [(1,), (2,)]
     assert ask("SELECT n FROM other ORDER BY n") == [(1,), (2,)]
     assert ask("SELECT * FROM fresh") == []
-    assert [commit.message for commit in repository.log(repo, limit=2)] == [api.SCRIPT_MESSAGE, "moved"]
-    assert repository.log(repo, limit=1)[0].hash == scratch_seen
+    assert [commit.message for commit in refs.log(repo, limit=2)] == [api.SCRIPT_MESSAGE, "moved"]
+    assert refs.log(repo, limit=1)[0].hash == scratch_seen
     assert ask("SELECT name FROM dolt_branches") == [("main",)]
 
 
 def test_the_number_of_the_killed_is_somebody_elses_now(repo: Path, ask: Ask) -> None:
     """A server that is started again counts its connections from one; the killed writer's is found out all the same."""
     put(repo, "old", 1)
-    with repository.connect(repo) as other:
+    with refs.connect(repo) as other:
         cut_in_half(repo, ask, staged=True, dead=DEAD.replace("999999", str(other.number)))
         put(repo, "third", 3)
     assert ask("SELECT table_name, status FROM dolt_status") == [("other", "modified")]
     assert ask("SELECT n FROM old ORDER BY n") == [(1,), (2,)]
-    assert [commit.message for commit in repository.log(repo, limit=2)] == [api.SCRIPT_MESSAGE, "moved"]
+    assert [commit.message for commit in refs.log(repo, limit=2)] == [api.SCRIPT_MESSAGE, "moved"]
 
 
 def test_what_the_user_changed_since_is_left_alone(repo: Path, ask: Ask) -> None:
@@ -94,9 +95,9 @@ def test_users_own_revert_is_no_half_publishing(repo: Path, ask: Ask) -> None:
     ask("CALL DOLT_BRANCH(%s)", DEAD)  # of a writer that died before it had done anything
     ask("DELETE FROM old WHERE n = 2")
     ask("CALL DOLT_ADD('old')")
-    with repository.connect(repo) as connection:
-        assert scratch.sweep(connection) == [DEAD]
+    with refs.connect(repo) as connection:
+        assert scratch_branches.sweep(connection) == [DEAD]
     assert ask("SELECT table_name, staged FROM dolt_status") == [("old", 1)]
     with pytest.raises(UncommittedChanges, match="'old'"):
         put(repo, "old", 9)
-    assert repository.branches(repo) == {"main": head}
+    assert refs.branches(repo) == {"main": head}

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, read, tables, write
+from flytekitplugins.dolt import DoltConfig, read, write
+from flytekitplugins.dolt.tables import writing
 
 MOMENT = datetime.datetime(1969, 12, 31, 23, 59, 0, 1)
 KEYS: dict[str, Callable[[int], Any]] = {
@@ -31,7 +32,7 @@ KEYS: dict[str, Callable[[int], Any]] = {
 @pytest.mark.parametrize("kind", KEYS)
 def test_they_are_deleted(config: Callable[..., DoltConfig], kind: str, key: Sequence[str]) -> None:
     """A table holds the frame and nothing else, whatever the type of its key; also where only differences are sent."""
-    rows = tables._MIN_ROWS_TO_COMPARE + 10
+    rows = writing._MIN_ROWS_TO_COMPARE + 10
     made = sorted(KEYS[kind](n) for n in range(rows))
     frame = pd.DataFrame({"k": pd.Series(made), "n": range(rows)})
     write(config("t", primary_key=list(key)), frame)

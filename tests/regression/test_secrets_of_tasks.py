@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flytekitplugins.dolt import repository, server
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.server import local_server
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -15,8 +16,8 @@ def test_a_server_inherits_no_secret(repo: Path, monkeypatch: pytest.MonkeyPatch
     """A secret in the environment of a task is not in that of the server it starts, which may outlive it."""
     monkeypatch.setenv("_FSEC_SHOP_PASSWORD", "Tr0ub4dor")
     monkeypatch.setenv("HARMLESS", "Horse")
-    repository.branches(repo)
-    address = server.running(repo)
+    refs.branches(repo)
+    address = local_server.running(repo)
     assert address is not None
     inherited = Path(f"/proc/{address.pid}/environ").read_text()
     assert "Horse" in inherited

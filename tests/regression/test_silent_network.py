@@ -26,11 +26,12 @@ from pathlib import Path
 import pandas as pd
 from certificates import Authority
 from dolt_server import PASSWORD, VARIABLE, DoltServer
-from flytekitplugins.dolt import engine, errors, read, write
+from flytekitplugins.dolt import errors, read, write
+from flytekitplugins.dolt.repository import connections
 
 kind, folder = sys.argv[1], Path(sys.argv[2])
 os.environ[VARIABLE] = PASSWORD
-engine._SILENCE_S, engine.CONNECT_TIMEOUT_S = 6, 1
+connections._SILENCE_S, connections.CONNECT_TIMEOUT_S = 6, 1
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 authority = Authority(folder)
 certificate = authority.sign("127.0.0.1", name="server", good_for=timedelta(days=1)) if kind == "TLS" else None

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, SerialBranch, api, repository, server
+from flytekitplugins.dolt import DoltConfig, SerialBranch, api
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.server import local_server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -91,9 +93,9 @@ def rabbits(output: str) -> set[tuple[str, int]]:
 
 def changes(repo: Path) -> dict[str, set[str]]:
     """Return for each commit on any branch the tables that it changes."""
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         found: dict[str, set[str]] = {}
-        for head in repository.branches(repo).values():
+        for head in refs.branches(repo).values():
             connection.use(head, attempt="look")
             for hash_, table in connection.rows("SELECT commit_hash, table_name FROM dolt_diff", attempt="look"):
                 found.setdefault(hash_, set()).add(table)
@@ -101,7 +103,7 @@ def changes(repo: Path) -> dict[str, set[str]]:
 
 
 def scratch_branches(repo: Path) -> list[tuple[object, ...]]:
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         return connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
 
 
@@ -123,9 +125,9 @@ def test_two_examples_at_the_same_time(examples: Path) -> None:
         big = sum(count > 5 for count in (number, number * 2, number * 3))
         assert branch[1].splitlines()[-2:] == [str(big), "<class 'int'>"]
     try:
-        heads = repository.branches(repo)
+        heads = refs.branches(repo)
         assert set(heads) == {"main", *(f"run/a_is_{number}" for number in range(1, 11))}
-        main = repository.log(repo, "main")
+        main = refs.log(repo, "main")
         assert len(main) == 1 + 10
         changed = changes(repo)
         assert [changed.get(commit.hash) for commit in main] == [{"rabbits"}] * 10 + [None]
@@ -137,13 +139,13 @@ def test_two_examples_at_the_same_time(examples: Path) -> None:
             assert dict(zip(users["name"], users["count"], strict=True)) == counts
             big_users = api.read(DoltConfig(str(repo), "big_users", branch_conf=policy))
             assert set(big_users["name"]) == {name for name, count in counts.items() if count > 5}
-            own = [commit.hash for commit in repository.log(repo, name) if commit not in main]
+            own = [commit.hash for commit in refs.log(repo, name) if commit not in main]
             assert [changed[hash_] for hash_ in own[:2]] == [{"big_users"}, {"users"}]
             at = api.read(DoltConfig(str(repo), sql=f"select * from rabbits as of 'main~{10 - number}'"))
             assert set(at["count"]) == {number, number * 2, number * 3}
         assert scratch_branches(repo) == []
     finally:
-        server.release(repo)
+        local_server.release(repo)
 
 
 def test_same_example_twice_at_the_same_time(examples: Path) -> None:
@@ -153,24 +155,24 @@ def test_same_example_twice_at_the_same_time(examples: Path) -> None:
     for code, output, errors in together([command, command]):
         assert (code, output.splitlines()[-2:]) == (0, ["2", "<class 'int'>"]), output + errors
     try:
-        assert set(repository.branches(repo)) == {"main", "run/a_is_3"}
-        assert len(repository.log(repo, "run/a_is_3")) == 1 + 2  # the second one's content was there already
+        assert set(refs.branches(repo)) == {"main", "run/a_is_3"}
+        assert len(refs.log(repo, "run/a_is_3")) == 1 + 2  # the second one's content was there already
         assert scratch_branches(repo) == []
     finally:
-        server.release(repo)
+        local_server.release(repo)
 
 
 @pytest.mark.slow
 def test_four_processes_on_one_branch(repo: Path) -> None:
     """Four processes write five times each to one branch: 20 commits in one line, each with its own table only."""
     said = writers_at_once(repo, ["a", "b", "c", "d"], how_often=5)
-    log = repository.log(repo)
+    log = refs.log(repo)
     assert len(log) == 1 + 20
     assert all(commit.parents == (older.hash,) for commit, older in pairwise(log))
     by_hash = {commit.hash: commit for commit in log}
     for name, lines in said.items():
         assert [by_hash[hash_].message for hash_, _ in lines] == [f"{name} {number}" for number in range(5)]
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         for commit in log[:-1]:
             (name, number) = str(commit.message).split()
             stat = connection.rows(
@@ -189,8 +191,8 @@ def test_four_processes_start_at_once(repo: Path, tmp_path: Path, monkeypatch: p
     temp = tmp_path / "tmp"
     temp.mkdir()
     monkeypatch.setenv("TMPDIR", os.fspath(temp))
-    assert server.running(repo) is None
+    assert local_server.running(repo) is None
     said = writers_at_once(repo, ["a", "b", "c", "d"], how_often=1)
     assert len({pid for lines in said.values() for _, pid in lines}) == 1
-    assert server.running(repo) is None
-    assert len(repository.log(repo)) == 1 + 4
+    assert local_server.running(repo) is None
+    assert len(refs.log(repo)) == 1 + 4

@@ -16,8 +16,10 @@ import pytest
 from factor import FACTOR, SEED
 from proxy import Once, Proxy, Verdict, between
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, api, locks, repository, server, writing
+from flytekitplugins.dolt import DoltConfig, NewBranch, api
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, OutcomeUnknown
+from flytekitplugins.dolt.repository import branch_locks, publishing, refs
+from flytekitplugins.dolt.server import local_server
 
 
 @pytest.fixture
@@ -42,14 +44,14 @@ def append(repo: Path, number: int, branch: str | None = None) -> str:
 
 
 def numbers(repo: Path, revision: str = "main") -> list[int]:
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         found = connection.rows(f"SELECT number FROM log AS OF '{revision}' ORDER BY number", attempt="look")
         return [number for (number,) in found]
 
 
 def left_over(repo: Path) -> list[tuple[object, ...]]:
     """Return scratch branches and uncommitted changes."""
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         scratch = connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
         return scratch + connection.rows("SELECT table_name, staged, status FROM dolt_status", attempt="look")
 
@@ -66,7 +68,7 @@ def test_cut_right_after_the_commit_was_sent(repo: Path, proxy: Proxy) -> None:
         told[number] = append(repo, number)
         assert rule.was_used
     proxy.rule = lambda statement: "pass"
-    log = repository.log(repo)
+    log = refs.log(repo)
     by_message = [(commit.message, commit.hash) for commit in reversed(log[:-2])]
     assert by_message == [(f"append {number}", hash_) for number, hash_ in told.items()]
     assert numbers(repo) == list(range(-1, 100 * FACTOR))
@@ -95,11 +97,11 @@ def test_cut_at_every_statement(repo: Path, proxy: Proxy, verdict: Verdict, bran
         hash_ = append(repo, number, target)
         proxy.rule = lambda statement: "pass"
         assert rule.was_used, where
-        log = repository.log(repo, target)
+        log = refs.log(repo, target)
         assert [commit.hash for commit in log if commit.message == f"append {number}"] == [hash_], where
         assert numbers(repo, target or "main").count(number) == 1, where
         append(repo, 2000 + number)  # the next one finds the lock free, and sweeps
-    writing._swept_at.clear()
+    publishing._swept_at.clear()
     append(repo, 3000)
     assert left_over(repo) == []
 
@@ -134,7 +136,7 @@ def test_server_that_is_gone_for_good(
     repo: Path, proxy: Proxy, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From each statement on nobody answers any more: the error says whether the commit may be there, and is right."""
-    monkeypatch.setattr(writing, "MAX_LOST", 2)
+    monkeypatch.setattr(publishing, "MAX_LOST", 2)
     told = []
     for number in range(1, 100):
         before = numbers(repo)
@@ -142,8 +144,8 @@ def test_server_that_is_gone_for_good(
         told.append(outcome(repo, number))
         proxy.is_open, proxy.rule = True, lambda statement: "pass"
         # The server finishes what it was told before the connection was cut.
-        with repository.connect(repo) as connection:
-            with locks.held(connection, "main", timeout_s=10, place=repo):
+        with refs.connect(repo) as connection:
+            with branch_locks.held(connection, "main", timeout_s=10, place=repo):
                 after = numbers(repo)
         if not rule.was_used:
             break
@@ -158,7 +160,7 @@ def test_server_that_is_gone_for_good(
 def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception out of any statement of a write passes as it is; the table is old or new, and nobody is held up."""
     api.write(DoltConfig(str(repo), "log"), row(0))
-    connection_type = repository.Connection
+    connection_type = refs.Connection
     run, rows, calls = connection_type.run, connection_type.rows, [0, 0]
 
     def failing(original):  # type: ignore[no-untyped-def]
@@ -184,8 +186,8 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
         api.write(DoltConfig(str(repo), "log", lock_timeout_s=0.5), row(number))
     assert number > 15
     calls[:] = [0, 0]
-    server.release(repo)
-    writing._swept_at.clear()
+    local_server.release(repo)
+    publishing._swept_at.clear()
     api.write(config, row(1000))
     assert left_over(repo) == []
 

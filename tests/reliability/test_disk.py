@@ -14,7 +14,9 @@ import pytest
 from letting_go import is_left
 from remote_folder import RemoteFolder, clones
 
-from flytekitplugins.dolt import DoltConfig, api, binary, create_repository, errors, repository, server
+from flytekitplugins.dolt import DoltConfig, api, create_repository, errors
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.server import binary, local_server
 
 pytestmark = pytest.mark.slow
 
@@ -64,18 +66,18 @@ def test_a_full_disk_leaves_the_old_table(small: Path, left: int) -> None:
     repo = create_repository(small / "foo", name="A", email="a@b.c")
     config = DoltConfig(str(repo), "t", primary_key=["n"])
     api.write(config, FRAME)
-    before = repository.log(repo)
+    before = refs.log(repo)
     filler = fill(small, but=left)
     with pytest.raises((errors.DiskFull, errors.ConnectionLost), match=r"no space|server"):
         api.write(DoltConfig(str(repo), "t", primary_key=["n"], on_schema_change="replace"), large(left))
     filler.unlink()
-    assert repository.log(repo) == before
+    assert refs.log(repo) == before
     assert api.read(config)["n"].tolist() == [1, 2]
     api.write(config, pd.DataFrame({"n": [1, 2, 3]}))
     assert api.read(config)["n"].tolist() == [1, 2, 3]
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         assert connection.rows("SELECT * FROM dolt_status", attempt="look") == []
-    server.release(repo)
+    local_server.release(repo)
     assert "No problems found" in fsck(repo)
 
 
@@ -85,15 +87,15 @@ def test_a_full_temporary_folder_is_said(repo: Path, small: Path, monkeypatch: p
     monkeypatch.setattr(tempfile, "tempdir", str(small))
     config = DoltConfig(str(repo), "t", primary_key=["n"])
     api.write(config, FRAME)
-    before = repository.log(repo)
+    before = refs.log(repo)
     filler = fill(small, but=500_000)
     with pytest.raises(errors.DiskFull, match="TMPDIR"):
         api.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1))
-    assert repository.log(repo) == before
+    assert refs.log(repo) == before
     filler.unlink()
     api.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1, rows=2_000))
-    assert len(repository.log(repo)) == len(before) + 1
-    server.release(repo)
+    assert len(refs.log(repo)) == len(before) + 1
+    local_server.release(repo)
 
 
 def test_a_clone_that_does_not_fit(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from factor import FACTOR, SEED
 from waiting import eventually
 from writers import ROWS, Writer
 
-from flytekitplugins.dolt import binary, repository, server
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.server import binary, local_server
 
 pytestmark = pytest.mark.serial
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's parent-death signal")
@@ -42,7 +43,7 @@ def strike(victim: str, repo: Path, writer: Writer) -> None:
     """Kill the server, its supervisor, or the process that writes."""
     pid = writer.process.pid
     if victim in ("server", "supervisor"):
-        address = server.running(repo)
+        address = local_server.running(repo)
         assert address is not None
         pid = address.pid
         if victim == "supervisor":
@@ -54,9 +55,9 @@ def strike(victim: str, repo: Path, writer: Writer) -> None:
 def check(repo: Path, told: list[list[str]], known: str) -> str:
     """Hold the repository against what was acknowledged since commit ``known``; return the new head."""
     began = time.monotonic()
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         assert time.monotonic() - began < START_WITHIN_S
-        log = repository.log(repo)
+        log = refs.log(repo)
         hashes = [commit.hash for commit in log]
         new = hashes[: hashes.index(known)]
         assert [hash_ for hash_, *_ in told] == [hash_ for hash_ in reversed(new) if hash_ in {t[0] for t in told}]
@@ -85,8 +86,8 @@ def test_killed_at_random_moments(repo: Path, temp: Path, tmp_path: Path, victim
     seed = SEED + len(victim)
     moments = random.Random(seed)
     work = writers.run_tasks if victim == "task" else writers.write_both
-    head = repository.branches(repo)["main"]
-    server.release(repo)
+    head = refs.branches(repo)["main"]
+    local_server.release(repo)
     for number in range(10 * FACTOR):
         moment_s = moments.uniform(0, 0.4)
         name = f"seed {seed} round {number} after {moment_s:.3f} s"
@@ -104,7 +105,7 @@ def test_killed_at_random_moments(repo: Path, temp: Path, tmp_path: Path, victim
         assert "flyte-tmp/" not in dolt(repo, "branch"), name
         dolt(repo, "fsck")
         head = check(repo, writer.told(), head)
-        server.release(repo)
+        local_server.release(repo)
 
 
 @on_linux
@@ -124,5 +125,5 @@ def test_fifty_killed_parents(repo: Path, temp: Path, tmp_path: Path) -> None:
         assert not (repo / ".dolt" / "sql-server.info").exists()
         assert "flyte-tmp/" not in dolt(repo, "branch"), number
         acknowledged += [hash_ for hash_, *_ in writer.told()]
-    log = {commit.hash for commit in repository.log(repo)}
+    log = {commit.hash for commit in refs.log(repo)}
     assert set(acknowledged) <= log

@@ -10,7 +10,8 @@ import pytest
 import writers
 from factor import FACTOR
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, api, repository
+from flytekitplugins.dolt import DoltConfig, NewBranch, api
+from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.schema import Commit
 
 WRITERS = 8
@@ -46,7 +47,7 @@ def written(repo: Path, tmp_path: Path, configs: list[DoltConfig], kind: str) ->
 def changed_rows(repo: Path, log: list[Commit], table: str) -> dict[str, Counter[tuple[str, object, object]]]:
     """Return for each commit the rows that it added, changed or removed, as Dolt's own diff has them."""
     found: dict[str, Counter[tuple[str, object, object]]] = {}
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         for commit, older in pairwise(log):
             rows = connection.rows(
                 "SELECT diff_type, COALESCE(to_writer, from_writer), COALESCE(to_number, from_number)"
@@ -68,7 +69,7 @@ def test_eight_processes_on_one_branch_and_table(repo: Path, tmp_path: Path, kin
     shape = "whole" if kind.startswith("whole") else "row"
     api.write(config, writers.rows_of(shape, 99, 99), message="99 99")
     told = written(repo, tmp_path, [config] * WRITERS, shape)
-    log = repository.log(repo)
+    log = refs.log(repo)
     assert all(commit.parents == (older.hash,) for commit, older in pairwise(log))
     by_hash = {commit.hash: str(commit.message) for commit in log}
     assert {by_hash[commit] for commit in told.values()} == {f"{me} {number}" for me, number in told}
@@ -97,13 +98,13 @@ def replayed(line: list[tuple[int, ...]], kind: str) -> list[tuple[int, ...]]:
 @pytest.mark.slow
 def test_eight_processes_on_branches_of_their_own(repo: Path, tmp_path: Path) -> None:
     """Each branch has its own writer's 25 commits and nothing else; main is as it was."""
-    before = repository.log(repo, "main")
+    before = refs.log(repo, "main")
     configs = [DoltConfig(str(repo), "t", branch_conf=NewBranch(f"run/{me}"), mode="append") for me in range(WRITERS)]
     told = written(repo, tmp_path, configs, "row")
-    assert repository.log(repo, "main") == before
-    assert set(repository.branches(repo)) == {"main", *(f"run/{me}" for me in range(WRITERS))}
+    assert refs.log(repo, "main") == before
+    assert set(refs.branches(repo)) == {"main", *(f"run/{me}" for me in range(WRITERS))}
     for me, config in enumerate(configs):
-        log = repository.log(repo, f"run/{me}")
+        log = refs.log(repo, f"run/{me}")
         assert [commit.hash for commit in log[:-1]] == [told[me, number] for number in reversed(range(COMMITS))]
         frame = api.read(config)
         assert sorted(zip(frame["writer"], frame["number"], strict=True)) == [(me, n) for n in range(COMMITS)]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, api, repository, writing
+from flytekitplugins.dolt import DoltConfig, NewBranch, api
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryBusy
+from flytekitplugins.dolt.repository import publishing, refs
 
 
 def append(repo: Path, key: str | None, number: int = 1, branch: str | None = None) -> str:
@@ -35,18 +36,18 @@ def test_append_is_not_repeated(repo: Path) -> None:
 
 def test_key_counts_on_its_own_branch(repo: Path) -> None:
     """The same key on another branch is another write, unless that branch began after it."""
-    head = repository.branches(repo)["main"]
+    head = refs.branches(repo)["main"]
     on_branch = append(repo, "k", branch="run/1")
     assert append(repo, "k") != on_branch
     assert append(repo, "k", branch="run/1") == on_branch
-    assert head not in repository.branches(repo).values()
+    assert head not in refs.branches(repo).values()
 
 
 def test_set_back_branch_forgets_the_write(repo: Path) -> None:
     """A write that the user took out of the branch's log is not there any more, and is written again."""
     append(repo, "before")
     first = append(repo, "k")
-    with repository.connect(repo) as connection:
+    with refs.connect(repo) as connection:
         connection.run("CALL DOLT_RESET('--hard', 'HEAD~')", attempt="set back")
     assert append(repo, "k", 2) != first
     assert count(repo) == 2
@@ -54,7 +55,7 @@ def test_set_back_branch_forgets_the_write(repo: Path) -> None:
 
 def test_look_back_is_bounded(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key is looked for in the newest LOOK_BACK commits, and no further."""
-    monkeypatch.setattr(writing, "LOOK_BACK", 2)
+    monkeypatch.setattr(publishing, "LOOK_BACK", 2)
     first = append(repo, "k")
     append(repo, None)
     assert append(repo, "k") == first
@@ -81,7 +82,7 @@ def test_key_that_is_no_word(repo: Path, key: str) -> None:
     """A key that would not be one word of one line is refused, and nothing is written."""
     with pytest.raises(InvalidConfig, match="key"):
         append(repo, key)
-    assert len(repository.log(repo)) == 1
+    assert len(refs.log(repo)) == 1
 
 
 def test_holder_of_the_lock_is_named(repo: Path) -> None:
@@ -89,13 +90,13 @@ def test_holder_of_the_lock_is_named(repo: Path) -> None:
     append(repo, None)
     inside, go_on = threading.Event(), threading.Event()
 
-    def work(connection: repository.Connection) -> None:
+    def work(connection: refs.Connection) -> None:
         inside.set()
         assert go_on.wait(timeout=60)
 
     message = "Generated\n\nFlyte-Execution: ex:proj:dev:abc"
     options = {"table": "log", "policy": None, "message": message, "work": work}
-    writer = threading.Thread(target=writing.write, args=(repo,), kwargs=options)
+    writer = threading.Thread(target=publishing.write, args=(repo,), kwargs=options)
     writer.start()
     try:
         assert inside.wait(timeout=60)

@@ -18,7 +18,8 @@ from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 from pods import Cluster, PodFailed
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, api, locks, read, repository
+from flytekitplugins.dolt import DoltConfig, DoltTable, api, read
+from flytekitplugins.dolt.repository import branch_locks, refs
 
 pytestmark = pytest.mark.slow
 
@@ -84,8 +85,8 @@ def test_waiting_in_vain_asks_flyte_to_try_again(cluster: Cluster, config: Confi
     entity = getattr(cluster.image(f"busy_{name}", PODS), name)
     busy = config("t", lock_timeout_s=0.5)
     with (
-        repository.connect(repo) as connection,
-        locks.held(connection, "main", timeout_s=5, place=repo),
+        refs.connect(repo) as connection,
+        branch_locks.held(connection, "main", timeout_s=5, place=repo),
         pytest.raises(PodFailed, match="writer|holds") as caught,
     ):
         cluster.pod(entity, "f1", literals(conf=busy))
@@ -110,7 +111,7 @@ def test_a_map_task_appends_every_part_once(repo: Path) -> None:
     tables = wf(path=str(repo))
     assert len({table.commit.hash for table in tables if table.commit is not None}) == 12
     assert sorted(read(DoltConfig(str(repo), "parts"))["part"]) == list(range(12))
-    assert len(repository.log(repo)) == 1 + 12
+    assert len(refs.log(repo)) == 1 + 12
 
 
 def test_threads_write_one_after_the_other(config: Config, repo: Path) -> None:
@@ -125,7 +126,7 @@ def test_threads_write_one_after_the_other(config: Config, repo: Path) -> None:
     with ThreadPoolExecutor(12) as pool:
         assert len(set(pool.map(add, range(12)))) == 12
     assert sorted(read(config("t"))["n"]) == list(range(12))
-    assert len(repository.log(repo)) == 1 + 12
+    assert len(refs.log(repo)) == 1 + 12
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])

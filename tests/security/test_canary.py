@@ -40,7 +40,6 @@ from flytekitplugins.dolt import (
     delete_run_branches,
     delete_tag,
     diff,
-    doctor,
     dolt_frame,
     dolt_uri,
     execution_of,
@@ -49,18 +48,19 @@ from flytekitplugins.dolt import (
     lineage,
     merge,
     pin,
-    places,
     read,
-    redaction,
     restore,
     run_branches,
     tag,
     tags,
-    uri,
     versions,
     write,
 )
 from flytekitplugins.dolt.__main__ import main
+from flytekitplugins.dolt.api import uri
+from flytekitplugins.dolt.cli import doctor
+from flytekitplugins.dolt.model import location
+from flytekitplugins.doltdb import redaction
 
 SERVER = "mysql+pymysql://me@h.example/db"
 FRAME = pd.DataFrame({"a": [1]})
@@ -151,8 +151,8 @@ REFUSED: dict[str, Entry] = {
     "commits_of": lambda a: commits_of("ex:p:d:n", a),
     "execution_of": lambda a: execution_of("main", a),
     "create_repository": lambda a: create_repository(a),
-    "places.server": lambda a: places.server(a),
-    "places.server, replicas": lambda a: places.server(SERVER, read_from=[a]),
+    "places.server": lambda a: location.server(a),
+    "places.server, replicas": lambda a: location.server(SERVER, read_from=[a]),
     "doctor": lambda a: doctor.examine(a),
 }
 """What refuses an address with a password in it."""
@@ -191,7 +191,7 @@ SHOWN: dict[str, Entry] = {
     "repr of a dataclass": lambda a: repr(Holder(config(a))),
     "repr of a model": lambda a: repr(Model(config=config(a))),
     "error": lambda a: str(DoltError(f"Cannot open {redaction.masked(a)!r}", uri=a, argv=["clone", a], found={"x": a})),
-    "place in a commit": lambda a: __import__("flytekitplugins.dolt.trailers", fromlist=["place"]).place(a),
+    "place in a commit": lambda a: __import__("flytekitplugins.dolt.model.provenance", fromlist=["place"]).place(a),
 }
 """What prints something that may have a password in it."""
 
@@ -329,7 +329,7 @@ def test_what_has_no_password_is_left_alone(text: str) -> None:
     """Everyday paths, addresses and texts are neither changed nor refused."""
     assert redaction.masked(text) == text
     assert redaction.shown([text, text.encode(), {"x": text}]) == [text, text.encode(), {"x": text}]
-    assert places.refusal(text, [text], Path(text)) is None
+    assert location.refusal(text, [text], Path(text)) is None
     assert str(DoltError(text)) == text
     assert text in repr(DoltConfig(text, "t")) or repr(text) in repr(DoltConfig(text, "t"))
 

@@ -25,19 +25,18 @@ from flytekitplugins.dolt import (
     NewBranch,
     Remote,
     Secret,
-    binary,
-    engine,
     pin,
     read,
-    redaction,
-    remotes,
-    runtime,
     secret_requests,
     tags,
     write,
 )
-from flytekitplugins.dolt.engine import connect
-from flytekitplugins.dolt.redaction import hide
+from flytekitplugins.dolt.model import runtime
+from flytekitplugins.dolt.repository import connections, remotes
+from flytekitplugins.dolt.repository.connections import connect
+from flytekitplugins.dolt.server import binary
+from flytekitplugins.doltdb import redaction
+from flytekitplugins.doltdb.redaction import hide
 
 FRAME = pd.DataFrame({"a": [1, 2]})
 VAULT = Secret("vault", "password")
@@ -89,7 +88,7 @@ def test_a_hostile_server_does_not_make_it_be_seen(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Whatever it says or does, error, chain, frames and logs of reading and writing there have no piece of it."""
-    monkeypatch.setattr(engine.connect.__wrapped__, "__kwdefaults__", {"patience_s": 0.0})  # type: ignore[attr-defined]
+    monkeypatch.setattr(connections.connect.__wrapped__, "__kwdefaults__", {"patience_s": 0.0})  # type: ignore[attr-defined]
     with serving(HOSTILE[how](bird.value)) as port:
         config = DoltConfig(f"mysql://me@127.0.0.1:{port}/db", "t", secret=VAULT)
         with pytest.raises(DoltError, match="Cannot ") as caught:

@@ -16,8 +16,12 @@ from flytekit.core.type_engine import TypeEngine
 from flytekit.models.literals import Binary, Literal, Scalar
 from google.protobuf.struct_pb2 import Struct
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, arrow, codec, errors, gate, nesting, uri
-from flytekitplugins.dolt.codec import Note, Notes
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, errors
+from flytekitplugins.dolt.api import uri
+from flytekitplugins.dolt.codec import arrow_tables, pandas_frames
+from flytekitplugins.dolt.codec.pandas_frames import Note, Notes
+from flytekitplugins.dolt.model import nesting
+from flytekitplugins.dolt.tables import fitting
 
 DEPTH = 100_000
 
@@ -53,20 +57,22 @@ def test_names_are_looked_at_a_few_times_each(doubled: bool) -> None:
     Counted.compared = 0
     if doubled:
         with pytest.raises(errors.UnsupportedFrame, match="the name 'c0' is there 2 times"):
-            codec.check_names(names)
+            pandas_frames.check_names(names)
     else:
-        codec.check_names(names)
+        pandas_frames.check_names(names)
     assert Counted.compared < 10 * WIDE
 
 
 def test_columns_are_found_by_name() -> None:
     """Whether a wide frame fits its table takes a few comparisons for each column, and so does how it adds to it."""
     table = pa.table({f"c{n}": pa.array([1]) for n in range(WIDE)})
-    existing = [gate.Column(Counted(name), "bigint", nullable=True, key=False) for name in table.column_names]
+    existing = [fitting.Column(Counted(name), "bigint", nullable=True, key=False) for name in table.column_names]
     Counted.compared = 0
-    gate.fit(table, existing, table="t", new_types={})
-    gate.agree(codec.Encoded(table, Notes()), Notes(), [column.name for column in existing], table="t")
-    codec.merged(Notes({name: Note(json=True) for name in table.column_names}), Notes(), [c.name for c in existing])
+    fitting.fit(table, existing, table="t", new_types={})
+    fitting.agree(pandas_frames.Encoded(table, Notes()), Notes(), [column.name for column in existing], table="t")
+    pandas_frames.merged(
+        Notes({name: Note(json=True) for name in table.column_names}), Notes(), [c.name for c in existing]
+    )
     assert Counted.compared < 10 * WIDE
 
 
@@ -78,7 +84,7 @@ def test_a_value_nested_too_deep_is_refused(of: Any, depth: int) -> None:
     with pytest.raises(
         errors.UnsupportedFrame, match=r"column 'v': .* in row 1 has no exact JSON form .*over 500 deep"
     ):
-        codec.encode(frame)
+        pandas_frames.encode(frame)
 
 
 def test_one_that_holds_itself_is_refused() -> None:
@@ -86,25 +92,25 @@ def test_one_that_holds_itself_is_refused() -> None:
     value: list[Any] = []
     value.append(value)
     with pytest.raises(errors.UnsupportedFrame, match=r"column 'v': .* in row 0 has no exact JSON form"):
-        codec.encode(pd.DataFrame({"v": pd.Series([value], dtype=object)}))
+        pandas_frames.encode(pd.DataFrame({"v": pd.Series([value], dtype=object)}))
 
 
 @pytest.mark.parametrize("of", [list, dict])
 def test_what_may_be_stored_comes_back(of: Any) -> None:
     """The deepest value that is stored can be read, and brackets in texts count for nothing."""
     value = nested(nesting.MAX_CELL, of=of)
-    encoded = codec.encode(pd.DataFrame({"v": pd.Series([value, ["[" * 9000 + '\\"{']], dtype=object)}))
-    assert codec.decode(encoded.arrow, encoded.notes).v.tolist() == [value, ["[" * 9000 + '\\"{']]
+    encoded = pandas_frames.encode(pd.DataFrame({"v": pd.Series([value, ["[" * 9000 + '\\"{']], dtype=object)}))
+    assert pandas_frames.decode(encoded.arrow, encoded.notes).v.tolist() == [value, ["[" * 9000 + '\\"{']]
 
 
 def test_what_others_stored_comes_as_text(caplog: pytest.LogCaptureFixture) -> None:
     """A text that is nested too deep to be a value stays the text that it is, with a line in the log."""
     texts = pa.table({"v": pa.array(["[1]", "[" * DEPTH + "]" * DEPTH])})
-    told = codec.field_to_text(pa.field("", pa.list_(pa.int64())))
+    told = pandas_frames.field_to_text(pa.field("", pa.list_(pa.int64())))
     for table, note, decode in (
-        ("one", Note(json=True), codec.decode),
-        ("two", Note(type=told), arrow.decode),
-        ("three", Note(arrow=told), codec.decode),
+        ("one", Note(json=True), pandas_frames.decode),
+        ("two", Note(type=told), arrow_tables.decode),
+        ("three", Note(arrow=told), pandas_frames.decode),
     ):
         back = decode(texts, Notes({"v": note}, table=table))["v"]
         assert [str(value) for value in back] == texts["v"].to_pylist()
@@ -123,12 +129,12 @@ def test_a_type_nested_too_deep_is_refused() -> None:
         return kind
 
     column = pa.array([None, nested(20)], deep(20))
-    encoded = arrow.encode(pa.table({"v": column}))
-    assert arrow.decode(encoded.arrow, encoded.notes)["v"].to_pylist() == column.to_pylist()
+    encoded = arrow_tables.encode(pa.table({"v": column}))
+    assert arrow_tables.decode(encoded.arrow, encoded.notes)["v"].to_pylist() == column.to_pylist()
     with pytest.raises(errors.UnsupportedFrame, match="column 'v' of dtype a nested Arrow type: .*over 32 deep"):
-        arrow.encode(pa.table({"v": pa.array([None], deep(500))}))
+        arrow_tables.encode(pa.table({"v": pa.array([None], deep(500))}))
     with pytest.raises(errors.UnsupportedFrame, match="column 'v' of dtype a nested Arrow type: .*over 32 deep"):
-        codec.encode(pd.DataFrame({"v": pd.array([None], dtype=pd.ArrowDtype(deep(60)))}))
+        pandas_frames.encode(pd.DataFrame({"v": pd.array([None], dtype=pd.ArrowDtype(deep(60)))}))
 
 
 KINDS: list[Any] = [DoltConfig, DoltTable, NewBranch]

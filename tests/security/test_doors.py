@@ -15,9 +15,11 @@ import pandas as pd
 import pytest
 from dolt_server import DoltServer
 
-from flytekitplugins.dolt import DoltConfig, create_repository, diff, engine, read, server, write
+from flytekitplugins.dolt import DoltConfig, create_repository, diff, read, write
 from flytekitplugins.dolt.errors import DoltError, QueryRefused
-from flytekitplugins.dolt.repository import connect
+from flytekitplugins.dolt.repository import connections
+from flytekitplugins.dolt.repository.refs import connect
+from flytekitplugins.dolt.server import local_server
 
 ROWS = pd.DataFrame({"id": range(2500), "name": "x"})
 
@@ -69,13 +71,13 @@ def read_in_every_form(path: Path) -> None:
 
 def reported(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the private server report a socket at ``path``, as Dolt reports one in the temporary folder by itself."""
-    real = server._settings
+    real = local_server._settings
 
     def settings(*places: Any) -> dict[str, Any]:
         found: dict[str, Any] = real(*places)
         return found | {"system_variables": found["system_variables"] | {"socket": path}}
 
-    monkeypatch.setattr(server, "_settings", settings)
+    monkeypatch.setattr(local_server, "_settings", settings)
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def test_nobody_goes_to_a_socket_that_a_server_of_the_users_reports(tmp_path: Pa
     """So it is where a server of the user's own runs in the folder."""
     with somebodys_socket() as (path, seen), DoltServer(tmp_path / "foo", variables={"socket": path}) as own:
         read_in_every_form(own.folder)
-        server.release(own.folder)
+        local_server.release(own.folder)
     assert seen == []
 
 
@@ -117,7 +119,7 @@ def test_the_private_server_reports_a_socket_that_nobody_else_can_make(repo: Pat
     """It lies in the folder that only this user can look into, and there is none."""
     with connect(repo) as connection:
         ((path,),) = connection.rows("SELECT @@socket", attempt="ask")
-    assert server.is_private(Path(path))
+    assert local_server.is_private(Path(path))
     assert Path(path).parent.stat().st_mode & 0o777 == 0o700
     assert not Path(path).exists()
 
@@ -140,7 +142,7 @@ def test_a_repository_with_a_name_of_a_variable(tmp_path: Path, name: str) -> No
     path = create_repository(tmp_path / name / "foo", name="Ann", email="ann@x.org")
     write(DoltConfig(str(path), "t"), pd.DataFrame({"n": [1]}))
     assert read(DoltConfig(str(path), "t"))["n"].tolist() == [1]
-    server.release(path)
+    local_server.release(path)
 
 
 # ----------------------------------------------------------------------------------------------------------- as whom
@@ -174,8 +176,8 @@ def test_a_server_of_the_users_own_is_logged_in_to_as_before(tmp_path: Path, log
     with DoltServer(tmp_path / "foo") as own:
         read_in_every_form(own.folder)
         assert ("flyte_reader",) not in own.sql("SELECT user FROM mysql.user")
-        server.release(own.folder)
-    assert {url.partition("://")[2].partition(":")[0] for url in logins} == {server.Address.user}
+        local_server.release(own.folder)
+    assert {url.partition("://")[2].partition(":")[0] for url in logins} == {local_server.Address.user}
 
 
 @pytest.fixture
@@ -183,12 +185,12 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the list of the statements that are sent."""
     found: list[str] = []
     for name in ("run", "rows"):
-        monkeypatch.setattr(engine.Connection, name, _noting(found, getattr(engine.Connection, name)))
+        monkeypatch.setattr(connections.Connection, name, _noting(found, getattr(connections.Connection, name)))
     return found
 
 
 def _noting(found: list[str], real: Callable[..., Any]) -> Callable[..., Any]:
-    def noted(self: engine.Connection, sql: str, *values: Any, **options: Any) -> Any:
+    def noted(self: connections.Connection, sql: str, *values: Any, **options: Any) -> Any:
         found.append(sql)
         return real(self, sql, *values, **options)
 
@@ -206,7 +208,7 @@ def test_the_user_is_made_once_for_a_server(repo: Path, statements: list[str]) -
         pass
     read(DoltConfig(str(repo), sql="select n from t"))
     assert [sql for sql in statements if "flyte_reader" in sql or "mysql.user" in sql] == []
-    engine._readers.clear()  # as in another process
+    connections._readers.clear()  # as in another process
     read(config)
     assert [sql for sql in statements if "USER" in sql or "mysql.user" in sql] == [
         "SELECT authentication_string = %s AND select_priv = 'Y' FROM mysql.user WHERE user = %s"
@@ -286,5 +288,5 @@ def test_its_password_is_set_again(repo: Path) -> None:
     with connect(repo) as connection, connection.reading(attempt="try") as reading:
         reading.run("ALTER USER flyte_reader@localhost IDENTIFIED BY 'x'", attempt="change it")
         reading.close()
-    engine._readers.clear()  # as in another process
+    connections._readers.clear()  # as in another process
     assert read(config)["n"].tolist() == [1]

@@ -19,8 +19,10 @@ import pandas as pd
 import pytest
 from waiting import eventually
 
-from flytekitplugins.dolt import DoltConfig, Remote, binary, create_repository, doctor, files, read, server, write
+from flytekitplugins.dolt import DoltConfig, Remote, create_repository, read, write
+from flytekitplugins.dolt.cli import doctor
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryDamaged, RepositoryNotFound, ServerFailed
+from flytekitplugins.dolt.server import binary, files, local_server
 
 Put = Callable[[Path], object]
 
@@ -95,7 +97,7 @@ NOTICES = [
 def notice(repo: Path) -> Path:
     """Give where a server's notice is, in a repository with a table and without a server."""
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"a": [1]}))
-    server.release(repo)
+    local_server.release(repo)
     file = repo / ".dolt" / "sql-server.info"
     assert eventually(lambda: not file.exists(), within_s=20)
     return file
@@ -122,10 +124,10 @@ def test_what_is_no_notice_is_none_and_is_replaced(repo: Path, notice: Path, put
     """With a lock held or not it names no server; with it free the repository is read, and leaves a tidy end."""
     put(notice)
     with held(repo):
-        assert server.running(repo) is None
-    assert server.running(repo) is None
+        assert local_server.running(repo) is None
+    assert local_server.running(repo) is None
     assert rows(repo) == [1]
-    server.release(repo)
+    local_server.release(repo)
     assert eventually(lambda: not os.path.lexists(notice), within_s=20)
 
 
@@ -134,7 +136,7 @@ def test_a_notice_that_makes_no_sense_leads_nowhere(repo: Path, notice: Path) ->
     with closing(socket.create_server(("127.0.0.1", 0))) as listener, held(repo):
         for text in NOTICES:
             notice.write_text(text.replace("{port}", str(listener.getsockname()[1])))
-            assert server.running(repo) is None
+            assert local_server.running(repo) is None
             seen = doctor.Diagnosis()
             doctor._examine_server(repo, seen, locked=True)
             assert seen.findings == ["  has a .dolt/sql-server.info that cannot be read: it is none of Dolt's"]
@@ -188,12 +190,12 @@ def test_an_old_notice_does_not_open_the_new_one(repo: Path, notice: Path) -> No
 def test_the_supervisor_ends_beside_a_fifo(repo: Path, notice: Path, temp: Path) -> None:
     """A server that was killed while a FIFO stands for its notice is cleaned up behind all the same."""
     assert rows(repo) == [1]
-    address = server.running(repo)
+    address = local_server.running(repo)
     assert address is not None
     notice.unlink()
     fifo(notice)
     os.kill(address.pid, signal.SIGKILL)
-    server.release(repo)
+    local_server.release(repo)
     assert eventually(lambda: not list(temp.glob("flyte-dolt-*")), within_s=30)
     assert rows(repo) == [1]
 
@@ -249,8 +251,8 @@ def test_folders_may_be_links(repo: Path, notice: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(repo)
     assert rows(link) == [1]
-    assert server.running(repo) is not None
-    server.release(repo)
+    assert local_server.running(repo) is not None
+    local_server.release(repo)
 
 
 def test_the_users_own_settings_may_be_a_link(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,12 @@ from flytekitplugins.dolt import (
     delete_tag,
     pin,
     read,
-    repository,
-    server,
-    tagging,
     write,
 )
-from flytekitplugins.dolt.engine import connect
+from flytekitplugins.dolt.history import tagging
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import connect
+from flytekitplugins.dolt.server import local_server
 
 STRINGS = strings()
 USERS = pd.DataFrame({"id": [1, 2, 3], "name": ["Ann", "Bob", "Cem"]})
@@ -53,12 +53,12 @@ class Target:
 
     def look(self) -> None:
         """Note the user's hashes and the folders around."""
-        self.before, self.branches = self._seen(), repository.branches(self.path)
+        self.before, self.branches = self._seen(), refs.branches(self.path)
 
     def check(self, *, made: Sequence[str] = ()) -> None:
         """Assert that nothing of the user's has changed, and that there are no branches but those asked for."""
         assert self._seen() == self.before
-        branches = repository.branches(self.path)
+        branches = refs.branches(self.path)
         assert set(branches) - set(self.branches) <= set(made)
         assert {name: head for name, head in branches.items() if name in self.branches and name not in made} == {
             name: head for name, head in self.branches.items() if name not in made
@@ -106,7 +106,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             ):
                 connection.run(statement, attempt="set up")
         yield Target(path, around)
-        server.release(path)
+        local_server.release(path)
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_names_of_tables(target: Target) -> None:
         written = write(target.config(name, branch_conf=NewBranch("work"), primary_key=["id"]), USERS)
         assert written.data is not None
         assert read(target.config(name, branch_conf=SerialBranch("work"))).equals(USERS)
-        with repository.at(target.path, pin(target.config(branch_conf=SerialBranch("work"))).commit) as connection:  # type: ignore[arg-type]
+        with refs.at(target.path, pin(target.config(branch_conf=SerialBranch("work"))).commit) as connection:  # type: ignore[arg-type]
             return [str(row[0]) for row in connection.rows("SHOW TABLES", attempt="look")]
 
     taken, refused = attempts(do)
@@ -245,7 +245,7 @@ def test_messages_and_authors(target: Target) -> None:
         finally:
             settings.write_text(kept)
         assert commit is not None
-        (newest,) = repository.log(target.path, "work", limit=1)
+        (newest,) = refs.log(target.path, "work", limit=1)
         assert newest.hash == commit.hash
         assert newest.author is not None
         assert not set("\n\r\0") & set(newest.author)

@@ -17,23 +17,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    DoltTable,
-    api,
-    arrow,
-    codec,
-    errors,
-    frames,
-    gate,
-    notes,
-    read,
-    tables,
-    write,
-)
-from flytekitplugins.dolt.codec import NOTES_MARK, Notes, field_to_text
+from flytekitplugins.dolt import DoltConfig, DoltTable, api, errors, read, write
+from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.api.table import pinned, resolve
+from flytekitplugins.dolt.codec import arrow_tables, notes, pandas_frames
+from flytekitplugins.dolt.codec.pandas_frames import NOTES_MARK, Notes, field_to_text
 from flytekitplugins.dolt.flyte import dataframes
-from flytekitplugins.dolt.table import pinned, resolve
+from flytekitplugins.dolt.model.sql_text import literal
+from flytekitplugins.dolt.tables import fitting, reading
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -208,13 +199,13 @@ COMMENTS = {
 """Each hostile comment, the notes of single columns about every column."""
 
 
-def lost(name: str, again: codec.Encoded, noted: Notes) -> bool:
+def lost(name: str, again: pandas_frames.Encoded, noted: Notes) -> bool:
     """Whether a column that was decoded, and encoded again, is another one than that which is stored."""
     stored, back = STORED[name], again.arrow.column(name)
     if stored.null_count == len(stored):
         return back.null_count != len(back)
-    old, new = (found.columns.get(name, codec.Note()) for found in (noted, again.notes))
-    counted = gate._in_unit_of(old, new, back)
+    old, new = (found.columns.get(name, pandas_frames.Note()) for found in (noted, again.notes))
+    counted = fitting._in_unit_of(old, new, back)
     back = back if counted is None else counted
     return notes.family(back.type) != notes.family(stored.type) or not back.cast(stored.type).equals(stored)
 
@@ -236,12 +227,12 @@ def test_no_value_changes(comment: str, caplog: pytest.LogCaptureFixture) -> Non
     stored = pa.table(STORED)
     for _ in range(2):
         found, _ = Notes.from_comment(comment, table="t")
-        frame = codec.decode(stored, found).reset_index(drop=not set(found.index) & set(STORED))
-        table = arrow.decode(stored, found)
+        frame = pandas_frames.decode(stored, found).reset_index(drop=not set(found.index) & set(STORED))
+        table = arrow_tables.decode(stored, found)
         polars = dataframes._to_polars(
-            tables.Read(stored.drop_columns(["decimals"]), found)
-        )  # they are too long for it
-        for back in (codec.encode(frame), arrow.encode(table), arrow.encode(as_arrow(polars))):
+            reading.Read(stored.drop_columns(["decimals"]), found)  # they are too long for it
+        )
+        for back in (pandas_frames.encode(frame), arrow_tables.encode(table), arrow_tables.encode(as_arrow(polars))):
             assert [name for name in back.arrow.column_names if lost(name, back, found)] == []
     assert set(frame.columns) == set(table.column_names) == set(STORED)
     assert len(caplog.records) <= 2
@@ -265,7 +256,7 @@ def test_each_part_of_a_read_is_the_same(comment: str) -> None:
         {name: column.drop_null() if column.null_count < 5 else column.slice(1) for name, column in STORED.items()}
     )
     parts = [stored.slice(start, 1) for start in range(4)]
-    for holding, decode in ((codec.holding, codec.decode), (arrow.holding, arrow.decode)):
+    for holding, decode in ((pandas_frames.holding, pandas_frames.decode), (arrow_tables.holding, arrow_tables.decode)):
         settled = found
         for part in parts:
             settled = holding(part, settled)
@@ -280,7 +271,7 @@ def test_one_bad_note_loses_no_other() -> None:
     line = json.dumps({"columns": noted, "index": ["good"], "order": 1}).replace("null", "[" * 9000 + "]" * 9000)
     found, own = Notes.from_comment(f"mine\n{NOTES_MARK}{line}")
     assert (dict(found.columns), found.index, found.order, own) == (
-        {"good": codec.Note(dtype="float32")},
+        {"good": pandas_frames.Note(dtype="float32")},
         ("good",),
         (),
         "mine",
@@ -292,7 +283,7 @@ def test_it_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(3):
         Notes.from_comment(NOTES_MARK + '{"columns":{"a":{"dtype":"U1"}}}', table="t")
     (record,) = caplog.records
-    assert (record.name, record.levelno) == ("flytekitplugins.dolt.notes", logging.WARNING)
+    assert (record.name, record.levelno) == ("flytekitplugins.dolt.codec.notes", logging.WARNING)
     assert "the comment of table 't' notes about 'a' (its 'dtype' is 'U1')" in record.getMessage()
 
 
@@ -326,7 +317,7 @@ def theirs(config: Config, dolt: Dolt, tmp_path: Path) -> Callable[[str], DoltCo
 
     def say(comment: str) -> DoltConfig:
         file = tmp_path / "comment.sql"
-        file.write_text(f"alter table t comment={codec.literal('mine' + chr(10) + comment)};")
+        file.write_text(f"alter table t comment={literal('mine' + chr(10) + comment)};")
         dolt("sql", "--file", str(file))
         dolt("commit", "-am", "said")
         return config("t")
@@ -420,4 +411,4 @@ def test_no_file_is_opened_for_a_time_zone(monkeypatch: pytest.MonkeyPatch) -> N
 def test_levels_that_cannot_be_noted_are_refused() -> None:
     """JSON has no infinity, also where no row has it."""
     with pytest.raises(errors.UnsupportedFrame, match="Cannot store column 'v' of dtype category"):
-        codec.encode(pd.DataFrame({"v": pd.Categorical([1.0], categories=[1.0, float("inf")])}))
+        pandas_frames.encode(pd.DataFrame({"v": pd.Categorical([1.0], categories=[1.0, float("inf")])}))

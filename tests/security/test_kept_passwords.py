@@ -16,8 +16,9 @@ from dolt_server import PASSWORD, SECRET, USER, VARIABLE, DoltServer
 from flytekit.types.structured import StructuredDataset
 from thief import Thief, listening
 
-from flytekitplugins.dolt import DoltConfig, dolt_uri, engine, read, write
+from flytekitplugins.dolt import DoltConfig, dolt_uri, read, write
 from flytekitplugins.dolt.errors import DoltError, ServerFailed, UntrustedServer
+from flytekitplugins.dolt.repository import connections
 
 FULL = b"\x01\x04"
 """What follows an answer by which caching_sha2_password wants the password itself."""
@@ -175,9 +176,9 @@ def test_no_file_is_sent(tmp_path: Path) -> None:
 def test_a_server_that_asks_the_second_session_only(way: str) -> None:
     """Who let the first session pass gets nothing from the one that fetches the rows, either."""
     with listening(Thief()) as polite, listening(Thief(**WAYS[way])) as thief:
-        first = engine._Endpoint("127.0.0.1", polite.port, USER, PASSWORD)
-        with closing(engine._open(first, "connect")) as raw:
-            connection = engine.Connection(raw, replace(first, port=thief.port), "shop")
+        first = connections._Endpoint("127.0.0.1", polite.port, USER, PASSWORD)
+        with closing(connections._open(first, "connect")) as raw:
+            connection = connections.Connection(raw, replace(first, port=thief.port), "shop")
             with (
                 pytest.raises(UntrustedServer, match="asks for more than the answer to a challenge"),
                 connection.arrow_batches("SELECT 1", batch_rows=1, attempt="read"),

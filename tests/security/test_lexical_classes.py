@@ -21,8 +21,11 @@ from factor import FACTOR
 sys.path.insert(0, str(Path(__file__).parents[1] / "sqlalchemy"))
 import servers
 
-from flytekitplugins.dolt import errors, queries, references, repository, tokens
-from flytekitplugins.dolt.engine import connect
+from flytekitplugins.dolt import errors
+from flytekitplugins.dolt.history import query_pinning
+from flytekitplugins.dolt.query import tokens, validation
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import connect
 from flytekitplugins.sqlalchemy import effects, templates
 from flytekitplugins.sqlalchemy.errors import InvalidTask
 
@@ -333,7 +336,7 @@ def test_functions_are_found_under_names_that_look_alike(dolt_server: servers.Se
 def test_a_forbidden_function_is_forbidden_in_every_spelling(repo: Path) -> None:
     """A Kelvin sign for the K, a dotted I, a long s: refused as the function that Dolt would call."""
     with connect(repo) as connection:
-        head = repository.resolve(repo, None)
+        head = refs.resolve(repo, None)
         for call, name in (
             ("`get_loc\u212a`('a', 1)", "GET_LOCK"),
             ("`benchmar\u212a`(1, 1)", "BENCHMARK"),
@@ -343,7 +346,7 @@ def test_a_forbidden_function_is_forbidden_in_every_spelling(repo: Path) -> None
             ("`dolt_chec\u212aout`('main')", "DOLT_CHECKOUT"),
         ):
             with pytest.raises(errors.QueryRefused, match=rf"{name}\(\)"):
-                references.pin(connection, head, f"select {call}")
+                query_pinning.pin(connection, head, f"select {call}")
 
 
 @pytest.mark.parametrize(
@@ -352,7 +355,7 @@ def test_a_forbidden_function_is_forbidden_in_every_spelling(repo: Path) -> None
 def test_half_a_number_is_refused(dolt_server: servers.Server, half: str) -> None:
     """To Dolt ``1e-- 5`` is the number 1e-, a minus and 5; read as 1e and a comment, what is behind would be hidden."""
     with pytest.raises(errors.QueryRefused, match="a number in it lacks digits"):
-        queries.parse(f"select {half}", database="db")
+        validation.parse(f"select {half}", database="db")
     with _session(dolt_server) as ask:
         assert ask(f"select {half}") in (None, ("0x", (b"",)), ("0x-- 5", (b"",)))
 
@@ -360,20 +363,20 @@ def test_half_a_number_is_refused(dolt_server: servers.Server, half: str) -> Non
 @pytest.mark.parametrize("whole", ["1e5", "1e-5", "1.5e+5", ".5", "0xff", "x'41'", "b'01'", "1.", "1e5-- 5\n"])
 def test_whole_numbers_are_read(whole: str) -> None:
     """Numbers with all their digits are none of these."""
-    assert queries.parse(f"select {whole}", database="db").sql
+    assert validation.parse(f"select {whole}", database="db").sql
 
 
 def test_double_quotes_are_refused_where_they_hold_names(repo: Path) -> None:
     """On a server with ANSI_QUOTES a text in double quotes would end elsewhere than where the gate saw it end."""
     hidden = 'select 1 as "x\\", load_file(\'/etc/passwd\') -- "\n'
-    head = repository.resolve(repo, None)
+    head = refs.resolve(repo, None)
     with connect(repo) as connection:
-        references.pin(connection, head, hidden)  # one text, as long as the mode is the usual one
+        query_pinning.pin(connection, head, hidden)  # one text, as long as the mode is the usual one
         (before,) = connection.rows("SELECT @@SESSION.sql_mode", attempt="look")[0]
         connection.run("SET SESSION sql_mode = 'ANSI_QUOTES'", attempt="set up")
         with pytest.raises(errors.QueryRefused, match="double quotes, which hold names on this server"):
-            references.pin(connection, head, hidden)
+            query_pinning.pin(connection, head, hidden)
         with pytest.raises(errors.QueryRefused, match="double quotes"):
-            references.pin(connection, head, "select * from dolt_query_diff('select \"a\"', 'select 1')")
-        references.pin(connection, head, "select 'plain'")
+            query_pinning.pin(connection, head, "select * from dolt_query_diff('select \"a\"', 'select 1')")
+        query_pinning.pin(connection, head, "select 'plain'")
         connection.run("SET SESSION sql_mode = %s", before, attempt="set up")

@@ -11,21 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    binary,
-    create_repository,
-    engine,
-    lineages,
-    read,
-    repository,
-    server,
-    write,
-)
+from flytekitplugins.dolt import DoltConfig, create_repository, read, write
 from flytekitplugins.dolt.__main__ import main
 from flytekitplugins.dolt.errors import RepositoryNotFound
-from flytekitplugins.dolt.lineages import Lineage, lineage
-from flytekitplugins.dolt.trailers import Origin, Read, Write, compose
+from flytekitplugins.dolt.history import lineages
+from flytekitplugins.dolt.history.lineages import Lineage, lineage
+from flytekitplugins.dolt.model.provenance import Origin, Read, Write, compose
+from flytekitplugins.dolt.repository import connections, refs
+from flytekitplugins.dolt.server import binary, local_server
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -38,9 +31,9 @@ def other(tmp_path: Path) -> Iterator[Path]:
     """Give a second repository, with a table."""
     path = create_repository(tmp_path / "bar", name="a", email="b@c")
     write(DoltConfig(str(path), "secrets"), pd.DataFrame({"a": [1]}))
-    server.release(path)
+    local_server.release(path)
     yield path
-    server.release(path)
+    local_server.release(path)
 
 
 def naming(config: DoltConfig, *reads: Read) -> str:
@@ -52,21 +45,21 @@ def naming(config: DoltConfig, *reads: Read) -> str:
 
 
 def head(path: Path) -> str:
-    found = repository.resolve(path, None).hash
-    server.release(path)
+    found = refs.resolve(path, None).hash
+    local_server.release(path)
     return found
 
 
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list of the repositories that are opened from now on."""
     found: list[str] = []
-    real = repository.locate
+    real = refs.locate
 
     def noted(db_path: str | os.PathLike[str], **options: object) -> object:
         found.append(str(db_path))
         return real(db_path, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(repository, "locate", noted)
+    monkeypatch.setattr(refs, "locate", noted)
     return found
 
 
@@ -87,7 +80,7 @@ def test_a_folder_that_only_a_commit_names_is_not_opened(
     asked = opened(monkeypatch)
     found = lineage(made, db_path=repo, direction=direction)
     assert asked == [str(repo)]
-    assert server.running(other) is None
+    assert local_server.running(other) is None
     assert sorted((str(path), path.stat().st_mtime_ns) for path in other.rglob("*")) == before
     assert gaps(found) == [(str(other), "repository")]
     assert "name it with repositories=[...]" in str(found)
@@ -151,7 +144,7 @@ def test_commits_are_not_copied_to_where_a_repository_says(
     dolt("remote", "add", "origin", f"file://{elsewhere}")
     persist(repo, dolt_replicate_to_remote="origin")
     write(config("t"), pd.DataFrame({"a": [1]}))
-    server.release(repo)
+    local_server.release(repo)
     assert not [path for path in elsewhere.rglob("*") if path.name == "manifest"]
 
 
@@ -184,9 +177,9 @@ def test_a_repositorys_settings_for_servers_are_not_obeyed(repo: Path, name: str
     """What statements mean, and what files the server may read, is not up to the repository."""
 
     def now() -> str:
-        with engine.connect(repo) as connection:
+        with connections.connect(repo) as connection:
             ((found,),) = connection.rows(f"SELECT @@GLOBAL.{name}", attempt="look")
-        server.release(repo)
+        local_server.release(repo)
         # The folder is another one each time.
         return str(found).replace(str(Path(str(found)).parent), "") if name == "secure_file_priv" else str(found)
 
@@ -202,7 +195,7 @@ def test_who_commits_is_one_line(repo: Path) -> None:
     file.write_text(json.dumps({"user.name": "a\nFlyte-Read: x <b>\x1b[2J", "user.email": "c@d>\r\n <e"}))
     assert binary.identity(repo) == "a Flyte-Read: x b [2J <c@d e>"
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"a": [1]}))
-    assert repository.log(repo, limit=1)[0].author == "a Flyte-Read: x b [2J <c@d e>"
+    assert refs.log(repo, limit=1)[0].author == "a Flyte-Read: x b [2J <c@d e>"
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, "[]", "null", '{"user.name": 1}', "\xff", ""])

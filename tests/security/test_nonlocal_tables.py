@@ -23,12 +23,12 @@ from flytekitplugins.dolt import (
     diff,
     errors,
     merge,
-    obeyed,
     pin,
     read,
     restore,
     write,
 )
+from flytekitplugins.dolt.repository import active_content
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -235,9 +235,9 @@ def test_a_shallow_clone(config: Config, before: DoltTable, dolt: Dolt, tmp_path
 
 def test_a_pattern_that_takes_long() -> None:
     """Names are matched in a moment, whatever the pattern."""
-    slow = obeyed.Rule("*a" * 30_000 + "b", "other", "")
+    slow = active_content.Rule("*a" * 30_000 + "b", "other", "")
     assert not slow.matches("a" * 64)
-    assert obeyed.Rule("*a" * 60 + "*", "other", "").matches("a" * 64)
+    assert active_content.Rule("*a" * 60 + "*", "other", "").matches("a" * 64)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_pattern_that_takes_long() -> None:
 )
 def test_patterns(pattern: str, name: str, matches: bool) -> None:
     """They match as in Dolt: whole names in any case, `*` and `%` any text, `?` one character, nothing else."""
-    assert obeyed.Rule(pattern, "other", "").matches(name) is matches
+    assert active_content.Rule(pattern, "other", "").matches(name) is matches
 
 
 @pytest.fixture

@@ -22,17 +22,14 @@ from flytekitplugins.dolt import (
     NewBranch,
     Secret,
     create_repository,
-    deck,
-    engine,
     pin,
-    places,
     read,
-    remotes,
-    repository,
-    server,
-    showing,
     write,
 )
+from flytekitplugins.dolt.model import location
+from flytekitplugins.dolt.report import collect, page
+from flytekitplugins.dolt.repository import connections, refs, remotes
+from flytekitplugins.dolt.server import local_server
 
 SECRET = "Tr0ub4dor-and-3-horses"
 USERS = pd.DataFrame({"id": [1, 2], "name": ["Ann", "Bob"]})
@@ -43,7 +40,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DoltConf
     """Give a config for somebody else's server, which asks for a password that is a secret of Flyte's."""
     folder = create_repository(tmp_path / "shop", name="Ann", email="ann@x.org")
     with users_server(folder):
-        found = server.running(folder)
+        found = local_server.running(folder)
         assert found is not None
         with pymysql.connect(host="127.0.0.1", port=found.port, user=found.user, password=found.password) as admin:
             admin.cursor().execute(f"CREATE USER 'flyte'@'%' IDENTIFIED BY '{SECRET}'")
@@ -65,9 +62,9 @@ def use(config: DoltConfig) -> list[str]:
         for value in (pin(config), config)
     ]
     assert isinstance(table, DoltTable)
-    shown = deck.page(showing.card(table))
+    shown = page.page(collect.card(table))
     place = remotes.locate(config)
-    messages = [str(commit) + repr(commit) for commit in repository.log(place)]
+    messages = [str(commit) + repr(commit) for commit in refs.log(place)]
     return [*map(str, literals), repr(table), repr(config), config.to_json(), shown, str(place), repr(place), *messages]
 
 
@@ -107,9 +104,9 @@ def test_passwords_are_nowhere(
     local = DoltConfig(str(repo), "users", branch_conf=NewBranch("work"))
     said = [*use(local), *use(served)]
 
-    address = server.running(repo)
+    address = local_server.running(repo)
     assert address is not None
-    with engine.connect(repo) as connection, connection.reading(attempt="look") as reader:
+    with connections.connect(repo) as connection, connection.reading(attempt="look") as reader:
         passwords = {SECRET, address.password, reader._endpoint.password}
         said += [repr(each) for each in (address, connection, reader, reader._endpoint, connection._endpoint)]
         said += [str(reader.rows("SELECT * FROM information_schema.processlist", attempt="look"))]
@@ -126,7 +123,7 @@ def test_passwords_are_nowhere(
         lambda: read(DoltConfig(inside, "users")),
         lambda: read(DoltConfig(inside)),
         lambda: read(DoltConfig(inside, "users", secret=served.secret, mode="no")),
-        lambda: places.server(inside.replace(SECRET, f"a/{SECRET}")),
+        lambda: location.server(inside.replace(SECRET, f"a/{SECRET}")),
     )
     said += [record.getMessage() for record in caplog.records] + [caplog.text]
     said += processes()

@@ -19,10 +19,13 @@ from proxy import between
 from users_server import users_server
 from waiting import eventually
 
-from flytekitplugins.dolt import DoltConfig, api, frames, read, server, tables, write
-from flytekitplugins.dolt.engine import connect
+from flytekitplugins.dolt import DoltConfig, api, read, write
+from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.errors import TRANSIENT, ConnectionLost, QueryFailed, from_server, without_stack
-from flytekitplugins.dolt.table import pinned
+from flytekitplugins.dolt.repository.connections import connect
+from flytekitplugins.dolt.server import local_server
+from flytekitplugins.dolt.tables import reading
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyTask
 from flytekitplugins.sqlalchemy.errors import ConnectionLost as TaskConnectionLost
 from flytekitplugins.sqlalchemy.errors import StatementFailed
@@ -42,7 +45,7 @@ def users(repo: Path) -> DoltConfig:
 def test_a_statement_that_panics_the_server_is_not_tried_again(users: DoltConfig) -> None:
     """The error is permanent, one line of Dolt's own says why, the statement ran once, and the server serves on."""
     folder = _shared_folder(users)
-    before = server.log_size(folder)
+    before = local_server.log_size(folder)
     with pytest.raises(
         QueryFailed, match=rf"(?s)^Cannot run the query '{PANICKING}': .*panicked \({WHY}[^\n]*\)"
     ) as found:
@@ -67,20 +70,20 @@ def test_panics_of_others_are_not_taken_for_ours(users: DoltConfig) -> None:
     assert read(DoltConfig(users.db_path, sql="select count(*) as n from users")).n[0] == 2
     with connect(Path(users.db_path)) as connection, pytest.raises(ConnectionLost, match="broke") as found:
         connection.close()
-        tables.query(connection, "select 1")
+        reading.query(connection, "select 1")
     assert found.value.in_query  # which alone makes nothing permanent
 
 
 def test_a_panic_where_the_log_is_not_ours_is_found_by_trying(users: DoltConfig) -> None:
     """On somebody else's server a statement that loses the connection each time, while others do not, is at fault."""
     folder = Path(users.db_path)
-    server.release(folder)
-    assert eventually(lambda: server.running(folder) is None, within_s=20)
+    local_server.release(folder)
+    assert eventually(lambda: local_server.running(folder) is None, within_s=20)
     with users_server(folder):
         with pytest.raises(QueryFailed, match="dropped the connection each of the 3 times .* answers otherwise"):
             read(DoltConfig(users.db_path, sql=PANICKING))
         assert read(DoltConfig(users.db_path, sql="select count(*) as n from users")).n[0] == 2
-        server.release(folder)
+        local_server.release(folder)
 
 
 def test_a_lost_connection_stays_one(users: DoltConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,20 +13,11 @@ import msgpack
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    DoltTable,
-    NewBranch,
-    SerialBranch,
-    api,
-    errors,
-    moving,
-    queries,
-    server,
-    write,
-)
-from flytekitplugins.dolt.engine import connect
-from flytekitplugins.dolt.table import resolve
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, SerialBranch, api, errors, write
+from flytekitplugins.dolt.api.table import resolve
+from flytekitplugins.dolt.query import moving_parts, validation
+from flytekitplugins.dolt.repository.connections import connect
+from flytekitplugins.dolt.server import local_server
 
 COMPARED = "select to_id, from_id, diff_type from dolt_commit_diff_t"
 
@@ -231,7 +222,7 @@ def _move_everything(repo: Path) -> None:
     )
     config = DoltConfig(str(repo), "t", primary_key=["id"], branch_conf=SerialBranch("feature"))
     write(config, pd.DataFrame({"id": [7, 8, 9]}))
-    server.release(repo)  # and another server, whose sessions have other numbers
+    local_server.release(repo)  # and another server, whose sessions have other numbers
 
 
 def test_pinned_queries_give_the_same_rows_tomorrow(history: Path) -> None:
@@ -282,7 +273,7 @@ def test_the_rows_of_pinned_differences_are_the_right_ones(history: Path) -> Non
 def test_what_could_not_be_pinned_is_refused(source: str) -> None:
     """Each with its reason, before anything is sent."""
     with pytest.raises(errors.QueryRefused, match=REFUSED[source]):
-        queries.parse(f"select * from {source}", database="foo")
+        validation.parse(f"select * from {source}", database="foo")
 
 
 def test_every_table_of_dolt_is_in_one_list(history: Path) -> None:
@@ -297,12 +288,12 @@ def test_every_table_of_dolt_is_in_one_list(history: Path) -> None:
     read = {name for sql in [*PINNED, *OF_THE_DAY] for name in re.findall(r"dolt_\w+", sql)}
     assert there <= read | {source.split()[0] for source in REFUSED}
     for name in there:
-        ruled = not moving.is_known(name) or moving.needs_commits(name)
+        ruled = not moving_parts.is_known(name) or moving_parts.needs_commits(name)
         assert ruled == (name in {source.split()[0] for source in REFUSED}), name
 
 
 def test_the_page_lists_what_moves() -> None:
     """Each table that is allowed although it moves stands on the page of queries."""
     page = Path(__file__).parents[2].joinpath("docs", "queries.md").read_text()
-    for name in moving._OF_THE_DAY:
+    for name in moving_parts._OF_THE_DAY:
         assert f"`{name}`" in page

@@ -21,8 +21,10 @@ import pytest
 from factor import FACTOR, SEED
 from statements import OTHER_STATEMENTS, PIECES, REFUSED, STATEMENTS
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, errors, queries, server, write
-from flytekitplugins.dolt.engine import Connection, connect
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, errors, write
+from flytekitplugins.dolt.query import validation
+from flytekitplugins.dolt.repository.connections import Connection, connect
+from flytekitplugins.dolt.server import local_server
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_pinned_queries import OF_THE_DAY, PINNED
@@ -293,7 +295,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     shop = Shop(path, written.commit.hash)
     shop.read("select 1")  # makes the user who may only read
     yield shop
-    server.release(path)
+    local_server.release(path)
 
 
 def state(shop: Shop) -> dict[str, object]:
@@ -356,7 +358,7 @@ def test_mutated_statements_never_change_anything(shop: Shop) -> None:
 
 def _outcome(shop: Shop, sql: str) -> str:
     try:
-        queries.parse(sql, database="shop")
+        validation.parse(sql, database="shop")
     except errors.QueryRefused:
         return "refused"
     except Exception as error:

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from flytekitplugins.dolt import create_repository, diff, lineage, redaction, repository
+from flytekitplugins.dolt import create_repository, diff, lineage
 from flytekitplugins.dolt.__main__ import main
-from flytekitplugins.dolt.engine import connect
-from flytekitplugins.dolt.progress import Progress
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import connect
+from flytekitplugins.dolt.tables.progress import Progress
+from flytekitplugins.doltdb import redaction
 
 SIGNS = "\x1b[31m\x1b]0;owned\x07\x9b2J\x7f\r\b\u202e\u2066\u200b"
 """Colours, the window's title, the screen cleared by a C1 sign, what is typed over, and text turned around."""
@@ -124,7 +126,7 @@ def test_the_program_sends_none(hostile: Path) -> None:
 def test_what_prints_itself_sends_none(hostile: Path) -> None:
     """Differences, lineages and the line of progress are printed by notebooks and scripts as they are."""
     found = diff("HEAD~1", "HEAD", table=f"t{SIGNS}", db_path=hostile, limit=1)
-    for text in (found, lineage("HEAD", db_path=hostile), Progress(f"writing {SIGNS}"), repository.log(hostile)):
+    for text in (found, lineage("HEAD", db_path=hostile), Progress(f"writing {SIGNS}"), refs.log(hostile)):
         assert_harmless(str(text))
         assert "\\x1b" in str(text) or "\\\\x1b" in str(text)
 

@@ -14,20 +14,9 @@ import pytest
 from dolt_server import PASSWORD, VARIABLE, DoltServer
 from waiting import eventually
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    dolt_uri,
-    engine,
-    errors,
-    from_uri,
-    merge,
-    read,
-    repository,
-    restore,
-    server,
-    write,
-    writing,
-)
+from flytekitplugins.dolt import DoltConfig, dolt_uri, errors, from_uri, merge, read, restore, write
+from flytekitplugins.dolt.repository import connections, publishing, refs
+from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -213,29 +202,29 @@ def test_what_was_not_written_is_not_published(folder: Config, dolt: Dolt, repo:
     statement, said = WRONG[found]
     heads = dolt("branch", "-v", "-a")
 
-    def work(connection: engine.Connection) -> int:
+    def work(connection: connections.Connection) -> int:
         connection.run("UPDATE t SET v = 'z'", attempt="write")
         connection.run(statement, attempt="do something else")
         return 1
 
     with pytest.raises(errors.WriteNotVerified, match=said):
-        writing.write(repo, table="t", policy=None, message="m", work=work)
+        publishing.write(repo, table="t", policy=None, message="m", work=work)
     assert dolt("branch", "-v", "-a") == heads
     assert read(folder("t")).v.tolist() == ["a"]
 
 
 def test_nothing_written_is_held_against_the_head(folder: Config, repo: Path) -> None:
     """A write that leaves everything as it is was done where it should be."""
-    head = repository.resolve(repo, None)
+    head = refs.resolve(repo, None)
     with pytest.raises(errors.WriteNotVerified, match="the branch that it was written on was moved"):
-        writing.write(
+        publishing.write(
             repo,
             table="t",
             policy=None,
             message="m",
             work=lambda connection: connection.use("main", attempt="go elsewhere"),
         )
-    assert repository.resolve(repo, None) == head
+    assert refs.resolve(repo, None) == head
     assert write(folder("t"), BEFORE).commit == head
 
 
@@ -252,11 +241,11 @@ def test_the_option_travels() -> None:
 def test_events_do_not_run_in_a_folder(folder: Config, dolt: Dolt, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The private server starts no event that a repository brings along, be it in the name of the server's own user."""
     monkeypatch.setenv("DOLT_EVENT_SCHEDULER_PERIOD", "1")  # else it looks for them every 30 seconds
-    monkeypatch.setattr(server, "_NOT_FOR_SERVERS", ("_FSEC_",))
-    who = f"`{server.Address.user}`@`localhost`"
+    monkeypatch.setattr(local_server, "_NOT_FOR_SERVERS", ("_FSEC_",))
+    who = f"`{local_server.Address.user}`@`localhost`"
     by_hand(dolt, f"CREATE DEFINER={who} EVENT guest ON SCHEDULE EVERY 1 SECOND DO {NOTE}")
-    server.replace(repo)
-    with engine.connect(repo) as connection:
+    local_server.replace(repo)
+    with connections.connect(repo) as connection:
         count = "SELECT COUNT(*) FROM audit"
         made = connection.rows(count, attempt="look")
         assert not eventually(lambda: connection.rows(count, attempt="look") != made, within_s=4)

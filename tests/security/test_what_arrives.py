@@ -50,11 +50,11 @@ from flytekitplugins.dolt import (
     from_uri,
     merge,
     read,
-    repository,
     secret_requests,
-    trust,
     write,
 )
+from flytekitplugins.dolt.model import trust
+from flytekitplugins.dolt.repository import refs
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # flytekit asks click for its version in the old way
@@ -172,7 +172,7 @@ def test_a_function_that_only_arrived_is_not_called(
 ) -> None:
     """It is refused by its name, before anything is written or read, and the error says what to do."""
     write(config("t"), FRAME)
-    before = repository.log(repo)
+    before = refs.log(repo)
     given = arrive(telling(repo, f"{__name__}:unheard"))
     words = rf"Cannot call '{__name__}:unheard': a value that arrived names it.*put allow_callbacks\(unheard\)"
     for attempt in (lambda: write(given, pd.DataFrame({"n": [2]})), lambda: read(given)):
@@ -181,7 +181,7 @@ def test_a_function_that_only_arrived_is_not_called(
         assert caught.value.function == f"{__name__}:unheard"
         assert not isinstance(caught.value, errors.TRANSIENT)
     assert TOLD == []
-    assert repository.log(repo) == before
+    assert refs.log(repo) == before
 
 
 @ways

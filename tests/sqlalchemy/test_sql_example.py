@@ -16,7 +16,7 @@ from servers import PASSWORD, Server
 from sql_tasks import uri
 from waiting import eventually
 
-from flytekitplugins.dolt import binary
+from flytekitplugins.dolt.server import binary
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sqlalchemy_example.py"
 

@@ -21,7 +21,8 @@ import pymysql
 from certificates import Signed
 from waiting import eventually
 
-from flytekitplugins.dolt import DoltConfig, Secret, binary, create_repository
+from flytekitplugins.dolt import DoltConfig, Secret, create_repository
+from flytekitplugins.dolt.server import binary
 
 USER, PASSWORD = "flyte", "pa55:w@rd/with signs"
 SECRET = Secret("shop", "password")

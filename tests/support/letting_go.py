@@ -8,7 +8,7 @@ from pathlib import Path
 
 from waiting import eventually
 
-from flytekitplugins.dolt import server
+from flytekitplugins.dolt.server import local_server
 
 
 def let_go(repository: Path) -> None:
@@ -18,7 +18,7 @@ def let_go(repository: Path) -> None:
 
 def is_left(repository: Path) -> bool:
     """Let go of the server of a repository, and say whether it has ended."""
-    server.release(repository.resolve())
+    local_server.release(repository.resolve())
     notice = repository / ".dolt" / "sql-server.info"
     return eventually(lambda: not notice.exists() and not is_locked(repository / ".dolt"), within_s=20)
 

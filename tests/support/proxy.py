@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 import pytest
 
-from flytekitplugins.dolt import engine, server
+from flytekitplugins.dolt.repository import connections
+from flytekitplugins.dolt.server import local_server
 
 Verdict = Literal["pass", "cut before", "cut after"]
 _COM_QUERY = 3
@@ -262,20 +263,20 @@ def _serve(orders: Connection, target: int, is_encrypted: bool) -> None:
 @contextmanager
 def between(repo: Path, patch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Have the engine of this process reach the repository's server through a proxy inside the block."""
-    using = server.using
+    using = local_server.using
     with using(repo) as address:
         proxy = Proxy(address.port)
 
         @contextmanager
-        def by_proxy(place: Path, **options: float) -> Iterator[server.Address]:
+        def by_proxy(place: Path, **options: float) -> Iterator[local_server.Address]:
             with using(place, **options) as address:
                 yield replace(address, port=proxy.port)
 
         with patch.context() as inside:
-            inside.setattr(engine.server, "using", by_proxy)
-            inside.setattr(engine.server, "release", lambda place: engine._pools.pop(place, None))
+            inside.setattr(connections.server, "using", by_proxy)
+            inside.setattr(connections.server, "release", lambda place: connections._pools.pop(place, None))
             try:
                 yield proxy
             finally:
                 proxy.close()
-                engine._pools.pop(repo, None)
+                connections._pools.pop(repo, None)

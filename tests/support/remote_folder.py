@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, Remote, binary, create_repository, server
+from flytekitplugins.dolt import DoltConfig, Remote, create_repository
+from flytekitplugins.dolt.server import binary, local_server
 
 
 @dataclass
@@ -90,7 +91,7 @@ class RemoteFolder:
         """Let go of the servers of all clones."""
         for machine in self.machines:
             for clone in clones(machine):
-                server.release(clone.resolve())
+                local_server.release(clone.resolve())
 
 
 def dolt(*args: str, cwd: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from dolt_server import free_port
 from waiting import eventually
 
-from flytekitplugins.dolt import binary, server
+from flytekitplugins.dolt.server import binary, local_server
 
 
 @contextmanager
@@ -19,7 +19,9 @@ def users_server(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     argv = [str(binary.find()), "sql-server", "-H", "127.0.0.1", "-P", str(free_port())]
     with subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            assert eventually(lambda: process.poll() is not None or server.running(folder) is not None, within_s=20)
+            assert eventually(
+                lambda: process.poll() is not None or local_server.running(folder) is not None, within_s=20
+            )
             assert process.poll() is None, "the server ended"
             yield process
         finally:

@@ -5,14 +5,7 @@
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    DoltTable,
-    NewBranch,
-    dolt_uri,
-    errors,
-    from_uri,
-)
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, dolt_uri, errors, from_uri
 
 
 @pytest.mark.parametrize(

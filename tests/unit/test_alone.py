@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from flytekitplugins.dolt import binary
 from flytekitplugins.dolt.errors import BinaryNotFound
+from flytekitplugins.dolt.server import binary
 
 TESTS = Path(__file__).parents[1]
 

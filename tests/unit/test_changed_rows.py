@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from flytekitplugins.dolt import changes
+from flytekitplugins.dolt.tables import row_changes
 
 KEYS = {
     "one": st.integers(-3, 30).map(lambda k: (k, 0, "")),
@@ -48,8 +48,8 @@ def test_put_and_delete_turn_the_old_rows_into_the_new(key: list[str], old: Any,
     before, after = as_rows(table(old)), as_rows(table(new))
     ordered = table(old).sort_by([(name, "ascending") for name in key])
     try:
-        found = changes.find(ordered.to_batches(max_chunksize=size), table(new), key)
-    except changes.OutOfOrder:
+        found = row_changes.find(ordered.to_batches(max_chunksize=size), table(new), key)
+    except row_changes.OutOfOrder:
         pytest.fail("so few rows are never too many")
     result = dict(before)
     gone = as_rows(found.delete.select(["a", "b", "c"]).append_column("v", pa.nulls(found.delete.num_rows)))
@@ -65,5 +65,5 @@ def test_put_and_delete_turn_the_old_rows_into_the_new(key: list[str], old: Any,
 def test_rows_in_another_order_are_noticed() -> None:
     """A table that does not come in the key's order is not compared, but written anew."""
     arrow = table({(2, 0, ""): 1.0, (1, 0, ""): 1.0})
-    with pytest.raises(changes.OutOfOrder, match="^$"):
-        changes.find(arrow.to_batches(), arrow, ["a", "b", "c"])
+    with pytest.raises(row_changes.OutOfOrder, match="^$"):
+        row_changes.find(arrow.to_batches(), arrow, ["a", "b", "c"])

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flytekitplugins.dolt import doctor
+from flytekitplugins.dolt import errors
+from flytekitplugins.dolt.cli import doctor
 
 
 def install_like_pip(site: Path, *, name: str, version: str, files: dict[str, bytes]) -> None:
@@ -29,18 +30,12 @@ def install_like_pip(site: Path, *, name: str, version: str, files: dict[str, by
     (notes / "RECORD").write_text("\n".join([*noted, f"{notes.name}/RECORD,,"]) + "\n")
 
 
+PACKAGES = Path(errors.__file__).parents[2]
+
 OURS = {
-    f"flytekitplugins/dolt/{name}": (Path(doctor.__file__).parent / name).read_bytes()
-    for name in [
-        "__main__.py",
-        "binary.py",
-        "builder.py",
-        "doctor.py",
-        "errors.py",
-        "files.py",
-        "redaction.py",
-        "schema.py",
-    ]
+    str(path.relative_to(PACKAGES)): path.read_bytes()
+    for package in ("dolt", "doltdb")
+    for path in PACKAGES.glob(f"flytekitplugins/{package}/**/*.py")
 } | {"flytekitplugins/dolt/__init__.py": b""}
 
 
@@ -59,7 +54,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "site"
     folder.mkdir()
     monkeypatch.syspath_prepend(str(folder))
-    monkeypatch.setattr(doctor, "__file__", str(folder / "flytekitplugins" / "dolt" / "doctor.py"))
+    monkeypatch.setattr(doctor, "__file__", str(folder / "flytekitplugins" / "dolt" / "cli" / "doctor.py"))
     return folder
 
 
@@ -139,6 +134,6 @@ def test_files_that_the_other_distribution_took_along_are_missed(tmp_path: Path)
     """After `pip uninstall flytekitplugins-dolt` the report names what is gone and how to get it back."""
     install_like_pip(tmp_path, name="flytekitplugins-doltdb", version="0.1.0", files=OURS)
     (tmp_path / "flytekitplugins" / "dolt" / "schema.py").unlink()
-    said = ask_in(tmp_path, "from flytekitplugins.dolt import doctor; print(doctor.examine())")
+    said = ask_in(tmp_path, "from flytekitplugins.dolt.cli import doctor; print(doctor.examine())")
     assert "files of this package that are missing or were changed: schema.py" in said
     assert "pip install --force-reinstall --no-deps flytekitplugins-doltdb" in said

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flytekitplugins.dolt.errors import InvalidConfig
-from flytekitplugins.dolt.moments import Ago, parse, to_text
+from flytekitplugins.dolt.model.timepoints import Ago, parse, to_text
 
 NOW = datetime(2024, 3, 31, 12, 30, tzinfo=timezone.utc)
 BERLIN = timezone(timedelta(hours=2))

@@ -7,16 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    NewBranch,
-    SerialBranch,
-    api,
-)
+from flytekitplugins.dolt import DoltConfig, NewBranch, SerialBranch, api
 from flytekitplugins.dolt.errors import (
     InvalidName,
 )
-from flytekitplugins.dolt.names import SCRATCH_PREFIX
+from flytekitplugins.dolt.model.naming import SCRATCH_PREFIX
 
 
 @pytest.mark.parametrize(

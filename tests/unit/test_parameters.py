@@ -9,11 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import (
-    DoltConfig,
-    errors,
-    queries,
-)
+from flytekitplugins.dolt import DoltConfig, errors
+from flytekitplugins.dolt.query import validation
 
 
 @pytest.mark.parametrize(
@@ -54,4 +51,4 @@ def test_a_name_is_a_word(name: object) -> None:
 )
 def test_the_tables_that_a_query_reads(sql: str, found: set[tuple[str, str | None]]) -> None:
     """Each table once, at its own commit where it names one; not a CTE, a system table or a word in a text."""
-    assert {(source.table, source.commit) for source in queries.sources(sql)} == found
+    assert {(source.table, source.commit) for source in validation.sources(sql)} == found

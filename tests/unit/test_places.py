@@ -8,7 +8,7 @@ import pytest
 from flytekitplugins.dolt import DoltConfig, Remote, Secret, secret_requests
 from flytekitplugins.dolt.errors import InvalidConfig, SecretNotFound
 from flytekitplugins.dolt.flyte import secrets
-from flytekitplugins.dolt.places import ServerPlace, Tls, server
+from flytekitplugins.dolt.model.location import ServerPlace, Tls, server
 
 URL = "mysql+pymysql://me@db.example:3307/foo"
 

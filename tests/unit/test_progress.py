@@ -7,7 +7,7 @@ import io
 import pytest
 from waiting import eventually
 
-from flytekitplugins.dolt import progress
+from flytekitplugins.dolt.tables import progress
 
 
 class Terminal(io.StringIO):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from flytekitplugins.dolt import Branch, DoltConfig, DoltTable, NewBranch, Remote, Secret, SerialBranch, errors
-from flytekitplugins.dolt.names import check_branch_name, check_table_name
+from flytekitplugins.dolt.model.naming import check_branch_name, check_table_name
 from flytekitplugins.dolt.schema import Commit
 
 POLICIES = [NewBranch("run/1"), NewBranch("run/1", base="dev"), SerialBranch(), SerialBranch("main")]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flytekitplugins.dolt import trailers
-from flytekitplugins.dolt.trailers import Execution, Origin, Read, Write, compose, parse
+from flytekitplugins.dolt.model import provenance
+from flytekitplugins.dolt.model.provenance import Execution, Origin, Read, Write, compose, parse
 
 HASH = "8lrnkkvc4dk2scs7cnepvrv1bkqkbcdr"
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
@@ -68,9 +68,9 @@ def test_number_and_length_are_bounded() -> None:
     """A thousand reads of names without end stay below a known size, and the commit says how many are missing."""
     many = tuple(Read(HASH, "/" + "r" * 9000, table=f"t{n}" + "x" * 9000) for n in range(1000))
     message = compose(None, Origin(execution=Execution("ex:a:b:c", task="t" * 9000), reads=many))
-    assert len(message) < trailers.MAX_READS * 250
+    assert len(message) < provenance.MAX_READS * 250
     found = parse(message)
-    assert (len(found.reads), found.reads_left_out) == (trailers.MAX_READS, 1000 - trailers.MAX_READS)
+    assert (len(found.reads), found.reads_left_out) == (provenance.MAX_READS, 1000 - provenance.MAX_READS)
 
 
 def test_an_authors_own_words_are_no_trailers() -> None:
@@ -106,4 +106,4 @@ def test_a_message_of_the_earlier_plugin_names_its_execution() -> None:
 )
 def test_an_address_loses_its_secrets(address: str, found: str) -> None:
     """Neither user nor password nor options of an address are named in a commit."""
-    assert trailers.place(address) == found
+    assert provenance.place(address) == found

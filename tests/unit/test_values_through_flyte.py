@@ -11,13 +11,7 @@ from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 from flytekit.core.type_engine import TypeEngine, TypeTransformerFailedError
 from flytekit.models.literals import Literal
 
-from flytekitplugins.dolt import (
-    Branch,
-    DoltConfig,
-    DoltTable,
-    NewBranch,
-    SerialBranch,
-)
+from flytekitplugins.dolt import Branch, DoltConfig, DoltTable, NewBranch, SerialBranch
 from flytekitplugins.dolt.flyte.value_types import DoltTableTransformer
 from flytekitplugins.dolt.schema import Commit
 

@@ -6,7 +6,7 @@ imports flytekit. It must stay cheap: it loads neither pandas nor Arrow nor a dr
 
 from __future__ import annotations
 
-from .. import runtime
+from ..model import runtime
 from . import dataframes, value_types
 from .task_runtime import FlyteRuntime
 

@@ -1,28 +1,23 @@
-"""Flyte's cache and tables: a hash of what a table holds, and a word to who lets a cached task read what moves.
+"""Flyte's cache and tables: a hash of what a table holds.
 
 Flyte takes a value that came before for the same, and does not run a cached task again. A literal of ours names a
 commit, so that is right, if stricter than need be: `content_hash` makes equal rows the same value, whichever commit or
-branch has them. A query without a commit is always the same value, though its rows change: `warn_if_cached` says so,
-and the task `resolve` (in `pinning`) gives it a commit. Cheap to import, because ``import flytekit`` does so.
+branch has them. A query without a commit is always the same value, though its rows change: `unpinned_inputs` warns
+of it, and the task `resolve` (in `pinning`) gives it a commit.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flytekit.core.hash import HashMethod
 
+from ..api.table import DoltTable, pinned
 from ..errors import InvalidConfig
-from ..table import DoltTable, pinned
-from . import context
 from .dataframes import table_of
 from .value_types import to_be_tried_again
-
-if TYPE_CHECKING:
-    from flytekit.core.context_manager import FlyteContext
 
 
 def hash_of(value: Any) -> str:
@@ -35,7 +30,7 @@ def hash_of(value: Any) -> str:
     Raises:
         InvalidConfig: no commit holds the value.
     """
-    from .. import frames
+    from ..api import frames
 
     table = value if isinstance(value, DoltTable) else table_of(value)
     if table is None or table.commit is None:
@@ -55,17 +50,3 @@ def hash_of(value: Any) -> str:
 
 content_hash: HashMethod[Any] = HashMethod(hash_of)
 """Annotation by which a cached task takes equal content for the same: ``-> Annotated[DoltTable, content_hash]``."""
-
-
-def warn_if_cached(ctx: FlyteContext, table: DoltTable) -> None:
-    """Warn, locally, that the cached task that runs was given a query or table without a commit."""
-    task = context.local_task(ctx)
-    if task is not None and getattr(getattr(task, "metadata", None), "cache", False):
-        what = "a query" if table.config.sql is not None else f"table {table.config.tablename!r}"
-        warnings.warn(
-            f"The cached task {task.name} was given {what} without a commit. Flyte will take it for the same value the "
-            "next time, and give back today's result though the rows may have changed. Pin it first, in the workflow: "
-            "flytekitplugins.dolt.resolve(config=...) returns it with its commit.",
-            UserWarning,
-            stacklevel=2,
-        )

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
-from .. import trailers
 from ..errors import QueryRefused
-from ..trailers import Consumed, Origin, Read, Write
+from ..model import provenance
+from ..model.provenance import Consumed, Origin, Read, Write
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from flytekit.core.context_manager import FlyteContext
 
-    from ..configs import Commit, DoltConfig
+    from ..model.configs import Commit, DoltConfig
 
 _DISTRIBUTION = "flytekitplugins-doltdb"
 
@@ -73,19 +73,19 @@ class _Execution:
         if config.changes is not None and config.changes.into is not None:
             into = config.changes.into
             with self._lock:
-                lines = self._consumed.setdefault((trailers.address_of(into), into.tablename), {})
-                lines[trailers.consumed_by(into, config, commit)] = None
+                lines = self._consumed.setdefault((provenance.address_of(into), into.tablename), {})
+                lines[provenance.consumed_by(into, config, commit)] = None
 
     def consumed(self, config: DoltConfig) -> tuple[Consumed, ...]:
         """Return what was consumed to be written with ``config``."""
         with self._lock:
-            return tuple(self._consumed.get((trailers.address_of(config), config.tablename), {}))
+            return tuple(self._consumed.get((provenance.address_of(config), config.tablename), {}))
 
     def reads(self, here: str) -> tuple[Read, ...]:
         """Return what was read until now, with the repository ``here`` under its short name."""
         with self._lock:
             found = list(self._reads)
-        return tuple(replace(read, repository=trailers.HERE) if read.repository == here else read for read in found)
+        return tuple(replace(read, repository=provenance.HERE) if read.repository == here else read for read in found)
 
 
 # flytekit hands the same parameters object to every conversion of one task execution, and another to the next.
@@ -125,7 +125,7 @@ def sign(config: DoltConfig, first: str | None) -> str | None:
 
 def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key: str | None) -> str:
     task = ctx.user_space_params.task_id if not _is_local(ctx) else None
-    running = trailers.Execution(
+    running = provenance.Execution(
         id=_execution_name(ctx),
         task=_task_name(ctx),
         task_version=(task.version or None) if task is not None else None,
@@ -134,12 +134,12 @@ def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key
         plugin=_plugin(),
     )
     mode = config.options().get("mode", "replace")
-    return trailers.compose(
+    return provenance.compose(
         first,
         Origin(
             execution=running,
             writes=(Write(config.tablename, mode),) if config.tablename else (),
-            reads=_execution(ctx).reads(trailers.address_of(config)) if is_in_task(ctx) else (),
+            reads=_execution(ctx).reads(provenance.address_of(config)) if is_in_task(ctx) else (),
             write_key=write_key,
             consumed=_execution(ctx).consumed(config) if is_in_task(ctx) else (),
         ),
@@ -161,14 +161,14 @@ def _plugin() -> str | None:
 
 def _reads(config: DoltConfig, commit: str) -> list[Read]:
     """Return what reading ``config`` at ``commit`` reads: its table, or the tables that its query names."""
-    place = trailers.address_of(config)
+    place = provenance.address_of(config)
     if config.sql is None:
         return [Read(commit, place, table=config.tablename)]
-    from .. import queries  # loads a parser
+    from ..query import validation  # loads a parser
 
-    query = trailers.digest(config.sql)
+    query = provenance.digest(config.sql)
     try:
-        sources = queries.sources(config.sql)
+        sources = validation.sources(config.sql)
     except QueryRefused:
         sources = ()
     reads = [Read(source.commit or commit, place, table=source.table, query=query) for source in sources]

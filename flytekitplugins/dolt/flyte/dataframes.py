@@ -38,19 +38,19 @@ from flytekit.types.structured.structured_dataset import (
     flyte_dataset_transformer,
 )
 
-from .. import trust
-from ..configs import CallbackMeta, DoltConfig
+from ..api.table import DoltTable, pinned
+from ..api.uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
 from ..errors import DoltError, InvalidUri
-from ..table import DoltTable, pinned
-from ..uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
+from ..model import trust
+from ..model.configs import CallbackMeta, DoltConfig
 from . import context
 from .value_types import refused, resolved_once, shown_in, store, to_be_tried_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..notes import Notes
-    from ..tables import Read
+    from ..codec.notes import Notes
+    from ..tables.reading import Read
 
 _LIBRARIES = {"pandas": ("DataFrame",), "pyarrow": ("Table",), "polars": ("DataFrame", "LazyFrame")}
 """The classes of frames that are read and written, by the module that they are in."""
@@ -259,7 +259,7 @@ def _committed(ctx: FlyteContext, table: DoltTable, frame: Any) -> str:
 
 def _frame(table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> Any:
     """Return the rows of a table at its commit as a frame of the class ``kind``; only ``columns`` are asked for."""
-    from .. import frames
+    from ..api import frames
 
     if kind.__module__.partition(".")[0] == "polars":
         return _polars(table, columns or None, lazy=kind.__name__ == "LazyFrame")
@@ -296,7 +296,7 @@ def _goes_into_polars(column: Any) -> bool:
 
 
 def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> Any:
-    from .. import frames
+    from ..api import frames
 
     def load(names: Sequence[str] | None, limit: int | None = None, notes: Notes | None = None) -> Any:
         with to_be_tried_again():
@@ -341,9 +341,9 @@ def _html_of_dataset(dataset: StructuredDataset) -> str:
     try:
         table = table_of(dataset)
     except InvalidUri as error:  # a deck never fails a task, and this one has not looked at that address
-        from .. import deck
+        from ..report import page
 
-        return deck.note(str(error))
+        return page.note(str(error))
     if table is None:
         return _html_of_flytekit(dataset)
     return _html(resolved_once.as_read(FlyteContext.current_context(), table))
@@ -385,7 +385,7 @@ class _AsText:
     """
 
     def to_html(self, python_value: Any) -> str:
-        from ..redaction import visible
+        from ...doltdb.redaction import visible
 
         return f"<pre>{escape(visible(str(python_value)[:_MAX_TEXT]))}</pre>"
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 from flytekit import task
 
-from ..configs import DoltConfig
-from ..table import DoltTable
-from ..table import resolve as resolved
+from ..api.table import DoltTable
+from ..api.table import resolve as resolved
+from ..model.configs import DoltConfig
 from .cache import content_hash
 
 

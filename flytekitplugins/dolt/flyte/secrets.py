@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from flytekit.core.context_manager import SecretsManager
 from flytekit.models.security import Secret as FlyteSecret
 
-from .. import trust
-from ..configs import Secret
+from ...doltdb.redaction import Password
 from ..errors import SecretNotFound
-from ..redaction import Password
+from ..model import trust
+from ..model.configs import Secret
 from . import context
 
 if TYPE_CHECKING:
-    from ..configs import DoltConfig
+    from ..model.configs import DoltConfig
 
 
 def requested() -> list[Secret] | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-from .. import runtime
-from ..configs import Commit, DoltConfig, Secret
-from ..redaction import Password
-from ..table import DoltTable
+from ...doltdb.redaction import Password
+from ..api.table import DoltTable
+from ..model import runtime
+from ..model.configs import Commit, DoltConfig, Secret
 from . import context, secrets, value_types
 
 

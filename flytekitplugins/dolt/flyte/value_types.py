@@ -26,7 +26,10 @@ from flytekit.models.literals import Binary, Literal, Scalar
 from flytekit.models.types import LiteralType, SimpleType
 from google.protobuf.json_format import MessageToDict
 
-from ..configs import (
+from ..api.table import DoltTable, has_unsaved_rows, resolve
+from ..api.table import store as store_rows
+from ..errors import TRANSIENT, DoltError, InvalidConfig, NotInTask
+from ..model.configs import (
     Branch,
     CallbackMeta,
     Changes,
@@ -39,10 +42,8 @@ from ..configs import (
     Secret,
     SerialBranch,
 )
-from ..errors import TRANSIENT, DoltError, InvalidConfig, NotInTask
-from ..table import DoltTable, has_unsaved_rows, resolve
-from ..table import store as store_rows
 from . import context
+from .unpinned_inputs import warn_if_cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -185,17 +186,17 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
 
         A deck never fails a task: what goes wrong here is logged, and said on the page.
         """
-        from .. import deck
+        from ..report import page
 
         if python_val.commit is None:
-            return deck.note(f"{python_val!r}: no commit holds it.")
+            return page.note(f"{python_val!r}: no commit holds it.")
         try:
-            from .. import showing
+            from ..report import collect
 
-            return deck.page(showing.card(python_val))
+            return page.page(collect.card(python_val))
         except Exception as error:  # noqa: BLE001  # whatever it is, the task's work is done and committed
             logger.warning("Cannot show %r in a deck: %s", python_val, error)
-            return deck.note(f"{python_val!r}. Nothing more can be shown: {error}")
+            return page.note(f"{python_val!r}. Nothing more can be shown: {error}")
 
 
 def store(ctx: FlyteContext, table: DoltTable) -> None:
@@ -214,8 +215,6 @@ def store(ctx: FlyteContext, table: DoltTable) -> None:
 def resolved(ctx: FlyteContext, table: DoltTable) -> DoltTable:
     """Return the table at its commit, found out now if it has none, and note that what runs in ``ctx`` reads it."""
     if table.commit is None:
-        from .cache import warn_if_cached
-
         warn_if_cached(ctx, table)
     with to_be_tried_again(FlyteDownloadDataException):
         table = resolve(table)

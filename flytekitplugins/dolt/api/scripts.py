@@ -1,0 +1,86 @@
+"""Reading and writing for scripts and notebooks, and for a task's own code: `read`, `write`, `pin`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidConfig
+from ..model import provenance, runtime
+from .table import DoltTable, fetch, resolve, store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..codec.arrow_tables import Streams
+    from ..model.configs import DoltConfig
+
+SCRIPT_MESSAGE = "Written by flytekitplugins.dolt"
+"""First line of a commit made outside Flyte, unless the caller gives a message."""
+
+
+def write(
+    config: DoltConfig,
+    frame: pd.DataFrame | Streams,
+    *,
+    message: str | None = None,
+    key: str | None = None,
+    consumed: DoltTable | None = None,
+) -> DoltTable:
+    """Commit ``frame`` as the whole content of the table that ``config`` names, and return the reference to it.
+
+    ``frame`` is a pandas DataFrame, a `pyarrow.Table`, a Polars DataFrame or LazyFrame, or anything else that gives
+    Arrow's C stream; what does not come from pandas does not go through it.
+    Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
+    ``key`` is a word of yours that names this write: when one of the newest commits of the branch has it (how many is
+    `writing.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.
+    ``consumed`` is a pinned table of `Changes` that are in ``frame``; outside a task the commit learns of it by that.
+    Inside a task the message goes on with what is known of it, as that of an output does (see docs/lineage.md).
+
+    Raises:
+        InvalidConfig: the config names a query, or contradicts itself.
+        UnsupportedFrame, SchemaMismatch, ConstraintViolated: the frame does not fit; nothing was changed.
+        UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
+        DoltError: one of the others, see `flytekitplugins.dolt.errors`.
+    """
+    table = DoltTable(config=config, data=frame)  # type: ignore[arg-type]
+    config.check()
+    signed = runtime.current().commit_message(config, message)
+    if signed is None:
+        signed = _with_consumed(message or SCRIPT_MESSAGE, config, consumed)
+    with runtime.current().retryable():
+        return store(table, message=signed, key=key)
+
+
+def _with_consumed(message: str, config: DoltConfig, consumed: DoltTable | None) -> str:
+    if consumed is None:
+        return message
+    if consumed.commit is None or consumed.config.changes is None:
+        raise InvalidConfig(f"Cannot note that {consumed!r} was consumed: give what pin(config) returns for changes.")
+    origin = provenance.Origin(
+        writes=(provenance.Write(str(config.tablename), config.options().get("mode", "replace")),),
+        consumed=(provenance.consumed_by(config, consumed.config, consumed.commit.hash),),
+    )
+    return provenance.compose(message, origin)
+
+
+def read(config: DoltConfig) -> pd.DataFrame:
+    """Return the rows of the table or query that ``config`` names, as its branch has them now.
+
+    Raises:
+        BranchNotFound, TableNotFound, QueryFailed: there is nothing to read there.
+        DoltError: one of the others, see `flytekitplugins.dolt.errors`.
+    """
+    return fetch(pin(config))
+
+
+def pin(config: DoltConfig) -> DoltTable:
+    """Return the table or query that ``config`` names as a reference to one commit, with nothing fetched yet.
+
+    It is what a task gets for an input: the branch (or ``as_of``) is resolved now, and never again.
+
+    Raises:
+        BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
+        TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
+    """
+    with runtime.current().retryable():
+        return resolve(DoltTable(config=config))

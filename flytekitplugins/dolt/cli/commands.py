@@ -1,0 +1,178 @@
+"""The verbs of the command line that look at versions: log, diff, lineage, versions, and merge.
+
+Each takes what was typed and returns an answer that prints as text for people and as JSON for programs; `__main__`
+parses and prints. What a verb does stands in the module of its name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...doltdb.redaction import visible, visible_json
+from ..api import versions
+from ..history import diffs, lineages, merging
+from ..model import provenance
+from ..model.configs import Commit, DoltConfig, SerialBranch
+from ..repository import refs
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ..history.diffs import TableDiff
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb found, twice."""
+
+    text: str
+    """For people: what is data in it is on one line, or shown by `visible`; so is all that `__main__` prints."""
+    plain: Any
+    """The same as plain values."""
+
+    def to_json(self) -> str:
+        """Return the plain values as JSON, in which no control character commands the terminal."""
+        return visible_json(json.dumps(self.plain, indent=2, ensure_ascii=False, default=str))
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs to a command line; each leaves its function under ``answer``."""
+    log = _verb(commands, "log", _log, "the commits that lead to a revision, newest first")
+    log.add_argument("revision", nargs="?", help="a branch, tag or commit; the checked-out branch where none is given")
+    log.add_argument("--table", help="only commits that changed this table")
+    log.add_argument("-n", "--last", type=_count, metavar="N", help="the newest N only")
+    diff = _verb(commands, "diff", _diff, "what differs between two revisions, row by row")
+    diff.add_argument("before", help="a branch, tag, commit, HEAD~1 or point in time")
+    diff.add_argument("after", nargs="?", help="the same; the checked-out branch where none is given")
+    diff.add_argument("--table", help="this table; every changed one where none is given")
+    diff.add_argument("--limit", type=_count, default=20, metavar="N", help="show the first N rows (default: 20)")
+    line = _verb(commands, "lineage", _lineage, "what a commit was made of, and what was made of it")
+    line.add_argument("revision", nargs="?", help="a branch, tag or commit; the checked-out branch where none is given")
+    line.add_argument("--direction", choices=("up", "down", "both"), default="both", help="default: both")
+    line.add_argument(
+        "--repository",
+        "--also",
+        dest="repositories",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="look in this repository, too (a folder or the URL of a server); give it once for each",
+    )
+    versions = _verb(commands, "versions", _versions, "the newest versions of a table")
+    versions.add_argument("table")
+    versions.add_argument("--branch", help="on this branch; the checked-out one where none is given")
+    versions.add_argument("-n", "--last", type=_count, default=5, metavar="N", help="the newest N (default: 5)")
+    merge = _verb(commands, "merge", _merge, "merge a branch, whole or not at all")
+    merge.add_argument("branch", help="the branch to merge")
+    merge.add_argument("--into", help="the branch to merge into; the checked-out one where none is given")
+    merge.add_argument(
+        "--check", action="append", default=[], metavar="SQL", help="merge only if this query finds no row"
+    )
+    merge.add_argument("--message", help="first line of the commit's message")
+
+
+def _verb(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    answer: Callable[[argparse.Namespace], Answer],
+    words: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=words, description=f"Show {words}." if name != "merge" else words)
+    parser.add_argument("--db", required=True, metavar="PATH", help="folder of the Dolt repository")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(answer=answer)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+_count.__name__ = "number above 0"  # argparse says it
+
+
+def _log(chosen: argparse.Namespace) -> Answer:
+    place = refs.locate(chosen.db)
+    commits = refs.log(place, chosen.revision, table=chosen.table, limit=chosen.last)
+    if not commits:  # only of a table that never was there; what is asked next says so
+        versions.first_appeared(DoltConfig(chosen.db, chosen.table, as_of=chosen.revision))
+    return Answer("\n\n".join(map(_commit_text, commits)), [_commit(commit) for commit in commits])
+
+
+def _commit(commit: Commit) -> dict[str, Any]:
+    origin = provenance.parse(commit.message)
+    return {
+        "commit": commit.hash,
+        "parents": list(commit.parents),
+        "author": commit.author,
+        "date": commit.date,
+        "message": commit.message,
+        "execution": origin.execution.id if origin.execution is not None else None,
+    }
+
+
+def _commit_text(commit: Commit) -> str:
+    author = visible(str(commit.author), lines=False)
+    lines = [f"commit {commit.hash}", f"Author: {author}", f"Date:   {commit.date}", ""]
+    return "\n".join([*lines, *(f"    {line}".rstrip() for line in visible(commit.message or "").split("\n"))])
+
+
+def _diff(chosen: argparse.Namespace) -> Answer:
+    after = chosen.after or refs.resolve(refs.locate(chosen.db), None)
+    names = [chosen.table] if chosen.table else diffs.changed_tables(chosen.before, after, db_path=chosen.db)
+    found = [diffs.diff(chosen.before, after, table=name, db_path=chosen.db, limit=chosen.limit) for name in names]
+    return Answer("\n\n".join(map(_diff_text, found)) or "nothing differs", [_diff_plain(each) for each in found])
+
+
+def _diff_text(found: TableDiff) -> str:
+    lines = [visible(str(found), lines=False)]
+    if found.rows is not None and len(found.rows):
+        lines.append(visible(found.rows.to_string(index=False, na_rep="NULL", max_colwidth=60)))
+        if not found.is_complete:
+            lines.append(f"and {found.changed - len(found.rows):,} more rows")
+    return "\n".join(lines)
+
+
+def _diff_plain(found: TableDiff) -> dict[str, Any]:
+    rows = [] if found.rows is None else json.loads(found.rows.to_json(orient="records", date_format="iso"))
+    return {
+        "table": found.table,
+        "before": found.before.hash if found.before is not None else None,
+        "after": found.after.hash if found.after is not None else None,
+        "added": found.added,
+        "modified": found.modified,
+        "removed": found.removed,
+        "columns": [{"name": c.name, "before": c.before, "after": c.after} for c in found.columns],
+        "rows": rows,
+        "is_complete": found.is_complete,
+    }
+
+
+def _lineage(chosen: argparse.Namespace) -> Answer:
+    start = chosen.revision or refs.resolve(refs.locate(chosen.db), None)
+    found = lineages.lineage(start, db_path=chosen.db, direction=chosen.direction, repositories=chosen.repositories)
+    return Answer(str(found), found.to_dict())
+
+
+def _versions(chosen: argparse.Namespace) -> Answer:
+    policy = SerialBranch(chosen.branch) if chosen.branch else None
+    found = versions.versions(DoltConfig(chosen.db, chosen.table, branch_conf=policy), last=chosen.last)
+    commits = [table.commit for table in found if table.commit is not None]
+    lines = [f"{c.hash}  {(c.date or '')[:19]}  {visible((c.message or '').partition(chr(10))[0])}" for c in commits]
+    return Answer("\n".join(lines), [_commit(commit) for commit in commits])
+
+
+def _merge(chosen: argparse.Namespace) -> Answer:
+    checks: Sequence[Any] | Mapping[str, Any] = chosen.check
+    commit = merging.merge(chosen.branch, db_path=chosen.db, into=chosen.into, checks=checks, message=chosen.message)
+    where = f" of {visible(commit.branch, lines=False)}" if commit.branch else ""
+    return Answer(
+        f"{visible(chosen.branch, lines=False)} is in commit {commit.hash}{where}",
+        {"commit": commit.hash, "branch": commit.branch},
+    )

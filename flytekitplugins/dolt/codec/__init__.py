@@ -1,0 +1,1 @@
+"""Frames to Arrow columns with SQL types, and back. Pure."""

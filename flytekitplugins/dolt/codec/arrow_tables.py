@@ -1,0 +1,249 @@
+"""Tables of Arrow, Polars and whatever else speaks Arrow to storable columns, and back: the pair to `codec`.
+
+`encode` notes the Arrow type of each column that SQL cannot carry, and beside it what pandas has to know, so that one
+table reads the same through either. Missing values are NULL; NaN, which is a value here and none in SQL, is refused.
+The metadata of a schema and the width of text offsets (`large_string`, `string_view`) are no values and are not kept.
+Pure: no connection, no Flyte, and neither pandas nor Polars is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import UnsupportedFrame
+from . import pandas_frames
+from .notes import UNFIT, Note, field_from_text, field_to_text
+
+if TYPE_CHECKING:
+    from .notes import Notes
+    from .pandas_frames import Encoded
+
+_PANDAS_DTYPES = {pa.float16(): "float16", pa.float32(): "float32", pa.null(): "object"}
+_WIDTHS = {
+    pa.large_string(): pa.string(),
+    pa.string_view(): pa.string(),
+    pa.large_binary(): pa.binary(),
+    pa.binary_view(): pa.binary(),
+}
+
+
+class Streams(Protocol):
+    """What speaks Arrow's C stream interface: tables and readers of Arrow, Polars, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the stream as a capsule."""
+        ...
+
+
+def table_of(frame: Any) -> pa.Table | None:
+    """Return a frame that is not pandas' as an Arrow table (a lazy one is computed, a reader read), or None.
+
+    Raises:
+        UnsupportedFrame: it has a type that Arrow does not know.
+    """
+    kind = type(frame)
+    if any(base.__module__.partition(".")[0] == "pandas" for base in kind.__mro__):
+        return None
+    is_polars = kind.__module__.startswith("polars.") and hasattr(frame, "collect_schema")
+    if not is_polars and not hasattr(frame, "__arrow_c_stream__"):
+        return None
+    try:
+        if is_polars:
+            # Not by its stream: the first versions have none, and the text in later ones is new to older Arrows.
+            frame = (frame.collect() if hasattr(frame, "collect") else frame).to_arrow()
+        return frame if isinstance(frame, pa.Table) else pa.table(frame)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UnsupportedFrame(
+            f"Cannot store a {kind.__module__}.{kind.__name__}: {str(error).rstrip('.')}. Convert that column first."
+        ) from error
+
+
+def encode(table: pa.Table, *, keep_order: bool = False) -> Encoded:
+    """Return ``table`` in storable columns, with notes from which its types come back.
+
+    Raises:
+        UnsupportedFrame: a name, type or value cannot be stored exactly.
+    """
+    pandas_frames.check_names(table.column_names)
+    arrays, noted = {}, {}
+    for field, column in zip(table.schema, table.columns, strict=True):
+        arrays[field.name], note = _encode_column(field, column)
+        if note:
+            noted[field.name] = note
+    return pandas_frames.encoded(arrays, noted, keep_order=keep_order)
+
+
+def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Note]:
+    name, kind = field.name, field.type
+    pandas_frames.check_depth(name, kind)
+    _refuse_nan(name, column)
+    if pa.types.is_dictionary(kind):
+        value_type = _WIDTHS.get(kind.value_type, kind.value_type)  # Arrow cannot take from views
+        chunks = column.unify_dictionaries().chunks
+        values = [chunk.dictionary.cast(value_type).take(chunk.indices) for chunk in chunks]
+        stored, _ = pandas_frames.storable(name, pa.chunked_array(values, value_type), kind)
+        note = _levels_note(chunks[0].dictionary if chunks else None, stored, ordered=kind.ordered)
+        kind = pa.dictionary(kind.index_type, value_type, ordered=kind.ordered)
+    else:
+        stored, note = pandas_frames.storable(name, column, _pandas_dtype(kind))
+        note = note or (Note(dtype=_pandas_dtype(kind)) if _is_new_to_pandas(kind) else Note())
+    # Polars tells an Enum by the metadata of its field.
+    told = {key: value for key, value in (field.metadata or {}).items() if key.startswith(b"_PL_ENUM")}
+    if told or pa.types.is_null(kind) or _WIDTHS.get(kind, kind) != _natural(stored.type):
+        note = replace(note, type=field_to_text(pa.field("", kind, metadata=told or None)))
+    return stored, note
+
+
+def _refuse_nan(name: str, column: pa.ChunkedArray) -> None:
+    if not pa.types.is_floating(column.type):
+        return
+    row = pandas_frames.first(pc.is_nan(column.cast(pa.float64())))
+    if row is not None:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: row {row} is NaN, which is a value in Arrow and Polars, and SQL has no "
+            "NaN. Make it null, in Polars with .fill_nan(None).",
+            columns=[name],
+        )
+
+
+def _pandas_dtype(kind: pa.DataType) -> str:
+    """Return pandas' name of the type that `to_pandas` gives, where the stored column alone would not lead to it."""
+    if pa.types.is_timestamp(kind):
+        return f"datetime64[{kind.unit}]" if kind.tz is None else f"datetime64[{kind.unit}, {kind.tz}]"
+    return _PANDAS_DTYPES.get(kind, str(kind))
+
+
+def _is_new_to_pandas(kind: pa.DataType) -> bool:
+    return kind in _PANDAS_DTYPES or (pa.types.is_timestamp(kind) and kind != pa.timestamp("us"))
+
+
+def _levels_note(levels: pa.Array | None, stored: pa.ChunkedArray, *, ordered: bool) -> Note:
+    values = () if levels is None else tuple(levels.drop_null().to_pylist())
+    if pa.types.is_string(stored.type):
+        return Note(levels=values, ordered=bool(ordered))
+    if all(isinstance(value, (bool, int, float)) for value in values):
+        of = _PANDAS_DTYPES.get(stored.type, pandas_frames.default_dtype(stored.type))
+        return Note(levels=values, ordered=bool(ordered), of=of)
+    return Note()
+
+
+# --------------------------------------------------------------------------------------------------------- back
+
+
+def decode(table: pa.Table, notes: Notes) -> pa.Table:
+    """Return stored columns in the Arrow types that they were given in; those of pandas in the types pandas means.
+
+    Lists and dictionaries that came from pandas have no Arrow type, and come back as their JSON text. A note that does
+    not fit the column (any more) is passed over, and said in the log: the table was changed by others, or its comment.
+    """
+    if notes.order and set(notes.order) == set(table.column_names):
+        table = table.select(list(notes.order))
+    fields, columns, unfit = [], [], []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        note = notes.columns.get(name)
+        found = _noted(column, note) if note else None
+        if found is None and note and _field(column, note) is not None:
+            unfit.append(name)
+        field, restored = found or _plain(column)
+        fields.append(field.with_name(name))
+        columns.append(restored)
+    notes.without(unfit)
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def holding(table: pa.Table, notes: Notes) -> Notes:
+    """Return the notes without those that `decode` would pass over for these columns."""
+    found = [
+        (name, column, notes.columns[name])
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if name in notes.columns
+    ]
+    return notes.without(
+        [name for name, column, note in found if _field(column, note) is not None and _noted(column, note) is None]
+    )
+
+
+def _plain(column: pa.ChunkedArray) -> tuple[pa.Field, pa.ChunkedArray]:
+    kind = _natural(column.type)
+    return pa.field("", kind), column.cast(kind)
+
+
+def _noted(column: pa.ChunkedArray, note: Note) -> tuple[pa.Field, pa.ChunkedArray] | None:
+    """Return the column as it is noted, or None where nothing is noted for Arrow or the values are others."""
+    field = _field(column, note)
+    if field is None or not note.speaks_of(column.type):
+        return None
+    try:
+        return field, _restored(column, field.type, note)
+    except UNFIT:
+        return None
+
+
+def _field(column: pa.ChunkedArray, note: Note) -> pa.Field | None:
+    """Return the type that a note speaks of, or None where the stored column says it all."""
+    told = note.type or note.arrow
+    if told is not None:
+        return _enum_or_plain(field_from_text(told), note)
+    if note.levels is not None:
+        return pa.field("", pa.dictionary(pa.int32(), _natural(column.type), ordered=note.ordered))
+    kind = note.in_arrow
+    return None if kind is None else pa.field("", kind)
+
+
+def _enum_or_plain(field: pa.Field, note: Note) -> pa.Field:
+    """Return the field with only what Polars notes about an Enum, and that only where its categories have the levels.
+
+    Polars takes its word for it: it breaks off where the text is none of its own, and a value that is in the levels and
+    in no category would be null.
+    """
+    told = {name: text for name, text in (field.metadata or {}).items() if name.startswith(b"_PL_ENUM")}
+    try:
+        is_enum = pa.types.is_dictionary(field.type) and note.levels is not None
+        if is_enum and all(set(note.levels or ()) <= _categories(text) for text in told.values()):
+            return field.with_metadata(told)
+    except ValueError:
+        pass  # somebody else's text
+    return field.remove_metadata()
+
+
+def _categories(text: bytes) -> set[str]:
+    """Return the categories of an Enum from ``length;text`` for each of them.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found: list[str] = []
+    while text:
+        length, _, text = text.partition(b";")
+        if not length.isdigit() or len(length) > 9 or len(text) < int(length):
+            raise ValueError("it is no list of categories")
+        found.append(text[: int(length)].decode())
+        text = text[int(length) :]
+    if len(set(found)) < len(found):
+        raise ValueError("a category is there twice")
+    return set(found)
+
+
+def _restored(column: pa.ChunkedArray, kind: pa.DataType, note: Note) -> pa.ChunkedArray:
+    if not pa.types.is_dictionary(kind) or note.levels is None:
+        return pandas_frames.as_arrow(column, kind)
+    levels = pa.array(note.levels, kind.value_type)
+    if levels.to_pylist() != list(note.levels):
+        raise ValueError("the levels are not of that type")
+    values = pandas_frames.as_arrow(column, kind.value_type)
+    positions = pc.index_in(values, value_set=levels).cast(kind.index_type)
+    if positions.null_count != column.null_count:
+        raise ValueError("a value is no level: somebody else added it")
+    chunks = [pa.DictionaryArray.from_arrays(chunk, levels, ordered=kind.ordered) for chunk in positions.chunks]
+    return pa.chunked_array(chunks, kind)
+
+
+def _natural(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which a stored column comes back without a note."""
+    if pa.types.is_decimal256(kind) and kind.precision <= 38:
+        return pa.decimal128(kind.precision, kind.scale)
+    return _WIDTHS.get(kind, kind)

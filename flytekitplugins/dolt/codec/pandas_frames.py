@@ -1,0 +1,859 @@
+"""Frames to Arrow columns with SQL types, and back. Pure: no connection, no Flyte, nothing is read from anywhere.
+
+`encode` gives each column of a frame in an Arrow type whose values an SQL type holds exactly, and notes what SQL types
+cannot carry (the pandas dtype, category levels, time zone, index). `decode` turns Arrow columns and those notes into an
+equal frame; without notes, columns come back as their SQL types say. What has no exact SQL value is refused.
+
+The rules: NaN, NaT, NA and None are all NULL, and NULL comes back as the missing value of the column's dtype; infinity
+has no SQL value; an index of plain row numbers (0, 1, 2, ...) is not stored, a named one is stored as columns and
+restored, any other is refused.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import UnsupportedFrame
+from ..model.nesting import MAX_CELL, is_deep
+from .notes import NOTES_MARK, UNFIT, Note, Notes, Unreadable, arrow_zone, field_from_text, field_to_text, parts_of
+
+# Those of `notes` are known from here, too.
+__all__ = ["NOTES_MARK", "Note", "Notes", "decode", "encode", "field_from_text", "field_to_text"]
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROW_COLUMN = "_flyte_row"
+"""Name of the column that keeps the frame's own row order, where that is asked for."""
+
+_MAX_NAME = 64  # bytes in UTF-8: where MySQL counts characters, Dolt 1.83 does not
+_MAX_VARCHAR = 4096
+_VARCHAR_BUDGET = 16_000  # characters in all text columns of a row together: MySQL allows 65,535 bytes, 4 a character
+_MAX_NOTES = 60_000  # bytes; Dolt was seen to keep a table comment of that size
+_OLDEST_YEAR, _NEWEST_YEAR = 1000, 9999  # what DATE and DATETIME hold
+
+
+@dataclass(frozen=True)
+class SqlType:
+    """An SQL type taken apart: ``decimal(10,2)``, ``bigint unsigned``, ``varchar(20)``."""
+
+    base: str
+    size: int | None = None
+    scale: int | None = None
+    unsigned: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> SqlType:
+        """Return the type that ``text`` names; what follows the type itself (a collation) is left out."""
+        match = re.match(r"(\w+)(?:\s*\((\d+)(?:\s*,\s*(\d+))?\))?", text.strip().lower())
+        if match is None:
+            return cls(text)
+        base, size, scale = match.groups()
+        return cls(base, int(size) if size else None, int(scale) if scale else None, " unsigned" in text.lower())
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A frame as Arrow columns in storable types, and what has to be noted about it."""
+
+    arrow: pa.Table
+    notes: Notes
+
+
+def stored_as(encoded: Encoded, arrow: pa.Table) -> Notes:
+    """Return the notes of a frame whose columns are stored in other types than a new table would give them."""
+    columns = dict(encoded.notes.columns)
+    types = dict(zip(encoded.arrow.column_names, encoded.arrow.schema.types, strict=True))
+    for name, stored in zip(arrow.column_names, arrow.schema.types, strict=True):
+        given = types[name]
+        if given != stored and name not in columns and not pa.types.is_decimal(given):
+            columns[name] = Note(dtype=default_dtype(given))
+    return replace(encoded.notes, columns=columns)
+
+
+def merged(before: Notes, added: Notes, held: Sequence[str]) -> Notes:
+    """Return the notes of a table to which rows with the notes ``added`` are added; it has values in ``held`` already.
+
+    The table's own notes hold; columns that are new bring theirs, and categories grow by the levels that they lack.
+    """
+    there = set(held)
+    columns = {name: note for name, note in before.columns.items() if name in there}
+    for name, note in added.columns.items():
+        old = columns.get(name)
+        if name not in there:
+            columns[name] = note
+        elif old is not None and old.levels is not None and note.levels is not None:
+            columns[name] = replace(old, levels=tuple(dict.fromkeys([*old.levels, *note.levels])))
+    return replace(before, columns=columns)
+
+
+# ------------------------------------------------------------------------------------------------ frame to Arrow
+
+
+def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = False) -> Encoded:
+    """Return ``frame`` in storable Arrow columns. Zero rows are data too: the columns are there.
+
+    Args:
+        frame: the frame; column names are non-empty strings of at most 64 bytes that differ in more than case.
+        index: ``"refuse"`` an unnamed index that is not 0, 1, 2, ..., or ``"drop"`` it.
+        keep_order: whether to add `ROW_COLUMN` with the position of each row.
+
+    Raises:
+        UnsupportedFrame: a name, dtype, value or index cannot be stored exactly.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise UnsupportedFrame(
+            f"Cannot store a {type(frame).__name__}: it is neither a pandas DataFrame nor a table of Arrow or Polars, "
+            "nor anything else that gives Arrow's C stream. Make a frame of it first, as pd.DataFrame(...) does."
+        )
+    levels = _index_names(frame, index)
+    if levels:
+        frame = _with_index_as_columns(frame, levels)
+    check_names(list(frame.columns))
+    arrays, noted = {}, {}
+    for position, name in enumerate(frame.columns):
+        arrays[name], note = _encode_column(name, frame.iloc[:, position])
+        if note:
+            noted[name] = note
+    return encoded(arrays, noted, index=levels, keep_order=keep_order)
+
+
+def encoded(
+    arrays: Mapping[str, pa.ChunkedArray], noted: Mapping[str, Note], *, index: Sequence[str] = (), keep_order: bool
+) -> Encoded:
+    """Return storable columns with their notes as one, and with `ROW_COLUMN` where the order of rows is kept.
+
+    Raises:
+        UnsupportedFrame: the notes are too large for a table's comment.
+    """
+    if keep_order:
+        rows = len(next(iter(arrays.values())))
+        arrays = {**arrays, ROW_COLUMN: pa.chunked_array([pa.array(range(rows), pa.int64())])}
+    notes = Notes(columns=noted, index=tuple(index), rows=keep_order)
+    if len(notes.to_comment().encode()) > _MAX_NOTES:
+        raise UnsupportedFrame(
+            f"Cannot store the frame: what has to be noted about its columns takes over {_MAX_NOTES} bytes, mostly "
+            "the levels of categories. Store large categories as text, with .astype(str)."
+        )
+    return Encoded(pa.table(dict(arrays)), notes)
+
+
+def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
+    import pandas as pd
+
+    names: list[Any] = list(frame.index.names)
+    if all(isinstance(name, str) and name for name in names):
+        return names
+    if isinstance(frame.index, pd.MultiIndex) or names != [None]:
+        raise UnsupportedFrame(
+            f"Cannot store the frame: the names of its index are {names!r}, and each has to be a non-empty string. "
+            "Name them with .rename_axis(...), or call .reset_index()."
+        )
+    if unnamed == "drop" or len(frame) == 0 or frame.index.equals(pd.RangeIndex(len(frame))):
+        return []
+    raise UnsupportedFrame(
+        f"Cannot store the frame: its index has no name and is not 0, 1, 2, ... (it starts {list(frame.index[:3])!r}), "
+        "so it may be data. Call .reset_index(drop=True) to leave it out, name it with .rename_axis(...) to keep it, "
+        "or say io_args={'index': 'drop'} in the config."
+    )
+
+
+def _with_index_as_columns(frame: pd.DataFrame, levels: Sequence[str]) -> pd.DataFrame:
+    both = [name for name in levels if name in frame.columns]
+    if both or len(set(levels)) < len(levels):
+        raise UnsupportedFrame(
+            f"Cannot store the frame: the index names {list(levels)!r} are not all different from each other and from "
+            "the columns. Rename the index with .rename_axis(...).",
+            columns=both,
+        )
+    flat: pd.DataFrame = frame.reset_index()
+    return flat
+
+
+def check_names(names: Sequence[Any]) -> None:
+    """Raise unless each name can be that of a column beside the others.
+
+    Raises:
+        UnsupportedFrame: they cannot; the message lists all that is wrong.
+    """
+    if not names:
+        raise UnsupportedFrame("Cannot store the frame: it has no columns. Give it one; rows are not needed.")
+    problems = []
+    for name in names:
+        if not isinstance(name, str):
+            problems.append(f"the name {name!r} is no string ({type(name).__name__})")
+        elif (
+            not name.strip()
+            or len(name.encode(errors="replace")) > _MAX_NAME
+            or name != name.rstrip()
+            or re.search(r"[\0\ud800-\udfff]", name)
+        ):
+            problems.append(f"the name {name!r} is empty, over 64 bytes, ends with a space or is no valid text")
+        elif "İ" in name:  # its small letter does not lead back to it, and Dolt 1.83 goes by small letters
+            problems.append(f"the name {name!r} has the letter 'İ', and Dolt loses the values of such a column")
+        elif name == ROW_COLUMN:
+            problems.append(f"the name {name!r} is taken for the order of rows")
+    counts = Counter(name for name in names if isinstance(name, str))
+    folded: dict[str, str] = {}
+    for name, count in counts.items():
+        other = folded.setdefault(name.lower(), name)
+        if count > 1:
+            problems.append(f"the name {name!r} is there {count} times")
+        elif other != name:
+            problems.append(f"the names {other!r} and {name!r} differ only in case, which SQL does not tell apart")
+    if problems:
+        unique = list(dict.fromkeys(problems))
+        raise UnsupportedFrame(f"Cannot store the frame: {'; '.join(unique)}. Rename the columns.", columns=unique)
+
+
+def _encode_column(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
+    import pandas as pd
+
+    dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        check_depth(name, dtype.pyarrow_dtype)
+    if isinstance(dtype, (pd.IntervalDtype, pd.PeriodDtype, pd.SparseDtype)) or dtype.kind == "c":
+        raise unsupported(name, dtype, "there is no SQL type for it", "Convert it to numbers, text or dates")
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _encode_category(name, column)
+    if str(dtype) == "object":
+        return _encode_objects(name, column)
+    if isinstance(dtype, pd.ArrowDtype):
+        array, _ = storable(name, _chunked(name, column), dtype)
+        return array, Note(arrow=field_to_text(pa.field("", dtype.pyarrow_dtype)))
+    array, note = storable(name, _chunked(name, column), dtype)
+    return array, note or _dtype_note(dtype, array)
+
+
+def check_depth(name: str, kind: pa.DataType) -> None:
+    """Raise where a type is nested too deep for a note of it to be read back; before it is printed or converted.
+
+    Raises:
+        UnsupportedFrame: it is.
+    """
+    try:
+        for _ in parts_of(kind):
+            pass
+    except Unreadable as error:
+        raise unsupported(name, "a nested Arrow type", str(error), "Store it as JSON text") from error
+
+
+def _dtype_note(dtype: Any, stored: pa.ChunkedArray) -> Note:
+    """Note the dtype if the stored column alone would come back in another one."""
+    import pandas as pd
+
+    if isinstance(dtype, pd.StringDtype):
+        return Note(dtype=f"string[{dtype.storage}]") if dtype.na_value is pd.NA else Note()
+    return Note() if str(dtype) == default_dtype(stored.type) else Note(dtype=str(dtype))
+
+
+def _default_text_dtype() -> Any:
+    return pa.array(["x"]).to_pandas().dtype  # object in pandas 2, str from pandas 3 on
+
+
+def default_dtype(kind: pa.DataType) -> str:
+    """Return the dtype in which a column without NULLs and without a note comes back."""
+    if pa.types.is_boolean(kind):
+        return "bool"
+    if pa.types.is_timestamp(kind):
+        return "datetime64[us]"
+    return {pa.float64(): "float64", pa.float32(): "float32"}.get(kind, str(kind))
+
+
+def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
+    try:
+        array = pa.Array.from_pandas(column)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError, ValueError) as error:
+        raise unsupported(
+            name, column.dtype, str(error).rstrip("."), "Give the column one type, as .astype(...) does"
+        ) from error
+    return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
+    """Return the column in an Arrow type that an SQL type holds exactly, and a note where pandas would not know it.
+
+    ``dtype`` is pandas' name of the column's type, for the note and for messages.
+    """
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return storable(name, column.cast(kind.value_type), dtype)
+    if pa.types.is_floating(kind):
+        return _finite(name, column.cast(pa.float64())), Note()
+    if pa.types.is_timestamp(kind):
+        naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
+        note = Note(dtype=_zoned(kind, dtype)) if kind.tz is not None else Note()
+        return _dated(name, _in_microseconds(name, naive)), note
+    if pa.types.is_date(kind):
+        return _dated(name, column.cast(pa.date32())), Note()
+    if pa.types.is_time(kind):
+        return _in_microseconds(name, column), Note()
+    if pa.types.is_duration(kind):
+        return column.cast(pa.int64()), Note(dtype=f"timedelta64[{kind.unit}]")
+    if _is_text(kind):
+        return _clean_text(name, column.cast(pa.string())), Note()
+    if pa.types.is_null(kind):
+        return column, Note()
+    if kind in _INTEGERS or pa.types.is_boolean(kind):
+        return column, Note()
+    if pa.types.is_decimal(kind):
+        return _decimals(name, column, dtype), Note()
+    if _is_bytes(kind):
+        return column.cast(pa.binary()), Note()
+    if pa.types.is_nested(kind):
+        return _as_json(name, column.to_pylist()), Note(json=True)
+    raise unsupported(
+        name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates"
+    )
+
+
+def _zoned(kind: pa.TimestampType, dtype: Any) -> str:
+    """Return a dtype with a time zone as text from which pandas can make it; those of dateutil print a file's path."""
+    text = str(dtype)
+    return (
+        text
+        if re.fullmatch(r"[\w/+:-]+", text.partition(", ")[2].rstrip("]"))
+        else f"datetime64[{kind.unit}, {kind.tz}]"
+    )
+
+
+def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
+    categories = column.cat.categories
+    levels = categories.tolist()
+    if categories.dtype.kind not in "iufb" and not all(isinstance(level, str) for level in levels):
+        raise unsupported(
+            name, column.dtype, f"its levels are {categories.dtype}", "Levels can be text, numbers or booleans"
+        )
+    kind = None if categories.dtype.kind not in "iufb" else pa.from_numpy_dtype(categories.to_numpy().dtype)
+    try:
+        array = pa.chunked_array([pa.array(column.astype(object).tolist(), kind or pa.string(), from_pandas=True)])
+        _to_json(levels).encode()  # those that no row has are noted, too
+    except ValueError as error:
+        raise unsupported(name, column.dtype, str(error), "Mend the text") from error
+    stored, _ = storable(name, array, column.dtype)
+    of = None if categories.dtype == _default_text_dtype() else str(categories.dtype)
+    return stored, Note(levels=tuple(levels), ordered=bool(column.cat.ordered), of=of)
+
+
+def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
+    import pandas as pd
+
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if kind == "mixed" and _all_are(column, (list, dict)):
+        values = [value if isinstance(value, (list, dict)) else None for value in column]
+        return _as_json(name, values), Note(json=True)
+    if kind == "mixed-integer-float" and _all_are(column, (float,)):
+        kind = "floating"  # pandas 2 says the other of floats with None among them
+    if kind in ("mixed", "mixed-integer", "mixed-integer-float", "complex", "interval", "period", "unknown-array"):
+        raise _mixed(name, column)
+    if kind in _MOMENTS:
+        _check_moments(name, column)
+    array = _chunked(name, column)
+    if pa.types.is_nested(array.type):
+        raise _mixed(name, column)
+    stored, _ = storable(name, array, column.dtype)
+    if kind in ("date", "time", "decimal", "bytes"):
+        return stored, Note()  # they come back as these objects anyway
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        return stored, Note(dtype="object", zone=array.type.tz)
+    if pa.types.is_duration(array.type):
+        return stored, Note(dtype="object", unit=array.type.unit)
+    return stored, Note(dtype="object")
+
+
+_MOMENTS = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64")
+
+
+def _check_moments(name: str, column: pd.Series[Any]) -> None:
+    """Raise where Arrow would drop a part of a value without a word: its time of day, its zone, its nanoseconds."""
+    values = [value for value in column if not _is_missing(value)]
+    if len({isinstance(value, datetime.datetime) for value in values}) > 1:
+        raise _mixed(name, column)
+    zoned = {getattr(value, "tzinfo", None) is not None for value in values}
+    if len(zoned) > 1:
+        raise unsupported(name, column.dtype, "some of its times have a zone and others have none", "Give all the same")
+    if True in zoned and isinstance(values[0], datetime.time):
+        raise unsupported(name, column.dtype, "its times of day have a zone, and SQL has none there", "Remove it")
+    for value in values:
+        if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
+            raise unsupported(name, column.dtype, f"{value} ends in nanoseconds", "Round it to microseconds")
+
+
+def _all_are(column: Iterable[Any], kinds: tuple[type, ...]) -> bool:
+    found = False
+    for value in column:
+        if isinstance(value, kinds):
+            found = True
+        elif not _is_missing(value):
+            return False
+    return found
+
+
+def _is_missing(value: Any) -> bool:
+    import pandas as pd
+
+    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value)
+
+
+def _mixed(name: str, column: pd.Series[Any]) -> UnsupportedFrame:
+    kinds = sorted({type(value).__name__ for value in column if not _is_missing(value)})
+    return unsupported(
+        name,
+        column.dtype,
+        f"its values are of the types {', '.join(kinds)}",
+        "Give the column one type, as .astype(...) does",
+    )
+
+
+def unsupported(name: str, dtype: Any, found: str, advice: str) -> UnsupportedFrame:
+    """Return the error for a column of a type that cannot be stored."""
+    return UnsupportedFrame(f"Cannot store column {name!r} of dtype {dtype}: {found}. {advice}.", columns=[name])
+
+
+def _finite(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    row = first(pc.is_inf(column))
+    if row is not None:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: row {row} is {column[row].as_py()}, and SQL has no infinity. Replace it, "
+            "for example with None.",
+            columns=[name],
+        )
+    missing = pc.is_nan(column)
+    return pc.if_else(missing, pa.scalar(None, pa.float64()), column) if pc.any(missing).as_py() else column
+
+
+def _in_microseconds(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    wanted = pa.timestamp("us") if pa.types.is_timestamp(column.type) else pa.time64("us")
+    try:
+        return column.cast(wanted)
+    except pa.ArrowInvalid as error:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: {str(error).rstrip('.')}, and SQL times end at microseconds. Round it with "
+            '.dt.floor("us"), or store it as an integer.',
+            columns=[name],
+        ) from error
+
+
+def _dated(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    years = pc.year(column)
+    row = first(pc.or_(pc.less(years, _OLDEST_YEAR), pc.greater(years, _NEWEST_YEAR)))
+    if row is not None:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: row {row} is in the year {years[row].as_py()}, and SQL dates go from 1000 "
+            "to 9999.",
+            columns=[name],
+        )
+    return column
+
+
+def _clean_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    row = first(pc.match_substring(column, "\0"))
+    if row is not None:
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: the text in row {row} has a NUL character. Remove it, or store bytes.",
+            columns=[name],
+        )
+    return column
+
+
+def _decimals(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray:
+    """Return decimals in the widest type of their scale, so that the column's type does not hang on today's values."""
+    kind = column.type
+    if kind.scale < 0:
+        kind = pa.decimal256(min(76, kind.precision - kind.scale), 0)
+    if kind.scale > 30 or kind.precision > 65 or kind.precision - kind.scale > 65:
+        raise unsupported(name, dtype, f"it needs {kind}", "SQL decimals have 65 digits, 30 of them behind the point")
+    if str(dtype) == "object":
+        kind = pa.decimal256(65, kind.scale)
+    return column.cast(kind)
+
+
+def _as_json(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
+    """Return lists and dictionaries as JSON text from which exactly the same values come back."""
+    texts: list[str | None] = []
+    for row, value in enumerate(values):
+        if value is None:
+            texts.append(None)
+            continue
+        try:
+            text = _to_json(value)
+            text.encode()
+            same = not is_deep(text, MAX_CELL) and json.loads(text) == value
+        except RecursionError:
+            text, same = "", False
+        except (TypeError, ValueError) as error:
+            raise _no_json(name, row, str(value), str(error)) from error
+        if not text or is_deep(text, MAX_CELL):
+            raise _no_json(name, row, f"a {type(value).__name__}", f"it is nested over {MAX_CELL} deep")
+        if not same:
+            raise _no_json(name, row, str(value), "it would come back as something else")
+        texts.append(text)
+    return _clean_text(name, pa.chunked_array([pa.array(texts, pa.string())]))
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _from_json(text: str | None) -> Any:
+    """Return the list or dictionary that a text is, or None for None.
+
+    Raises:
+        ValueError, RecursionError: it is none, or its values are not those that stand in the text.
+    """
+    if text is None:
+        return None
+    if is_deep(text, MAX_CELL):
+        raise ValueError(f"it is nested over {MAX_CELL} deep")
+    value = json.loads(text)
+    if not isinstance(value, (list, dict)):
+        raise ValueError("it is no list or dictionary")
+    if _to_json(value) != text:  # written by others: with spaces, or with what Python would change
+        value = json.loads(text, object_pairs_hook=_once_each, parse_float=_exact_float)
+    return value
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
+def _exact_float(text: str) -> float:
+    if decimal.Decimal(text) != decimal.Decimal(repr(float(text))):
+        raise ValueError(f"{text} has more digits than a float")
+    return float(text)
+
+
+def _no_json(name: str, row: int, shown: str, found: str) -> UnsupportedFrame:
+    return UnsupportedFrame(
+        f"Cannot store column {name!r}: {shown[:60]!r} in row {row} has no exact JSON form ({found}). Use lists "
+        "and dictionaries of text, finite numbers, booleans and None, with text as keys.",
+        columns=[name],
+    )
+
+
+def first(mask: pa.ChunkedArray) -> int | None:
+    """Return the position of the first true value, or None."""
+    found: int = pc.index(mask, True).as_py()
+    return found if found >= 0 else None
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _has_length(kind: pa.DataType) -> bool:
+    """Whether values of this type are stored as text or bytes; a column without any value is stored as text."""
+    return bool(_is_text(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_binary_view(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    )
+
+
+# -------------------------------------------------------------------------------------------- Arrow to SQL types
+
+_INTEGERS = {
+    pa.int8(): "tinyint",
+    pa.int16(): "smallint",
+    pa.int32(): "int",
+    pa.int64(): "bigint",
+    pa.uint8(): "tinyint unsigned",
+    pa.uint16(): "smallint unsigned",
+    pa.uint32(): "int unsigned",
+    pa.uint64(): "bigint unsigned",
+}
+
+
+def sql_types(arrow: pa.Table, key: Sequence[str]) -> dict[str, str]:
+    """Return the SQL type for each column of a new table; it hangs on values only where they are very long.
+
+    Raises:
+        UnsupportedFrame: a key column is too long for a key.
+    """
+    texts = sum(_has_length(column.type) for column in arrow.columns)
+    width = min(_MAX_VARCHAR, _VARCHAR_BUDGET // max(texts, 1))
+    return {name: _sql_type(name, arrow.column(name), width, name in key) for name in arrow.column_names}
+
+
+def _sql_type(name: str, column: pa.ChunkedArray, width: int, key: bool) -> str:
+    kind = column.type
+    if kind in _INTEGERS:
+        return _INTEGERS[kind]
+    if pa.types.is_boolean(kind):
+        return "tinyint(1)"
+    if pa.types.is_decimal(kind):
+        return f"decimal({kind.precision},{kind.scale})"
+    if not _has_length(kind):
+        return {
+            pa.float64(): "double",
+            pa.timestamp("us"): "datetime(6)",
+            pa.date32(): "date",
+            pa.time64("us"): "time(6)",
+        }[kind]
+    if pa.types.is_null(kind):
+        return f"varchar({width})"
+    longest = pc.max(pc.utf8_length(column) if _is_text(kind) else pc.binary_length(column)).as_py() or 0
+    if longest <= width:
+        return f"varchar({width})" if _is_text(kind) else f"varbinary({width})"
+    if key:
+        raise UnsupportedFrame(
+            f"Cannot use column {name!r} in the primary key: it has a value of {longest} characters, and {width} fit "
+            "into this table's key. Use another key.",
+            columns=[name],
+        )
+    return "longtext" if _is_text(kind) else "longblob"
+
+
+# ------------------------------------------------------------------------------------------------ Arrow to frame
+
+
+def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
+    """Return Arrow columns as a frame, with all that was noted about them restored.
+
+    A note that does not fit the column (any more) is passed over, and said in the log: the table was changed by others,
+    or its comment was.
+    """
+    if notes.order and set(notes.order) == set(table.column_names):
+        table = table.select(list(notes.order))
+    noted = {name: _for_pandas(note) for name, note in notes.columns.items()}
+    # All at once, because columns converted one by one would be read-only views of Arrow's memory.
+    frame: pd.DataFrame = _plain(table, noted).to_pandas(date_as_object=True)
+    unfit = []
+    for position, name in enumerate(table.column_names):
+        column, note = table.column(position), noted.get(name)
+        restored = _noted(column, note) if note else None
+        if note and restored is None:
+            unfit.append(name)
+            restored = column.to_pandas().copy() if _nullable(column) is None else None
+        if restored is None and _nullable(column) is not None:
+            restored = _as_dtype(column, _nullable(column))
+        if restored is not None:
+            frame.isetitem(position, restored)
+    notes.without(unfit)
+    return frame.set_index(list(notes.index)) if notes.index and set(notes.index) <= set(frame.columns) else frame
+
+
+def holding(table: pa.Table, notes: Notes) -> Notes:
+    """Return the notes without those that `decode` would pass over for these columns."""
+    columns = zip(table.column_names, table.columns, strict=True)
+    found = [(name, column, _for_pandas(notes.columns.get(name, Note()))) for name, column in columns]
+    return notes.without([name for name, column, note in found if note and _noted(column, note) is None])
+
+
+def _for_pandas(note: Note) -> Note:
+    return replace(note, type=None)
+
+
+def _plain(table: pa.Table, noted: Mapping[str, Note]) -> pa.Table:
+    """Return the table with those columns made trivial that `decode` replaces anyway, to convert them only once."""
+    empty = pa.chunked_array([pa.nulls(table.num_rows, pa.int8()).fill_null(0)])
+    columns = [
+        empty if noted.get(name) or _nullable(column) is not None else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, names=table.column_names)
+
+
+def _nullable(column: pa.ChunkedArray) -> Any:
+    """Return the dtype that has a missing value where that of NumPy has none and one is needed, else None."""
+    import pandas as pd
+
+    kind = column.type
+    if not column.null_count:
+        return None
+    if pa.types.is_boolean(kind):
+        return pd.BooleanDtype()
+    if not pa.types.is_integer(kind):
+        return None
+    return getattr(pd, f"{'U' if pa.types.is_unsigned_integer(kind) else ''}Int{kind.bit_width}Dtype")()
+
+
+def _noted(column: pa.ChunkedArray, note: Note) -> Any:
+    """Return the column as it is noted, or None where its values are others."""
+    try:
+        return _restored(column, note) if note.speaks_of(column.type) else None
+    except UNFIT:
+        return None
+
+
+def _restored(column: pa.ChunkedArray, note: Note) -> Any:
+    import pandas as pd
+
+    if note.arrow is not None:
+        kind = field_from_text(note.arrow).type
+        return pd.array(as_arrow(column, kind), dtype=pd.ArrowDtype(kind))
+    if note.levels is not None:
+        return _as_category(column, note)
+    if note.json:
+        return pd.Series([_from_json(text) for text in column.to_pylist()], dtype=object)
+    dtype = str(note.dtype)
+    if dtype == "object":
+        return _as_objects(column, note)
+    if dtype.startswith("timedelta64["):
+        return _with_nulls_of(column, _as_duration(column, dtype[12:-1]).to_pandas().astype(dtype))
+    if dtype.startswith("datetime64["):
+        return _with_nulls_of(column, _as_datetimes(column, dtype))
+    return _as_dtype(column, pd.api.types.pandas_dtype(dtype))
+
+
+def _with_nulls_of(column: pa.ChunkedArray, restored: pd.Series[Any]) -> pd.Series[Any]:
+    if int(restored.isna().sum()) != column.null_count:
+        raise ValueError("the lowest of all numbers stands for no value in pandas")
+    return restored
+
+
+def _as_dtype(column: pa.ChunkedArray, dtype: Any) -> Any:
+    """Return the column in a pandas dtype; a value that this would change is an error."""
+    import pandas as pd
+
+    if isinstance(dtype, pd.api.extensions.ExtensionDtype):
+        wanted = getattr(dtype, "numpy_dtype", None)
+        storable = column if wanted is None or wanted == "object" else _exact(column, pa.from_numpy_dtype(wanted))
+        return dtype.__from_arrow__(storable)  # type: ignore[attr-defined]  # each dtype we note has it
+    if column.null_count and dtype.kind in "iub":
+        raise ValueError("there is no missing value in this dtype")
+    return _exact(column, pa.from_numpy_dtype(dtype)).to_pandas().astype(dtype)
+
+
+def _exact(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return the column in another type of its family; a value that this would change is an error."""
+    if column.type == kind:
+        return column
+    found = column.cast(kind, safe=not pa.types.is_floating(kind))
+    if not found.cast(column.type).equals(column):
+        raise ValueError("there are values that this type does not hold")
+    return found
+
+
+def _as_duration(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
+    # The table's column may be a narrower integer, which Arrow makes no duration of.
+    return _exact(column, pa.int64()).cast(pa.duration(unit))
+
+
+def as_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return a stored column in the Arrow type that it was given in.
+
+    Raises:
+        ValueError, one of the others in `notes.UNFIT`: it has values that are not of that type, or would change in it.
+    """
+    if column.null_count == len(column) and (pa.types.is_null(kind) or pa.types.is_null(column.type)):
+        return pa.chunked_array([pa.nulls(len(column), kind)])
+    _check_size(column, kind)
+    if pa.types.is_nested(kind):
+        return _as_nested(column, kind)
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pc.assume_timezone(_exact(column, pa.timestamp(kind.unit)), "UTC").cast(kind)
+    if pa.types.is_dictionary(kind):
+        return as_arrow(column, kind.value_type).dictionary_encode().cast(kind)
+    if pa.types.is_duration(kind):
+        return _as_duration(column, kind.unit)
+    return _exact(column, kind)
+
+
+def _as_nested(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    values = [_from_json(text) for text in column.to_pylist()]
+    found = pa.chunked_array([pa.array(values, kind)])
+    back = found.to_pylist()
+    # Arrow takes true for 1.0 among floats, and so does Python's ==.
+    if back != values or (pc.any(pc.match_substring_regex(column, "true|false")).as_py() and _differ(back, values)):
+        raise ValueError("there are values that this type does not hold")
+    return found
+
+
+def _differ(back: Any, values: Any) -> bool:
+    """Whether equal values have a boolean in one place and a number in the other."""
+    if isinstance(values, list):
+        return any(map(_differ, back, values))
+    if isinstance(values, dict):
+        return any(_differ(back[name], value) for name, value in values.items())
+    return isinstance(back, bool) is not isinstance(values, bool)
+
+
+_MAX_SLOTS = 2**26
+
+
+def _check_size(column: pa.ChunkedArray, kind: pa.DataType) -> None:
+    """Raise where missing values would take up far more memory than there is data: a type may say any fixed size."""
+    slots = _slots(kind)
+    if slots == 1:
+        return
+    missing = column.null_count
+    if pa.types.is_nested(kind):
+        missing += pc.sum(pc.count_substring(column, "null")).as_py() or 0
+    if missing * slots > max(_MAX_SLOTS, 64 * column.nbytes):
+        raise ValueError("a missing value of this type is too large")
+
+
+def _slots(kind: pa.DataType) -> int:
+    """Return how many values a missing value of a type takes up."""
+    if pa.types.is_fixed_size_binary(kind):
+        return int(kind.byte_width)
+    if pa.types.is_dictionary(kind):
+        return _slots(kind.value_type)
+    inner = max((_slots(kind.field(position).type) for position in range(kind.num_fields)), default=1)
+    return int(kind.list_size) * inner if pa.types.is_fixed_size_list(kind) else inner
+
+
+def _as_category(column: pa.ChunkedArray, note: Note) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    given, of = list(note.levels or ()), note.of or _default_text_dtype()
+    with np.errstate(all="ignore"):
+        levels = pd.Index(given, dtype=of)
+    if str(of).startswith(("obj", "str")) and not all(isinstance(level, str) for level in given):
+        raise ValueError("the levels are no texts")
+    if [(type(level), level) for level in levels.tolist()] != [(type(level), level) for level in given]:
+        raise ValueError("the levels are not of that type")
+    if _has_length(column.type):
+        positions = pc.index_in(column.cast(pa.string()), value_set=pa.array(given, pa.string()))
+        if positions.null_count != column.null_count:
+            raise ValueError("a value is no level: somebody else added it")
+        codes = positions.fill_null(-1).to_numpy()
+        return pd.Categorical.from_codes(codes, categories=levels, ordered=note.ordered)
+    values = pd.Series(column.to_pylist(), dtype=object)
+    known = set(given)
+    if any(value not in known for value in values if value is not None):
+        raise ValueError("a value is no level: somebody else added it")
+    return pd.Categorical(values, categories=levels, ordered=note.ordered)
+
+
+def _as_objects(column: pa.ChunkedArray, note: Note) -> Any:
+    import pandas as pd
+
+    if note.zone is not None:
+        column = pc.assume_timezone(column, "UTC").cast(pa.timestamp("us", arrow_zone(note.zone)))
+    if note.unit is not None:
+        column = _as_duration(column, note.unit)
+        column.cast(pa.duration("us"))  # an error where objects would end in nanoseconds, which are refused
+    return pd.Series(column.to_pylist(), dtype=object)
+
+
+def _as_datetimes(column: pa.ChunkedArray, dtype: str) -> Any:
+    import pandas as pd
+
+    wanted = pd.api.types.pandas_dtype(dtype)
+    moments = _exact(column, pa.timestamp(dtype[11:].rstrip("]").partition(",")[0]))
+    if isinstance(wanted, pd.DatetimeTZDtype):
+        return moments.to_pandas().dt.tz_localize("UTC").dt.tz_convert(wanted.tz).astype(wanted)
+    return moments.to_pandas().astype(wanted)

@@ -1,0 +1,151 @@
+"""Results of queries as exact Arrow columns: how each column is asked for, and what it is when it has arrived.
+
+Some SQL types have no exact form of their own on the way, so they are asked for as text (`wanted`) and get their type
+back afterwards (`restored`); what a server prints is read by `from_text`. Pure: `tables` and `engine` do the asking,
+and what the columns become in a frame is up to `codec`.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..model.sql_text import quote
+from .pandas_frames import SqlType
+
+BINARY_CHARSET = 63
+"""The character set number by which MySQL marks bytes."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of a result, as the server announces it."""
+
+    name: str
+    wire: str
+    """MySQL's name of the type on the wire, for example ``LONGLONG`` or ``NEWDECIMAL``."""
+    unsigned: bool
+    binary: bool
+    length: int
+    scale: int
+    not_null: bool = False
+    """Whether the server says that there is no NULL; behind an outer join Dolt 1.83 says so wrongly."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How one column is asked for, and what it is when it has arrived."""
+
+    select: str
+    """The expression in the select list."""
+    arrow: pa.DataType | None
+    """The Arrow type to give it afterwards; None leaves it as it arrives."""
+
+
+def wanted(column: Field | tuple[str, str]) -> Wanted:
+    """Say how to ask for a column so that no value changes on the way.
+
+    ``column`` is a result's column as the server announces it, or name and SQL type of a table's column. Only the SQL
+    type tells a boolean from a small integer.
+    """
+    name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Field) else _kind_in_the_table(*column)
+    if kind == "decimal":  # the transport wants all values at one scale and has no more than 128 bits
+        return Wanted(f"CAST({quote(name)} AS CHAR)", decimal)
+    if kind == "text":  # these have no exact form of their own on the way
+        return Wanted(f"CAST({quote(name)} AS CHAR)", None)
+    return Wanted(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
+
+
+def _kind_on_the_wire(found: Field) -> tuple[str, str, pa.DataType | None]:
+    if found.wire == "NEWDECIMAL":
+        return found.name, "decimal", _decimal_on_the_wire(found)
+    if found.wire in ("JSON", "BIT", "GEOMETRY"):
+        return found.name, "text", None
+    return found.name, "bytes" if _is_bytes_on_the_wire(found) else "", None
+
+
+def _is_bytes_on_the_wire(found: Field) -> bool:
+    return found.binary and found.wire.endswith(("BLOB", "STRING", "VARCHAR"))
+
+
+def _decimal_on_the_wire(found: Field) -> pa.DataType:
+    precision = max(1, found.length - (1 if found.scale else 0) - (0 if found.unsigned else 1))
+    return pa.decimal256(min(precision, 76), found.scale)
+
+
+def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType | None]:
+    parsed = SqlType.parse(sql_type)
+    if parsed == SqlType("tinyint", 1):
+        return name, "boolean", None
+    if parsed.base == "decimal":
+        return name, "decimal", pa.decimal256(parsed.size or 10, parsed.scale or 0)
+    if parsed.base in ("json", "bit", "geometry", "point", "linestring", "polygon") or "geom" in parsed.base:
+        return name, "text", None
+    return name, "bytes" if parsed.base.endswith(("binary", "blob")) else "", None
+
+
+def restored(arrived: pa.Table, plan: Sequence[Wanted], names: Sequence[str]) -> pa.Table:
+    """Return the columns that arrived, under their names and in their types."""
+    columns = []
+    for column, want in zip(arrived.columns, plan, strict=True):
+        if want.arrow is None:
+            columns.append(column)
+        elif pa.types.is_boolean(want.arrow):
+            columns.append(column.cast(pa.bool_()) if _is_zero_or_one(column) else column)
+        else:
+            columns.append(column.cast(want.arrow))
+    return pa.Table.from_arrays(columns, names=list(names))
+
+
+def _is_zero_or_one(column: pa.ChunkedArray) -> bool:
+    limits = pc.min_max(column).as_py()
+    return limits["min"] is None or (limits["min"] >= 0 and limits["max"] <= 1)
+
+
+_WIRE_TYPES = {
+    "TINY": (pa.int8(), pa.uint8()),
+    "SHORT": (pa.int16(), pa.uint16()),
+    "INT24": (pa.int32(), pa.uint32()),
+    "LONG": (pa.int32(), pa.uint32()),
+    "LONGLONG": (pa.int64(), pa.uint64()),
+    "FLOAT": (pa.float32(), pa.float32()),
+    "DOUBLE": (pa.float64(), pa.float64()),
+    "DATE": (pa.date32(), pa.date32()),
+    "DATETIME": (pa.timestamp("us"), pa.timestamp("us")),
+    "TIMESTAMP": (pa.timestamp("us"), pa.timestamp("us")),
+    "YEAR": (pa.int16(), pa.int16()),
+}
+
+
+def from_text(fields: Sequence[Field], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
+    """Return rows that the server printed as an Arrow table in the types of ``fields``.
+
+    TIME is a duration here: SQL's TIME goes from -838 to 838 hours.
+    """
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
+    arrays = [_from_text(found, values) for found, values in zip(fields, columns, strict=True)]
+    return pa.Table.from_arrays(arrays, names=[found.name for found in fields])
+
+
+def _from_text(found: Field, values: Sequence[bytes | None]) -> pa.Array:
+    raw = pa.array(values, pa.binary())
+    if found.wire == "TIME":
+        return pa.array([None if value is None else _duration(value.decode()) for value in values], pa.duration("us"))
+    if found.wire == "BIT":
+        return pa.array([None if value is None else int.from_bytes(value, "big") for value in values], pa.uint64())
+    if _is_bytes_on_the_wire(found):
+        return raw
+    text = raw.cast(pa.string())
+    if found.wire == "NEWDECIMAL":
+        return text.cast(_decimal_on_the_wire(found))
+    return text.cast(_WIRE_TYPES[found.wire][found.unsigned]) if found.wire in _WIRE_TYPES else text
+
+
+def _duration(text: str) -> datetime.timedelta:
+    hours, minutes, seconds = text.lstrip("-").split(":")
+    span = datetime.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+    return -span if text.startswith("-") else span

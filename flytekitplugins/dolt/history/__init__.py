@@ -1,0 +1,1 @@
+"""Revisions and what they hold: versions, tags, differences, merges, lineage."""

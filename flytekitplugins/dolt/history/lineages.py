@@ -1,0 +1,523 @@
+"""What a commit was made of and what was made of it: the trailers of commits followed through repositories.
+
+No service and no table of its own: each repository's graph of commits is read with two statements, and what the
+trailers leave open (who last wrote a table that somebody read) is asked by comparing hashes, so rows are never looked
+at. What cannot be followed is an answer, too (`Gap`). For people, programs and the command line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ...doltdb.redaction import visible
+from ..errors import InvalidConfig, RevisionNotFound
+from ..model import provenance
+from ..model.configs import Commit, DoltConfig, TableRef
+from ..model.location import Place, ServerPlace, refuses_passwords
+from ..model.naming import is_hash
+from ..model.provenance import Execution, Origin, Read
+from ..repository import refs, remotes
+from ..repository.connections import Connection, connect
+from ..repository.remotes import Where
+
+__all__ = ["Gap", "Lineage", "Link", "Step", "commits_of", "execution_of", "lineage"]
+
+Direction = Literal["up", "down", "both"]
+Why = Literal["repository", "commit", "tables"]
+
+MAX_STEPS = 10_000
+"""The most commits that one lineage goes through, unless the caller says otherwise."""
+
+
+_NOT_FOLLOWED = "name it with repositories=[...], or --repository on the command line"
+
+_ELSEWHERE = {
+    "repository": "not followed, since only a commit names that repository",
+    "commit": "no repository at hand holds that commit",
+    "tables": "which commit wrote it is not known",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One commit of a lineage."""
+
+    commit: Commit
+    repository: str
+    """Folder or address of the repository that holds it."""
+    origin: Origin
+    """What the commit says of itself: execution, tables written, tables read."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Names of the tables that it says it wrote; empty for a commit that was not made by this package."""
+        return tuple(write.table for write in self.origin.writes)
+
+    def __str__(self) -> str:
+        who = str(self.origin.execution) if self.origin.execution is not None else _first_line(self.commit.message)
+        what = ", ".join(self.tables) or "commit"
+        when = f"  {self.commit.date[:16].replace('T', ' ')}" if self.commit.date else ""
+        return visible(f"{self.commit} {what}{when}  {who}", lines=False)
+
+
+@dataclass(frozen=True)
+class Link:
+    """One commit was made of another."""
+
+    made: str
+    """Hash of the commit that was made."""
+    of: str
+    """Hash of the commit that wrote what was read."""
+    read: Read
+    """What was read, and at which commit; for ``append`` and ``upsert``, the table as it was before."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A read that could not be followed further."""
+
+    made: str
+    """Hash of the commit that was made."""
+    read: Read
+    why: Why
+    """``repository``: only a commit names it, so it was not opened. ``commit``: no repository at hand holds it (any
+    more). ``tables``: it is not known which commit wrote what was read."""
+    says: str = ""
+    """What to do about it, where there is something."""
+
+    def __str__(self) -> str:
+        text = f"{self.read.name} at {self.read.commit[:8]} of {self.read.repository}: {_ELSEWHERE[self.why]}"
+        return visible(f"{text} ({self.says})" if self.says else text, lines=False)
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The commits that one commit was made of, and those that were made of it."""
+
+    start: Step
+    steps: tuple[Step, ...]
+    """Every commit that was gone through, the start first, each once."""
+    above: tuple[Link, ...]
+    """The links from a commit to what it was made of, from the start on."""
+    below: tuple[Link, ...]
+    """The links from a commit to what was made of it, from the start on."""
+    gaps: tuple[Gap, ...] = ()
+    is_whole: bool = True
+    """False when it was cut off at the limit of steps."""
+
+    @property
+    def sources(self) -> tuple[Step, ...]:
+        """The commits that the start was made of, nearest first."""
+        return self._reached(link.of for link in self.above)
+
+    @property
+    def results(self) -> tuple[Step, ...]:
+        """The commits that were made of the start, nearest first."""
+        return self._reached(link.made for link in self.below)
+
+    def _reached(self, hashes: Iterable[str]) -> tuple[Step, ...]:
+        known = {step.commit.hash: step for step in self.steps}
+        return tuple(known[found] for found in dict.fromkeys(hashes) if found in known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the lineage as plain values, ready for JSON."""
+        return {
+            "start": self.start.commit.hash,
+            "steps": [_step_dict(step) for step in self.steps],
+            "above": [_link_dict(link) for link in self.above],
+            "below": [_link_dict(link) for link in self.below],
+            "gaps": [
+                {"made": gap.made, "read": _read_dict(gap.read), "why": gap.why, "says": gap.says} for gap in self.gaps
+            ],
+            "is_whole": self.is_whole,
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.start}  in {visible(self.start.repository, lines=False)}"]
+        gaps: dict[str, list[str]] = defaultdict(list)
+        for gap in self.gaps:
+            gaps[gap.made].append(f"? {gap}")
+        lines += self._tree("was made of", {(k.made, k.of): k for k in self.above}.values(), up=True, gaps=gaps)
+        lines += self._tree("was used for", {(k.made, k.of): k for k in self.below}.values(), up=False, gaps={})
+        if not self.is_whole:
+            lines.append("(cut off: there is more)")
+        return "\n".join(lines)
+
+    def _tree(self, title: str, links: Iterable[Link], *, up: bool, gaps: Mapping[str, Sequence[str]]) -> Iterator[str]:
+        known = {step.commit.hash: step for step in self.steps}
+        following: dict[str, list[Link]] = defaultdict(list)
+        for link in links:
+            following[link.made if up else link.of].append(link)
+        if not following and not gaps:
+            return
+        yield title
+        shown: set[str] = set()
+        stack: list[tuple[str, str, str]] = [("", "", self.start.commit.hash)]
+        while stack:
+            prefix, text, current = stack.pop()
+            again = current in shown and (following[current] or gaps.get(current))
+            if text:
+                yield text + ("  (see above)" if again else "")
+            if current in shown:
+                continue
+            shown.add(current)
+            children: list[tuple[str, str | None]] = [(str(gap), None) for gap in gaps.get(current, ())]
+            for link in following[current]:
+                other = link.of if up else link.made
+                children.append((self._line(link, known.get(other), other, up=up), other))
+            for number, (line, child) in reversed(list(enumerate(children))):
+                last = number == len(children) - 1
+                drawn = f"{prefix}{'└─ ' if last else '├─ '}{line}"
+                stack.append((prefix + ("   " if last else "│  "), drawn, child or ""))
+
+    def _line(self, link: Link, step: Step | None, other: str, *, up: bool) -> str:
+        line = str(step) if step is not None else other[:8]
+        if step is not None and step.repository != self.start.repository:
+            line += f"  in {visible(step.repository, lines=False)}"
+        read = visible(link.read.name, lines=False)
+        if up:
+            return f"{read}: {line}" if link.read.commit == link.of else f"{read} at {link.read.commit[:8]}: {line}"
+        return f"{read} → {line}"
+
+
+@refuses_passwords
+def lineage(
+    commit: TableRef | Commit | str,
+    *,
+    db_path: str | os.PathLike[str] | None = None,
+    direction: Direction = "both",
+    repositories: Sequence[Where] = (),
+    limit: int = MAX_STEPS,
+) -> Lineage:
+    """Return what ``commit`` was made of and what was made of it, as far as the trailers of commits say.
+
+    It goes across branches, and looks in this repository and in ``repositories``, and in no others: what a commit's
+    message names is up to whoever wrote it. A read from elsewhere is a `Gap`.
+
+    Args:
+        commit: a table that has a commit, a commit, or the name of one (a hash, branch or tag).
+        db_path: the repository that holds the commit; a `DoltTable` brings its own.
+        direction: ``up`` (what it was made of), ``down`` (what was made of it), or both.
+        repositories: the other repositories to look in: folders, URLs of servers, or configs of tables there.
+        limit: the most commits that are gone through in each direction.
+
+    Raises:
+        InvalidConfig: ``db_path`` is missing.
+        RevisionNotFound: the repository does not hold the commit.
+        DoltError: a repository that was given cannot be opened.
+    """
+    if direction not in ("up", "down", "both"):
+        raise InvalidConfig(f"Cannot follow the lineage {direction!r}: it goes 'up', 'down' or 'both'.")
+    revision, where = _named(commit, db_path)
+    graphs = _Graphs([where, *repositories])
+    home = graphs.known[0]
+    found = home.find(revision)
+    walk = _Walk(graphs, home, found, limit)
+    above = walk.up() if direction != "down" else []
+    below = walk.down() if direction != "up" else []
+    return Lineage(
+        walk.step(found.hash), tuple(walk.steps.values()), tuple(above), tuple(below), tuple(walk.gaps), walk.is_whole
+    )
+
+
+@refuses_passwords
+def commits_of(execution_id: str, db_path: Where) -> tuple[Step, ...]:
+    """Return the commits that an execution made, on whichever branch, oldest first.
+
+    ``execution_id`` is the whole id (``ex:project:domain:name``) or the execution's name alone.
+    """
+    graph = _Graph(*_opened(db_path))
+    wanted = {execution_id, execution_id.removeprefix("ex:")}
+    steps = []
+    for commit in reversed(graph.commits.values()):
+        running = graph.origin(commit.hash).execution
+        if running is not None and wanted & {running.id, running.id.removeprefix("ex:"), running.id.split(":")[-1]}:
+            steps.append(graph.step(commit.hash))
+    return tuple(steps)
+
+
+@refuses_passwords
+def execution_of(commit: TableRef | Commit | str, db_path: str | os.PathLike[str] | None = None) -> Execution | None:
+    """Return the execution that made a commit, or None for a commit that was not made by Flyte.
+
+    Raises:
+        InvalidConfig: ``db_path`` is missing.
+        RevisionNotFound: the repository does not hold the commit.
+    """
+    revision, where = _named(commit, db_path)
+    found = refs.log(_opened(where)[0], revision, limit=1)[0]
+    return provenance.parse(found.message).execution
+
+
+def _named(commit: TableRef | Commit | str, db_path: str | os.PathLike[str] | None) -> tuple[str, Where]:
+    where: Where | None = db_path
+    if isinstance(commit, TableRef):
+        if commit.commit is None:
+            raise InvalidConfig(f"Cannot follow {commit!r}: it has no commit yet. Write it, or resolve it, first.")
+        where = commit.config if where is None else where
+        commit = commit.commit
+    if where is None:
+        raise InvalidConfig(f"Cannot follow {commit!r}: it takes db_path=, the repository that holds it.")
+    return commit.hash if isinstance(commit, Commit) else commit, where
+
+
+def _opened(where: Where) -> tuple[Place, str]:
+    """Return where a repository is looked at, and by what name commits speak of it."""
+    if isinstance(where, DoltConfig):
+        return remotes.place_of(where), provenance.address_of(where)
+    place = refs.locate(where)
+    return place, provenance.place(os.fspath(where)) if isinstance(place, ServerPlace) else str(place)
+
+
+# ----------------------------------------------------------------------------------------------------------- the graphs
+
+
+class _Graph:
+    """The commits of one repository, and which of them wrote a table."""
+
+    def __init__(self, place: Place, name: str) -> None:
+        self.place, self.name = place, name
+        self.commits: dict[str, Commit] = {}
+        self._origins: dict[str, Origin] = {}
+        self._makers: dict[tuple[str, str], str | None] = {}
+        self._changed: dict[tuple[str, str], frozenset[str]] = {}
+        with connect(self.place) as connection:
+            attempt = "read the graph of commits"
+            heads = "SELECT hash FROM dolt_branches UNION SELECT tag_hash FROM dolt_tags"
+            found = sorted({str(hash_) for (hash_,) in connection.rows(heads, attempt=attempt)})
+            self._add(refs.walk(connection, *found, attempt=attempt))
+
+    def _add(self, commits: Iterable[Commit]) -> None:
+        for commit in commits:
+            self.commits.setdefault(commit.hash, commit)
+
+    def origin(self, commit: str) -> Origin:
+        """Return what a commit says of itself."""
+        if commit not in self._origins:
+            self._origins[commit] = provenance.parse(self.commits[commit].message)
+        return self._origins[commit]
+
+    def step(self, commit: str) -> Step:
+        return Step(self.commits[commit], self.name, self.origin(commit))
+
+    def find(self, name: str) -> Commit:
+        """Return the whole commit of that name.
+
+        Raises:
+            RevisionNotFound: the repository does not hold it.
+        """
+        if is_hash(name):
+            found = name
+        else:
+            with connect(self.place) as connection:
+                found = str(connection.rows("SELECT DOLT_HASHOF(%s)", name, attempt=f"find commit {name!r}")[0][0])
+        if not self.holds(found):
+            raise RevisionNotFound(
+                f"Cannot find commit {name!r}: the repository {self.name!r} does not hold it. It may be another "
+                "clone, or the commit was on a branch that is deleted and collected.",
+                revision=name,
+            )
+        return self.commits[found]
+
+    def holds(self, commit: str) -> bool:
+        """Whether the repository has that commit, be it on no branch any more."""
+        # In a shallow clone Dolt 1.83 breaks the connection when it is asked for what was left out.
+        if commit not in self.commits and not self._is_shallow():
+            try:
+                with connect(self.place) as connection:
+                    self._add(refs.walk(connection, commit, attempt=f"read the log of {commit}"))
+            except RevisionNotFound:
+                return False
+        return commit in self.commits
+
+    def _is_shallow(self) -> bool:
+        return any(parent not in self.commits for commit in self.commits.values() for parent in commit.parents)
+
+    def maker(self, table: str, commit: str) -> str | None:
+        """Return the commit that last wrote ``table`` in the history of ``commit``, or None when it is not known."""
+        path: list[str] = []
+        current: str | None = commit
+        while current is not None and (table, current) not in self._makers:
+            path.append(current)
+            origin_of = self._inherits(table, current) if current in self.commits else None
+            if origin_of == current:
+                self._makers[table, current] = current
+            else:
+                current = origin_of
+        found = self._makers[table, current] if current is not None else None
+        self._makers.update(dict.fromkeys(((table, passed) for passed in path), found))
+        return found
+
+    def _inherits(self, table: str, commit: str) -> str | None:
+        """Return from which parent a commit has ``table`` unchanged, itself if it wrote it, None if nobody is known."""
+        parents, writes = self.commits[commit].parents, self.origin(commit).writes
+        if len(parents) == 1 and writes:
+            return commit if any(write.table == table for write in writes) else parents[0]
+        for parent in parents:
+            if parent not in self.commits:
+                return None  # a shallow clone ends here
+            if table not in self._between(parent, commit):
+                return parent
+        return commit if parents else None
+
+    def _between(self, parent: str, commit: str) -> frozenset[str]:
+        """Return the tables that differ; found by their hashes, whatever their size."""
+        if (parent, commit) not in self._changed:
+            with connect(self.place) as connection:
+                self._load_changes(connection, parent, commit)
+        return self._changed[parent, commit]
+
+    def _load_changes(self, connection: Connection, parent: str, commit: str) -> None:
+        attempt = f"find the tables that commit {commit} changed"
+        if len(self.commits[commit].parents) > 1:
+            connection.use(None, attempt=attempt)  # on a revision this takes rights on all databases
+            rows = connection.rows(
+                "SELECT from_table_name, to_table_name FROM DOLT_DIFF_SUMMARY(%s, %s)", parent, commit, attempt=attempt
+            )
+            self._changed[parent, commit] = frozenset(name for row in rows for name in row if name)
+            return
+        # One statement for this commit and all before it, instead of one for each of them.
+        connection.use(commit, attempt=attempt)
+        changed: dict[str, set[str]] = defaultdict(set)
+        for found, table in connection.rows("SELECT commit_hash, table_name FROM dolt_diff", attempt=attempt):
+            changed[found].add(table)
+        queue = [commit]
+        while queue:
+            current = self.commits.get(queue.pop())
+            for before in current.parents if current is not None else ():
+                if current is not None and (before, current.hash) not in self._changed:
+                    if len(current.parents) == 1:
+                        self._changed[before, current.hash] = frozenset(changed[current.hash])
+                    queue.append(before)
+
+
+class _Graphs:
+    """The repositories that were given; one that only a commit names is not opened."""
+
+    def __init__(self, given: Sequence[Where]) -> None:
+        self.known: list[_Graph] = []
+        for where in given:
+            place, name = _opened(where)
+            if not any(graph.place == place for graph in self.known):
+                self.known.append(_Graph(place, name))
+
+    def holding(self, read: Read, own: _Graph) -> _Graph | tuple[Why, str]:
+        """Return the graph that holds the commit of a read, or why there is none.
+
+        A hash means the same commit everywhere, so any repository that has it will do: a clone, a moved folder.
+        """
+        for graph in [own, *(graph for graph in self.known if graph is not own)]:
+            if read.commit in graph.commits:
+                return graph
+        if read.repository == provenance.HERE:
+            named: _Graph | None = own
+        else:
+            named = next((graph for graph in self.known if graph.name == read.repository), None)
+        if named is None:
+            return "repository", _NOT_FOLLOWED
+        return named if named.holds(read.commit) else ("commit", "")
+
+
+# ------------------------------------------------------------------------------------------------------------- the walk
+
+
+class _Walk:
+    """One walk from one commit; what it meets is gathered in `steps` and `gaps`."""
+
+    def __init__(self, graphs: _Graphs, home: _Graph, start: Commit, limit: int) -> None:
+        self.steps: dict[str, Step] = {}
+        self.gaps: list[Gap] = []
+        self.is_whole = True
+        self._graphs = graphs
+        self._homes = {start.hash: home}
+        self._start = start.hash
+        self._limit = limit
+        self.step(start.hash)
+
+    def step(self, commit: str) -> Step:
+        return self.steps.setdefault(commit, self._homes[commit].step(commit))
+
+    def up(self) -> list[Link]:
+        return self._follow(self._made_of)
+
+    def down(self) -> list[Link]:
+        users: dict[str, list[tuple[Link, _Graph]]] = defaultdict(list)
+        for graph in self._graphs.known:
+            for commit in graph.commits:
+                for link, _ in self._links(graph, commit, only_known=True):
+                    users[link.of].append((link, graph))
+        return self._follow(lambda commit: users[commit], down=True)
+
+    def _follow(self, neighbours: Any, *, down: bool = False) -> list[Link]:
+        queue, seen, links = deque([self._start]), {self._start}, []
+        while queue:
+            for link, graph in neighbours(queue.popleft()):
+                other = link.made if down else link.of
+                if other not in seen:
+                    if len(seen) >= self._limit:
+                        self.is_whole = False
+                        continue
+                    seen.add(other)
+                    self._homes.setdefault(other, graph)
+                    self.step(other)
+                    queue.append(other)
+                links.append(link)
+        return list(dict.fromkeys(links))
+
+    def _made_of(self, commit: str) -> Iterator[tuple[Link, _Graph]]:
+        yield from self._links(self._homes[commit], commit)
+
+    def _links(self, graph: _Graph, commit: str, *, only_known: bool = False) -> Iterator[tuple[Link, _Graph]]:
+        """Give what a commit was made of; what cannot be followed becomes a gap, unless only the known is asked for."""
+        for read in _reads(graph, commit):
+            if only_known and not any(read.commit in known.commits for known in self._graphs.known):
+                continue
+            holder = self._graphs.holding(read, graph)
+            gap = holder if isinstance(holder, tuple) else None
+            if isinstance(holder, _Graph):
+                maker = holder.maker(read.table, read.commit) if read.table is not None else None
+                if maker is not None and maker != commit:
+                    yield Link(commit, maker, read), holder
+                elif maker is None:
+                    gap = ("tables", "")
+            if gap is not None and not only_known:
+                self.gaps.append(Gap(commit, read, *gap))
+
+
+def _reads(graph: _Graph, commit: str) -> Iterator[Read]:
+    """Give what a commit read, and the table as it was where rows were only added or put."""
+    origin, parents = graph.origin(commit), graph.commits[commit].parents
+    yield from origin.reads
+    for write in origin.writes:
+        if write.mode != "replace" and parents and graph.maker(write.table, parents[0]) is not None:
+            yield Read(parents[0], provenance.HERE, table=write.table)
+
+
+def _first_line(message: str | None) -> str:
+    return (message or "").partition("\n")[0]
+
+
+def _step_dict(step: Step) -> dict[str, Any]:
+    running = step.origin.execution
+    return {
+        "commit": step.commit.hash,
+        "repository": step.repository,
+        "date": step.commit.date,
+        "author": step.commit.author,
+        "message": _first_line(step.commit.message),
+        "tables": list(step.tables),
+        "execution": {k: v for k, v in vars(running).items() if v is not None} if running is not None else None,
+        "reads": [_read_dict(read) for read in step.origin.reads],
+    }
+
+
+def _read_dict(read: Read) -> dict[str, Any]:
+    return {k: v for k, v in vars(read).items() if v is not None}
+
+
+def _link_dict(link: Link) -> dict[str, Any]:
+    return {"made": link.made, "of": link.of, "read": _read_dict(link.read)}

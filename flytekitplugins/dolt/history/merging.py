@@ -1,0 +1,305 @@
+"""Merging a branch into another: three-way, whole or not at all, after the checks that somebody wants to pass first.
+
+A merge is work like any other to `writing.write`: it happens on a scratch branch at the target's head, and the
+target is moved to its commit, under the same lock, refusals and retries. A conflict is therefore found where it harms
+nobody. Called by people and tasks (`merge`), and by `frames` for a config with `MergeBranch`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ...doltdb.redaction import visible
+from ..errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges
+from ..model import runtime
+from ..model.configs import Commit, MergeBranch, NewBranch, SerialBranch
+from ..model.location import Place, refuses_passwords
+from ..model.sql_text import quote
+from ..repository import active_content, publishing, refs, remotes
+from ..repository.connections import Connection, connect
+from ..repository.publishing import Written
+from ..repository.remotes import Where
+from ..repository.scratch_branches import Scratch
+from ..tables import reading
+from . import revisions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Check", "Conflict", "DoltTests", "merge"]
+
+_MERGED = "in what is merged"
+
+SHOWN = 5
+"""How many conflicting rows of a table an error carries."""
+
+
+@dataclass(frozen=True)
+class DoltTests:
+    """The tests that the repository's own table ``dolt_tests`` holds, as a check."""
+
+    group: str = "*"
+    """The group of tests, or the name of one; ``*`` is all."""
+
+
+Query: TypeAlias = "Callable[[str], pd.DataFrame]"
+"""What a check in Python gets: it runs one SQL query on the merged result and returns its rows."""
+
+Check: TypeAlias = str | DoltTests | Callable[[Query], object]
+"""A query for rows that are wrong (it passes when there are none), `DoltTests`, or a function that returns whether all
+is well, given a function that runs a query on the merged result."""
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """What stands against a merge in one table."""
+
+    table: str
+    kind: str
+    """``rows``, ``schema`` or ``constraints``."""
+    count: int
+    """How many rows (or, for a schema, columns or keys) are in conflict."""
+    rows: tuple[dict[str, dict[str, Any]], ...] = ()
+    """The first of them, each with what ``base``, ``ours`` and ``theirs`` have; None values where a side has no row."""
+    description: str = ""
+
+    def __str__(self) -> str:
+        said = f": {self.description}" if self.description else ""
+        first = f", first {_row_text(self.rows[0])}" if self.rows else ""
+        what = {"rows": "conflicting rows", "schema": "schema conflicts", "constraints": "rows that break a constraint"}
+        return visible(f"table {self.table!r} has {self.count} {what[self.kind]}{said}{first}", lines=False)
+
+
+def _row_text(row: Mapping[str, Mapping[str, Any]]) -> str:
+    return ", ".join(f"{side} {dict(values)!r}" for side, values in row.items())[:500]
+
+
+@refuses_passwords
+def merge(
+    branch: str,
+    *,
+    db_path: Where,
+    into: str | None = None,
+    checks: Mapping[str, Check] | Sequence[Check] = (),
+    message: str | None = None,
+) -> Commit:
+    """Merge ``branch`` into another if the checks pass on the result, and return the commit that holds it.
+
+    It makes one merge commit, whose first parent is the head of ``into``. Where ``branch`` is merged already nothing is
+    done. ``branch`` itself stays as it is, whatever happens.
+
+    Args:
+        branch: the branch to merge, also a tag, a hash or another revision.
+        db_path: folder or server of the repository, or a config of a table there, which brings the server's secret.
+        into: the branch to merge into; None is the one that is checked out.
+        checks: what has to hold, by name or in a list.
+        message: first line of the commit message.
+
+    Raises:
+        ChecksFailed: one or more checks did not pass; nothing was merged.
+        MergeConflict: both sides have changed the same; nothing was merged.
+        UncommittedChanges: the user's own work on ``into`` stands in the way.
+        BranchNotFound, RevisionNotFound: there is no such branch.
+    """
+    place = remotes.place_named(db_path)
+    first = message or f"Merge {branch} into {into or 'the checked-out branch'}"
+    with runtime.current().retryable():
+        with connect(place) as connection:
+            source = revisions.resolve(connection, branch)
+        return _merged(place, source, branch, into, message=first, checks=_named(checks)).commit
+
+
+def write(
+    place: Place, policy: MergeBranch, *, table: str, message: str, work: publishing.Work, **options: Any
+) -> Written:
+    """Write on the branch of ``policy`` and merge the result into its ``into``; see `writing.write`.
+
+    Raises:
+        MergeConflict: the result does not merge; both branches are as they were.
+    """
+
+    def try_it(connection: Connection, commit: str) -> None:
+        into = refs.head_of(connection, SerialBranch(policy.into))
+        with Scratch(connection, into.hash):
+            _merge_here(connection, commit, policy.branch, str(into.branch))
+
+    on_branch = NewBranch(policy.branch, base=policy.into)
+    written = publishing.write(
+        place, table=table, policy=on_branch, message=message, work=work, before_publishing=try_it, **options
+    )
+    first = f"Merge {policy.branch} into {policy.into or 'the checked-out branch'}\n\n{message}"
+    merged = _merged(place, written.commit, policy.branch, policy.into, message=first, table=table)
+    return Written(merged.commit, changed=written.changed or merged.changed)
+
+
+def _merged(
+    place: Place,
+    source: Commit,
+    branch: str,
+    into: str | None,
+    *,
+    message: str,
+    checks: Mapping[str, Check] | None = None,
+    table: str | None = None,
+) -> Written:
+    def work(connection: Connection) -> None:
+        _merge_here(connection, source.hash, branch, target)
+        _refuse_dirty(connection, branch, target)
+        if checks:
+            connection.run("COMMIT", attempt=f"check the merge of {branch!r}")  # others, such as the checks, see it now
+            _run_checks(connection, branch, target, checks, _rules(connection, source))
+
+    with connect(place) as connection:
+        target = str(refs.head_of(connection, SerialBranch(into)).branch)
+    what = table or f"(merge of {branch})"
+    return publishing.write(
+        place,
+        table=what,
+        policy=SerialBranch(target),
+        message=message,
+        work=work,
+        statements=publishing.Statements(kinds=(), tables="any"),
+    )
+
+
+def _merge_here(connection: Connection, source: str, branch: str, target: str) -> None:
+    """Merge a commit where the connection is, without a commit; leave no trace of a merge that fails."""
+    attempt = f"merge branch {branch!r} into {target!r}"
+    connection.run("START TRANSACTION", attempt=attempt)
+    rows = connection.rows("CALL DOLT_MERGE('--no-ff', '--no-commit', %s)", source, attempt=attempt)
+    if rows[0][2]:
+        conflicts = tuple(_conflicts(connection, attempt))
+        connection.run("ROLLBACK", attempt=attempt)
+        raise MergeConflict(
+            f"Cannot {attempt}: {'; '.join(map(str, conflicts)) or rows[0][3]}. Both branches are as they were. Merge "
+            "by hand, or mend one side and merge again.",
+            branch=branch,
+            into=target,
+            conflicts=conflicts,
+        )
+
+
+def _conflicts(connection: Connection, attempt: str) -> Iterator[Conflict]:
+    for name, description in connection.rows(
+        "SELECT table_name, description FROM dolt_schema_conflicts", attempt=attempt
+    ):
+        yield Conflict(str(name), "schema", 1, description=str(description))
+    for name, count in connection.rows("SELECT `table`, num_conflicts FROM dolt_conflicts", attempt=attempt):
+        if count:
+            yield Conflict(str(name), "rows", int(count), tuple(_conflicting_rows(connection, str(name), attempt)))
+    for name, count in connection.rows(
+        "SELECT `table`, num_violations FROM dolt_constraint_violations", attempt=attempt
+    ):
+        system = quote(f"dolt_constraint_violations_{name}")
+        rows = _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}", attempt)
+        plain = [{k: v for k, v in row.items() if k not in ("from_root_ish", "violation_info")} for row in rows]
+        kinds = sorted({str(row["violation_type"]) for row in rows})
+        yield Conflict(str(name), "constraints", int(count), tuple({"theirs": row} for row in plain), ", ".join(kinds))
+
+
+def _conflicting_rows(connection: Connection, table: str, attempt: str) -> Iterator[dict[str, dict[str, Any]]]:
+    system = quote(f"dolt_conflicts_{table}")
+    ours = {"our_diff_type", "our_cardinality", "their_diff_type", "their_cardinality", "base_cardinality"}
+    for row in _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}", attempt):
+        yield {
+            side: {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix) and k not in ours}
+            for side, prefix in (("base", "base_"), ("ours", "our_"), ("theirs", "their_"))
+        }
+
+
+def _dicts(connection: Connection, statement: str, attempt: str) -> list[dict[str, Any]]:
+    names = [found.name for found in connection.describe(statement, attempt=attempt)]
+    return [dict(zip(names, row, strict=True)) for row in connection.rows(statement, attempt=attempt)]
+
+
+def _refuse_dirty(connection: Connection, branch: str, target: str) -> None:
+    """Raise if a table that the merge changes has uncommitted changes on the target branch."""
+    attempt = f"look at the working set of branch {target!r}"
+    place = quote(f"{connection.database}/{target}")
+    touched = {
+        str(name).casefold() for (name,) in connection.rows("SELECT table_name FROM dolt_status", attempt=attempt)
+    }
+    dirty = {str(name) for (name,) in connection.rows(f"SELECT table_name FROM {place}.dolt_status", attempt=attempt)}
+    in_the_way = sorted(name for name in dirty if name.casefold() in touched)
+    if in_the_way:
+        raise UncommittedChanges(
+            f"Cannot merge branch {branch!r} into {target!r}: it has uncommitted changes of yours in "
+            f"{', '.join(map(repr, in_the_way))}, which would be lost or mixed in. Commit or reset them first.",
+            branch=target,
+            tables=in_the_way,
+        )
+
+
+# -------------------------------------------------------------------------------------------------------------- checks
+
+
+def _named(checks: Mapping[str, Check] | Sequence[Check]) -> dict[str, Check]:
+    if isinstance(checks, Mapping):
+        return dict(checks)
+    return {_name(check): check for check in checks}
+
+
+def _name(check: Check) -> str:
+    if isinstance(check, DoltTests):
+        return f"dolt_tests {check.group}"
+    return check if isinstance(check, str) else str(getattr(check, "__name__", repr(check)))
+
+
+def _rules(connection: Connection, source: Commit) -> tuple[active_content.Rule, ...]:
+    """Return the names that lead elsewhere on either side of a merge which is on this branch of ours."""
+    attempt = "look at what is merged"
+    ((start,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')", attempt=attempt)
+    found: list[active_content.Rule] = []
+    for commit in (str(start), source.hash):
+        found += active_content.rules_at(connection, commit, attempt=attempt)
+    return tuple(found)
+
+
+def _run_checks(
+    connection: Connection, branch: str, target: str, checks: Mapping[str, Check], rules: Sequence[active_content.Rule]
+) -> None:
+    """Run all checks on the merged result, and raise with all that did not pass."""
+    found = {name: _found(connection, check, rules) for name, check in checks.items()}
+    failed = {name: reason for name, reason in found.items() if reason is not None}
+    if failed:
+        reasons = "; ".join(f"{name!r} {reason}" for name, reason in failed.items())
+        raise ChecksFailed(
+            f"Cannot merge branch {branch!r} into {target!r}: {len(failed)} of {len(checks)} checks did not pass, "
+            f"{reasons}. The branch is kept for inspection.",
+            branch=branch,
+            into=target,
+            failed=failed,
+        )
+
+
+def _found(connection: Connection, check: Check, rules: Sequence[active_content.Rule]) -> str | None:
+    """Return why a check did not pass, or None."""
+    if isinstance(check, DoltTests):
+        query = "SELECT test_name, message FROM DOLT_TEST_RUN(%s) WHERE status <> 'PASS'"
+        attempt = f"run the tests {check.group!r} of the repository"
+        active_content.refuse_query(connection, rules, None, attempt=attempt, where=_MERGED)
+        rows = connection.rows(query, check.group, attempt=attempt)
+        return "; ".join(f"{name}: {message}" for name, message in rows) or None
+    if isinstance(check, str):
+        wrong = _rows(connection, check, rules)
+        return f"found {len(wrong)} rows, first {wrong.iloc[0].to_dict()!r}" if len(wrong) else None
+    try:
+        passed = check(lambda sql: _rows(connection, sql, rules))
+    except AssertionError as error:
+        return f"failed: {error}" if str(error) else "failed"
+    except DoltError as error:
+        return f"could not be run: {error}"
+    return None if passed is None or bool(passed) else "returned False"
+
+
+def _rows(connection: Connection, sql: str, rules: Sequence[active_content.Rule]) -> pd.DataFrame:
+    """Return the rows of a check's query, which may do nothing but read: what it wrote would be merged as well."""
+    from ..query import validation  # here, because it loads a parser, which only queries need
+
+    query = validation.parse(sql, database=connection.database)
+    read = None if query.references else validation.plain_tables(sql, own=_MERGED, commit=_MERGED)
+    active_content.refuse_query(connection, rules, read, attempt=f"run the query {sql!r}", where=_MERGED)
+    # What moves may move: a check compares with what other branches are now.
+    return reading.query(connection, query.pinned([sql[at.start : at.end] for at in query.references])).to_frame()

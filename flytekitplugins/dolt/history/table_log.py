@@ -1,0 +1,102 @@
+"""The commits that changed one table: which they are, and whether the table was there. Walks commits, never rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..errors import InvalidConfig, TableNotFound, close_names
+from ..model.configs import Commit, DoltConfig
+from ..repository import refs
+from ..repository.connections import Connection
+from . import revisions
+
+
+def table_of(config: DoltConfig) -> str:
+    """Return the table that ``config`` names; a query has no log of its own."""
+    config.check()
+    if config.tablename is None:
+        raise InvalidConfig(f"Cannot look into the past of {config!r}: it is a query. Give a config with a tablename.")
+    return config.tablename
+
+
+def with_branch(commit: Commit, branch: str | None) -> Commit:
+    """Return the commit as one that was found on ``branch``."""
+    return Commit(commit.hash, branch, commit.parents, commit.author, commit.date, commit.message)
+
+
+def changes(connection: Connection, table: str, head: Commit) -> Iterator[Commit]:
+    """Give the commits of the line of ``head`` that changed ``table``, newest first."""
+    attempt = f"look for the versions of table {table!r}"
+    touched = {commit.hash for commit in refs.walk(connection, head.hash, table=table, attempt=attempt)}
+    for commit in revisions.line(connection, head.hash):
+        if not touched:
+            return
+        if commit.hash in touched:
+            touched.remove(commit.hash)
+            if len(commit.parents) < 2 or _differs(connection, table, commit):
+                yield commit
+
+
+def _differs(connection: Connection, table: str, merge: Commit) -> bool:
+    """Whether a merge changed the table on the branch that was merged into."""
+    return table_hash(connection, table, merge.hash) != table_hash(connection, table, merge.parents[0])
+
+
+def table_hash(connection: Connection, table: str, commit: str) -> str | None:
+    """Return the hash of a table's schema and rows at ``commit``, or None where there is no such table."""
+    refs.use(connection, Commit(commit))
+    try:
+        attempt = f"look at table {table!r} at commit {commit}"
+        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=attempt)[0][0])
+    except TableNotFound:
+        return None
+
+
+def first_commit(connection: Connection, table: str, head: Commit) -> Commit | None:
+    """Return the first commit of the line of ``head`` that has the table."""
+    for commit in reversed(list(changes(connection, table, head))):
+        if table_hash(connection, table, commit.hash) is not None:
+            return commit
+    return None
+
+
+def never_there(connection: Connection, table: str, head: Commit) -> TableNotFound:
+    """Return the error for a table that no commit up to ``head`` ever had."""
+    known = _tables(connection, head)
+    where = f"branch {head.branch!r}" if head.branch else f"commit {head.hash} and before"
+    return TableNotFound(
+        f"Cannot find table {table!r}: {where} never had one of that name.{close_names(table, known)} The tables there "
+        f"are {', '.join(map(repr, known)) or 'none'}.",
+        table=table,
+        close=known,
+    )
+
+
+def _tables(connection: Connection, commit: Commit) -> list[str]:
+    refs.use(connection, commit)
+    return [str(name) for (name,) in connection.rows("SHOW TABLES", attempt="list the tables")]
+
+
+def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) -> None:
+    """Raise unless the config's table exists at ``commit``, to which its ``as_of`` was resolved.
+
+    Raises:
+        TableNotFound: it did not exist then; the message says when it first appeared.
+    """
+    table = config.tablename
+    if table is None or table_hash(connection, table, commit.hash) is not None:
+        return
+    connection.use(None, attempt="go back to the checked-out branch")
+    head = refs.head_of(connection, config.branch_conf)
+    first = first_commit(connection, table, head)
+    if first is None:
+        raise never_there(connection, table, head)
+    known = _tables(connection, commit)
+    raise TableNotFound(
+        f"Cannot read table {table!r} as of {config.as_of!r}, which is commit {commit.hash}: it is not there."
+        f"{close_names(table, known)} On branch {head.branch!r} it first appeared with commit {first.hash} of "
+        f"{first.date}.",
+        table=table,
+        close=known,
+        first=first.hash,
+    )

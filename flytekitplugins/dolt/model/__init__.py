@@ -1,0 +1,1 @@
+"""What users write and read, its options, and how it travels. Pure: no I/O, nothing of Flyte."""

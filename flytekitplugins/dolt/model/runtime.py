@@ -1,0 +1,106 @@
+"""Who runs the code that reads and writes: a script, or a task of a platform such as Flyte.
+
+Reading, writing and merging ask the current runtime what they cannot know: the value of a secret, what a commit says of
+the running task, how a passing fault is raised so that the platform runs the task again. `Runtime` is that of scripts
+and notebooks. The border to a platform subclasses it and registers one instance when it is imported; it answers as
+`Runtime` does while no task of its platform runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from ...doltdb.redaction import Password
+from ..errors import NotRegistered, SecretNotFound, UntrustedInput
+from . import trust
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..api.table import DoltTable
+    from .configs import Commit, DoltConfig, Secret
+    from .trust import Target
+
+
+class Runtime:
+    """The runtime of scripts and notebooks: no task, no retries, secrets from environment variables."""
+
+    def secret(self, secret: Secret, targets: Sequence[Target] = ()) -> Password:
+        """Return the value of ``secret``, which is going to be sent to ``targets``.
+
+        Raises:
+            SecretNotFound: it is not here.
+            UntrustedInput: a value that arrived names a target, and nobody else does.
+        """
+        try:
+            trust.check_login(secret, targets, requested=self.requested_secrets)
+        except UntrustedInput:
+            self.secret_value(secret)  # where there is nothing to be sent, that is what has to be said
+            raise
+        return self.secret_value(secret)
+
+    def secret_value(self, secret: Secret) -> Password:
+        """Return the value of ``secret``; a script has it in the variable in which Flyte's local runs look for it.
+
+        Raises:
+            SecretNotFound: it is not there.
+        """
+        parts = (secret.group, secret.version, secret.key)
+        variable = "_FSEC_" + "_".join(part.upper() for part in parts if part)
+        if variable not in os.environ:
+            raise SecretNotFound(
+                f"Cannot read the secret with group {secret.group!r} and key {secret.key!r}: it is not here. Set the "
+                f"environment variable {variable}.",
+                group=secret.group,
+                key=secret.key,
+            )
+        return Password(os.environ[variable])
+
+    def requested_secrets(self) -> list[Secret] | None:
+        """Return the secrets that the running task asks for; None where no task runs."""
+        return None
+
+    def retryable(self) -> AbstractContextManager[None]:
+        """Return a context in which a passing fault is raised so that the platform runs the task again."""
+        return nullcontext()
+
+    def commit_message(self, config: DoltConfig, first_line: str | None) -> str | None:
+        """Return the message of a commit that the running task makes with ``config``; None where no task runs."""
+        return None
+
+    def note_read(self, config: DoltConfig, commit: Commit) -> None:
+        """Remember for the commits of the running task that it read ``config`` at ``commit``."""
+
+    def resolve_in_task(self, table: DoltTable) -> DoltTable | None:
+        """Return, at its commit, a table that a task made itself; None where no task runs."""
+        return None
+
+    def resolve_nested(self, table: DoltTable) -> DoltTable:
+        """Return a table that came inside another value as one that came by itself."""
+        return table
+
+
+_current = Runtime()
+
+
+def current() -> Runtime:
+    """Return the runtime that was registered last, which is that of scripts where none was.
+
+    Raises:
+        NotRegistered: flytekit is imported, and its border is not registered: tasks would not know our types.
+    """
+    if type(_current) is Runtime and "flytekit" in sys.modules:
+        raise NotRegistered(
+            "Cannot read or write: flytekit was imported after flytekitplugins.dolt, and does not know of it, because "
+            "the package is not installed: it has no entry point. Install it, or import flytekitplugins.dolt.flyte."
+        )
+    return _current
+
+
+def register(runtime: Runtime) -> None:
+    """Make ``runtime`` the current one, in all threads of this process."""
+    global _current
+    _current = runtime

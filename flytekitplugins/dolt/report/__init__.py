@@ -1,0 +1,1 @@
+"""What a deck shows of a table: collected, and drawn as HTML."""

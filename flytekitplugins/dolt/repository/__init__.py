@@ -1,0 +1,1 @@
+"""A repository as a place to read and write: connections, branches, commits, clones of remotes."""

@@ -1,0 +1,827 @@
+"""Connections to the Dolt server of a repository: statements, frames in bulk, and nothing about what they mean.
+
+The only file that imports a MySQL driver. PyMySQL carries the verbs; rows in bulk come through connectorx (Arrow in,
+no Python object per value; not over TLS, where it verifies nothing, nor with a secret, which it would not keep) and go
+out as a file that the server loads, or as INSERT statements where it cannot read our files. Connections are kept warm
+between uses and belong to no thread; each use starts on the checked-out branch and goes from there with ``USE``, never
+with a checkout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, NoReturn
+from urllib.parse import quote as url_quote
+from urllib.parse import urlencode
+
+import pyarrow as pa
+import pymysql
+from pymysql.constants import CLIENT, FIELD_TYPE, FLAG
+
+from ...doltdb.redaction import Password, stripped, without_frames
+from ..codec.result_columns import BINARY_CHARSET, Field, from_text
+from ..errors import (
+    AccessDenied,
+    ConnectionLost,
+    DiskFull,
+    DoltError,
+    InvalidConfig,
+    QueryFailed,
+    RepositoryNotFound,
+    ServerFailed,
+    UntrustedServer,
+    close_names,
+    from_server,
+)
+from ..model.location import Place, ServerPlace, Tls
+from ..model.sql_text import literal, quote
+from ..server import files, local_server
+from . import active_content, logins
+
+CONNECT_TIMEOUT_S = 10
+"""Seconds until a server that does not answer at all, or does not say a word then, is given up."""
+
+_SILENCE_S = 60
+"""Seconds after which a network that went silent is noticed, in the middle of a statement, too."""
+
+PATIENCE_S = 4.0
+"""Seconds for which somebody else's server is tried again: one that is restarted is back in a moment."""
+
+_KEPT_WARM = 8
+_OLDEST = (1, 83)
+_GONE = {2002, 2003, 2006, 2013, 2055}  # codes of PyMySQL and MySQL for "there is nobody at the other end"
+_WIRE_NAMES = {
+    code: name for name, code in vars(FIELD_TYPE).items() if isinstance(code, int) and name not in ("CHAR", "INTERVAL")
+}
+
+
+_NO_WORDS = (AssertionError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
+"""What the driver lets through when it cannot read what a server says, or lacks a package for it."""
+
+_NO_TLS = "the server offers no TLS"
+_UNKNOWN = Path()
+_READER = "flyte_reader"
+_ASKS_FOR_PASSWORD, _WANTS_FILE = 2059, 2068  # MySQL's own codes for such ways to log in, and for such files
+
+
+def _native_hash(password: str) -> str:
+    """Return what a server keeps of a password."""
+    return f"*{hashlib.sha1(hashlib.sha1(password.encode()).digest()).hexdigest().upper()}"  # noqa: S324  # as MySQL does
+
+
+def _is_ours(folder: Path) -> bool:
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return False
+    found = folder.stat()
+    return found.st_uid == os.getuid() and not found.st_mode & 0o077
+
+
+class Connection:
+    """One session with the server, positioned on one revision of one database.
+
+    Every method takes ``attempt``, which completes the sentence "Cannot ..." when the server refuses.
+    """
+
+    def __init__(self, raw: pymysql.connections.Connection[Any], endpoint: _Endpoint, database: str) -> None:
+        self._raw = raw
+        self._endpoint = endpoint
+        self.database = database
+        self.revision: str | None = None
+        self.is_known = False
+        """Whether it was asked if Dolt's own tables are its own here."""
+        self._folder: Path | None = _UNKNOWN
+        self._reader: Connection | None = None
+
+    @property
+    def number(self) -> int:
+        """The server's number of this session; no other living one has it."""
+        number: int = self._raw.thread_id()  # type: ignore[no-untyped-call]
+        return number
+
+    @property
+    def local_port(self) -> int:
+        """The port of a server of this very machine, which no start has in common with another; else 0."""
+        return self._endpoint.port if self._endpoint.shares_files else 0
+
+    def rows(self, sql: str, *parameters: object, attempt: str) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows; ``%s`` marks bound parameters."""
+        with self._translated(attempt), self._raw.cursor() as cursor:
+            cursor.execute(sql, parameters or None)
+            return list(cursor.fetchall())
+
+    def run(self, sql: str, *parameters: object, attempt: str) -> int:
+        """Run one statement and return the number of rows it affected."""
+        with self._translated(attempt), self._raw.cursor() as cursor:
+            affected: int = cursor.execute(sql, parameters or None)
+            return affected
+
+    def use(self, revision: str | None, *, attempt: str) -> None:
+        """Go to a commit (read-only), a branch (writable), or to the checked-out branch (None), without a checkout.
+
+        The server looks for branches without regard to case: `active_branch` says where one has landed.
+
+        Raises:
+            RevisionNotFound: there is nothing of this name.
+        """
+        place = self.database if revision is None else f"{self.database}/{revision}"
+        try:
+            self.run(f"USE {quote(place)}", attempt=attempt)
+        except AccessDenied as error:
+            if revision is None:
+                raise
+            self._refuse_absent(place, error, attempt)
+        self.revision = revision
+
+    def _refuse_absent(self, place: str, denied: AccessDenied, attempt: str) -> NoReturn:
+        """Raise for a revision that is not there: to users with rights on one database only, Dolt says "denied"."""
+        self.run(f"USE {quote(self.database)}", attempt=attempt)  # denied, too, where they may not be here at all
+        raise from_server(1049, f"database not found: {place}", attempt=attempt) from denied
+
+    def active_branch(self, *, attempt: str) -> str:
+        """Return the name of the branch that the connection is on."""
+        branch: str = self.rows("SELECT active_branch()", attempt=attempt)[0][0]
+        return branch
+
+    def describe(self, sql: str, *, attempt: str) -> list[Field]:
+        """Return names and types of the columns that a statement gives; the statement is run, so let it be cheap."""
+        with self._translated(attempt), self._raw.cursor() as cursor:
+            cursor.execute(sql)
+            result = cursor._result  # the flags and charset are not in the public description
+            return [_field(column) for column in result.fields] if result is not None and result.description else []
+
+    @contextmanager
+    def arrow_batches(self, sql: str, *, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Give the rows of a query as Arrow batches of about ``batch_rows`` rows, through a session of its own.
+
+        It is on the same revision as this one. Only types that the transport carries exactly may be selected;
+        `results.wanted` casts the others. A query without rows gives one empty batch.
+        """
+        if self._endpoint.tls is not None or self._endpoint.has_a_secret:
+            with self._printed_batches(sql, batch_rows, attempt) as batches:
+                yield batches
+            return
+        import connectorx
+
+        login = self._reader_login(attempt)
+        with _connectorx_errors(attempt, login):
+            reader = connectorx.read_sql(
+                self._url(login), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
+            )
+        with contextlib.closing(_translated_batches(reader, attempt, login)) as batches:
+            yield batches
+
+    def _url(self, endpoint: _Endpoint) -> str:
+        database = self.database if self.revision is None else f"{self.database}/{self.revision}"
+        login = f"{url_quote(endpoint.user, safe='')}:{url_quote(endpoint.password, safe='')}"
+        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+        place = f"{host}:{endpoint.port}/{url_quote(database, safe='')}"
+        silence = "" if endpoint.shares_files else f"&{_silence_in_url()}"
+        # By default it goes on by the socket that the server names: anybody may have made one there.
+        return f"mysql://{login}@{place}?ssl-mode=disabled&prefer_socket=false{silence}"
+
+    @contextmanager
+    def _printed_batches(self, sql: str, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Give what `arrow_batches` gives through the driver that verifies certificates; slower, but no less exact.
+
+        It keeps passwords, too: the fast transport would lock them with any key that a server sends.
+        """
+        raw = _open(self._endpoint, attempt)
+        session, cursor = Connection(raw, self._endpoint, self.database), raw.cursor(pymysql.cursors.SSCursor)
+        try:
+            session.use(self.revision, attempt=attempt)
+            raw.decoders, raw.use_unicode = {}, False
+            with session._translated(attempt):
+                cursor.execute(sql)
+                yield session._arriving(cursor, batch_rows, attempt)
+        finally:
+            _leave(raw, cursor)
+
+    def _arriving(self, cursor: Any, batch_rows: int, attempt: str) -> Iterator[pa.RecordBatch]:
+        fields = [_field(column) for column in cursor._result.fields]
+        with self._translated(attempt):
+            rows = cursor.fetchmany(batch_rows)
+            while True:
+                arrow = _times_of_day(from_text(fields, rows)).combine_chunks()
+                yield from arrow.to_batches() or [pa.RecordBatch.from_pylist([], schema=arrow.schema)]
+                rows = cursor.fetchmany(batch_rows)
+                if not rows:
+                    return
+
+    def text_rows(self, sql: str, *, attempt: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
+        """Return columns and rows of a statement as the server printed them; slow, for what Arrow cannot carry."""
+        with self._translated(attempt), self._raw.cursor() as cursor:
+            decoders, self._raw.decoders = self._raw.decoders, {}
+            encoding, self._raw.use_unicode = self._raw.use_unicode, False
+            try:
+                cursor.execute(sql)
+                result = cursor._result
+                fields = [_field(column) for column in result.fields] if result is not None else []
+                return fields, list(cursor.fetchall())
+            finally:
+                self._raw.decoders, self._raw.use_unicode = decoders, encoding
+
+    @contextmanager
+    def reading(self, *, attempt: str) -> Iterator[Connection]:
+        """Give a session on the same revision whose user may do nothing but SELECT.
+
+        On a server that somebody else runs no users are made there, and the session is this one.
+        """
+        login = self._reader_login(attempt)
+        if login is self._endpoint:
+            yield self
+            return
+        if self._reader is None:
+            self._reader = Connection(_open(login, attempt), login, self.database)
+            self._reader._folder = self._file_folder()
+        self._reader.run("ROLLBACK", attempt=attempt)
+        self._reader.use(self.revision, attempt=attempt)
+        yield self._reader
+
+    def _reader_login(self, attempt: str) -> _Endpoint:
+        """Return how to log in for reading: on a private server as a user who may do nothing but SELECT."""
+        if not self._endpoint.shares_files:
+            return self._endpoint
+        found = _readers.get(self._endpoint)
+        if found is None:
+            folder = self._file_folder()
+            is_private = folder is not None and local_server.is_private(folder)
+            found = self._made_reader(attempt) if is_private else self._endpoint
+            _readers[self._endpoint] = _readers[found] = found
+        return found
+
+    def _made_reader(self, attempt: str) -> _Endpoint:
+        """Make the user, whose password follows from the server's own, so that all processes know it."""
+        password = Password(hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest())
+        login = replace(self._endpoint, user=_READER, password=password)
+        is_ready = "SELECT authentication_string = %s AND select_priv = 'Y' FROM mysql.user WHERE user = %s"
+        found = self.rows(is_ready, _native_hash(password), _READER, attempt=attempt)
+        if found == [(1,)]:
+            return login
+        user = f"'{_READER}'@'localhost'"
+        how = "ALTER USER" if found else "CREATE USER IF NOT EXISTS"  # it may have given itself another password
+        self.run(f"{how} {user} IDENTIFIED BY %s", password, attempt=attempt)
+        # Not on this database alone: to Dolt 1.83 its revisions are databases of their own to table functions.
+        self.run(f"GRANT SELECT ON *.* TO {user}", attempt=attempt)
+        return login
+
+    def shared_folder(self) -> Path | None:
+        """Return the folder from which this server loads files and into which we may write, or None."""
+        if not self._endpoint.shares_files:
+            return None
+        folder = self._file_folder()  # looked at each time: somebody may have removed it
+        return folder if folder is not None and _is_ours(folder) else None
+
+    def _file_folder(self) -> Path | None:
+        if self._folder is _UNKNOWN:
+            (folder,) = self.rows("SELECT @@secure_file_priv", attempt="ask for the server's file folder")[0]
+            self._folder = Path(folder) if folder else None
+        return self._folder
+
+    def load(
+        self,
+        table: str,
+        columns: str,
+        lines: Iterable[pa.Buffer],
+        *,
+        folder: Path,
+        replacing: bool = False,
+        attempt: str,
+    ) -> int:
+        """Append tab-separated ``lines`` to ``table`` by a file in ``folder``; strict, all or nothing.
+
+        ``columns`` is the column list with its ``SET`` clause, as `rows.load_clause` gives it. With ``replacing``, rows
+        of the same key are overwritten instead of refused. Returns the number of rows.
+        """
+        how = "REPLACE " if replacing else ""
+        with NamedTemporaryFile(dir=folder, suffix=".tsv") as file:
+            try:
+                for buffer in lines:
+                    file.write(buffer)
+                file.flush()
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                with contextlib.suppress(OSError):
+                    file.truncate(0)  # what could not be written is not tried again when the file is closed
+                raise DiskFull(
+                    f"Cannot {attempt}: no space is left in {str(folder)!r}, where the rows wait for the server. Free "
+                    "some, or set TMPDIR to a larger place.",
+                    path=folder,
+                ) from error
+            # Not LOCAL: that means IGNORE to the server, and values would be changed in silence.
+            statement = f"LOAD DATA INFILE {literal(file.name)} {how}INTO TABLE {quote(table)} {columns}"
+            return self.run(statement, attempt=attempt)
+
+    def close(self) -> None:
+        """Close the session."""
+        if self._reader is not None:
+            self._reader.close()
+        with contextlib.suppress(pymysql.err.Error):
+            self._raw.close()
+
+    def abandon(self) -> None:
+        """Drop the sockets without a word on them: they are those of another process."""
+        if self._reader is not None:
+            self._reader.abandon()
+        self._raw._force_close()  # type: ignore[attr-defined]
+
+    @contextmanager
+    def _translated(self, attempt: str) -> Iterator[None]:
+        try:
+            yield
+        except pymysql.err.MySQLError as error:
+            stripped(error, *self._endpoint.passwords)
+            raise _from_pymysql(error, attempt) from error
+        except UnicodeEncodeError as error:
+            raise QueryFailed(
+                f"Cannot {attempt}: {error.object[error.start : error.end]!r} is half a character (a lone surrogate), "
+                "which is no text. Take it out.",
+                server_message="",
+                code=0,
+            ) from error
+
+
+def _leave(raw: pymysql.connections.Connection[Any], cursor: Any) -> None:
+    """Close a session in the midst of its rows: closing the cursor would first read all that are left."""
+    if cursor._result is not None:
+        cursor._result.unbuffered_active = False
+    cursor.connection = None
+    raw._force_close()  # type: ignore[attr-defined]
+
+
+def _field(column: Any) -> Field:
+    return Field(
+        name=column.name,
+        wire=_WIRE_NAMES.get(column.type_code, str(column.type_code)),
+        unsigned=bool(column.flags & FLAG.UNSIGNED),
+        binary=column.charsetnr == BINARY_CHARSET,
+        length=column.length,
+        scale=column.scale,
+        not_null=bool(column.flags & FLAG.NOT_NULL),
+    )
+
+
+def _from_pymysql(error: pymysql.err.MySQLError, attempt: str) -> DoltError:
+    code, *text = error.args or (0,)
+    if not isinstance(code, int) or code in _GONE or isinstance(error, pymysql.err.InterfaceError):
+        said = ": ".join(map(str, error.args)) or "connection closed"
+        return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
+    return from_server(code, " ".join(map(str, text)), attempt=attempt)
+
+
+@contextmanager
+def _connectorx_errors(attempt: str, endpoint: _Endpoint) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        stripped(error, *endpoint.passwords)
+        # A stream that breaks between two batches comes as a Rust panic, which is no Exception and has no public class.
+        if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
+            raise
+        raise _from_connectorx(str(error), attempt) from error
+
+
+def _translated_batches(reader: pa.RecordBatchReader, attempt: str, endpoint: _Endpoint) -> Generator[pa.RecordBatch]:
+    with _connectorx_errors(attempt, endpoint):
+        batch = None
+        for batch in reader:
+            yield batch
+        if batch is None:
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+
+
+def _from_connectorx(said: str, attempt: str) -> DoltError:
+    _, found, rest = said.partition("MySqlError { ERROR ")
+    code, _, text = rest.partition(" ")
+    if found and code.isdigit():
+        return from_server(int(code), re.sub(r" \}\)*\Z", "", text.partition("): ")[2]), attempt=attempt)
+    if any(word in said for word in ("DriverError", "IoError", "CodecError", "onnection")):
+        return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
+    return QueryFailed(f"Cannot {attempt}: the transport says {said!r}.", server_message=said, code=0)
+
+
+def _times_of_day(printed: pa.Table) -> pa.Table:
+    """Give TIME the type that the fast transport gives it; other spans than times of day are not asked for here."""
+    for at, column in enumerate(printed.columns):
+        if pa.types.is_duration(column.type):
+            times = column.cast(pa.int64()).cast(pa.time64("us"))
+            printed = printed.set_column(at, printed.column_names[at], times)
+    return printed
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    """Where a server listens, and how to log in."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    tls: Tls | None = None
+    shares_files: bool = False
+    """Whether the server is on this machine for sure, so that it may load files of ours."""
+
+    others: tuple[str, ...] = field(default=(), repr=False)
+    """Passwords with which the server itself logs in elsewhere."""
+
+    @property
+    def has_a_secret(self) -> bool:
+        """Whether the password is somebody's own, and good for more than this very run of the server."""
+        return bool(self.password) and not self.shares_files
+
+    @classmethod
+    def of(cls, found: local_server.Address | ServerPlace, others: tuple[str, ...] = ()) -> _Endpoint:
+        if isinstance(found, ServerPlace):
+            return cls(found.host, found.port, found.user, found.password, found.tls)
+        return cls(found.host, found.port, found.user, found.password, shares_files=True, others=others)
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """What a server may repeat and nobody may see."""
+        return (self.password, *self.others)
+
+
+class _Session(pymysql.connections.Connection):
+    """A session that keeps its password: it answers challenges, and hands it to a server that proved who it is only.
+
+    It sends nothing in the clear when it was told to use TLS, with old versions of the driver, too.
+    """
+
+    def __init__(self, *, is_proved: bool, **options: Any) -> None:
+        self._is_proved = is_proved
+        super().__init__(**options)
+
+    def _request_authentication(self) -> None:
+        if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
+            raise ssl.SSLError(_NO_TLS)
+        if self._is_proved:
+            super()._request_authentication()  # type: ignore[misc]
+            return
+        wished = vars(self).get("_auth_plugin_name", "")  # no more than what the server would like best
+        self._auth_plugin_name = wished if wished in logins.CHALLENGES else ""
+        vars(self)["_read_packet"] = self._read_login_packet  # not for good: it is called for every row, too
+        try:
+            super()._request_authentication()  # type: ignore[misc]
+        finally:
+            del vars(self)["_read_packet"]
+
+    def _read_login_packet(self, *kind: Any) -> Any:
+        packet = super()._read_packet(*kind)  # type: ignore[no-untyped-call]
+        asked = logins.asked_for(packet.get_all_data())
+        if asked is not None:
+            raise pymysql.err.OperationalError(_ASKS_FOR_PASSWORD, asked)
+        return packet
+
+    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
+        # Strictly: the driver would send halves of characters as bytes that are no text.
+        encoded = sql.encode() if isinstance(sql, str) else sql
+        try:
+            affected: int = super().query(encoded, unbuffered)
+        except RuntimeError as error:  # so the driver refuses to send one
+            raise pymysql.err.OperationalError(_WANTS_FILE, "the server asks for a file of this machine") from error
+        return affected
+
+
+def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[Any]:
+    tls = _tls_context(endpoint.tls, attempt) if endpoint.tls is not None else None
+    try:
+        raw = _Session(
+            is_proved=_is_proved(endpoint.tls),
+            host=endpoint.host,
+            port=endpoint.port,
+            user=endpoint.user,
+            password=endpoint.password.encode(),  # the driver would send Latin-1, servers compare UTF-8
+            charset="utf8mb4",
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=CONNECT_TIMEOUT_S,  # until it has let us in: the driver's other one ends with the handshake
+            ssl_disabled=endpoint.tls is None,  # on loopback asking for it costs 60 ms a connection
+            ssl=tls,
+            # PyMySQL takes Dolt's greeting for "autocommit is off" and never says so; the server's own setting is
+            # on, and transactions are opened in words where they are wanted.
+            autocommit=None,
+        )
+    except DoltError as error:
+        raise without_frames(error)  # noqa: B904  # it is the same one
+    except _NO_WORDS as error:
+        raise ServerFailed(
+            f"Cannot {attempt}: what answers there does not log in as a MySQL server does ({error}). Check the URL."
+        ) from stripped(error, *endpoint.passwords)
+    except Exception as error:  # noqa: BLE001
+        # Whatever it is: the driver's frames hold the password, and a traceback may show their variables.
+        raise _not_connected(error, endpoint, attempt) from stripped(error, *endpoint.passwords)
+    except BaseException as error:  # noqa: BLE001
+        raise without_frames(error)  # noqa: B904
+    raw._read_timeout = None  # type: ignore[attr-defined]  # statements may take as long as they need
+    if not endpoint.shares_files:
+        _notice_silence(raw._sock)  # type: ignore[attr-defined]
+    return raw
+
+
+def _is_proved(tls: Tls | None) -> bool:
+    """Whether the server has a certificate that only the one that is meant can have."""
+    return tls is not None and (tls.verify_identity or tls.ca is not None)
+
+
+def _tls_context(tls: Tls, attempt: str) -> ssl.SSLContext:
+    try:
+        for path in filter(None, (tls.ca, tls.cert, tls.key)):
+            os.close(files.open_regular(Path(path).resolve()))  # the reader of certificates would wait at a FIFO
+        context = ssl.create_default_context(cafile=tls.ca)
+        context.check_hostname = tls.verify_identity
+        if tls.cert is not None:
+            context.load_cert_chain(tls.cert, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidConfig(
+            f"Cannot {attempt}: the certificates in {tls} cannot be read ({error}). Check the paths, which are those "
+            "on the machine that runs the task."
+        ) from error
+    return context
+
+
+def _not_connected(error: Exception, endpoint: _Endpoint, attempt: str) -> DoltError:
+    cause = getattr(error, "original_exception", None) or error
+    if isinstance(error.__context__, ssl.SSLError):  # said with the first answer: that of TLS 1.3 to a client
+        cause = error.__context__
+    if isinstance(cause, ssl.SSLError):
+        return _untrusted(cause, attempt)
+    if error.args[:1] == (_ASKS_FOR_PASSWORD,):
+        return _kept_password(str(error.args[1]), attempt)
+    if isinstance(cause, socket.gaierror):
+        return ConnectionLost(f"Cannot {attempt}: there is no host of that name ({cause.strerror}). Check the URL.")
+    if isinstance(cause, (ConnectionRefusedError, TimeoutError)):
+        return ConnectionLost(f"Cannot {attempt}: nobody answers there ({cause}). Check the URL, and that it runs.")
+    stripped(error, *endpoint.passwords)  # the server may repeat one
+    if not isinstance(error, pymysql.err.MySQLError):
+        said = f"{type(error).__name__}: {error}".rstrip(".")
+        return ServerFailed(f"Cannot {attempt}: the driver cannot talk with it ({said}). Check the URL.")
+    found = _from_pymysql(error, attempt)
+    if isinstance(found, AccessDenied) and not endpoint.password:
+        return AccessDenied(f"{found} None was sent: give the config secret=Secret(group, key).", **vars(found))
+    return found
+
+
+def _untrusted(error: ssl.SSLError, attempt: str) -> UntrustedServer:
+    said = str(getattr(error, "verify_message", None) or error.args[-1]).rstrip(".")
+    advice = (
+        "Mend the server's certificate, or name the authority that signed it with ?ssl_ca=/path/of/ca.pem at the end "
+        "of the URL."
+    )
+    if said == _NO_TLS:
+        advice = "Give the server a certificate, or, in a network that is trusted, end the URL with ?ssl_disabled=true."
+    if "alert" in said and "certificate" in said:
+        advice = "Show the server a certificate that it takes: end the URL with ?ssl_cert=/path.pem&ssl_key=/path.key."
+    return UntrustedServer(f"Cannot {attempt}: no trusted connection with TLS is possible ({said}). {advice}")
+
+
+def _kept_password(asked: str, attempt: str) -> UntrustedServer:
+    return UntrustedServer(
+        f"Cannot {attempt}: the server asks for more than the answer to a challenge ({asked[:80]!r}), and has not "
+        "proved with a certificate who it is, so the password was not sent. Use TLS with a verified certificate "
+        "(?ssl_ca=/path/of/ca.pem at the end of the URL), or a user that is IDENTIFIED WITH mysql_native_password."
+    )
+
+
+def _notice_silence(sock: socket.socket) -> None:
+    """Let the kernel find out that the other end is gone without a word; statements may take as long as they need."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _silence().items():
+        if hasattr(socket, name):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def _silence() -> dict[str, int]:
+    """Return when the kernel asks whether the other end is there and gives it up, by the names of its options."""
+    probes = {"TCP_KEEPIDLE": _SILENCE_S // 2, "TCP_KEEPINTVL": _SILENCE_S // 6, "TCP_KEEPCNT": 3}
+    return {**probes, "TCP_USER_TIMEOUT": _SILENCE_S * 1000}  # the last in milliseconds, the others in seconds
+
+
+def _silence_in_url() -> str:
+    """Return what asks connectorx for the same; it knows all but the first two on Linux only."""
+    kernel = _silence()
+    options = {
+        "tcp_connect_timeout_ms": int(CONNECT_TIMEOUT_S * 1000),  # it takes whole numbers only
+        "tcp_keepalive_time_ms": kernel["TCP_KEEPIDLE"] * 1000,
+    }
+    if sys.platform == "linux":
+        options["tcp_keepalive_probe_interval_secs"] = kernel["TCP_KEEPINTVL"]
+        options["tcp_keepalive_probe_count"] = kernel["TCP_KEEPCNT"]
+        options["tcp_user_timeout_ms"] = kernel["TCP_USER_TIMEOUT"]
+    return urlencode(options)
+
+
+class _Pool:
+    """Warm connections to one server; given out one by one, to any thread."""
+
+    def __init__(self, place: Place, endpoint: _Endpoint) -> None:
+        self.endpoint = endpoint
+        self._place = place
+        self._idle: list[Connection] = []
+        self._lock = threading.Lock()
+        self._database: str | None = None
+
+    def take(self) -> Connection:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._open()
+
+    def give_back(self, connection: Connection) -> None:
+        with self._lock:
+            if len(self._idle) < _KEPT_WARM:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+        _readers.pop(_readers.pop(self.endpoint, self.endpoint), None)
+
+    def _open(self) -> Connection:
+        attempt = f"connect to the dolt sql-server of {str(self._place)!r}"
+        connection = Connection(_open(self.endpoint, attempt), self.endpoint, "")
+        try:
+            if self._database is None:
+                self._database = self._check(connection, attempt)
+        except BaseException:
+            connection.close()
+            raise
+        connection.database = self._database
+        return connection
+
+    def _check(self, connection: Connection, attempt: str) -> str:
+        """Refuse a server that is too old, and find the name under which it serves the repository."""
+        try:
+            ((version,),) = connection.rows("SELECT dolt_version()", attempt=attempt)
+        except (QueryFailed, ValueError) as error:
+            raise ServerFailed(f"Cannot {attempt}: it is a database server, but not Dolt's. Check the URL.") from error
+        if tuple(int(part) for part in str(version).split(".")[:2] if part.isdigit()) < _OLDEST:
+            raise ServerFailed(f"Cannot {attempt}: it runs Dolt {version}, and 1.83 or newer is needed. Upgrade it.")
+        served = [name for (name,) in connection.rows("SHOW DATABASES", attempt=attempt)]
+        own = [name for name in served if name not in ("information_schema", "mysql")]
+        if isinstance(self._place, ServerPlace):
+            return self._check_database(self._place, own)
+        folder = self._place.name
+        if own in ([], [""], [folder]) and (re.search("[:@]", folder) or folder in ("information_schema", "mysql")):
+            raise ServerFailed(
+                f"Cannot {attempt}: Dolt names the database for the folder, and a database called {folder!r} cannot be "
+                "reached. Give the repository's folder a name without ':' and '@' that is not 'mysql' or "
+                "'information_schema'.",
+                path=self._place,
+            )
+        for name in (folder, folder.replace("-", "_")):
+            if name in own:
+                return name
+        if len(own) == 1:
+            return str(own[0])
+        raise ServerFailed(
+            f"Cannot {attempt}: it serves the databases {', '.join(map(repr, own)) or 'none'}, and none of them is "
+            f"{folder!r}. Start it in the repository's own folder."
+        )
+
+    @staticmethod
+    def _check_database(place: ServerPlace, served: list[str]) -> str:
+        if place.database in served:
+            return place.database
+        raise RepositoryNotFound(
+            f"Cannot open the database {place.database!r} of {str(place)!r}: this user sees "
+            f"{', '.join(map(repr, sorted(served))) or 'none'} there.{close_names(place.database, served)} Make it "
+            "with CREATE DATABASE, or check the URL and the user's rights.",
+            path=place,
+        )
+
+
+_readers: dict[_Endpoint, _Endpoint] = {}
+"""How to log in for reading where this process knows it already, by how it is logged in."""
+
+_pools: dict[Place, _Pool] = {}
+_pools_lock = threading.Lock()
+
+
+@contextmanager
+def connect(place: Place, *, patience_s: float = PATIENCE_S) -> Iterator[Connection]:
+    """Give a connection to the server of ``place``; for a resolved folder it is started if none runs there.
+
+    The connection is on the checked-out (or the server's default) branch; `Connection.use` goes elsewhere. It goes back
+    to the warm ones when the block ends well, and is closed when it does not. Somebody else's server that does not
+    answer is tried again for ``patience_s`` seconds.
+
+    Raises:
+        ConnectionLost: the server cannot be reached, or went away twice in a row.
+        AccessDenied, UntrustedServer, RepositoryNotFound: somebody else's server does not let us in, or is not what
+            was expected.
+    """
+    with _reached(place) as endpoint:
+        try:
+            connection = _checked_out(place, endpoint)
+        except ConnectionLost:
+            _let_go(place)
+            connection = None
+        if connection is not None:
+            with _returned(place, endpoint, connection):
+                yield connection
+            return
+    with _reached(place) as endpoint:
+        if isinstance(place, ServerPlace):
+            connection = _patiently(place, endpoint, patience_s)
+        else:
+            connection = _checked_out(place, endpoint)
+        with _returned(place, endpoint, connection):
+            yield connection
+
+
+@contextmanager
+def _reached(place: Place) -> Iterator[_Endpoint]:
+    if isinstance(place, ServerPlace):
+        yield _Endpoint.of(place)
+        return
+    with local_server.using(place) as address:
+        yield _Endpoint.of(address, local_server.passwords(place))
+
+
+def _let_go(place: Place) -> None:
+    """Forget what was open: the server was killed or restarted, or its owner is gone."""
+    if isinstance(place, ServerPlace):
+        _pool(place, _Endpoint.of(place)).close()
+    else:
+        local_server.release(place)
+
+
+def _patiently(place: ServerPlace, endpoint: _Endpoint, patience_s: float) -> Connection:
+    deadline, pause_s = time.monotonic() + patience_s, 0.05
+    while True:
+        try:
+            return _checked_out(place, endpoint)
+        except ConnectionLost:
+            if time.monotonic() + pause_s >= deadline:
+                raise
+        time.sleep(pause_s)
+        pause_s *= 2
+
+
+def _checked_out(place: Place, endpoint: _Endpoint) -> Connection:
+    connection = _pool(place, endpoint).take()
+    attempt = f"reach the dolt sql-server of {str(place)!r}"
+    try:
+        connection.run("ROLLBACK", attempt=attempt)  # nobody's view of yesterday; and a sign of life
+        connection.use(None, attempt=attempt)
+        if not connection.is_known:
+            active_content.refuse_false_tables(connection)
+            connection.is_known = True
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def _returned(place: Place, endpoint: _Endpoint, connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:
+        connection.close()  # the server drops its transaction and its locks
+        if isinstance(error, DiskFull) and not isinstance(place, ServerPlace):
+            # Dolt 1.83 goes on saying so after there is space again; the next server does not.
+            local_server.replace(place)
+        raise
+    _pool(place, endpoint).give_back(connection)
+
+
+def _pool(place: Place, endpoint: _Endpoint) -> _Pool:
+    with _pools_lock:
+        pool = _pools.get(place)
+        if pool is None or pool.endpoint != endpoint:
+            pool = _pools[place] = _Pool(place, endpoint)
+            if not isinstance(place, ServerPlace):
+                local_server.on_release(place, pool.close)
+        return pool
+
+
+def _forget() -> None:
+    """In a forked child: the sockets are the parent's; they are dropped without a word on them."""
+    global _pools_lock
+    _pools_lock = threading.Lock()
+    for pool in _pools.values():
+        for connection in pool._idle:
+            connection.abandon()
+    _pools.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

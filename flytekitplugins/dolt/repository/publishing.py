@@ -1,0 +1,618 @@
+"""The one way in which anything is ever written.
+
+`write` lets work happen on a scratch branch that starts at the target's head, commits it there, and moves the target
+forward to that very commit. Nothing is checked out, so what the user has in the working set stays; nobody sees half a
+table; and when another writer was faster the work is done again on the new head, so that the result is always that of
+one writer after the other. What is written (frames, merges, restored tables) is the business of the callers above.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from ..errors import (
+    BranchNotFound,
+    ConnectionLost,
+    DoltError,
+    HeadMoved,
+    InvalidConfig,
+    InvalidName,
+    OutcomeUnknown,
+    RevisionNotFound,
+    TableNotFound,
+    UncommittedChanges,
+    WriteNotVerified,
+)
+from ..model.configs import Branch, Commit, MergeBranch, NewBranch
+from ..model.location import Place, ServerPlace
+from ..model.sql_text import literal, quote
+from ..server import binary
+from . import active_content, branch_locks, scratch_branches
+from .connections import Connection, connect
+from .refs import branch_of, find_head, heads, no_branch
+from .scratch_branches import Scratch
+
+LOCK_TIMEOUT_S = 60.0
+"""Seconds to wait for another writer of the same branch."""
+
+MAX_ATTEMPTS = 20
+"""How often work is done again because the head moved, before giving up."""
+
+MAX_LOST = 4
+"""How often work is done again because the server went away, before giving up."""
+
+LOOK_BACK = 10_000
+"""How many commits of a branch are searched for the key of a write; 1,000 of them cost about 4 ms."""
+
+KEY_TRAILER = "Flyte-Write-Key"
+"""The line of a commit message that names the write; what is written again under the same key is not written twice."""
+
+STATEMENTS = frozenset({"INSERT", "DELETE"})
+"""The kinds of statements that put rows into tables here, and so start triggers."""
+
+DEFAULT_AUTHOR = "Flyte <flyte@localhost>"
+"""Author of a commit where the user has told Dolt no name and email."""
+
+
+Work = Callable[[Connection], "int | None"]
+"""What is done on a scratch branch; it returns how many rows its table has to have then, or None if it cannot say."""
+
+
+@dataclass(frozen=True)
+class Statements:
+    """How work puts rows into its table."""
+
+    kinds: Collection[str] = STATEMENTS
+    """Which of `STATEMENTS` it sends; none is sent where Dolt takes whole tables from another commit."""
+    triggers: Literal["refuse", "run"] = "refuse"
+    """What happens where they would start triggers of the table."""
+    tables: Literal["one", "any"] = "one"
+    """What may differ afterwards: the ``one`` table, or ``any``."""
+
+    @property
+    def are_alone(self) -> bool:
+        """Whether nothing but them changes anything."""
+        return self.tables == "one" and self.triggers == "refuse"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write` did."""
+
+    commit: Commit
+    """The commit that holds the result: a new one, or the head as it was when nothing changed."""
+    changed: bool
+
+
+def write(
+    repository: Place,
+    *,
+    table: str,
+    policy: Branch | None,
+    message: str,
+    work: Work,
+    statements: Statements = Statements(),
+    key: str | None = None,
+    lock_timeout_s: float = LOCK_TIMEOUT_S,
+    before_publishing: Callable[[Connection, str], None] | None = None,
+) -> Written:
+    """Run ``work`` on a scratch branch, and move the branch of ``policy`` forward to one commit with its changes.
+
+    ``work`` gets a connection on the scratch branch and may be called again when the head has moved or the server went
+    away; it must change ``table`` only and keep nothing of the connection. The author is the repository's or the user's
+    Dolt identity. A write whose ``key`` one of the branch's newest `LOOK_BACK` commits has was done before: it returns
+    that commit. Without a key each call is a write of its own. ``before_publishing`` is called with the commit that is
+    about to be published, and stops that by raising. Before that the commit is held against what was written.
+
+    Raises:
+        BranchNotFound: the branch (or the base of a new one) does not exist.
+        UncommittedChanges: the user's work on the target branch stands in the way; nothing was changed.
+        RepositoryBusy: another writer held the branch for ``lock_timeout_s`` seconds.
+        TableRedirected, TriggersRefused: the rows would land elsewhere, or start triggers; nothing was written.
+        WriteNotVerified: the commit is not just what was written; it was not published.
+        HeadMoved: other writers, which do not use this package's lock, won `MAX_ATTEMPTS` times in a row.
+        ConnectionLost: the server went away `MAX_LOST` times before the branch was moved.
+        OutcomeUnknown: the server went away while the branch was being moved, and does not come back to say whether it
+            was.
+    """
+    job = _Job(
+        table=table,
+        message=message if key is None else _with_key(message, key),
+        author=author_of(repository),
+        work=work,
+        statements=statements,
+        key=key,
+        before_publishing=before_publishing,
+    )
+    for lost in range(1, MAX_LOST + 1):
+        try:
+            with connect(repository) as connection:
+                return _write(connection, repository, policy, job, lock_timeout_s)
+        except OutcomeUnknown as unknown:
+            if _is_published(repository, unknown, lock_timeout_s):
+                return Written(Commit(unknown.commit, branch=unknown.branch), changed=True)
+            fault = ConnectionLost(
+                f"Cannot publish table {table!r} on branch {unknown.branch!r}: the server went away before it moved it."
+                " Try again."
+            )
+            fault.__cause__ = unknown
+        except ConnectionLost as error:
+            fault = error
+        if lost < MAX_LOST:
+            time.sleep(random.uniform(0.02, 0.1 * 2**lost))  # noqa: S311  # jitter, no secret
+    raise fault
+
+
+def author_of(repository: Place) -> str:
+    """Return the author of what is made in a repository: its or the user's Dolt identity, else `DEFAULT_AUTHOR`."""
+    return binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR
+
+
+def differs(
+    repository: Place, commit: Commit, *, table: str, work: Work, statements: Statements = Statements()
+) -> bool:
+    """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it.
+
+    Raises:
+        TableRedirected, TriggersRefused: it would be done elsewhere, or start triggers.
+    """
+    attempt = f"compare with commit {commit.hash}"
+    with connect(repository) as connection, Scratch(connection, commit.hash):
+        _refuse_what_is_obeyed(connection, commit.hash, table, statements, attempt)
+        work(connection)
+        connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
+        return bool(connection.rows("SELECT 1 FROM dolt_status LIMIT 1", attempt=attempt))
+
+
+@dataclass(frozen=True)
+class _Target:
+    branch: str
+    base: str | None
+    """Where a missing branch starts; None when the branch has to exist."""
+
+
+def _target(connection: Connection, policy: Branch | None) -> _Target:
+    branch = branch_of(policy)
+    if isinstance(policy, MergeBranch):
+        return _Target(policy.branch, branch or connection.active_branch(attempt="find the checked-out branch"))
+    if isinstance(policy, NewBranch):
+        base = policy.base or connection.active_branch(attempt="find the checked-out branch")
+        return _Target(policy.branch, base)
+    return _Target(branch or connection.active_branch(attempt="find the checked-out branch"), None)
+
+
+@dataclass(frozen=True)
+class _Job:
+    table: str
+    message: str
+    author: str
+    work: Work
+    statements: Statements
+    key: str | None
+    before_publishing: Callable[[Connection, str], None] | None = None
+
+    @property
+    def task(self) -> str | None:
+        """Return the execution that the message names, for those who wait for this writer."""
+        found = re.search(r"^Flyte-Execution: (.+)$", self.message, re.MULTILINE)
+        return found[1] if found else None
+
+
+# By connection: a new one may mean that the server was started again, and that our own scratch branch is left there.
+_swept_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
+
+
+def _write(
+    connection: Connection, repository: Place, policy: Branch | None, job: _Job, lock_timeout_s: float
+) -> Written:
+    """Do the job on one connection, under the lock of its branch, again and again while others move the branch."""
+    target = _target(connection, policy)
+    _sweep_when_due(connection)
+    with branch_locks.held(connection, target.branch, timeout_s=lock_timeout_s, place=repository):
+        for attempt in range(MAX_ATTEMPTS):
+            if attempt:
+                time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 5)))  # noqa: S311  # jitter, no secret
+            try:
+                return _write_once(connection, target, job)
+            except HeadMoved:
+                continue
+    raise HeadMoved(
+        f"Cannot commit table {job.table!r} to branch {target.branch!r}: the branch moved under each of {MAX_ATTEMPTS} "
+        "attempts. Somebody writes to it without pause; give the task a NewBranch(...) of its own.",
+        branch=target.branch,
+        attempts=MAX_ATTEMPTS,
+    )
+
+
+def _sweep_when_due(connection: Connection) -> None:
+    """Remove what killed writers left, at the first write of a connection and then now and then.
+
+    Not each time, because the server goes through all branches to answer.
+    """
+    last = _swept_at.get(connection)
+    if (
+        last is None
+        or time.monotonic() - last > scratch_branches.LOOK_EVERY_S
+        or scratch_branches.has_old_marks(connection)
+    ):
+        with suppress(DoltError):  # not what the caller asked for
+            scratch_branches.sweep(connection)
+        _swept_at[connection] = time.monotonic()
+
+
+def start_of(connection: Connection, policy: Branch | None) -> str:
+    """Return the commit that a write with ``policy`` starts from now.
+
+    Raises:
+        BranchNotFound: the branch (or the base of a new one) does not exist.
+    """
+    target = _target(connection, policy)
+    return find_head(connection, target.branch) or _start(connection, target)
+
+
+def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
+    state = _state(connection, target.branch, key=job.key)
+    if state is None:
+        start = _start(connection, target)
+    elif state.written is not None:
+        return Written(Commit(state.written, branch=target.branch), changed=True)
+    else:
+        start = state.head
+        _refuse_early(connection, state, target.branch, job.table)
+    with Scratch(connection, start, task=job.task) as branch:
+        _refuse_what_is_obeyed(connection, start, job.table, job.statements, f"write table {job.table!r}")
+        rows = job.work(connection)
+        commit = _commit(connection, job.message, job.author, attempt=f"commit table {job.table!r}")
+        _verify(connection, job, branch.name, start, commit, rows)
+        if job.before_publishing is not None:
+            job.before_publishing(connection, commit or start)
+        if state is None:
+            _create(connection, target.branch, start, branch, commit or start)
+        elif commit is not None:
+            _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
+    return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
+
+
+def _refuse_what_is_obeyed(
+    connection: Connection, start: str, table: str, statements: Statements, attempt: str
+) -> None:
+    """Raise if the repository itself has it that rows for ``table`` land elsewhere, or start triggers."""
+    # Files that are loaded start none, whoever runs the server.
+    silent = {"INSERT"} if connection.shared_folder() is not None else set()
+    kinds = set(statements.kinds) - silent
+    active_content.refuse_writing(connection, start, table, events=kinds, triggers=statements.triggers, attempt=attempt)
+
+
+def _verify(connection: Connection, job: _Job, branch: str, start: str, commit: str | None, rows: int | None) -> None:
+    """Raise unless the scratch branch is one commit ahead of ``start``, with what was written and nothing else.
+
+    Raises:
+        WriteNotVerified: it is not.
+    """
+    found = _found(connection, job, commit, rows)
+    on, head, parent, is_whole, there, _ = found[0]
+    changed = {str(row[-1]) for row in found if row[-1] is not None}
+    wrong = None
+    if on != branch or head != (commit or start) or parent != (start if commit else None):
+        wrong = "the branch that it was written on was moved meanwhile, as triggers can do"
+    elif not is_whole:
+        wrong = "the commit does not hold all of it"
+    elif others := sorted(changed - _of_the_table(job, start, changed)):
+        wrong = f"{', '.join(map(repr, others))} differs, too"
+    elif rows != there:
+        wrong = f"the table has {there} rows instead of {rows}"
+    if wrong is not None:
+        raise WriteNotVerified(
+            f"Cannot publish table {job.table!r}: what was committed is not just what was written, {wrong}. Nothing "
+            f"was published. Look at the repository's triggers, and at its table {active_content.RULES!r}.",
+            table=job.table,
+            found=wrong,
+        )
+    if commit is not None:
+        _look_ahead(connection, job, start, commit, changed)
+
+
+def _found(connection: Connection, job: _Job, commit: str | None, rows: int | None) -> list[tuple[Any, ...]]:
+    """Say where the connection is and what is there, with a row for each table that the commit has changed."""
+    parent = "DOLT_HASHOF('HEAD^')" if commit is not None else "NULL"  # it is an error where there is none
+    count = f"(SELECT COUNT(*) FROM {quote(job.table)})" if rows is not None else "NULL"
+    told = (
+        f"active_branch(), DOLT_HASHOF('HEAD'), {parent}, DOLT_HASHOF_DB('HEAD') = DOLT_HASHOF_DB('WORKING'), {count}"
+    )
+    attempt = f"check what was written to table {job.table!r}"
+    if commit is None or not job.statements.are_alone:
+        return connection.rows(f"SELECT {told}, NULL", attempt=attempt)
+    # An outer join, as Dolt leaves out a table whose key has changed. No bound value: a name may have a % in it.
+    changed = f"(SELECT 1) one LEFT JOIN dolt_diff d ON d.commit_hash = {literal(commit)}"
+    return connection.rows(f"SELECT {told}, d.table_name FROM {changed}", attempt=attempt)
+
+
+def _of_the_table(job: _Job, start: str, changed: set[str]) -> set[str]:
+    """Return those of the changed tables that are what the work is on: triggers go with a table that is replaced."""
+    own = {job.table.casefold()} | ({"dolt_schemas"} if active_content.has_triggers(start, job.table) else set())
+    return {name for name in changed if name.casefold() in own}
+
+
+def _look_ahead(connection: Connection, job: _Job, start: str, commit: str, changed: set[str]) -> None:
+    """Know what the new commit has the server obey, so that nobody has to ask, or refuse what triggers have put in."""
+    if job.statements.triggers == "run":
+        attempt = f"publish table {job.table!r}"
+        active_content.refuse_writing(connection, commit, job.table, events=(), triggers="run", attempt=attempt)
+    elif job.statements.are_alone and "dolt_schemas" not in changed:
+        active_content.take_over(start, commit)
+
+
+def _refuse_early(connection: Connection, state: _State, branch: str, table: str) -> None:
+    """Refuse before the work; moving the branch asks again. What a killed server left half done is no user's work."""
+    try:
+        _refuse_if_in_the_way(state, branch, table)
+    except UncommittedChanges:
+        if not scratch_branches.mend(connection, state.head):
+            raise
+        scratch_branches.sweep(connection)
+        _refuse_if_in_the_way(_state(connection, branch), branch, table)
+
+
+def _start(connection: Connection, target: _Target) -> str:
+    """Return the commit that a missing branch starts from."""
+    if target.base is None:
+        raise no_branch(connection, target.branch, "write to")
+    head = find_head(connection, target.base)
+    if head is None:
+        raise no_branch(connection, target.base, f"start {target.branch!r} from")
+    refuse_double(target.branch, heads(connection))
+    return head
+
+
+def refuse_double(branch: str, known: Iterable[str]) -> None:
+    """Raise if a branch's name differs from that of another in case only.
+
+    Dolt would open the new one for both, and hide what the user has on the other.
+
+    Raises:
+        InvalidName: it does.
+    """
+    double = next((name for name in known if name.casefold() == branch.casefold()), None)
+    if double is not None:
+        raise InvalidName(
+            f"Cannot create branch {branch!r}: there is {double!r}, whose name differs in case only, and Dolt "
+            "does not tell them apart. Use another name.",
+            name=branch,
+        )
+
+
+def _with_key(message: str, key: str) -> str:
+    """Return the message with the line that names the write, which may be there already."""
+    if not re.fullmatch(r"[A-Za-z0-9._:/@+=-]{1,200}", key):
+        raise InvalidConfig(
+            f"Cannot use {key!r} as the key of a write: use 1 to 200 letters, digits and . _ : / @ + = - in one word."
+        )
+    line = f"{KEY_TRAILER}: {key}"
+    lines = message.rstrip().split("\n")
+    if line in lines:
+        return message
+    has_trailers = len(lines) > 1 and re.match(r"[A-Za-z-]+: ", lines[-1])
+    return "\n".join([*lines, *([] if has_trailers else [""]), line])
+
+
+def _create(connection: Connection, branch: str, start: str, scratch_branch: Scratch, commit: str) -> None:
+    """Make ``branch`` at ``commit`` of the scratch branch, or change nothing where somebody else made one."""
+    try:
+        scratch_branch.become(branch)
+    except ConnectionLost as error:
+        raise OutcomeUnknown(
+            f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look "
+            "whether `dolt branch -v` shows it; if it does not, run the task again.",
+            commit=commit,
+            branch=branch,
+            start=start,
+        ) from error
+    except DoltError as error:
+        if find_head(connection, branch) is not None:
+            raise HeadMoved(f"Cannot create branch {branch!r}: another writer was faster.", branch=branch) from error
+        raise
+
+
+def _is_published(repository: Place, unknown: OutcomeUnknown, lock_timeout_s: float) -> bool:
+    """Ask the branch itself whether what was being published when the connection broke is there.
+
+    A commit that is there stays there. One that is not may still be on its way: the broken session holds the branch's
+    lock until the server has done with it, so only a look under that lock says no.
+
+    Raises:
+        OutcomeUnknown: nobody answers.
+    """
+    try:
+        with connect(repository) as connection:
+            found = _leads_to(connection, unknown)
+            if not found:
+                with branch_locks.held(connection, unknown.branch, timeout_s=max(lock_timeout_s, 1), place=repository):
+                    found = _leads_to(connection, unknown)
+            if found:
+                with suppress(DoltError):  # what is published is published
+                    scratch_branches.sweep(connection)
+            return found
+    except DoltError as error:
+        raise unknown from error
+
+
+def _leads_to(connection: Connection, unknown: OutcomeUnknown) -> bool:
+    """Whether the branch was moved to the commit, or beyond it."""
+    head = find_head(connection, unknown.branch)
+    if head is None or head == unknown.start:
+        return False
+    attempt = f"look for commit {unknown.commit}"
+    since = "SELECT 1 FROM DOLT_LOG(%s) WHERE commit_hash = %s LIMIT 1"
+    return bool(connection.rows(since, f"{unknown.start}..{head}", unknown.commit, attempt=attempt))
+
+
+def _commit(connection: Connection, message: str, author: str, *, attempt: str) -> str | None:
+    """Commit everything on the scratch branch and return the hash, or None when nothing is different."""
+    save = "CALL DOLT_COMMIT('-A', '--skip-empty', '--author', %s, '-m', %s)"
+    rows = connection.rows(save, author, message, attempt=attempt)
+    if not rows:
+        # Nothing is different, or the user's dolt_ignore names the table: it was asked for by name, so it is taken.
+        connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
+        rows = connection.rows(save.replace("'-A', ", ""), author, message, attempt=attempt)
+    # Dolt's commit leaves the transaction open, and the connection would go on seeing the branches of its beginning.
+    connection.run("COMMIT", attempt=attempt)
+    return str(rows[0][0]) if rows else None
+
+
+def _fast_forward(connection: Connection, branch: str, start: str, source: str, commit: str, table: str) -> None:
+    """Move ``branch`` from ``start`` to ``commit``, which ``source`` points to, or change nothing."""
+    attempt = f"publish table {table!r} on branch {branch!r}"
+    connection.run("START TRANSACTION", attempt=attempt)
+    state = _state(connection, branch)
+    if state is None:
+        raise HeadMoved(f"Cannot {attempt}: the branch was deleted meanwhile.", branch=branch)
+    if state.head != start:  # also when it was set back: Dolt would move it forward again
+        raise HeadMoved(f"Cannot {attempt}: it was moved meanwhile.", branch=branch)
+    _refuse_if_in_the_way(state, branch, table)
+    _refuse_uncommitted_keys(connection, state, branch, table)
+    try:
+        connection.run("CALL DOLT_MERGE('--ff-only', %s)", source, attempt=attempt)
+        connection.run("COMMIT", attempt=attempt)
+    except ConnectionLost as error:
+        raise OutcomeUnknown(
+            f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while the "
+            f"branch was moved to commit {commit}. Look whether `dolt log` shows that commit there; if it does not, "
+            "run the task again.",
+            commit=commit,
+            branch=branch,
+            start=start,
+        ) from error
+    except UncommittedChanges as error:
+        _refuse_if_in_the_way(_state(connection, branch), branch, table)
+        _refuse_what_has_no_status(connection, branch, table)
+        # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
+        raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a branch is like, from one question."""
+
+    head: str
+    status: list[tuple[str, object, str]]
+    """Name, "is staged" and kind of each change that is in no commit."""
+    written: str | None
+    """The commit that has the key that was asked for."""
+
+
+def _state(connection: Connection, branch: str, *, key: str | None = None) -> _State | None:
+    """Go to ``branch`` and say what it is like, or return None when there is none of exactly that name.
+
+    Raises:
+        BranchNotFound: Dolt opens another branch for it, whose name differs in case.
+    """
+    attempt = f"look at branch {branch!r}"
+    try:
+        connection.use(branch, attempt=attempt)
+        # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to
+        # case.
+        found = connection.rows(
+            "SELECT active_branch(), DOLT_HASHOF('HEAD'), one.written, s.table_name, s.staged, s.status"
+            f" FROM (SELECT {'NULL' if key is None else _WITH_KEY} AS written) one LEFT JOIN dolt_status s ON TRUE",
+            *([] if key is None else [LOOK_BACK, f"\n{KEY_TRAILER}: {key}\n"]),
+            attempt=attempt,
+        )
+    except RevisionNotFound:
+        connection.use(None, attempt=attempt)  # on a branch that was deleted, every other question fails as well
+        return None
+    opened, head, written = found[0][:3]
+    if opened == branch:
+        return _State(head, [row[3:] for row in found if row[3] is not None], written)
+    if find_head(connection, branch) is None:
+        return None
+    raise BranchNotFound(
+        f"Cannot write to branch {branch!r}: Dolt opens {opened!r} for it, whose name differs in case only. "
+        "Rename one of them.",
+        branch=branch,
+    )
+
+
+_WITH_KEY = (
+    "(SELECT commit_hash FROM (SELECT commit_hash, message FROM dolt_log LIMIT %s) l"
+    " WHERE INSTR(CONCAT(message, '\n'), %s) LIMIT 1)"
+)
+
+
+def _refuse_uncommitted_keys(connection: Connection, state: _State, branch: str, table: str) -> None:
+    """Raise if the user has added or dropped foreign keys, in any table: Dolt 1.83 forgets that in a fast-forward."""
+    changed = [
+        name
+        for name, _, _ in state.status
+        if _foreign_keys(connection, name, "") != _foreign_keys(connection, name, " AS OF 'HEAD'")
+    ]
+    if changed:
+        raise UncommittedChanges(
+            f"Cannot commit table {table!r} to branch {branch!r}: it has uncommitted foreign keys of yours in "
+            f"{', '.join(map(repr, changed))}, which Dolt loses when the branch moves. Commit or reset them, or give "
+            "the task a NewBranch(...) to write to.",
+            branch=branch,
+            tables=changed,
+        )
+
+
+def _foreign_keys(connection: Connection, table: str, revision: str) -> list[str]:
+    try:
+        shown = connection.rows(f"SHOW CREATE TABLE {quote(table)}{revision}", attempt=f"look at table {table!r}")
+    except TableNotFound:
+        return []
+    return re.findall(r"^  CONSTRAINT .* FOREIGN KEY .*$", str(shown[0][1]).replace(",\n", "\n"), re.MULTILINE)
+
+
+def _refuse_what_has_no_status(connection: Connection, branch: str, table: str) -> None:
+    """Raise if the user is in the middle of a merge, or has a table of that name that ``dolt_ignore`` hides.
+
+    Dolt shows neither among the changes of a branch.
+    """
+    attempt = f"look for uncommitted work on branch {branch!r}"
+    if connection.rows("SELECT 1 FROM dolt_merge_status WHERE is_merging", attempt=attempt):
+        raise UncommittedChanges(
+            f"Cannot commit table {table!r} to branch {branch!r}: you are in the middle of a merge there. Commit it, "
+            "end it with `dolt merge --abort`, or give the task a NewBranch(...) to write to.",
+            branch=branch,
+            tables=[],
+        )
+    tables = "SHOW TABLES"
+    here = {str(name).casefold() for (name,) in connection.rows(tables, attempt=attempt)}
+    committed = connection.rows(f"{tables} AS OF 'HEAD'", attempt=attempt)
+    if table.casefold() in here - {str(name).casefold() for (name,) in committed}:
+        raise UncommittedChanges(
+            f"Cannot commit table {table!r} to branch {branch!r}: you have a table of that name there that is in no "
+            "commit, since dolt_ignore names it. Rename or drop it, or give the task a NewBranch(...) to write to.",
+            branch=branch,
+            tables=[table],
+        )
+
+
+def _refuse_if_in_the_way(state: _State | None, branch: str, table: str) -> None:
+    """Raise if the user's work on ``branch`` would be lost or swept in by moving it.
+
+    Staged tables stop every write: Dolt unstages them when the branch moves, and no other way keeps them.
+    """
+    status = state.status if state is not None else []
+    staged = sorted({name for name, is_staged, _ in status if is_staged})
+    # Dolt 1.83 fails to move a branch under a dropped or renamed table: "chunk 000... required but not found".
+    dirty = sorted(
+        {name for name, _, kind in status if name.casefold() == table.casefold() or kind in ("deleted", "renamed")}
+    )
+    what = "staged" if staged else "uncommitted" if dirty else None
+    if what:
+        tables = staged or dirty
+        raise UncommittedChanges(
+            f"Cannot commit table {table!r} to branch {branch!r}: it has {what} changes of yours in "
+            f"{', '.join(map(repr, tables))}, which would be lost or mixed in. Commit or reset them, or give the task "
+            "a NewBranch(...) to write to.",
+            branch=branch,
+            tables=tables,
+        )

@@ -1,0 +1,284 @@
+"""What a repository holds: where it is, its branches and their log, and reading at a commit.
+
+Reads only; what changes a repository is in `writing`. A commit is read through Dolt's read-only revision databases, so
+nothing is checked out. Everything that reads, writes or compares versions starts here.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from ..errors import (
+    BranchNotFound,
+    ConnectionLost,
+    RepositoryNotFound,
+    RepositoryReadOnly,
+    RevisionNotFound,
+    close_names,
+)
+from ..model import location, trust
+from ..model.configs import Branch, Commit, MergeBranch, NewBranch, SerialBranch
+from ..model.location import Place, ServerPlace
+from ..model.naming import SCRATCH_PREFIX
+from ..server import binary
+from . import active_content
+from .connections import Connection, connect
+
+_T = TypeVar("_T")
+
+AWAY_S = 10.0
+"""Seconds for which a replica that did not answer is not asked again: a network may let each question wait."""
+
+_away_since: dict[ServerPlace, float] = {}
+
+REREADS = 2
+"""How often rows are read again because the server went away in the midst of them, before giving up."""
+
+
+@location.refuses_passwords
+def locate(
+    db_path: str | os.PathLike[str], *, password: Callable[[], str] | None = None, read_from: Sequence[str] = ()
+) -> Place:
+    """Return where ``db_path`` is: the resolved folder of a repository, or the server that a URL names.
+
+    ``password`` is asked for a server only, and ``read_from`` are the URLs of its replicas.
+
+    Raises:
+        InvalidConfig: it is a URL, and none of a server.
+        UntrustedInput: it is a URL that arrived, and asks for a connection in the clear.
+        RepositoryNotFound: there is no repository in exactly this folder (one in a folder above does not count).
+        RepositoryReadOnly: this user may not write there, which Dolt needs even for reading.
+    """
+    if isinstance(db_path, str) and location.is_url(db_path):
+        trust.check_protected(trust.servers(db_path, read_from))
+        return location.server(db_path, password=password() if password is not None else "", read_from=read_from)
+    try:
+        repository = Path(db_path).expanduser().resolve()
+        found = None if binary.is_repository(repository) else _found_instead(repository)
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # too long, a loop of links, no such home, NUL, half a character
+        repository, found = Path(db_path), f"no folder has that name ({error})"
+    if found is not None:
+        raise RepositoryNotFound(
+            f"Cannot open {str(db_path)!r} as a Dolt repository: {found}. Make one there with `dolt init`, or with "
+            "flytekitplugins.dolt.create_repository(path).",
+            path=repository,
+        )
+    if not os.access(repository / ".dolt" / "noms", os.W_OK | os.X_OK):
+        raise RepositoryReadOnly(
+            f"Cannot open the repository {str(repository)!r}: this user may not write to its folder, which Dolt needs "
+            "even for reading. Copy it to a writable folder, or mend its permissions.",
+            path=repository,
+        )
+    return repository
+
+
+def _found_instead(folder: Path) -> str:
+    """Return what is there where no repository is."""
+    above = next((p for p in folder.parents if binary.is_repository(p)), None)
+    if not folder.exists():
+        return "there is no such folder"
+    if above is not None:
+        return f"it is only a folder inside the repository {str(above)!r}"
+    return "it is not a Dolt repository"
+
+
+def resolve(repository: Place, policy: Branch | None) -> Commit:
+    """Return the head of the branch that ``policy`` names; reading never makes a branch.
+
+    Raises:
+        BranchNotFound: there is no such branch.
+    """
+    with connect(repository) as connection:
+        return head_of(connection, policy)
+
+
+def head_of(connection: Connection, policy: Branch | None) -> Commit:
+    """Return the head of the branch that ``policy`` names, on a connection that is there already.
+
+    Raises:
+        BranchNotFound: there is no such branch.
+    """
+    branch = branch_of(policy) or connection.active_branch(attempt="find the checked-out branch")
+    head = find_head(connection, branch)
+    if head is None:
+        raise no_branch(connection, branch, "read")
+    return Commit(head, branch=branch)
+
+
+def branches(repository: Place) -> dict[str, str]:
+    """Return the name and head of every branch, this package's scratch branches left out."""
+    with connect(repository) as connection:
+        return heads(connection)
+
+
+def log(
+    repository: Place, revision: str | None = None, *, table: str | None = None, limit: int | None = None
+) -> list[Commit]:
+    """Return the commits that lead to ``revision``, newest first; with ``table``, those that changed it.
+
+    ``revision`` is a branch, tag or hash; None is the checked-out branch. ``limit`` is the most that are returned.
+
+    Raises:
+        RevisionNotFound: there is nothing of this name.
+        ShallowClone: ``table`` is given, and the clone does not have all of its history.
+    """
+    attempt = f"read the log of {revision or 'the checked-out branch'!r}"
+    with connect(repository) as connection:
+        branch = connection.active_branch(attempt=attempt)
+        known = heads(connection)
+        start = known.get(revision or branch, revision or branch)
+        own = revision if revision in known else branch if revision is None else None
+        found = walk(connection, start, table=table, limit=limit, attempt=attempt)
+        return [replace(commit, branch=own) for commit in found]
+
+
+def walk(
+    connection: Connection, *starts: str, table: str | None = None, limit: int | None = None, attempt: str
+) -> list[Commit]:
+    """Return the commits that lead to any of ``starts``, newest first; with ``table``, those that changed it.
+
+    Raises:
+        RevisionNotFound: there is nothing of that name.
+        ShallowClone: ``table`` is given, and the clone does not have all of its history.
+    """
+    places = ", ".join(["%s"] * len(starts))
+    of_table = ", '--tables', %s" if table is not None else ""
+    rows = connection.rows(
+        "SELECT l.commit_hash, l.parents, l.committer, l.email,"
+        " DATE_FORMAT(l.date, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), l.message"
+        f" FROM DOLT_LOG({places}, '--parents'{of_table}) l{'' if limit is None else f' LIMIT {int(limit)}'}",
+        *starts,
+        *([] if table is None else [table]),
+        attempt=attempt,
+    )
+    return [
+        Commit(
+            hash_,
+            parents=tuple(parents.split(", ")) if parents else (),
+            author=f"{name} <{email}>",
+            date=f"{date}Z",
+            message=message,
+        )
+        for hash_, parents, name, email, date, message in rows
+    ]
+
+
+@contextmanager
+def at(repository: Place, commit: Commit) -> Iterator[Connection]:
+    """Give a read-only connection on which every table is as ``commit`` left it.
+
+    Raises:
+        RevisionNotFound: the repository does not hold that commit (any more).
+    """
+    for replica in _replicas(repository):
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(connect(replica, patience_s=0))
+                connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
+            except (RevisionNotFound, RepositoryNotFound):
+                continue  # it lags behind; the next one, and in the end the primary, has what it lacks
+            except ConnectionLost:
+                _away_since[replica] = time.monotonic()
+                continue
+            yield connection
+            return
+    with connect(repository) as connection:
+        use(connection, commit)
+        yield connection
+
+
+def reread(work: Callable[[], _T]) -> _T:
+    """Return what ``work`` reads at a commit, where it is always the same; read again when the server went away.
+
+    Raises:
+        ConnectionLost: it went away each time, `REREADS` times more.
+    """
+    for _ in range(REREADS):
+        with suppress(ConnectionLost):
+            return work()
+    return work()
+
+
+def _replicas(repository: Place) -> Sequence[ServerPlace]:
+    """Return the replicas in any order, so that many readers spread over them, without those that were just away."""
+    replicas = repository.replicas if isinstance(repository, ServerPlace) else ()
+    lately = time.monotonic() - AWAY_S
+    there = [replica for replica in replicas if _away_since.get(replica, lately) <= lately]
+    return random.sample(there, len(there))
+
+
+def use(connection: Connection, commit: Commit) -> None:
+    """Put a connection on ``commit``, where every table is as that commit left it, and read-only.
+
+    Raises:
+        RevisionNotFound: the repository does not hold that commit (any more).
+    """
+    try:
+        connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
+    except RevisionNotFound as error:
+        raise RevisionNotFound(
+            f"Cannot read at commit {commit.hash}: the repository {connection.database!r} does not hold it. It may be "
+            "another clone, or the commit was on a branch that is deleted and collected.",
+            revision=commit.hash,
+        ) from error
+
+
+def hash_of_table(connection: Connection, table: str) -> str:
+    """Return what Dolt names the content of ``table`` by, at the commit the connection is on.
+
+    Raises:
+        TableNotFound: there is no such table at that commit.
+    """
+    rows = connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=f"hash table {table!r}")
+    return str(rows[0][0])
+
+
+def branch_of(policy: Branch | None) -> str | None:
+    """Return the branch that ``policy`` names; None is the one that the repository has checked out."""
+    if policy is None:
+        return None
+    if isinstance(policy, (NewBranch, SerialBranch)):
+        return policy.branch
+    if isinstance(policy, MergeBranch):
+        return policy.into  # where the result is
+    raise TypeError(f"no rule for the branch policy {policy!r}")
+
+
+def find_head(connection: Connection, branch: str) -> str | None:
+    """Return the hash of a branch's head, or None when there is no branch of exactly this name."""
+    listed = "SELECT name, hash, DOLT_HASHOF(CONCAT(name, '')) FROM dolt_branches WHERE name = %s"
+    rows = connection.rows(listed, branch, attempt=f"find branch {branch!r}")
+    for name, found, meant in rows:
+        if name == branch:
+            if found != meant:  # a tag of that name; or somebody else's table in the place of Dolt's
+                active_content.refuse_false_tables(connection)
+            return str(found)
+    return None
+
+
+def heads(connection: Connection) -> dict[str, str]:
+    """Return the name and head of every branch, this package's scratch branches left out."""
+    rows = connection.rows("SELECT name, hash FROM dolt_branches", attempt="list the branches")
+    return {name: found for name, found in rows if not name.startswith(SCRATCH_PREFIX)}
+
+
+def no_branch(connection: Connection, branch: str, verb: str) -> BranchNotFound:
+    """Return the error for a missing branch, with the names that there are."""
+    known = heads(connection)
+    return BranchNotFound(
+        f"Cannot {verb} branch {branch!r}: there is none of that name.{close_names(branch, known)} The branches are "
+        f"{', '.join(map(repr, sorted(known)))}. A task that writes makes one with NewBranch({branch!r}).",
+        branch=branch,
+        close=sorted(known),
+    )

@@ -1,0 +1,269 @@
+"""Scratch branches: short-lived branches of our own on which work happens, each named for its owner.
+
+The name says who made it and for which connection of the server, so that everybody on that server can tell a writer
+that is at work from one that was killed; what the latter left is swept. It is not for a user's branches, and it decides
+nothing about what is published; `repository` does, and is the caller, with `locks`, which asks whose work a lock
+protects.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ..errors import DoltError, TableNotFound
+from ..model.naming import SCRATCH_PREFIX
+
+if TYPE_CHECKING:
+    from .connections import Connection
+
+MARK = "scratch-"
+"""Prefix of the files in a private server's folder that name scratch branches; its supervisor removes those left."""
+
+LOOK_EVERY_S = 60.0
+"""Seconds after which a process looks again for what killed writers left on a server."""
+
+YOUNG_S = 1.0
+"""A mark that is younger than this belongs to a writer that is at work; nobody is asked about it."""
+
+_STAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who works on a scratch branch, as its name says."""
+
+    port: int
+    """The port of a server on the owner's machine, which is another one after each start; 0 for other servers."""
+    connection: int
+    """The server's number of the connection; while the server has it, the owner is alive."""
+    user: str
+    host: str
+    process: int
+    since: str
+    """When the branch was made, UTC, by the owner's clock."""
+    task: str
+    """The Flyte execution, or ``script``."""
+
+    @classmethod
+    def parse(cls, name: str) -> Owner | None:
+        """Return the owner of a branch, or None when the name says none."""
+        parts = name.removeprefix(SCRATCH_PREFIX).split("/")
+        if not name.startswith(SCRATCH_PREFIX) or len(parts) != 7:
+            return None
+        session, user, host, process, since, task, _ = parts
+        port, _, connection = session.partition("-")
+        if not (port.isdigit() and connection.isdigit() and process.isdigit()):
+            return None
+        return cls(int(port), int(connection), user, host, int(process), since, task)
+
+    def is_gone(self, connection: Connection, alive: Collection[int]) -> bool:
+        """Whether this owner is not among those that the server of ``connection`` has, by their numbers."""
+        here = connection.local_port
+        return self.connection not in alive or (0 != self.port != here != 0)
+
+    def __str__(self) -> str:
+        who = "a script" if self.task == "script" else f"Flyte execution {self.task!r}"
+        return f"{who}, process {self.process} of {self.user!r} on {self.host!r}, since {self.since}"
+
+
+class Scratch:
+    """A branch of our own at ``start``, with the connection on it inside the block, and gone afterwards.
+
+    ``task`` is shown to those who wait for this writer.
+    """
+
+    def __init__(self, connection: Connection, start: str, *, task: str | None = None) -> None:
+        self.name = _name(connection, task or "script")
+        self._connection = connection
+        self._start = start
+        self._is_ours = True
+        self._mark = _mark(connection, self.name)
+
+    def __enter__(self) -> Scratch:
+        attempt = "make a scratch branch"
+        if self._mark is not None:
+            with suppress(OSError):  # without it the next writer removes the branch, instead of the supervisor
+                self._mark.touch()
+        self._connection.run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start, attempt=attempt)
+        self._connection.use(self.name, attempt=attempt)
+        return self
+
+    def become(self, branch: str) -> None:
+        """Give this branch the name ``branch``, or change nothing where that name is taken."""
+        attempt = f"create branch {branch!r}"
+        self._connection.use(None, attempt=attempt)
+        self._connection.run("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch, attempt=attempt)
+        self._is_ours = False
+
+    def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
+        with suppress(DoltError):
+            if self._is_ours:
+                if failure is not None or self._connection.revision == self.name:
+                    self._connection.use(None, attempt="leave the scratch branch")
+                if failure is not None:
+                    self._connection.run("ROLLBACK", attempt="undo")
+                self._connection.run("CALL DOLT_BRANCH('-D', %s)", self.name, attempt="remove a scratch branch")
+            if self._mark is not None:
+                with suppress(OSError):
+                    self._mark.unlink()
+
+
+def owner(connection: Connection, number: int) -> Owner | None:
+    """Return who works with the server's connection ``number``, if a scratch branch says so."""
+    found = (Owner.parse(name) for name in _heads(connection))
+    known = (owner for owner in found if owner is not None)
+    return next((owner for owner in known if not owner.is_gone(connection, [number])), None)
+
+
+def sweep(connection: Connection) -> list[str]:
+    """Remove the scratch branches whose owner has left the server, and return their names.
+
+    Those of living writers stay, and so does what does not name an owner. To be called while ``connection`` has no
+    scratch branch of its own. What cannot be removed is left to the next one that looks.
+    """
+    # In this order: a writer has its connection before it has its branch.
+    heads = _heads(connection)
+    removed = _remove(connection, heads) if heads else []
+    _forget_marks(connection, set(heads) - set(removed))
+    return removed
+
+
+def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
+    attempt = "find out who is connected"
+    found = connection.rows("SELECT id FROM information_schema.processlist", attempt=attempt)
+    alive = {int(number) for (number,) in found} - {connection.number}
+    removed = []
+    for name, head in heads.items():
+        left = Owner.parse(name)
+        if left is not None and left.is_gone(connection, alive):
+            with suppress(DoltError):  # somebody else was faster, or this user may not
+                _mend(connection, name, head)
+                connection.run("CALL DOLT_BRANCH('-D', %s)", name, attempt="remove a scratch branch")
+                removed.append(name)
+    return removed
+
+
+def mend(connection: Connection, head: str) -> bool:
+    """Finish what a killed writer may have left half done on a branch at ``head``; say whether there was any.
+
+    To be called with the branch's lock held: nobody who would move it is alive then. The numbers do not say so, since a
+    server that is started again counts its connections from one, and somebody new has that of the killed writer's.
+    """
+    names = [name for name, commit in _heads(connection).items() if commit == head]
+    for name in names:
+        _mend(connection, name, head)
+    return bool(names)
+
+
+def _mend(connection: Connection, name: str, commit: str) -> None:
+    """Bring the working set of a branch up to ``commit``, to which a server moved the branch while it was killed.
+
+    Dolt moves the branch first and then its working set, in two writes. Between them the branch seems to have staged
+    changes that take the commit back. Only tables are touched that the commit, which was made on the scratch branch
+    ``name``, has changed, and that are still exactly as they were before it: nobody's work is in them.
+    """
+    attempt = f"finish moving a branch to commit {commit}"
+    found = connection.rows(
+        "SELECT name FROM dolt_branches WHERE hash = %s AND dirty AND name <> %s", commit, name, attempt=attempt
+    )
+    # More than one state in the branch's log: the commit was made there, and is not just where the branch began.
+    made = "SELECT COUNT(DISTINCT commit_hash) > 1 FROM DOLT_REFLOG(%s)"
+    if not found or connection.rows(made, name, attempt=attempt) != [(1,)]:
+        return
+    try:
+        for (branch,) in found:
+            connection.use(branch, attempt=attempt)
+            if connection.active_branch(attempt=attempt) == branch:
+                _catch_up(connection, commit, attempt)
+    finally:
+        connection.use(None, attempt=attempt)
+
+
+def _catch_up(connection: Connection, commit: str, attempt: str) -> None:
+    """Take the commit's tables from the branch that ``connection`` is on, where they are as before it."""
+    branch = connection.revision
+    ((before,),) = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}^", attempt=attempt)
+    changed = connection.rows("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit, attempt=attempt)
+    for (table,) in changed:
+        # One change, staged or not: either the index or the working set is that of another state.
+        status = connection.rows("SELECT staged FROM dolt_status WHERE table_name = %s", table, attempt=attempt)
+        now = _hash_of(connection, table, attempt)
+        connection.use(before, attempt=attempt)
+        is_as_before = now == _hash_of(connection, table, attempt)
+        connection.use(branch, attempt=attempt)
+        if is_as_before and len(status) == 1:
+            connection.run("CALL DOLT_RESET(%s)", table, attempt=attempt)
+            connection.run("CALL DOLT_CHECKOUT(%s)", table, attempt=attempt)
+
+
+def _hash_of(connection: Connection, table: str, attempt: str) -> str | None:
+    """Return the hash of a table where the connection is, or None; Dolt's diffs would take rights on all databases."""
+    try:
+        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=attempt)[0][0])
+    except TableNotFound:
+        return None
+
+
+def has_old_marks(connection: Connection) -> bool:
+    """Whether marks lie in the private server's folder that are not those of a write of this very moment."""
+    return bool(_old_marks(connection))
+
+
+def _forget_marks(connection: Connection, names: Collection[str]) -> None:
+    """Remove the marks of branches that are not among ``names``."""
+    kept = {mark.name for name in names if (mark := _mark(connection, name)) is not None}
+    for mark in _old_marks(connection):
+        if mark.name not in kept:
+            with suppress(OSError):
+                mark.unlink()
+
+
+def _old_marks(connection: Connection) -> list[Path]:
+    folder = connection.shared_folder()
+    if folder is None:
+        return []
+    with suppress(OSError), os.scandir(folder) as found:
+        old = time.time() - YOUNG_S
+        return [Path(e.path) for e in found if e.name.startswith(MARK) and e.stat().st_mtime < old]
+    return []
+
+
+def _heads(connection: Connection) -> dict[str, str]:
+    statement = "SELECT name, hash FROM dolt_branches WHERE name LIKE %s"
+    return dict(connection.rows(statement, f"{SCRATCH_PREFIX}%", attempt="look for scratch branches"))
+
+
+def _name(connection: Connection, task: str) -> str:
+    since = time.strftime(_STAMP, time.gmtime())
+    session = f"{connection.local_port}-{connection.number}"
+    parts = (session, _user(), socket.gethostname(), str(os.getpid()), since, task, secrets.token_hex(6))
+    return SCRATCH_PREFIX + "/".join(_plain(part) for part in parts)
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` with only those characters that a part of a branch name may hold everywhere."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:60] or "unknown"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in /etc/passwd
+        return str(os.getuid())
+
+
+def _mark(connection: Connection, name: str) -> Path | None:
+    folder = connection.shared_folder()
+    return folder / f"{MARK}{quote(name, safe='')}" if folder is not None else None

@@ -1,0 +1,608 @@
+"""The life of a local ``dolt sql-server``: attach to the one that runs, or start a private one, and let go in time.
+
+A repository folder can be opened by one Dolt process only, so all processes of this package on a machine share one
+server for it. Each holds a shared lock on the ``.dolt`` folder while it uses the server (no file is made for that); the
+private server's supervisor ends it when nobody does. A process lets go at its exit, and after `IDLE_S` seconds without
+use, so that the user's own ``dolt checkout`` works in the next terminal. A server that somebody else runs in that
+folder is used and left alone. Nothing here speaks SQL; `engine` does, and it is the only caller.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import json
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...doltdb.redaction import Environment, Password, hide
+from ..errors import DiskFull, DoltError, RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
+from . import binary, files
+
+IDLE_S = float(os.environ.get("FLYTE_DOLT_IDLE_S", "5"))
+"""Seconds without use after which this process lets go of a server."""
+
+ONE_START_S = 5.0
+"""Seconds that one start may take at least, whatever the deadline, so that the server can say why it does not serve."""
+
+START_TIMEOUT_S = 30.0
+"""Seconds a start may take in all, waiting for another process to let go of the repository included."""
+
+_FOLDER_PREFIX = f"flyte-dolt-{os.getuid()}-"
+_LOCKED = "locked by another dolt process"
+_PORT_TAKEN = "already in use"
+_OLD_FORMATS = ("__LD_1__", "7.18")
+_NOT_FOR_SERVERS = ("DOLT_", "_FSEC_")
+"""How variables begin that no server inherits: Dolt's settings, and the secrets that Flyte gives to a task."""
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+_NOT_IN_YAML = re.compile("[$\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
+"""What YAML does not take as it is, and the sign behind which Dolt looks for the name of a variable."""
+_MOST_LOGGED = 2**20
+_PANIC = re.compile(r"caught panic:\s*(?:\\n|\n)?(.+?)(?:\\n|\n|\"\s*$)", re.MULTILINE)
+"""What vitess logs, in one line with its breaks written out, before it drops the connection."""
+_DOLT_FILES = (".dolt/config.json", ".dolt/repo_state.json", ".dolt/noms/manifest", ".dolt/noms/LOCK")
+"""What Dolt opens in a repository while it starts, and would wait at for ever if it were a FIFO."""
+
+# Dolt counts nothing and sends nothing home. What a repository's own `config.json` has under "sqlserver.global" would
+# be set in the server: where to copy each commit to, from where to pull, how SQL is read. Settings here come after the
+# repository's, and one that makes no sense has Dolt set none of them, the repository's included; `config.yaml` sets
+# that variable all the same. The others are for a Dolt that should pass over the senseless one.
+_SETTINGS = {
+    "metrics.disabled": "true",
+    "versioncheck.disabled": "true",
+    "sqlserver.global.max_connections": "none of the repository's settings",
+    "sqlserver.global.dolt_replicate_to_remote": "",
+    "sqlserver.global.dolt_read_replica_remote": "",
+    "sqlserver.global.dolt_replication_remote_url_template": "",
+    "sqlserver.global.dolt_override_schema": "",
+}
+_SAID_OF_SETTINGS = ("failed to load persisted global variables", "unable to persist system variable defaults")
+"""What Dolt logs about that, and is of no use to who looks for a failure."""
+
+_NOTICE = re.compile(r"([0-9]{1,10}):([0-9]{1,5}):(\S{1,200})\s*")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server of this machine listens and how to log in (the password is for this user's eyes only)."""
+
+    pid: int
+    port: int
+    password: str
+
+    user = "__dolt_local_user__"
+    host = "127.0.0.1"
+
+    def __repr__(self) -> str:
+        return f"Address({self.host}:{self.port}, pid {self.pid})"
+
+
+class _Use:
+    """This process's hold on the server of one repository folder."""
+
+    def __init__(self, repository: Path) -> None:
+        self.repository = repository
+        self.lock = threading.RLock()
+        self.address: Address | None = None
+        self.environment = Environment()
+        self.on_release: list[Callable[[], None]] = []
+        self._held: int | None = None
+        self._identity: tuple[int, int] | None = None
+        self._users = 0
+        self._used_at = 0.0
+        self._timer: threading.Timer | None = None
+
+    def enter(self, timeout_s: float) -> Address:
+        with self.lock:
+            if self.address is not None and self._identity != _identity(self.repository):
+                self.release()  # the folder was removed and made anew: what we hold serves a ghost
+            if self.address is None:
+                self._attach(timeout_s)
+            assert self.address is not None  # noqa: S101  # for the type checker: _attach raises otherwise
+            self._users += 1
+            return self.address
+
+    def leave(self) -> None:
+        with self.lock:
+            self._users -= 1
+            self._used_at = time.monotonic()
+            if self._timer is None and self.address is not None:
+                self._wait_until_idle(IDLE_S)
+
+    def _wait_until_idle(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._release_if_idle)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _release_if_idle(self) -> None:
+        with self.lock:
+            self._timer = None
+            if self.address is None:
+                return
+            remaining = IDLE_S if self._users else self._used_at + IDLE_S - time.monotonic()
+            if remaining > 0:
+                self._wait_until_idle(remaining)
+            else:
+                self.release()
+
+    def release(self) -> None:
+        """Close what is open and let go of the lock; the supervisor does the rest."""
+        with self.lock:
+            for close in self.on_release:
+                close()
+            self.on_release.clear()
+            if self._held is not None:
+                os.close(self._held)
+            self._held = self._identity = self.address = None
+
+    def _attach(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        self._held = _lock(self.repository / ".dolt", fcntl.LOCK_SH, deadline, self.repository)
+        try:
+            self._identity = _identity(self.repository)
+            self.address = running(self.repository)
+            if self.address is None:
+                self.address = _start(self.repository, deadline)
+        except BaseException:
+            self.release()
+            raise
+
+
+_uses: dict[Path, _Use] = {}
+_uses_lock = threading.Lock()
+
+
+def _use_of(repository: Path) -> _Use:
+    with _uses_lock:
+        return _uses.setdefault(repository, _Use(repository))
+
+
+@contextmanager
+def using(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[Address]:
+    """Give the address of ``repository``'s server, starting one if none runs, and keep it alive inside the block.
+
+    ``repository`` is the resolved folder that holds ``.dolt``. The first use in a process costs about 0.2 s, later
+    ones microseconds.
+
+    Raises:
+        RepositoryBusy: a lock was not free within ``timeout_s`` seconds.
+        RepositoryReadOnly: the folder cannot be opened.
+        ServerFailed: the server could not be started.
+        BinaryNotFound, BinaryUnsupported: there is no ``dolt`` to start.
+    """
+    use = _use_of(repository)
+    address = use.enter(timeout_s)
+    try:
+        yield address
+    finally:
+        use.leave()
+
+
+def is_private(folder: Path) -> bool:
+    """Whether ``folder``, from which a server loads files, is that of a server which this package started."""
+    return folder.parent.name.startswith(_FOLDER_PREFIX)
+
+
+def log_size(folder: Path) -> int:
+    """Return how much the server that loads files from ``folder`` has logged; 0 if its log is not ours to see."""
+    try:
+        return _log_beside(folder).stat().st_size if is_private(folder) else 0
+    except OSError:
+        return 0
+
+
+def panicked(folder: Path, *, since: int) -> str | None:
+    """Return what that server has logged about a panic since its log had this size: Go's first line of it."""
+    if not is_private(folder):
+        return None
+    try:
+        with _log_beside(folder).open("rb") as log:
+            log.seek(since)
+            said = log.read(_MOST_LOGGED).decode(errors="replace")
+    except OSError:
+        return None
+    found = _PANIC.search(said)
+    return found[1].strip() if found is not None else None
+
+
+def _log_beside(folder: Path) -> Path:
+    return folder.parent / "server.log"
+
+
+def on_release(repository: Path, close: Callable[[], None]) -> None:
+    """Call ``close`` once, just before this process lets go of the server of ``repository``."""
+    _use_of(repository).on_release.append(close)
+
+
+def prepare(repository: Path, environment: Environment) -> None:
+    """Give a server that is started for ``repository`` these environment variables: where credentials are, say.
+
+    One that this process has started with others is replaced.
+    """
+    use = _use_of(repository)
+    if use.environment != environment:
+        use.environment = environment
+        replace(repository)
+
+
+def passwords(repository: Path) -> tuple[str, ...]:
+    """Return what the server of ``repository`` logs in with elsewhere, which it may repeat in what it says."""
+    found = _use_of(repository).environment.get("DOLT_REMOTE_PASSWORD")
+    return (found,) if found else ()
+
+
+def release(repository: Path) -> None:
+    """Let go of the server of ``repository`` now: it is gone, or about to be needed by somebody else."""
+    _use_of(repository).release()
+
+
+def replace(repository: Path) -> None:
+    """Let go of the server of ``repository`` and give it a moment to end, so that the next use starts another.
+
+    One that others use goes on: their next failure is followed by the same.
+    """
+    use = _use_of(repository)
+    address = use.address
+    use.release()
+    if address is not None:
+        _await_end(repository, address.pid, time.monotonic() + 2)
+
+
+def running(repository: Path) -> Address | None:
+    """Return the address of the server that runs in exactly this folder, or None.
+
+    Only the folder's own notice is read, never that of a folder above it; a notice left by a killed server is seen by
+    its port being closed.
+    """
+    try:
+        address = noticed(repository)
+    except (OSError, ValueError):
+        return None
+    return address if _is_open(repository) and _answers(address) else None
+
+
+def noticed(repository: Path) -> Address:
+    """Return the address that the folder's notice gives; whether somebody listens there is not asked.
+
+    Raises:
+        OSError: there is no notice, or no file that can be read.
+        ValueError: it is none of Dolt's.
+    """
+    found = _NOTICE.fullmatch(files.read_small(repository / ".dolt" / "sql-server.info"))
+    address = Address(int(found[1]), int(found[2]), Password(found[3])) if found is not None else None
+    if address is None or address.pid < 1 or not 1 <= address.port <= 65535:
+        raise ValueError("it does not name a process, a port and a password")
+    return address
+
+
+def _is_open(repository: Path) -> bool:
+    """Whether a Dolt process has the repository open; while none has, a notice says nothing."""
+    try:
+        fd = files.open_regular(repository / ".dolt" / "noms" / "LOCK", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _answers(address: Address) -> bool:
+    try:
+        os.kill(address.pid, 0)
+        with socket.create_connection((address.host, address.port), timeout=5) as connection:
+            return bool(connection.recv(1))
+    except (OSError, OverflowError):
+        return False
+
+
+def _start(repository: Path, deadline: float) -> Address:
+    starting = _lock(repository / ".dolt" / "noms", fcntl.LOCK_EX, deadline, repository)
+    try:
+        address = running(repository)  # somebody may have been faster
+        if address is None:
+            refuse_strange_files(repository)
+        while address is None:
+            address = _try_start(repository, binary.find(), deadline)
+        return address
+    finally:
+        os.close(starting)
+
+
+def refuse_strange_files(repository: Path) -> None:
+    """Refuse a repository whose files are something else, before Dolt, which would wait at a FIFO, opens it.
+
+    Raises:
+        RepositoryDamaged: it says which one is what.
+    """
+    for file in _opened_by_dolt(repository):
+        kind = files.strange_kind(file)
+        if kind is not None:
+            raise RepositoryDamaged(
+                f"Cannot open the repository {str(repository)!r}: {str(file.relative_to(repository))!r} in it is "
+                f"{kind}, where Dolt has a file. Find out who put it there, and restore the repository from a clone.",
+                path=repository,
+            )
+
+
+def _opened_by_dolt(repository: Path) -> Iterator[Path]:
+    """Give what has to be a file, and what cannot hold rows; the files that do may be links to files elsewhere."""
+    yield from (repository / name for name in _DOLT_FILES)
+    with suppress(OSError), os.scandir(repository / ".dolt" / "noms") as found:
+        for entry in found:
+            if not entry.is_file() and not entry.is_dir() and Path(entry.path).exists():
+                yield Path(entry.path)
+
+
+def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
+    """Start a server and wait for it; None means "try again", because a port or the repository was taken."""
+    _sweep()
+    folder, lock = _private_folder()
+    try:
+        port = _free_port()
+        _configure(folder, repository, port)
+        with _supervise(dolt, repository, folder) as process:
+            address = _await(process, repository, port, max(deadline, time.monotonic() + ONE_START_S))
+            if address is not None:
+                return address
+        log = hide(_tail(folder / "server.log"), passwords(repository))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        os.close(lock)
+    shutil.rmtree(folder, ignore_errors=True)
+    if _PORT_TAKEN in log and time.monotonic() < deadline:
+        return None
+    if _LOCKED in log and time.monotonic() < deadline:
+        time.sleep(0.05)
+        return None
+    raise _why_not(repository, dolt, log)
+
+
+def _why_not(repository: Path, dolt: Path, log: str) -> DoltError:
+    """Return the error for what a server that did not start has said at last."""
+    if _LOCKED in log:
+        return RepositoryBusy(
+            f"Cannot open the repository {str(repository)!r}: another dolt process holds it, and did not let go in "
+            "time. Wait for it, or stop it; a `dolt sql-server` of yours must be started in that very folder.",
+            path=repository,
+        )
+    if "read-only file system" in log or "permission denied" in log:
+        return RepositoryReadOnly(
+            f"Cannot open the repository {str(repository)!r}: its folder cannot be written to, which Dolt needs even "
+            "for reading. Copy it to a writable folder, or mend its permissions.",
+            path=repository,
+        )
+    if "no space left" in log:
+        return DiskFull(
+            f"Cannot open the repository {str(repository)!r}: no space is left there or in the temporary folder. Free "
+            "some, and try again.",
+            path=repository,
+        )
+    if "corrupted journal" in log or "data loss detected" in log:
+        return RepositoryDamaged(
+            f"Cannot open the repository {str(repository)!r}: Dolt says that its stored data is not whole. Stop "
+            f"writing to it and run `dolt fsck` there. The end of the log: {log}",
+            path=repository,
+        )
+    return _of_old_format(repository) or ServerFailed(
+        f"Cannot start a dolt sql-server for {str(repository)!r} with {str(dolt)!r}. Its log ends: {log or '(empty)'}",
+        path=repository,
+    )
+
+
+def _of_old_format(repository: Path) -> ServerFailed | None:
+    """Return the error if what is stored there is of Dolt before 1.0; Dolt itself panics, and logs nothing of use."""
+    try:
+        stored_as = files.read_small(repository / ".dolt" / "noms" / "manifest").split(":")[1]
+    except (OSError, ValueError, IndexError):
+        return None
+    if stored_as not in _OLD_FORMATS:
+        return None
+    return ServerFailed(
+        f"Cannot open the repository {str(repository)!r}: it is stored in the format {stored_as} of Dolt before "
+        "1.0, which Dolt no longer reads. Copy the folder, and run `dolt migrate` in the copy with an earlier "
+        "release of Dolt 1 that still has this command.",
+        path=repository,
+    )
+
+
+def _private_folder() -> tuple[Path, int]:
+    """Make a folder for a server, and lock it until the server's supervisor does; who sweeps leaves it alone then."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))  # mode 0700
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)  # somebody swept it in between
+
+
+def _configure(folder: Path, repository: Path, port: int) -> None:
+    (folder / ".dolt").mkdir()
+    (folder / ".dolt" / "config_global.json").write_text(json.dumps(_SETTINGS))
+    (folder / "data").mkdir(mode=0o700)
+    text = json.dumps(_settings(folder, repository, port), ensure_ascii=False)  # JSON is YAML, whatever the paths hold
+    escaped = _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    (folder / "config.yaml").write_text(escaped, "utf-8")
+
+
+def _settings(folder: Path, repository: Path, port: int) -> dict[str, object]:
+    return {
+        "log_level": "warning",
+        "behavior": {
+            "autocommit": True,
+            "event_scheduler": "OFF",  # else events that came with a clone would run
+            "auto_gc_behavior": {"enable": False},  # collecting garbage under a writer is the user's decision
+        },
+        "listener": {"host": Address.host, "port": port, "max_connections": 1000},
+        "data_dir": str(repository),
+        "cfg_dir": str(folder / "cfg"),
+        "privilege_file": str(folder / "privileges.db"),
+        "branch_control_file": str(folder / "branch_control.db"),
+        "system_variables": {
+            "secure_file_priv": str(folder / "data"),  # SQL reads and writes files here only
+            # Clients that prefer the socket that a server reports go there, and Dolt reports one that it does not open,
+            # by default where anybody may: so it is a path at which nobody but us can. (The listener's own setting
+            # opens one and reports the default all the same.)
+            "socket": str(folder / "no-socket"),
+            "dolt_stats_enabled": 0,  # they would be collected into a folder inside the user's repository
+            "dolt_stats_memory_only": 1,
+        },
+    }
+
+
+@contextmanager
+def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    private = {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "TMPDIR": str(folder)}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_SERVERS)}
+    # The last whatever the repository's own settings say of metrics.
+    kept |= {**private, "DOLT_DISABLE_EVENT_FLUSH": "1", "DOLT_EVENTS_EMITTER": "null"}
+    process = subprocess.Popen(  # noqa: S603  # our own script, arguments are paths
+        [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
+        env=Environment({**kept, **_use_of(repository).environment}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in one user's terminal is not for a server that others share
+        cwd="/",
+    )
+    with process:
+        yield process
+
+
+def _await(process: subprocess.Popen[bytes], repository: Path, port: int, deadline: float) -> Address | None:
+    assert process.stdout is not None  # noqa: S101  # for the type checker: a pipe was asked for
+    while time.monotonic() < deadline:
+        address = running(repository)
+        if address is not None and address.port == port:
+            return address
+        if select.select([process.stdout], [], [], 0.005)[0]:
+            return None  # "exited", or the supervisor itself is gone
+    return None
+
+
+def _sweep() -> None:
+    """Remove private folders whose supervisor was killed; a living one, or who starts one, has its folder locked."""
+    for folder in Path(tempfile.gettempdir()).glob(_FOLDER_PREFIX + "*"):
+        with suppress(OSError):
+            if folder.stat().st_uid != os.getuid():
+                continue
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(fd)
+
+
+def _lock(folder: Path, kind: int, deadline: float, repository: Path) -> int:
+    """Open ``folder`` and lock it, waiting until ``deadline``; folders can be locked without making a file."""
+    began = time.monotonic()
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RepositoryReadOnly(
+            f"Cannot open the repository {str(repository)!r}: {error.strerror}. Mend its permissions.", path=repository
+        ) from error
+    while True:
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(0.005)
+                continue
+            os.close(fd)
+            waited = time.monotonic() - began
+            raise RepositoryBusy(
+                f"Cannot open the repository {str(repository)!r}: another process is starting or stopping its server "
+                f"since {waited:.0f} s. Try again; `python -m flytekitplugins.dolt doctor` says more.",
+                path=repository,
+                waited_s=waited,
+            ) from None
+        except OSError as error:
+            os.close(fd)
+            raise ServerFailed(
+                f"Cannot lock {str(folder)!r}: {error.strerror}. The file system must support flock on folders; "
+                "network file systems often do not: use a server there.",
+                path=repository,
+            ) from error
+
+
+def _identity(repository: Path) -> tuple[int, int] | None:
+    try:
+        found = (repository / ".dolt").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _tail(log: Path, lines: int = 10) -> str:
+    try:
+        said = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return " | ".join([line for line in said if not any(words in line for words in _SAID_OF_SETTINGS)][-lines:])
+
+
+def _at_exit() -> None:
+    """Let go of every server, and give those that nobody else uses a moment to be gone when the shell prompts again."""
+    waiting = []
+    for use in list(_uses.values()):
+        if use.address is not None:
+            waiting.append((use.repository, use.address.pid))
+            use.release()
+    deadline = time.monotonic() + 0.5
+    for repository, pid in waiting:
+        _await_end(repository, pid, deadline)
+
+
+def _await_end(repository: Path, pid: int, deadline: float) -> None:
+    """Wait until the folder's notice does not name the server with this ``pid`` any more, or the time is over."""
+    while time.monotonic() < deadline:
+        try:
+            if noticed(repository).pid != pid:
+                return
+        except (OSError, ValueError):
+            return
+        time.sleep(0.005)
+
+
+def _forget() -> None:
+    """In a forked child: drop what belongs to the parent. Closing a copied descriptor does not unlock the parent's."""
+    global _uses_lock
+    _uses_lock = threading.Lock()
+    for use in _uses.values():
+        if use._held is not None:
+            os.close(use._held)
+            use._held = None  # a block that was open at the fork must not close another's descriptor
+    _uses.clear()
+
+
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,1 @@
+"""Rows of tables on a given connection: read, fitted, compared, written."""

@@ -1,0 +1,508 @@
+"""Whether a frame fits the table that exists, decided before a row is sent. Pure.
+
+`fit` compares columns, types and values with what the table can hold. What fits comes back in the table's types; what
+does not is either listed, all of it at once, or, where the config asks for it, turned into the ALTER statements that
+make it fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..codec.notes import UNFIT, Note, Notes, meaning
+from ..codec.pandas_frames import Encoded, SqlType, as_arrow, first
+from ..errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
+from ..model.sql_text import literal, quote
+
+_MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
+_TEXT_BYTES = {"tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
+_BLOB_BYTES = {"tinyblob": 2**8 - 1, "blob": 2**16 - 1, "mediumblob": 2**24 - 1, "longblob": 2**32 - 1}
+_INTEGERS = {
+    **{
+        (name, False): kind
+        for name, kind in zip(
+            ("tinyint", "smallint", "mediumint", "int", "bigint"),
+            (pa.int8(), pa.int16(), pa.int32(), pa.int32(), pa.int64()),
+            strict=True,
+        )
+    },
+    **{
+        (name, True): kind
+        for name, kind in zip(
+            ("tinyint", "smallint", "mediumint", "int", "bigint"),
+            (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint32(), pa.uint64()),
+            strict=True,
+        )
+    },
+}
+_OTHERS = {
+    "double": pa.float64(),
+    "float": pa.float32(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us"),
+    "timestamp": pa.timestamp("us"),
+    "time": pa.time64("us"),
+    "year": pa.int16(),
+    **dict.fromkeys(("char", "varchar", "enum", *_TEXT_BYTES), pa.string()),
+    **dict.fromkeys(("binary", "varbinary", *_BLOB_BYTES), pa.binary()),
+}
+_FAMILIES: tuple[tuple[str, Callable[[pa.DataType], bool]], ...] = (
+    ("boolean", pa.types.is_boolean),
+    ("integer", pa.types.is_integer),
+    ("float", pa.types.is_floating),
+    ("decimal", pa.types.is_decimal),
+    ("timestamp", pa.types.is_timestamp),
+    ("date", pa.types.is_date),
+    ("time", pa.types.is_time),
+    ("text", pa.types.is_string),
+    ("bytes", pa.types.is_binary),
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of an existing table, as ``SHOW FULL COLUMNS`` gives it."""
+
+    name: str
+    sql_type: str
+    nullable: bool
+    key: bool
+    default: str | None = None
+    """The default as SQL text, or None."""
+    extra: str = ""
+    comment: str = ""
+    collation: str | None = None
+    generated: bool = False
+    """Whether the server computes the values, so that none may be given."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the server numbers the rows here that give no value."""
+        return "auto_increment" in self.extra.lower()
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether appended rows get a value here without giving one."""
+        return self.generated or self.default is not None or self.counts
+
+
+# Before it stands no text but the values of an enum; the words may be those of a comment or a default, too.
+_GENERATED = re.compile(
+    r"^  `((?:[^`]|``)*)` (?:\w+\('(?:[^']|'')*'(?:,'(?:[^']|'')*')*\))?[^'\n]* GENERATED ALWAYS AS ", re.M
+)
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A table as it is: what a frame has to fit, and what must survive a rewrite of its rows."""
+
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    """Columns of the primary key, in its order; empty where there is none."""
+    unique: bool
+    """Whether there is a unique index beside the primary key."""
+    comment: str
+    statement: str = ""
+    """Its CREATE TABLE statement."""
+
+    @classmethod
+    def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> Existing:
+        """Return the table that the rows of ``SHOW FULL COLUMNS`` and the text of ``SHOW CREATE TABLE`` describe."""
+        generated = {_name(text) for text in _GENERATED.findall(statement)}
+        key = re.search(r"^  PRIMARY KEY \((.*?)\),?$", statement, re.M | re.S)
+        names = re.findall(r"`((?:[^`]|``)*)`", key.group(1)) if key else []
+        columns = (
+            Column(name, kind, null == "YES", pri == "PRI", default, extra, comment, collation, name in generated)
+            for name, kind, collation, null, pri, default, extra, _, comment in shown
+        )
+        return cls(
+            tuple(columns),
+            tuple(map(_name, names)),
+            "\n  UNIQUE KEY " in statement,
+            _comment(statement.rpartition("\n")[2]),
+            statement,
+        )
+
+    @property
+    def sql_types(self) -> dict[str, str]:
+        """The SQL type of each column."""
+        return {column.name: column.sql_type for column in self.columns}
+
+    @property
+    def sorts_as_arrow(self) -> bool:
+        """Whether the order of the key is the order in which Arrow sorts it: for text, by code point."""
+        return all(c.collation in (None, "utf8mb4_0900_bin", "utf8mb4_bin") for c in self.columns if c.name in self.key)
+
+
+def _name(quoted: str) -> str:
+    return quoted.replace("``", "`")
+
+
+_ESCAPED = re.compile(r"\\(.)|''")
+_UNESCAPED = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "Z": "\x1a"}
+
+
+def _comment(options: str) -> str:
+    """Return the text of ``COMMENT='...'`` at the end of a CREATE TABLE statement."""
+    _, mark, text = options.partition(" COMMENT='")
+    if not mark:
+        return ""
+    return _ESCAPED.sub(lambda m: _UNESCAPED.get(m[1], m[1]) if m[1] else "'", text.removesuffix("'"))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A frame in the types of the table, and the statements without which it would not fit."""
+
+    arrow: pa.Table
+    alterations: tuple[str, ...]
+
+
+def fit(
+    arrow: pa.Table,
+    existing: Sequence[Column],
+    *,
+    table: str,
+    new_types: dict[str, str],
+    evolve: bool = False,
+    partial: bool = False,
+) -> Fitted:
+    """Return the frame's columns in the types of ``existing``, in the frame's order.
+
+    Args:
+        arrow: the frame, as `codec.encode` gives it.
+        existing: the table's columns.
+        table: the table's name.
+        new_types: the SQL type that each of the frame's columns would get in a new table.
+        evolve: add missing columns to the table and widen types that are too narrow, instead of refusing.
+        partial: whether columns that the server fills in by itself may be missing (rows are appended).
+
+    Raises:
+        SchemaMismatch: something does not fit; every column is listed, with its first three bad rows.
+    """
+    problems: list[str] = []
+    alterations: list[str] = []
+    by_name = {column.name: column for column in existing}
+    given = set(arrow.column_names)
+    for column in existing:
+        if column.name not in given and not column.generated and not (partial and column.may_be_left_out):
+            problems.append(f"column {column.name!r} ({column.sql_type}) is missing")
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name in arrow.column_names:
+        into = by_name.get(name)
+        if into is None:
+            columns[name] = arrow.column(name)
+            if evolve:
+                alterations.append(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {new_types[name]}")
+            else:
+                problems.append(f"column {name!r} is not in the table")
+        elif not into.generated:
+            fitted, found = _fit(arrow.column(name), into)
+            wider = _widened(arrow.column(name), into, new_types[name]) if found and evolve else None
+            if wider is not None:
+                alterations.append(_modify(table, into, wider))
+                fitted, found = _fit(arrow.column(name), Column(name, wider, into.nullable, into.key))
+            columns[name] = fitted
+            problems += [f"column {name!r} {text}" for text in found]
+    if problems:
+        raise SchemaMismatch(
+            f"Cannot store the frame in {table!r}, nothing was written: {'; '.join(problems)}. Give the frame the "
+            "table's columns and types, write to another table, or ask for on_schema_change='evolve' (add columns, "
+            "widen types) or 'replace' (a new table) in the config.",
+            table=table,
+            problems=problems,
+        )
+    return Fitted(pa.table(columns), tuple(alterations))
+
+
+def fitting(notes: Notes, existing: Sequence[Column]) -> Notes:
+    """Return a table's notes without those that speak of other types than its columns have, whatever stands there."""
+    types = {column.name: _arrow_type(column.sql_type) or pa.string() for column in existing}
+    return notes.without(
+        [name for name, note in notes.columns.items() if name in types and not note.speaks_of(types[name])]
+    )
+
+
+def doubtful(notes: Notes, existing: Sequence[Column], names: Sequence[str]) -> list[str]:
+    """Return those of the columns ``names`` about which only their values say whether the notes fit."""
+    types = {column.name: _arrow_type(column.sql_type) for column in existing}
+    return [name for name in names if name in notes.columns and notes.columns[name].hangs_on_values(types.get(name))]
+
+
+def agree(added: Encoded, before: Notes, held: Sequence[str], *, table: str) -> pa.Table:
+    """Return rows to be added, in which numbers and texts mean what they mean in the table's other rows.
+
+    ``before`` are the table's notes, ``held`` the columns that have values already.
+
+    A duration is stored as a number, a time with a zone as one without, a list as text: beside rows of another meaning
+    they would come back as something else. Durations are given the table's unit.
+
+    Raises:
+        SchemaMismatch: a column means something else, or orders its levels otherwise; all of them are listed.
+    """
+    there, problems, columns = set(held), [], added.arrow.columns
+    for position, name in enumerate(added.arrow.column_names):
+        column = columns[position]
+        if name not in there or column.null_count == len(column):
+            continue
+        old, new = before.columns.get(name, _PLAIN), added.notes.columns.get(name, _PLAIN)
+        counted = _in_unit_of(old, new, column)
+        if counted is None:
+            problems.append(f"column {name!r} {_contradiction(old, new)}")
+        else:
+            columns[position] = counted
+    if problems:
+        raise SchemaMismatch(
+            f"Cannot add rows to {table!r}, nothing was written: {'; '.join(problems)}. Convert the column to what the "
+            "table has, or write to another table.",
+            table=table,
+            problems=problems,
+        )
+    return pa.Table.from_arrays(columns, names=added.arrow.column_names)
+
+
+_PLAIN = Note()
+
+
+def _in_unit_of(old: Note, new: Note, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return the column as the table's rows are to be read, or None where that cannot be."""
+    given, wanted = meaning(new), meaning(old)
+    if given == wanted:
+        return None if _orders_otherwise(old, new) else column
+    if given is None or wanted is None or given[0] != wanted[0]:
+        return None
+    try:
+        if given[0] == "durations":
+            return column.cast(pa.duration(given[1])).cast(pa.duration(wanted[1])).cast(pa.int64())
+        if wanted[1] and old.in_arrow is not None:
+            as_arrow(column, old.in_arrow)
+    except UNFIT:  # finer than the table's unit or too long for it; other lists
+        return None
+    return column
+
+
+def _orders_otherwise(old: Note, new: Note) -> bool:
+    """Whether both have ordered levels, and those of the frame do not stand in that order in the table's."""
+    if not (old.ordered and new.ordered):
+        return False
+    grown = iter(dict.fromkeys([*(old.levels or ()), *(new.levels or ())]))
+    return not all(level in grown for level in new.levels or ())
+
+
+def _contradiction(old: Note, new: Note) -> str:
+    if _orders_otherwise(old, new):
+        ours, theirs = list(new.levels or ()), list(old.levels or ())
+        return f"has levels in the order {ours!r} in the frame and {theirs!r} in the table"
+    return f"has {_meant(new)} in the frame and {_meant(old)} in the table"
+
+
+def _meant(note: Note) -> str:
+    found = meaning(note)
+    if found is None:
+        return "plain values"
+    what, unit = found
+    return f"{what} ({unit})" if unit else what
+
+
+def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
+    """Raise unless each key column is there and has no missing value, and no key is there twice.
+
+    Raises:
+        UnsupportedFrame: a key column or value is missing; the first bad row is named.
+        ConstraintViolated: a key is there twice; the first two rows with it are named.
+    """
+    absent = [name for name in key if name not in arrow.column_names]
+    if absent:
+        raise UnsupportedFrame(
+            f"Cannot store the frame in {table!r}: the primary key names {', '.join(map(repr, absent))}, and the frame "
+            f"has the columns {', '.join(map(repr, arrow.column_names))}. Name one of these, or add the column.",
+            columns=absent,
+        )
+    if not key:
+        return
+    for name in key:
+        row = first(pc.is_null(arrow.column(name)))
+        if row is not None:
+            raise UnsupportedFrame(
+                f"Cannot store the frame in {table!r}: the key column {name!r} has no value in row {row}. Fill it in, "
+                "or choose another primary_key.",
+                columns=[name],
+            )
+    keys = arrow.select(list(key))
+    if keys.group_by(list(key)).aggregate([]).num_rows < keys.num_rows:
+        raise ConstraintViolated(
+            f"Cannot store the frame in {table!r}: the key {_first_duplicate(keys)} is there more than once. Remove "
+            "the duplicates, or choose another primary_key.",
+            columns=list(key),
+        )
+
+
+def _first_duplicate(keys: pa.Table) -> str:
+    seen: dict[tuple[object, ...], int] = {}
+    for row, values in enumerate(zip(*(column.to_pylist() for column in keys.columns), strict=True)):
+        if values in seen:
+            shown = ", ".join(f"{name}={value!r}" for name, value in zip(keys.column_names, values, strict=True))
+            return f"{shown} (rows {seen[values]} and {row})"
+        seen[values] = row
+    return "unknown"
+
+
+def check_same_key(asked: Sequence[str], existing: Sequence[Column], *, table: str) -> None:
+    """Raise unless the table's primary key has just the columns ``asked`` for.
+
+    Raises:
+        SchemaMismatch: it has another key, or none.
+    """
+    if {column.name for column in existing if column.key} != set(asked):
+        has = ", ".join(repr(column.name) for column in existing if column.key) or "none"
+        raise SchemaMismatch(
+            f"Cannot store the frame in {table!r}: the table's primary key is {has}, and {list(asked)!r} is asked for. "
+            "Leave primary_key out to keep the table's own, or ask for on_schema_change='replace'.",
+            table=table,
+            problems=[f"primary key is {has}"],
+        )
+
+
+def _arrow_type(sql_type: str) -> pa.DataType | None:
+    """Return the Arrow type whose values a column holds exactly, or None where no frame can be written to it."""
+    parsed = SqlType.parse(sql_type)
+    if parsed.base == "tinyint" and parsed.size == 1:
+        return pa.bool_()
+    if parsed.base == "decimal":
+        return pa.decimal256(parsed.size or 10, parsed.scale or 0)
+    return _INTEGERS.get((parsed.base, parsed.unsigned)) or _OTHERS.get(parsed.base)
+
+
+def _family(kind: pa.DataType) -> str:
+    return next((name for name, belongs in _FAMILIES if belongs(kind)), str(kind))
+
+
+def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[str]]:
+    """Return the column as ``into`` holds it, and what stands against that."""
+    if column.null_count and not into.nullable:
+        return column, [f"has no value in {_shown(_positions(pc.is_null(column)))}, and is NOT NULL"]
+    wanted = _arrow_type(into.sql_type)
+    if pa.types.is_null(column.type):
+        return column.cast(wanted or pa.string()), []
+    if wanted is None or _family(column.type) != _family(wanted):
+        return column, [f"is {_family(column.type)} in the frame and {into.sql_type} in the table"]
+    try:
+        fitted = column.cast(wanted, safe=column.type != pa.float64())
+    except pa.ArrowInvalid:
+        bad = list(islice(_not_castable(column, wanted), _SHOWN_ROWS + 1))
+        return column, [f"has {_shown(bad, column)} that {into.sql_type} cannot hold"]
+    losses = _losses(column, fitted, into)
+    if losses is not None and pc.any(losses).as_py():
+        return column, [f"has {_shown(_positions(losses), column)} that {into.sql_type} cannot hold"]
+    return fitted, []
+
+
+_SHOWN_ROWS = 3
+"""How many bad rows of a column an error names."""
+
+
+def _positions(mask: pa.ChunkedArray) -> list[int]:
+    return pc.indices_nonzero(mask).to_pylist()  # type: ignore[no-any-return]
+
+
+def _shown(rows: Sequence[int], column: pa.ChunkedArray | None = None) -> str:
+    """Return the first rows for people, with their values where a column is given."""
+    said = [f"row {row}" if column is None else f"{_short(column[row])} in row {row}" for row in rows[:_SHOWN_ROWS]]
+    return ", ".join(said) + (" and more" if len(rows) > _SHOWN_ROWS else "")
+
+
+def _short(value: pa.Scalar) -> str:
+    text = str(value.as_py())
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _not_castable(column: pa.ChunkedArray, wanted: pa.DataType, start: int = 0) -> Iterator[int]:
+    """Give the rows whose values cannot be cast, found by halving."""
+    try:
+        column.cast(wanted)
+    except pa.ArrowInvalid:
+        half = len(column) // 2
+        if half == 0:
+            yield start
+        else:
+            yield from _not_castable(column.slice(0, half), wanted, start)
+            yield from _not_castable(column.slice(half), wanted, start + half)
+
+
+def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> pa.ChunkedArray | None:
+    """Return which rows' values the column cannot hold although its Arrow type could; None where none can be lost."""
+    parsed = SqlType.parse(into.sql_type)
+    if parsed.base == "mediumint":
+        low, high = _MEDIUM[parsed.unsigned]
+        return pc.or_(pc.less(fitted, low), pc.greater(fitted, high))
+    if parsed.base == "year":
+        return pc.or_(pc.less(fitted, 1901), pc.greater(fitted, 2155))
+    if parsed.base == "float":
+        return pc.not_equal(fitted.cast(pa.float64()), column)
+    if parsed.base in ("datetime", "timestamp", "time"):
+        step = 10 ** (6 - (parsed.size or 0))
+        micros = fitted.cast(pa.int64())
+        return pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
+    if parsed.base in ("char", "varchar"):
+        return pc.greater(pc.utf8_length(fitted), parsed.size or 1)
+    if parsed.base == "binary":  # what is shorter comes back filled up with zeros
+        return pc.not_equal(pc.binary_length(fitted), parsed.size or 1)
+    if parsed.base == "enum":
+        allowed = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", into.sql_type)]
+        return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(allowed, pa.string()))))
+    limit = {"varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
+    return None if limit is None else pc.greater(pc.binary_length(fitted), limit)
+
+
+def _widened(column: pa.ChunkedArray, into: Column, new_type: str) -> str | None:
+    """Return a type that holds what is in the table and what is in the frame, or None where there is none."""
+    wanted = _arrow_type(into.sql_type)
+    if wanted is None:
+        return None
+    old, new = SqlType.parse(into.sql_type), SqlType.parse(new_type)
+    kinds = {_family(column.type), _family(wanted)}
+    if kinds == {"integer"}:
+        limits = pc.min_max(column).as_py()
+        negative = not old.unsigned or (limits["min"] is not None and limits["min"] < 0)
+        if not negative:
+            return "bigint unsigned"
+        fits = limits["max"] is None or limits["max"] < 2**63
+        return "bigint" if fits and not (old.unsigned and old.base == "bigint") else None
+    if kinds == {"float"}:
+        return "double"
+    if kinds == {"integer", "float"} and _family(wanted) == "integer":
+        return "double" if old.base != "bigint" else None
+    if kinds == {"decimal"}:
+        scale = max(old.scale or 0, new.scale or 0)
+        digits = max((old.size or 10) - (old.scale or 0), (new.size or 10) - (new.scale or 0))
+        return f"decimal({min(65, digits + scale)},{scale})"
+    if kinds == {"text"}:
+        return new_type if new.base == "longtext" or (new.size or 0) > (old.size or 2**32) else "longtext"
+    if kinds == {"bytes"}:
+        return new_type if new.base == "longblob" or (new.size or 0) > (old.size or 2**32) else "longblob"
+    if kinds in ({"timestamp"}, {"time"}):
+        return f"{old.base}(6)"
+    return None
+
+
+def _modify(table: str, column: Column, sql_type: str) -> str:
+    parts = [f"ALTER TABLE {quote(table)} MODIFY COLUMN {quote(column.name)} {sql_type}"]
+    _, collate, collation = column.sql_type.partition(" COLLATE ")  # Dolt says it here, and elsewhere the table's
+    if collate:
+        parts.append(f"COLLATE {collation}")
+    if not column.nullable:
+        parts.append("NOT NULL")
+    if column.counts:
+        parts.append("AUTO_INCREMENT")
+    if column.default is not None:
+        parts.append(f"DEFAULT {column.default}")
+    if column.comment:
+        parts.append(f"COMMENT {literal(column.comment)}")
+    return " ".join(parts)

@@ -1,0 +1,350 @@
+"""Rows of tables and queries as Arrow, read on a connection that is given.
+
+Which commit or branch the connection is on was decided before. `result_columns` says how each column is asked for and
+what it is on arrival.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ..codec import arrow_tables, pandas_frames, result_columns
+from ..codec.pandas_frames import Notes
+from ..errors import ConnectionLost, DoltError, QueryFailed, SchemaMismatch, TableNotFound, close_names
+from ..model.sql_text import quote
+from ..repository import active_content
+from ..repository.connections import Connection
+from ..server import local_server
+from . import fitting
+from .progress import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+BATCH_ROWS = 65_536
+_BLANKS = " \t\r\n"
+
+
+@dataclass(frozen=True)
+class Read:
+    """Rows as they arrived, and what was noted about them when they were written."""
+
+    arrow: pa.Table
+    notes: Notes
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the rows as a frame."""
+        return pandas_frames.decode(self.arrow, self.notes)
+
+    def to_arrow(self) -> pa.Table:
+        """Return the rows as an Arrow table, in the types that were written."""
+        return arrow_tables.decode(self.arrow, self.notes)
+
+
+def read(
+    connection: Connection,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    order_by: Sequence[str] = (),
+    limit: int | None = None,
+) -> Read:
+    """Return the rows of ``table`` in the revision the connection is on, at most ``limit`` of them.
+
+    Without ``order_by`` they come in key order, or, without a key, in one stable order.
+
+    Raises:
+        TableNotFound: there is no such table at that revision.
+        SchemaMismatch: it has no column of a name in ``columns`` or ``order_by``.
+    """
+    plan = _plan_read(connection, table, columns, order_by)
+    if limit is not None:
+        plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
+    return Read(_arrow(connection, quote(table), plan), plan.notes)
+
+
+def select(
+    connection: Connection,
+    source: str,
+    columns: Mapping[str, str],
+    *,
+    where: str = "TRUE",
+    limit: int | None = None,
+    attempt: str,
+) -> pa.Table:
+    """Return columns of ``source``, which is what stands behind FROM, as they are stored.
+
+    ``columns`` gives the SQL type of each; ``limit`` is the most rows that are returned, and None is all.
+    """
+    rest = f" FROM {source} WHERE {where}{'' if limit is None else f' LIMIT {int(limit)}'}"
+    wanted = [_nullable(result_columns.wanted(column)) for column in columns.items()]
+    return _arrow(connection, source, _ReadPlan(attempt, rest, wanted, list(columns), _times(columns), Notes()))
+
+
+def _nullable(want: result_columns.Wanted) -> result_columns.Wanted:
+    """Ask for a column in a way that lets it be NULL.
+
+    Dolt announces a NOT NULL column as such even where a diff or an outer join has no value for it, and the fast
+    transport believes that.
+    """
+    return result_columns.Wanted(f"IF(TRUE, {want.select}, NULL)", want.arrow)
+
+
+def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
+    if _has_spans(connection, source, plan):
+        return result_columns.from_text(*connection.text_rows(plan.plain, attempt=plan.attempt))
+    return result_columns.restored(_fetched(connection, plan.statement, plan.attempt), plan.wanted, plan.names)
+
+
+@contextmanager
+def stream(
+    connection: Connection,
+    table: str,
+    *,
+    batch_rows: int,
+    columns: Sequence[str] | None = None,
+    order_by: Sequence[str] = (),
+    holding: Holding | None = None,
+) -> Iterator[Iterator[Read]]:
+    """Give the rows of ``table`` as `read` does, ``batch_rows`` at a time, without holding them all.
+
+    ``holding`` is that of who makes frames of them: notes that do not fit all values are left out of every part then,
+    which is found out by reading the columns in doubt before.
+    """
+    plan = _plan_read(connection, table, columns, order_by)
+    if holding is not None:
+        plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
+    if _has_spans(connection, quote(table), plan):
+        yield iter([read(connection, table, columns=columns, order_by=order_by)])
+        return
+    with connection.arrow_batches(plan.statement, batch_rows=batch_rows, attempt=plan.attempt) as batches:
+        yield (
+            Read(result_columns.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
+            for batch in batches
+        )
+
+
+Holding = Callable[[pa.Table, Notes], Notes]
+"""`codec.holding` or that of `arrow`."""
+
+
+def settled(connection: Connection, table: str, *, columns: Sequence[str] | None, holding: Holding) -> Notes:
+    """Return the notes of a table that fit all its values, so that each part of it is read in the same types."""
+    plan = _plan_read(connection, table, columns, ())
+    return kept_notes(connection, table, plan.notes, plan.doubtful, holding)
+
+
+def kept_notes(connection: Connection, table: str, notes: Notes, names: Sequence[str], holding: Holding) -> Notes:
+    """Return the notes that fit the values of all columns in ``names``, which are read for that."""
+    if names:
+        with stream(connection, table, batch_rows=BATCH_ROWS, columns=names) as parts:
+            for part in parts:
+                notes = holding(part.arrow, notes)
+    return notes
+
+
+@dataclass(frozen=True)
+class _ReadPlan:
+    attempt: str
+    rest: str
+    """The statement from its FROM on."""
+    wanted: Sequence[result_columns.Wanted]
+    names: Sequence[str]
+    times: Sequence[str]
+    """Columns of the type TIME."""
+    notes: Notes
+    doubtful: Sequence[str] = ()
+    """Columns about which only the values say whether the notes fit."""
+
+    @property
+    def statement(self) -> str:
+        """The statement, with casts where the fast transport needs them."""
+        return f"SELECT {', '.join(want.select for want in self.wanted)}{self.rest}"
+
+    @property
+    def plain(self) -> str:
+        """The statement without casts, for the transport that prints everything as text."""
+        return f"SELECT {', '.join(map(quote, self.names))}{self.rest}"
+
+
+def _has_spans(connection: Connection, source: str, plan: _ReadPlan) -> bool:
+    """Whether a TIME column holds something else than a time of day, which the fast transport cannot carry."""
+    if not plan.times:
+        return False
+    conditions = " OR ".join(f"{quote(name)} < '00:00:00' OR {quote(name)} >= '24:00:00'" for name in plan.times)
+    return bool(connection.rows(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1", attempt=plan.attempt))
+
+
+def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]) -> _ReadPlan:
+    attempt = f"read table {table!r}"
+    existing = describe(connection, table)
+    if existing is None:
+        known = [name for (name,) in connection.rows("SHOW TABLES", attempt=attempt)]
+        raise TableNotFound(
+            f"Cannot {attempt} at {connection.revision!r}: there is no such table.{close_names(table, known)} The "
+            f"tables there are {', '.join(map(repr, known)) or 'none'}.",
+            table=table,
+            close=known,
+        )
+    sql_types = existing.sql_types
+    check_columns(table, [*(columns or ()), *order_by], list(sql_types))
+    notes = Notes.from_comment(existing.comment, table=table)[0]
+    if columns is None:
+        names = [name for name in sql_types if not (notes.rows and name == pandas_frames.ROW_COLUMN)] or list(sql_types)
+    else:
+        names = list(columns)
+        notes = replace(notes, index=notes.index if set(notes.index) <= set(names) else (), order=())
+    order_by = order_by or ([pandas_frames.ROW_COLUMN] if notes.rows and pandas_frames.ROW_COLUMN in sql_types else ())
+    wanted = [result_columns.wanted((name, sql_types[name])) for name in names]
+    ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
+    rest = f" FROM {quote(table)}{ordered}"
+    times = _times({name: sql_types[name] for name in names})
+    return _ReadPlan(attempt, rest, wanted, names, times, notes, fitting.doubtful(notes, existing.columns, names))
+
+
+def _times(columns: Mapping[str, str]) -> list[str]:
+    return [name for name, sql_type in columns.items() if pandas_frames.SqlType.parse(sql_type).base == "time"]
+
+
+def check_columns(table: str, asked: Sequence[str], known: Sequence[str]) -> None:
+    """Raise unless all columns in ``asked`` are ``known``.
+
+    Raises:
+        SchemaMismatch: one is not.
+    """
+    absent = [name for name in asked if name not in known]
+    if absent:
+        raise SchemaMismatch(
+            f"Cannot read {', '.join(map(repr, absent))} from table {table!r}: it has the columns "
+            f"{', '.join(map(repr, known))}.{close_names(absent[0], known)}",
+            table=table,
+            problems=absent,
+        )
+
+
+def part_of_query(sql: str, *, columns: Sequence[str] | None = None, limit: int | None = None) -> str:
+    """Return the query that gives only some columns, or only the first rows, of what ``sql`` gives."""
+    if columns is None and limit is None:
+        return sql
+    selected = "*" if columns is None else ", ".join(map(quote, columns))
+    most = "" if limit is None else f" LIMIT {int(limit)}"
+    return f"SELECT {selected} FROM ({sql}) AS q{most}"
+
+
+def query(connection: Connection, sql: str, *, attempt: str | None = None) -> Read:
+    """Return the rows of one SQL statement, run in the revision the connection is on.
+
+    It is sent as it is: whether it only reads is the business of `queries`. ``attempt`` completes "Cannot ...".
+
+    Raises:
+        QueryFailed, TableNotFound, RevisionNotFound: the server refused it.
+    """
+    attempt = attempt or f"run the query {sql!r}"
+    with telling_panics(connection, attempt=attempt):
+        return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"), attempt)
+
+
+@contextmanager
+def telling_panics(connection: Connection, *, attempt: str) -> Iterator[None]:
+    """Let what runs a statement of the user's say for good that the server cannot run it.
+
+    A statement that panics the server's handler has its connection dropped, each time; a private server's log says so.
+
+    Raises:
+        QueryFailed: that was it.
+        ConnectionLost: the connection was lost, for a reason that cannot be told here.
+    """
+    folder = connection.shared_folder()
+    since = local_server.log_size(folder) if folder is not None else 0
+    try:
+        yield
+    except ConnectionLost as error:
+        said = local_server.panicked(folder, since=since) if folder is not None else None
+        if said is None:
+            raise
+        raise QueryFailed(
+            f"Cannot {attempt}: the server panicked ({said.rstrip('.')}) and dropped the connection, as it would each "
+            "time. Write the query in other words.",
+            code=0,
+            server_message=said,
+        ) from error
+
+
+def _query(connection: Connection, statement: str, attempt: str) -> Read:
+    try:
+        # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis; and not
+        # LIMIT 0, for which Dolt answers a subquery without any columns.
+        fields = connection.describe(f"SELECT * FROM (\n{statement}\n) AS q WHERE FALSE", attempt=attempt)
+    except ConnectionLost as error:
+        error.in_query = True
+        raise
+    except DoltError:
+        fields = []  # SHOW, DESCRIBE and doubled names cannot stand in a subquery; a wrong statement fails again
+    names = [found.name for found in fields]
+    wanted = [result_columns.wanted(found) for found in fields]
+    exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
+    if fields and exact and not _needs_text(fields, statement):
+        try:
+            return Read(result_columns.restored(_fetched(connection, statement, attempt), wanted, names), Notes())
+        except QueryFailed as error:
+            if error.code:  # the server's word; the transport has none, and gives up where a column is announced wrong
+                raise
+    try:
+        fields, printed = connection.text_rows(statement, attempt=attempt)
+    except ConnectionLost as error:
+        error.in_query = True
+        raise
+    try:
+        return Read(result_columns.from_text(fields, printed), Notes())
+    except pa.ArrowInvalid:  # EXPLAIN announces numbers and prints the word NULL
+        texts = [replace(found, wire="VAR_STRING", binary=False) for found in fields]
+        return Read(result_columns.from_text(texts, printed), Notes())
+
+
+def _fetched(connection: Connection, statement: str, attempt: str) -> pa.Table:
+    batches = []
+    with (
+        shown(attempt) as progress,
+        connection.arrow_batches(statement, batch_rows=BATCH_ROWS, attempt=attempt) as arriving,
+    ):
+        for batch in arriving:
+            progress.advance(batch.num_rows, batch.nbytes)
+            batches.append(batch)
+    return pa.Table.from_batches(batches)
+
+
+_PADS_WITH_NULL = re.compile(r"\b(left|right|full|outer)\b|dolt_", re.IGNORECASE)
+
+
+def _may_lie(fields: Sequence[result_columns.Field], statement: str) -> bool:
+    """Whether a column may be announced NOT NULL and hold NULL, on which the fast transport breaks."""
+    return any(found.not_null for found in fields) and _PADS_WITH_NULL.search(statement) is not None
+
+
+def _needs_text(fields: Sequence[result_columns.Field], statement: str) -> bool:
+    """Whether a column holds what the fast transport cannot carry: a span of time, nothing but NULL, or a lie."""
+    return any(found.wire in ("TIME", "NULL") for found in fields) or _may_lie(fields, statement)
+
+
+def describe(connection: Connection, table: str) -> fitting.Existing | None:
+    """Return what a table looks like in the revision the connection is on, or None when there is none of that name.
+
+    Raises:
+        TableRedirected: at that commit, the name means a table of somewhere else.
+    """
+    attempt = f"describe table {table!r}"
+    active_content.refuse_reading(connection, table)
+    try:
+        shown = connection.rows(f"SHOW FULL COLUMNS FROM {quote(table)}", attempt=attempt)
+        statement = connection.rows(f"SHOW CREATE TABLE {quote(table)}", attempt=attempt)[0][1]
+    except TableNotFound:
+        return None
+    return fitting.Existing.parse(shown, statement)

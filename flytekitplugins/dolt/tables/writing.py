@@ -1,0 +1,354 @@
+"""A frame into a table, written on a connection that is given.
+
+What a value looks like in SQL is decided in `codec` and `rows`, whether a frame fits in `gate`, which rows differ in
+`changes`. So this file is the traffic: ask what is there, send rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from ..codec import arrow_tables, pandas_frames
+from ..codec.pandas_frames import Notes
+from ..errors import ConstraintViolated, SchemaMismatch
+from ..model.sql_text import literal, quote
+from ..repository import publishing
+from ..repository.connections import Connection
+from . import fitting, load_data, row_changes
+from .progress import shown
+from .reading import BATCH_ROWS, describe, kept_notes, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+SchemaChange = Literal["refuse", "evolve", "replace"]
+Mode = Literal["replace", "append", "upsert"]
+
+_MIN_ROWS_TO_COMPARE = 2000
+"""Below this many rows, writing them all is quicker than finding out which ones differ."""
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How a frame is put into a table."""
+
+    key: tuple[str, ...] | None = None
+    """Primary key of a table that is created; None makes one without. An existing table has to have just this key."""
+    mode: Mode = "replace"
+    """``replace`` all rows, ``append`` to them, or ``upsert``: put each row by its key, and keep the others."""
+    on_schema_change: SchemaChange = "refuse"
+    """What happens when the frame does not fit the table: ``refuse``, ``evolve`` the table, ``replace`` it."""
+    index: Literal["refuse", "drop"] = "refuse"
+    """What happens to an unnamed index that is not 0, 1, 2, ..."""
+    keep_order: bool = False
+    """Whether the order of rows is kept, in a column of its own."""
+
+
+# ---------------------------------------------------------------------------------------------------------- read
+
+
+def statements(options: WriteOptions) -> frozenset[str]:
+    """Return the kinds of statements that `write` may send for these options."""
+    return publishing.STATEMENTS if options.mode != "append" else publishing.STATEMENTS - {"DELETE"}
+
+
+def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, options: WriteOptions) -> int | None:
+    """Put ``frame`` into ``table`` on the branch the connection is on, creating the table if it is missing.
+
+    Returns how many rows the table has to have now, or None where that cannot be said, or not be asked without reading
+    them all: of an upsert, and of a table without a key.
+
+    Raises:
+        UnsupportedFrame: the frame cannot be stored exactly.
+        SchemaMismatch: it does not fit the existing table.
+        ConstraintViolated: its rows break a key or another constraint.
+    """
+    if isinstance(frame, pa.Table):
+        encoded = arrow_tables.encode(frame, keep_order=options.keep_order)
+    else:
+        encoded = pandas_frames.encode(frame, index=options.index, keep_order=options.keep_order)
+    existing = describe(connection, table)
+    if existing is not None and options.on_schema_change == "replace" and not _fits(encoded, existing, table, options):
+        connection.run(f"DROP TABLE {quote(table)}", attempt=f"replace table {table!r}")
+        existing = None
+    if options.mode == "upsert" and not (options.key if existing is None else existing.key):
+        raise SchemaMismatch(
+            f"Cannot upsert into {table!r}: it has no primary key, so rows cannot be told apart. Use mode='append' or "
+            "'replace', or give a new table a primary_key.",
+            table=table,
+            problems=["no primary key"],
+        )
+    rows = encoded.arrow.num_rows
+    if existing is None:
+        _create(connection, table, encoded, options)
+        return rows if options.key or options.keep_order else None
+    before = _rewrite(connection, table, encoded, existing, options)
+    return before + rows if existing.key and before is not None else None
+
+
+def _fits(encoded: pandas_frames.Encoded, existing: fitting.Existing, table: str, options: WriteOptions) -> bool:
+    try:
+        fitting.fit(encoded.arrow, existing.columns, table=table, new_types={})
+        if options.key is not None:
+            fitting.check_same_key(options.key, existing.columns, table=table)
+    except SchemaMismatch:
+        return False
+    return True
+
+
+def _create(connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions) -> None:
+    arrow = encoded.arrow
+    key = options.key or ((pandas_frames.ROW_COLUMN,) if options.keep_order else ())
+    fitting.check_key(arrow, key, table=table)
+    types = pandas_frames.sql_types(arrow, key)
+    lines = [f"{quote(name)} {types[name]}{' NOT NULL' if name in key else ''}" for name in arrow.column_names]
+    if key:
+        lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
+    comment = encoded.notes.to_comment()
+    connection.run(f"CREATE TABLE {quote(table)} ({', '.join(lines)})", attempt=f"create table {table!r}")
+    if comment:  # in a statement of its own: Dolt 1.83 forgets a COMMENT behind a PRIMARY KEY (...) clause
+        _comment(connection, table, comment)
+    attempt = f"write table {table!r}"
+    _within_constraints(connection, attempt, lambda: _append(connection, table, arrow, attempt=attempt))
+
+
+def _rewrite(
+    connection: Connection,
+    table: str,
+    encoded: pandas_frames.Encoded,
+    existing: fitting.Existing,
+    options: WriteOptions,
+) -> int | None:
+    """Put the rows into a table that is there, and return how many stay in it beside them, if that is known."""
+    attempt = f"write table {table!r}"
+    stay: int | None = 0
+    before = Notes()
+    if options.key is not None:
+        fitting.check_same_key(options.key, existing.columns, table=table)
+    held = [column.name for column in existing.columns]
+    if options.mode != "replace":
+        # With a key Dolt knows the number; without one it would read all rows.
+        some = "COUNT(*)" if existing.key else "1"
+        found = connection.rows(f"SELECT {some} FROM {quote(table)} LIMIT 1", attempt=attempt)
+        there = int(found[0][0]) if found else 0
+        stay = there if options.mode == "append" else None
+        if not there:
+            held = [name for name in held if name not in encoded.arrow.column_names]
+        before = _notes(table, existing)[0]
+        encoded, before = _agreeing(connection, table, encoded, before, held)
+    fitted = fitting.fit(
+        encoded.arrow,
+        existing.columns,
+        table=table,
+        new_types=pandas_frames.sql_types(encoded.arrow, ()) if options.on_schema_change == "evolve" else {},
+        evolve=options.on_schema_change == "evolve",
+        partial=options.mode == "append",  # by upsert, rows that are there would lose what they have
+    )
+    fitting.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
+    for statement in fitted.alterations:
+        connection.run(statement, attempt=attempt)
+    _note(
+        connection,
+        table,
+        pandas_frames.Encoded(encoded.arrow, pandas_frames.stored_as(encoded, fitted.arrow)),
+        existing,
+        options,
+        before=before,
+        held=held,
+        altered=bool(fitted.alterations),
+    )
+    _fill(connection, table, fitted, existing, options.mode)
+    return stay
+
+
+def _notes(table: str, existing: fitting.Existing) -> tuple[Notes, str]:
+    """Return what is noted about an existing table and fits its columns, and the user's own text."""
+    notes, own = Notes.from_comment(existing.comment, table=table)
+    return fitting.fitting(notes, existing.columns), own
+
+
+def _agreeing(
+    connection: Connection, table: str, encoded: pandas_frames.Encoded, before: Notes, held: Sequence[str]
+) -> tuple[pandas_frames.Encoded, Notes]:
+    """Return rows to be added as the table's others are to be read, and by which notes those are.
+
+    Only where they contradict each other it is asked whether the table's values are what its comment says.
+    """
+    try:
+        arrow = fitting.agree(encoded, before, held, table=table)
+    except SchemaMismatch:
+        kept = before
+        for holding in (pandas_frames.holding, arrow_tables.holding):
+            kept = kept_notes(connection, table, kept, [name for name in held if name in kept.columns], holding)
+        if kept == before:
+            raise
+        before, arrow = kept, fitting.agree(encoded, kept, held, table=table)
+    return replace(encoded, arrow=arrow), before
+
+
+def _fill(connection: Connection, table: str, fitted: fitting.Fitted, existing: fitting.Existing, mode: str) -> None:
+    """Put the rows into the table as ``mode`` says, whose columns are as they have to be by now."""
+    attempt = f"write table {table!r}"
+    if any(column.counts for column in existing.columns):
+        # Else the server would put a number of its own for a 0 of the frame's.
+        sql_mode = "CONCAT_WS(',', @@GLOBAL.sql_mode, 'NO_AUTO_VALUE_ON_ZERO')"
+        connection.run(f"SET sql_mode = {sql_mode}", attempt=attempt)
+    if mode == "append":
+        _within_constraints(connection, attempt, lambda: _append(connection, table, fitted.arrow, attempt=attempt))
+    elif mode == "upsert":
+        _rewriting(connection, table, attempt, lambda: _put(connection, table, fitted.arrow, existing, attempt))
+    else:
+        _replace(connection, table, fitted, existing, attempt)
+
+
+def _note(
+    connection: Connection,
+    table: str,
+    encoded: pandas_frames.Encoded,
+    existing: fitting.Existing,
+    options: WriteOptions,
+    *,
+    before: Notes,
+    held: Sequence[str],
+    altered: bool,
+) -> None:
+    """Bring the table's comment up to date; a text of the user's own in it stays.
+
+    ``held`` are the columns that have values already, for which the table's notes, ``before``, go on to hold where rows
+    are added.
+    """
+    own = Notes.from_comment(existing.comment, table=table)[1]
+    stored = [column.name for column in existing.columns]
+    if options.mode == "replace":
+        given = encoded.arrow.column_names
+        after = stored + [name for name in given if name not in stored]
+        notes = encoded.notes
+        notes = notes if given == after else replace(notes, order=_without_rows(given))
+    else:
+        notes = pandas_frames.merged(before, encoded.notes, held)
+    comment = notes.to_comment(own)
+    # Dolt 1.83 forgets the comment of a table whose columns are modified.
+    if comment != existing.comment or (altered and comment):
+        _comment(connection, table, comment)
+
+
+def _comment(connection: Connection, table: str, comment: str) -> None:
+    statement = f"ALTER TABLE {quote(table)} COMMENT={literal(comment)}"
+    connection.run(statement, attempt=f"note the types of table {table!r}")
+
+
+def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name != pandas_frames.ROW_COLUMN)
+
+
+def _replace(
+    connection: Connection, table: str, fitted: fitting.Fitted, existing: fitting.Existing, attempt: str
+) -> None:
+    """Make the frame the table's whole content: by what differs where that can be found out, else all anew."""
+    found = None
+    if not fitted.alterations and existing.key and fitted.arrow.num_rows >= _MIN_ROWS_TO_COMPARE:
+        found = _differences(connection, table, fitted.arrow, existing)
+
+    def work() -> None:
+        if found is None:
+            connection.run(f"DELETE FROM {quote(table)}", attempt=attempt)
+            _append(connection, table, fitted.arrow, attempt=attempt)
+        else:
+            _delete(connection, table, existing.key, found.delete, attempt)
+            _put(connection, table, found.put, existing, attempt)
+
+    if found is None or found.count:
+        _rewriting(connection, table, attempt, work)
+
+
+def _within_constraints(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
+    """Do ``work`` in one transaction, which the commit ends; where a foreign key forbids it, ask at the end."""
+    connection.run("START TRANSACTION", attempt=attempt)
+    try:
+        work()
+    except ConstraintViolated as error:
+        if "foreign key" not in str(error).lower():
+            raise
+        connection.run("ROLLBACK", attempt=attempt)
+        _with_keys_asked_at_the_end(connection, attempt, work)
+
+
+def _rewriting(connection: Connection, table: str, attempt: str, work: Callable[[], None]) -> None:
+    """Do ``work``, which deletes rows that it puts back a moment later, so that no other table notices.
+
+    A foreign key forbids that, or, with ON DELETE CASCADE or SET NULL, takes the other table's rows along.
+    """
+    refers = "SELECT 1 FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()"
+    if connection.rows(f"{refers} AND LOWER(referenced_table_name) = LOWER(%s) LIMIT 1", table, attempt=attempt):
+        _with_keys_asked_at_the_end(connection, attempt, work)
+    else:
+        _within_constraints(connection, attempt, work)
+
+
+def _with_keys_asked_at_the_end(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
+    connection.run("SET foreign_key_checks = 0", attempt=attempt)
+    try:
+        connection.run("START TRANSACTION", attempt=attempt)
+        work()
+        connection.run("COMMIT", attempt=attempt)
+    finally:
+        connection.run("SET foreign_key_checks = 1", attempt=attempt)
+    connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')", attempt=attempt)
+
+
+def _differences(
+    connection: Connection, table: str, new: pa.Table, existing: fitting.Existing
+) -> row_changes.Changes | None:
+    """Return what differs between the table and the frame, or None where writing it all is better."""
+    if not existing.sorts_as_arrow or any(column.generated for column in existing.columns):
+        return None
+    schema = new.schema
+    try:
+        with stream(connection, table, batch_rows=BATCH_ROWS, columns=new.column_names) as old:
+            return row_changes.find(
+                (batch for part in old for batch in _in_schema(part.arrow, schema).to_batches()), new, existing.key
+            )
+    except (row_changes.OutOfOrder, pa.ArrowInvalid):
+        return None
+
+
+def _in_schema(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
+    for name in schema.names:
+        if pa.types.is_boolean(schema.field(name).type) and not pa.types.is_boolean(arrow.schema.field(name).type):
+            raise row_changes.OutOfOrder  # somebody put other numbers than 0 and 1 there
+    return arrow.select(schema.names).cast(schema).combine_chunks()
+
+
+def _delete(connection: Connection, table: str, key: Sequence[str], keys: pa.Table, attempt: str) -> None:
+    for condition in load_data.key_lists(key, keys):
+        connection.run(f"DELETE FROM {quote(table)} WHERE {condition}", attempt=attempt)
+
+
+def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.Existing, attempt: str) -> None:
+    """Insert or overwrite rows by key."""
+    if existing.unique:
+        # REPLACE would delete any row that shares a value of another unique index, without a word.
+        _delete(connection, table, existing.key, arrow.select(list(existing.key)), attempt)
+        _append(connection, table, arrow, attempt=attempt)
+    else:
+        _append(connection, table, arrow, attempt=attempt, replacing=True)
+
+
+def _append(connection: Connection, table: str, arrow: pa.Table, *, attempt: str, replacing: bool = False) -> None:
+    if not arrow.num_rows:
+        return
+    folder = connection.shared_folder()
+    with shown(attempt) as progress:
+        progress.advance(arrow.num_rows, arrow.nbytes)
+        if folder is not None:
+            clause, lines = load_data.load_clause(arrow), load_data.lines(arrow)
+            connection.load(table, clause, lines, folder=folder, replacing=replacing, attempt=attempt)
+        else:
+            for statement in load_data.insert_statements(table, arrow, replacing=replacing):
+                connection.run(statement, attempt=attempt)
