@@ -50,6 +50,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -518,15 +519,40 @@ def without_stack(message: str) -> str:
     return message if found is None else message[: found.start()]
 
 
-def from_server(code: int, message: str, *, attempt: str) -> DoltError:
-    """Return the error for what the server said (``code``, ``message``) when ``attempt`` was made.
+_attempted: ContextVar[str] = ContextVar("attempted", default="use the repository")
 
-    ``attempt`` completes "Cannot ..."; the caller raises the result ``from`` the driver's exception.
+
+class attempting:  # noqa: N801  # used as a statement, as contextlib's are
+    """Say what is attempted while a block runs: it completes the sentence "Cannot ..." of an error raised in it.
+
+    The innermost one counts, and each thread has its own.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __enter__(self) -> None:
+        self._before = _attempted.get()
+        _attempted.set(self._what)
+
+    def __exit__(self, *_: object) -> None:
+        _attempted.set(self._before)
+
+
+def attempted() -> str:
+    """Return what is attempted now, as `attempting` said."""
+    return _attempted.get()
+
+
+def from_server(code: int, message: str) -> DoltError:
+    """Return the error for what the server said (``code``, ``message``) of what is attempted now.
+
+    The caller raises the result ``from`` the driver's exception.
     """
     message = without_stack(message)
     for fault in _FAULTS:
         if fault.matches(code, message):
             return fault.error(
-                f"Cannot {attempt}: {message.rstrip('.')}. {fault.advice}", code=code, server_message=message
+                f"Cannot {attempted()}: {message.rstrip('.')}. {fault.advice}", code=code, server_message=message
             )
-    return QueryFailed(f"Cannot {attempt}: Dolt says {message!r} (code {code}).", code=code, server_message=message)
+    return QueryFailed(f"Cannot {attempted()}: Dolt says {message!r} (code {code}).", code=code, server_message=message)

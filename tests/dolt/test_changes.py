@@ -57,7 +57,7 @@ def test_the_stored_content_is_that_of_a_full_rewrite(
     name = f"t{next(COUNTER)}"
     with connect(shared) as connection:
         writing.write(connection, name, old, options)
-        connection.run("COMMIT", attempt="end the first write")
+        connection.run("COMMIT")
         existing = reading.describe(connection, name)
         assert existing is not None
         found = writing._differences(connection, name, writing.codec.encode(new).arrow, existing)
@@ -65,10 +65,10 @@ def test_the_stored_content_is_that_of_a_full_rewrite(
         assert found.count <= len(new) * (share * 2 + 0.01)
         writing.write(connection, name, new, options)
         mine = hash_of(connection, name)
-        connection.run(f"DROP TABLE {name}", attempt="make it anew")
+        connection.run(f"DROP TABLE {name}")
         writing.write(connection, name, new, options)
         assert hash_of(connection, name) == mine
-        connection.run(f"DROP TABLE {name}", attempt="clean up")
+        connection.run(f"DROP TABLE {name}")
 
 
 def frame(random: np.random.Generator, rows: int) -> pd.DataFrame:
@@ -84,7 +84,7 @@ def frame(random: np.random.Generator, rows: int) -> pd.DataFrame:
 
 
 def hash_of(connection: Any, name: str) -> str:
-    return str(connection.rows("SELECT dolt_hashof_table(%s)", name, attempt="hash")[0][0])
+    return str(connection.rows("SELECT dolt_hashof_table(%s)", name)[0][0])
 
 
 def test_an_unchanged_frame_sends_no_row(repo: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,9 +94,9 @@ def test_an_unchanged_frame_sends_no_row(repo: Path, config: Config, monkeypatch
     sent: list[str] = []
     real = Connection.run
 
-    def run(self: Connection, sql: str, *parameters: object, attempt: str) -> int:
+    def run(self: Connection, sql: str, *parameters: object) -> int:
         sent.append(sql.split()[0])
-        return real(self, sql, *parameters, attempt=attempt)
+        return real(self, sql, *parameters)
 
     monkeypatch.setattr(Connection, "run", run)
     first = write(config("t", primary_key=["a"]), data)

@@ -156,7 +156,7 @@ def set_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = create_repository(tmp_path_factory.mktemp("set_up") / "foo")
     with connect(path) as connection:
         for statement in SETUP:
-            connection.run(statement.format(database=connection.database), attempt="set up")
+            connection.run(statement.format(database=connection.database))
     yield path
     local_server.release(path)
 
@@ -165,10 +165,10 @@ def set_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def connection(set_up: Path) -> Iterator[Connection]:
     """Give a connection on `main`, which afterwards is what it was."""
     with connect(set_up) as connection:
-        head = connection.rows("SELECT DOLT_HASHOF('HEAD')", attempt="look")[0][0]
+        head = connection.rows("SELECT DOLT_HASHOF('HEAD')")[0][0]
         yield connection
-        connection.run(f"USE `{connection.database}`", attempt="clean up")
-        connection.run("CALL DOLT_RESET('--hard', %s)", head, attempt="clean up")
+        connection.run(f"USE `{connection.database}`")
+        connection.run("CALL DOLT_RESET('--hard', %s)", head)
 
 
 def test_every_row_of_the_table_is_accounted_for() -> None:
@@ -181,8 +181,8 @@ def test_every_row_of_the_table_is_accounted_for() -> None:
 def provoke(connection: Connection, statements: tuple[str, ...]) -> None:
     *before, last = (statement.format(database=connection.database) for statement in statements)
     for statement in before:
-        connection.run(statement, attempt="prepare")
-    connection.run(last, attempt="try it")
+        connection.run(statement)
+    connection.run(last)
 
 
 @pytest.mark.parametrize(("error", "words", "statements"), PROVOKED, ids=lambda value: str(value)[-60:])
@@ -205,18 +205,18 @@ def test_conflicting_transactions(connection: Connection, set_up: Path) -> None:
     """Of two transactions that change the same row, the second is HeadMoved (1213)."""
     with connect(set_up) as other:
         for one in (connection, other):
-            one.run("START TRANSACTION", attempt="begin")
-        connection.run("UPDATE t SET v = 10", attempt="change")
-        other.run("UPDATE t SET v = 20", attempt="change")
-        connection.run("COMMIT", attempt="commit")
+            one.run("START TRANSACTION")
+        connection.run("UPDATE t SET v = 10")
+        other.run("UPDATE t SET v = 20")
+        connection.run("COMMIT")
         with pytest.raises(HeadMoved, match="commit second.*serialization failure") as caught:
-            other.run("COMMIT", attempt="commit second")
+            other.run("COMMIT")
     assert caught.value.code == 1213
 
 
 def test_fast_forward_to_the_past_is_no_error(connection: Connection) -> None:
     """Merging what is already there is told in a result; the row for these words is for other ways to say so."""
-    assert connection.rows("CALL DOLT_MERGE('--ff-only', 'behind')", attempt="merge")[0][2] == 0
+    assert connection.rows("CALL DOLT_MERGE('--ff-only', 'behind')")[0][2] == 0
 
 
 def test_held_repository_is_read_only_to_others(set_up: Path, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_held_repository_is_read_only_to_others(set_up: Path, tmp_path: Path) ->
     said = done.stderr.strip()
     assert done.returncode != 0
     with pytest.raises(RepositoryReadOnly, match="database is read only"):
-        raise from_server(1105, said, attempt="write")
+        raise from_server(1105, said)
 
 
 def test_damaged_journal(tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_damaged_table_file(tmp_path: Path) -> None:
     with pytest.raises(DoltError, match="'t'"):  # in the midst of rows the server only hangs up
         api.read(DoltConfig(str(path), "t"))
     with connect(path) as connection, pytest.raises(RepositoryDamaged, match=r"checksum error.*dolt fsck"):
-        connection.rows("SELECT sum(n) FROM t", attempt="sum up")
+        connection.rows("SELECT sum(n) FROM t")
     local_server.release(path)
 
 
@@ -281,5 +281,5 @@ def flip(file: Path, *, at: float) -> None:
 def test_other_words_are_query_failed(connection: Connection, statement: str) -> None:
     """What no row knows is QueryFailed, with the server's code and whole words."""
     with pytest.raises(QueryFailed, match=r"try it.*\(code \d+\)") as caught:
-        connection.run(statement, attempt="try it")
+        connection.run(statement)
     assert repr(caught.value.server_message) in str(caught.value)

@@ -313,15 +313,15 @@ def test_a_thousand_commits_cost_the_same_beside_any_table(
     for path, rows in ((repo, 10), (other, 1_000_000)):
         write(DoltConfig(str(path), "big"), pd.DataFrame({"a": range(rows)}))
         with connections.connect(refs.locate(path)) as connection:
-            connection.use("main", attempt="prepare")
-            connection.run("CREATE TABLE small (a INT PRIMARY KEY)", attempt="prepare")
+            connection.use("main")
+            connection.run("CREATE TABLE small (a INT PRIMARY KEY)")
             head = ""
             for number in range(998):
                 reads = (read(head, "small"),) if head and number % 2 else ()
                 origin = Origin(execution=Execution("ex:p:d:n"), writes=(Write("small"),), reads=reads)
                 message = compose(None, origin) if number % 3 else "by hand"
-                connection.run("INSERT INTO small VALUES (%s)", number, attempt="prepare")
-                ((head,),) = connection.rows("CALL DOLT_COMMIT('-A', '-m', %s)", message, attempt="prepare")
+                connection.run("INSERT INTO small VALUES (%s)", number)
+                ((head,),) = connection.rows("CALL DOLT_COMMIT('-A', '-m', %s)", message)
         with counted(monkeypatch) as sent:
             found = lineage(head, db_path=path)
             assert len(found.sources) == 1

@@ -49,10 +49,10 @@ def numbers(table: str, *values: int) -> Work:
     """Return the work that makes ``values`` the rows of ``table``."""
 
     def work(connection: Connection) -> None:
-        connection.run(f"CREATE TABLE IF NOT EXISTS `{table}` (n INT PRIMARY KEY)", attempt="create")
-        connection.run(f"DELETE FROM `{table}`", attempt="empty")
+        connection.run(f"CREATE TABLE IF NOT EXISTS `{table}` (n INT PRIMARY KEY)")
+        connection.run(f"DELETE FROM `{table}`")
         for value in values:
-            connection.run(f"INSERT INTO `{table}` VALUES (%s)", value, attempt="insert")
+            connection.run(f"INSERT INTO `{table}` VALUES (%s)", value)
 
     return work
 
@@ -65,8 +65,8 @@ def ask(repo: Path, sql: str, *parameters: object, on: str | None = None) -> lis
     """Return the rows of a statement, on the checked-out branch or another revision."""
     with connect(repo) as connection:
         if on is not None:
-            connection.use(on, attempt="look")
-        return connection.rows(sql, *parameters, attempt="look")
+            connection.use(on)
+        return connection.rows(sql, *parameters)
 
 
 def values(repo: Path, table: str, on: str | None = None) -> list[object]:
@@ -285,8 +285,8 @@ def test_work_that_appears_while_writing(repo: Path, dolt: Dolt) -> None:
 def test_uncommitted_work_on_the_other_branch(repo: Path, dolt: Dolt) -> None:
     """Uncommitted rows on the target are in the way even when the target is not checked out."""
     with connect(repo) as connection:
-        connection.use("other", attempt="prepare")
-        connection.run("INSERT INTO users VALUES (3)", attempt="prepare")
+        connection.use("other")
+        connection.run("INSERT INTO users VALUES (3)")
     with pytest.raises(UncommittedChanges, match="'other'.*'users'"):
         put(repo, "users", 10, policy=SerialBranch("other"))
     assert values(repo, "users", on="other") == [1, 2, 3]
@@ -415,7 +415,7 @@ def test_failed_work_makes_no_branch(repo: Path) -> None:
             table="users",
             policy=NewBranch("run/1"),
             message="x",
-            work=lambda connection: connection.run("DELETE FROM nope", attempt="fail") and None,
+            work=lambda connection: connection.run("DELETE FROM nope") and None,
         )
     assert state(repo) == before
 
@@ -519,9 +519,9 @@ def test_written_commit_is_the_head_and_is_readable(repo: Path) -> None:
     assert branches(repo)["main"] == written.hash
     put(repo, "users", 6)
     with repository_module.at(repo, written) as connection:
-        assert connection.rows("SELECT n FROM users", attempt="read") == [(5,)]
+        assert connection.rows("SELECT n FROM users") == [(5,)]
         with pytest.raises(DoltError, match="read-only"):
-            connection.run("INSERT INTO users VALUES (9)", attempt="write to a commit")
+            connection.run("INSERT INTO users VALUES (9)")
 
 
 def test_commit_of_another_repository(repo: Path) -> None:
@@ -592,7 +592,7 @@ def test_work_sees_the_head_and_not_the_working_set(repo: Path, dolt: Dolt) -> N
         table="users",
         policy=None,
         message="look",
-        work=lambda connection: seen.extend(connection.rows("SELECT n FROM others", attempt="look")),
+        work=lambda connection: seen.extend(connection.rows("SELECT n FROM others")),
     )
     assert seen == [(7,)]
 
@@ -609,7 +609,7 @@ class Racing:
 
     def __call__(self, connection: Connection) -> None:
         self.calls += 1
-        self.seen.append(connection.rows("SELECT n FROM others ORDER BY n", attempt="look"))
+        self.seen.append(connection.rows("SELECT n FROM others ORDER BY n"))
         numbers("users", 100)(connection)
         if self.calls <= self.times:
             self.overtake(self.calls)
@@ -668,9 +668,9 @@ def test_new_branch_created_meanwhile(repo: Path, dolt: Dolt) -> None:
     def create(call: int) -> None:
         dolt("branch", "run/1")
         with connect(repo) as connection:
-            connection.use("run/1", attempt="meanwhile")
-            connection.run("INSERT INTO others VALUES (8)", attempt="meanwhile")
-            connection.run("CALL DOLT_COMMIT('-am', 'meanwhile')", attempt="meanwhile")
+            connection.use("run/1")
+            connection.run("INSERT INTO others VALUES (8)")
+            connection.run("CALL DOLT_COMMIT('-am', 'meanwhile')")
 
     work = Racing(create)
     write(repo, table="users", policy=NewBranch("run/1"), message="ours", work=work)

@@ -119,7 +119,7 @@ def put(repo: Path, table: str, *values: int) -> str:
 def scratch_branches(repo: Path) -> list[tuple[object, ...]]:
     """Return the scratch branches that are left."""
     with refs.connect(repo) as connection:
-        return connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
+        return connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
 
 
 def running(repo: Path) -> local_server.Address:
@@ -278,10 +278,7 @@ def test_sql_reads_no_file_outside(repo: Path, temp: Path) -> None:
             f"{data}/../privileges.db",
             str(sibling / "file"),
         ]
-        found = {
-            path: connection.rows("SELECT LOAD_FILE(%s)", path, attempt="read a file")[0][0]
-            for path in [*forbidden, str(data / "own")]
-        }
+        found = {path: connection.rows("SELECT LOAD_FILE(%s)", path)[0][0] for path in [*forbidden, str(data / "own")]}
     assert found == dict.fromkeys(forbidden) | {str(data / "own"): b"own"}
 
 
@@ -292,7 +289,7 @@ def test_sql_loads_and_writes_no_file_outside(repo: Path, temp: Path) -> None:
     with refs.connect(repo) as connection:
         data = connection.shared_folder()
         assert data is not None
-        connection.run("CREATE TABLE t (s TEXT)", attempt="prepare")
+        connection.run("CREATE TABLE t (s TEXT)")
         for statement in (
             loads.format(""),
             loads.format("LOCAL"),
@@ -302,8 +299,8 @@ def test_sql_loads_and_writes_no_file_outside(repo: Path, temp: Path) -> None:
             f"SELECT 1 INTO OUTFILE '{repo}/out.txt'",
         ):
             with pytest.raises(DoltError, match=r"secure-file-priv|secure_file_priv|local_infile"):
-                connection.run(statement, attempt="touch a file")
-        assert connection.rows("SELECT count(*) FROM t", attempt="count") == [(0,)]
+                connection.run(statement)
+        assert connection.rows("SELECT count(*) FROM t") == [(0,)]
     assert not outside.exists()
     assert not (data.parent / "out.txt").exists()
     assert not (repo / "out.txt").exists()
@@ -517,11 +514,11 @@ def test_killed_server_during_a_use(repo: Path) -> None:
     killed: list[int] = []
 
     def work(connection: refs.Connection) -> None:
-        connection.run("CREATE TABLE half (n INT)", attempt="write half")
+        connection.run("CREATE TABLE half (n INT)")
         if not killed:
             killed.append(running(repo).pid)
             os.kill(killed[0], signal.SIGKILL)
-        connection.run("ALTER TABLE half ADD COLUMN m INT", attempt="write the other half")
+        connection.run("ALTER TABLE half ADD COLUMN m INT")
 
     written = publishing.write(repo, table="half", policy=None, message="half", work=work)
     assert killed
@@ -538,7 +535,7 @@ def test_server_that_is_killed_each_time(repo: Path, monkeypatch: pytest.MonkeyP
     def work(connection: refs.Connection) -> None:
         killed.append(running(repo).pid)
         os.kill(killed[-1], signal.SIGKILL)
-        connection.run("CREATE TABLE whole (n INT)", attempt="write the other half")
+        connection.run("CREATE TABLE whole (n INT)")
 
     with pytest.raises(ConnectionLost, match="the other half"):
         publishing.write(repo, table="half", policy=None, message="half", work=work)
@@ -598,7 +595,7 @@ def test_uses_a_server_of_the_user_and_leaves_it_running(repo: Path, temp: Path,
         assert folders(temp) == set()
         with refs.connect(repo) as connection:
             assert connection.shared_folder() is None
-            inserted = connection.rows("SELECT DOLT_HASHOF_TABLE('t')", attempt="hash")
+            inserted = connection.rows("SELECT DOLT_HASHOF_TABLE('t')")
         read = api.read(DoltConfig(str(repo), "t"))
         local_server.release(repo)
         assert process.poll() is None
@@ -607,7 +604,7 @@ def test_uses_a_server_of_the_user_and_leaves_it_running(repo: Path, temp: Path,
     api.write(DoltConfig(str(other), "t", primary_key=["id"]), frame)
     with refs.connect(other) as connection:
         assert connection.shared_folder() is not None
-        assert connection.rows("SELECT DOLT_HASHOF_TABLE('t')", attempt="hash") == inserted
+        assert connection.rows("SELECT DOLT_HASHOF_TABLE('t')") == inserted
     loaded = api.read(DoltConfig(str(other), "t"))
     local_server.release(other)
     pd.testing.assert_frame_equal(read, loaded)

@@ -303,7 +303,7 @@ def test_statements_may_take_longer_than_connecting(shop: DoltServer, monkeypatc
     monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.2)
     connections._let_go(place_of(shop))  # so that it connects now
     with connections.connect(place_of(shop)) as connection:
-        assert connection.rows("SELECT SLEEP(0.5)", attempt="wait") == [(0,)]
+        assert connection.rows("SELECT SLEEP(0.5)") == [(0,)]
 
 
 # ---------------------------------------------------------------------------------------------------------------- TLS
@@ -452,14 +452,14 @@ class Killer:
         return struck
 
     def _around(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(connection: connections.Connection, sql: str, *values: object, attempt: str) -> Any:
+        def call(connection: connections.Connection, sql: str, *values: object) -> Any:
             self.said.append(sql)
             is_now = len(self.said) == self._at
             if is_now and self._how == "before":
                 self._strike()
             if is_now and self._how == "during":
                 threading.Timer(self._chance.uniform(0, 0.004), self._strike).start()
-            found = original(connection, sql, *values, attempt=attempt)
+            found = original(connection, sql, *values)
             if is_now and self._how == "after":
                 self._strike()
             return found

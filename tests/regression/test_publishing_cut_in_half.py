@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from flytekitplugins.dolt import DoltConfig, api
+from flytekitplugins.dolt.api import scripts
 from flytekitplugins.dolt.errors import UncommittedChanges
 from flytekitplugins.dolt.repository import refs, scratch_branches
 
@@ -27,8 +28,8 @@ def ask(repo: Path) -> Ask:
 
     def run(sql: str, *parameters: object, on: str | None = None) -> list[tuple[object, ...]]:
         with refs.connect(repo) as connection:
-            connection.use(on, attempt="look")
-            return connection.rows(sql, *parameters, attempt="look")
+            connection.use(on)
+            return connection.rows(sql, *parameters)
 
     return run
 
@@ -63,7 +64,7 @@ def test_next_write_brings_the_working_set_up(repo: Path, ask: Ask, staged: bool
     assert ask("SELECT n FROM old ORDER BY n") == [(1,), (2,)]
     assert ask("SELECT n FROM other ORDER BY n") == [(1,), (2,)]
     assert ask("SELECT * FROM fresh") == []
-    assert [commit.message for commit in refs.log(repo, limit=2)] == [api.SCRIPT_MESSAGE, "moved"]
+    assert [commit.message for commit in refs.log(repo, limit=2)] == [scripts.SCRIPT_MESSAGE, "moved"]
     assert refs.log(repo, limit=1)[0].hash == scratch_seen
     assert ask("SELECT name FROM dolt_branches") == [("main",)]
 
@@ -76,7 +77,7 @@ def test_the_number_of_the_killed_is_somebody_elses_now(repo: Path, ask: Ask) ->
         put(repo, "third", 3)
     assert ask("SELECT table_name, status FROM dolt_status") == [("other", "modified")]
     assert ask("SELECT n FROM old ORDER BY n") == [(1,), (2,)]
-    assert [commit.message for commit in refs.log(repo, limit=2)] == [api.SCRIPT_MESSAGE, "moved"]
+    assert [commit.message for commit in refs.log(repo, limit=2)] == [scripts.SCRIPT_MESSAGE, "moved"]
 
 
 def test_what_the_user_changed_since_is_left_alone(repo: Path, ask: Ask) -> None:

@@ -45,15 +45,15 @@ def append(repo: Path, number: int, branch: str | None = None) -> str:
 
 def numbers(repo: Path, revision: str = "main") -> list[int]:
     with refs.connect(repo) as connection:
-        found = connection.rows(f"SELECT number FROM log AS OF '{revision}' ORDER BY number", attempt="look")
+        found = connection.rows(f"SELECT number FROM log AS OF '{revision}' ORDER BY number")
         return [number for (number,) in found]
 
 
 def left_over(repo: Path) -> list[tuple[object, ...]]:
     """Return scratch branches and uncommitted changes."""
     with refs.connect(repo) as connection:
-        scratch = connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
-        return scratch + connection.rows("SELECT table_name, staged, status FROM dolt_status", attempt="look")
+        scratch = connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
+        return scratch + connection.rows("SELECT table_name, staged, status FROM dolt_status")
 
 
 @pytest.mark.slow

@@ -55,7 +55,6 @@ def changed_rows(repo: Path, log: list[Commit], table: str) -> dict[str, Counter
                 older.hash,
                 commit.hash,
                 table,
-                attempt="look",
             )
             found[commit.hash] = Counter(rows)
     return found

@@ -68,11 +68,10 @@ class Target:
         with connect(self.path) as connection:
             hashes = connection.rows(
                 "SELECT active_branch(), dolt_hashof_db('HEAD'), dolt_hashof_db('STAGED'), dolt_hashof_db('WORKING')",
-                attempt="look",
             )
-            status = connection.rows("SELECT * FROM dolt_status ORDER BY 1, 2", attempt="look")
-            users = connection.rows("SELECT user, host FROM mysql.user ORDER BY 1, 2", attempt="look")
-            scratch = connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'", attempt="look")
+            status = connection.rows("SELECT * FROM dolt_status ORDER BY 1, 2")
+            users = connection.rows("SELECT user, host FROM mysql.user ORDER BY 1, 2")
+            scratch = connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
         return hashes, status, [user for user in users if user[0] != "flyte_reader"], scratch, self._folders()
 
     def _folders(self) -> set[str]:
@@ -104,7 +103,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
                 "CREATE TABLE untracked (n INT)",
                 "UPDATE users SET name = 'Zoe' WHERE id = 3",
             ):
-                connection.run(statement, attempt="set up")
+                connection.run(statement)
         yield Target(path, around)
         local_server.release(path)
 
@@ -149,7 +148,7 @@ def test_names_of_tables(target: Target) -> None:
         assert written.data is not None
         assert read(target.config(name, branch_conf=SerialBranch("work"))).equals(USERS)
         with refs.at(target.path, pin(target.config(branch_conf=SerialBranch("work"))).commit) as connection:  # type: ignore[arg-type]
-            return [str(row[0]) for row in connection.rows("SHOW TABLES", attempt="look")]
+            return [str(row[0]) for row in connection.rows("SHOW TABLES")]
 
     taken, refused = attempts(do)
     assert taken

@@ -377,9 +377,7 @@ def test_the_table_stays_readable_and_writable(theirs: Callable[[str], DoltConfi
     write(config("t"), more)
     assert read(table.config).text.tolist() == ["new"]
     with frames._at(pinned(resolve(table))) as connection:
-        shown = connection.rows(
-            "select table_comment from information_schema.tables where table_name='t'", attempt="look"
-        )
+        shown = connection.rows("select table_comment from information_schema.tables where table_name='t'")
     assert str(shown[0][0]).startswith("mine")
 
 

@@ -181,7 +181,7 @@ def test_a_server_that_asks_the_second_session_only(way: str) -> None:
             connection = connections.Connection(raw, replace(first, port=thief.port), "shop")
             with (
                 pytest.raises(UntrustedServer, match="asks for more than the answer to a challenge"),
-                connection.arrow_batches("SELECT 1", batch_rows=1, attempt="read"),
+                connection.arrow_batches("SELECT 1", batch_rows=1),
             ):
                 pass
         assert thief.heard

@@ -178,7 +178,7 @@ def test_a_repositorys_settings_for_servers_are_not_obeyed(repo: Path, name: str
 
     def now() -> str:
         with connections.connect(repo) as connection:
-            ((found,),) = connection.rows(f"SELECT @@GLOBAL.{name}", attempt="look")
+            ((found,),) = connection.rows(f"SELECT @@GLOBAL.{name}")
         local_server.release(repo)
         # The folder is another one each time.
         return str(found).replace(str(Path(str(found)).parent), "") if name == "secure_file_priv" else str(found)

@@ -117,9 +117,9 @@ def _cut(config: DoltConfig, monkeypatch: pytest.MonkeyPatch, *, times: int, clo
 def test_a_stack_trace_is_cut_to_what_it_is_about(users: DoltConfig) -> None:
     """What Go prints below a panic is nobody's help, however its lines are broken; messages without one are whole."""
     with connect(Path(users.db_path)) as connection:
-        connection.use(_head(users), attempt="look")
+        connection.use(_head(users))
         with pytest.raises(QueryFailed, match=r"panic recovered: [^\n]*'[^\n]*$") as found:
-            connection.rows("SELECT * FROM dolt_backups", attempt="look")
+            connection.rows("SELECT * FROM dolt_backups")
     assert "goroutine" not in str(found.value) + found.value.server_message  # type: ignore[attr-defined]
     raw = "panic recovered: oh\ngoroutine 1 [running]:\nruntime/debug.Stack()\n\truntime/debug/stack.go:26 +0x5e\n"
     for message in (
@@ -129,7 +129,7 @@ def test_a_stack_trace_is_cut_to_what_it_is_about(users: DoltConfig) -> None:
         "oh\nmain.f(...)\n\t/x.go:1",
     ):
         assert without_stack(message) in ("panic recovered: oh", "oh")
-        assert "\n" not in str(from_server(1105, message, attempt="look"))
+        assert "\n" not in str(from_server(1105, message))
     for message in ("two\nlines", "a goroutine 5", "near 'f()\nfrom x'", "file x.go:12 is absent", ""):
         assert without_stack(message) == message
 

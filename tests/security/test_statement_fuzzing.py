@@ -291,7 +291,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             "CREATE TABLE staged (n INT)",
             "CALL DOLT_ADD('staged')",
         ):
-            connection.run(statement, attempt="set up")
+            connection.run(statement)
     shop = Shop(path, written.commit.hash)
     shop.read("select 1")  # makes the user who may only read
     yield shop
@@ -315,10 +315,10 @@ def state(shop: Shop) -> dict[str, object]:
             "checked out": rows("SELECT active_branch()"),
         }
         for branch, _ in branches:
-            connection.use(str(branch), attempt="look")
+            connection.use(str(branch))
             roots = rows("SELECT dolt_hashof_db('HEAD'), dolt_hashof_db('STAGED'), dolt_hashof_db('WORKING')")
             found[f"roots of {branch}"] = roots + rows("SELECT * FROM dolt_status")
-        connection.use(None, attempt="look")
+        connection.use(None)
         folder = connection.shared_folder()
     assert folder is not None
     found["files"] = _files(shop.path.parent) + _files(folder)
@@ -326,7 +326,7 @@ def state(shop: Shop) -> dict[str, object]:
 
 
 def _rows(connection: Connection) -> Callable[[str], list[tuple[Any, ...]]]:
-    return lambda sql: connection.rows(sql, attempt="look")
+    return lambda sql: connection.rows(sql)
 
 
 def _files(folder: Path) -> list[tuple[str, str]]:
@@ -388,10 +388,10 @@ def test_what_is_looked_at_shows_a_change(shop: Shop) -> None:
     ):
         with connect(shop.path) as connection:
             where = f"'{connection.shared_folder()}/pwned'"
-            connection.run(statement.replace("'pwned'", where) if seen == "files" else statement, attempt="change")
+            connection.run(statement.replace("'pwned'", where) if seen == "files" else statement)
             changed = state(shop)
             assert changed[seen] != before[seen], statement
             if undone:
-                connection.run(undone, attempt="change back")
+                connection.run(undone)
     assert len(set(CORPUS)) > 300
     assert len(OF_THE_PAGES) > 3

@@ -203,8 +203,8 @@ def test_what_was_not_written_is_not_published(folder: Config, dolt: Dolt, repo:
     heads = dolt("branch", "-v", "-a")
 
     def work(connection: connections.Connection) -> int:
-        connection.run("UPDATE t SET v = 'z'", attempt="write")
-        connection.run(statement, attempt="do something else")
+        connection.run("UPDATE t SET v = 'z'")
+        connection.run(statement)
         return 1
 
     with pytest.raises(errors.WriteNotVerified, match=said):
@@ -222,7 +222,7 @@ def test_nothing_written_is_held_against_the_head(folder: Config, repo: Path) ->
             table="t",
             policy=None,
             message="m",
-            work=lambda connection: connection.use("main", attempt="go elsewhere"),
+            work=lambda connection: connection.use("main"),
         )
     assert refs.resolve(repo, None) == head
     assert write(folder("t"), BEFORE).commit == head
@@ -247,5 +247,5 @@ def test_events_do_not_run_in_a_folder(folder: Config, dolt: Dolt, repo: Path, m
     local_server.replace(repo)
     with connections.connect(repo) as connection:
         count = "SELECT COUNT(*) FROM audit"
-        made = connection.rows(count, attempt="look")
-        assert not eventually(lambda: connection.rows(count, attempt="look") != made, within_s=4)
+        made = connection.rows(count)
+        assert not eventually(lambda: connection.rows(count) != made, within_s=4)

@@ -19,6 +19,7 @@ from flytekitplugins.dolt.errors import (
     RepositoryReadOnly,
     RevisionNotFound,
     TableNotFound,
+    attempting,
     close_names,
     from_server,
 )
@@ -133,7 +134,8 @@ def test_close_names(name: str, known: list[str], said: str) -> None:
 )
 def test_words_without_a_server(code: int, message: str, error: type[DoltError]) -> None:
     """Words are found in any case, codes only where the row gives one, and the whole text is kept as facts."""
-    said = from_server(code, message, attempt="do it")
+    with attempting("do it"):
+        said = from_server(code, message)
     assert type(said) is error
     assert (said.code, said.server_message) == (code, message)
     assert str(said).startswith("Cannot do it: ")

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..codec import arrow_tables, pandas_frames
-from ..errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed
+from ..errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed, attempting
 from ..history import diffs, merging, observers, revisions, table_log, tagging
 from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
 from ..repository import publishing, refs, remotes
@@ -36,37 +36,38 @@ def store(config: DoltConfig, frame: Any, *, message: str, key: str | None = Non
 
     ``key`` names the write: one that the branch's log has already is not done again.
     """
-    name = _table_to_store(config)
-    options, tag = _write_options(config), config.tag
-    if tag is not None:
-        remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
-    # Once for all attempts: a reader gives its rows only once, and a lazy frame is not computed again.
-    streamed = arrow_tables.table_of(frame)
-    rows = frame if streamed is None else streamed
-
-    def work(connection: Connection) -> int | None:
-        count = writing.write(connection, name, rows, options)
+    with attempting(f"write table {config.tablename!r}"):
+        name = _table_to_store(config)
+        options, tag = _write_options(config), config.tag
         if tag is not None:
-            tagging.refuse_taken_tag(connection, tag)
-        return count
+            remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
+        # Once for all attempts: a reader gives its rows only once, and a lazy frame is not computed again.
+        streamed = arrow_tables.table_of(frame)
+        rows = frame if streamed is None else streamed
 
-    how: Any = {"table": name, "message": message, "work": work, "statements": _statements(config), "key": key}
-    how["lock_timeout_s"] = config.options().get("lock_timeout_s", publishing.LOCK_TIMEOUT_S)
+        def work(connection: Connection) -> int | None:
+            count = writing.write(connection, name, rows, options)
+            if tag is not None:
+                tagging.refuse_taken_tag(connection, tag)
+            return count
 
-    def put(place: Place, policy: Branch | None) -> Written:
-        if isinstance(policy, MergeBranch):
-            return merging.write(place, policy, **how)
-        return publishing.write(place, policy=policy, **how)
+        how: Any = {"table": name, "message": message, "work": work, "statements": _statements(config), "key": key}
+        how["lock_timeout_s"] = config.options().get("lock_timeout_s", publishing.LOCK_TIMEOUT_S)
 
-    origin = remotes.origin_of(config)
-    if origin is None:
-        written = put(remotes.locate(config), config.branch_conf)
-    else:
-        written = remotes.publish(origin, config.branch_conf, put, lock_timeout_s=how["lock_timeout_s"])
-    if tag is not None:
-        tagging.tag_commit(tag, config, written.commit)
-    observers.tell("save", Pinned(config, written.commit), changed=written.changed)
-    return written.commit
+        def put(place: Place, policy: Branch | None) -> Written:
+            if isinstance(policy, MergeBranch):
+                return merging.write(place, policy, **how)
+            return publishing.write(place, policy=policy, **how)
+
+        origin = remotes.origin_of(config)
+        if origin is None:
+            written = put(remotes.locate(config), config.branch_conf)
+        else:
+            written = remotes.publish(origin, config.branch_conf, put, lock_timeout_s=how["lock_timeout_s"])
+        if tag is not None:
+            tagging.tag_commit(tag, config, written.commit)
+        observers.tell("save", Pinned(config, written.commit), changed=written.changed)
+        return written.commit
 
 
 def _table_to_store(config: DoltConfig) -> str:
@@ -113,6 +114,10 @@ def _statements(config: DoltConfig) -> publishing.Statements:
     )
 
 
+def _reading(config: DoltConfig) -> str:
+    return f"read table {config.tablename!r}" if config.sql is None else f"run the query {config.sql!r}"
+
+
 def resolve(config: DoltConfig) -> Pinned:
     """Return a table or query at one commit: that of ``as_of``, or the head of its branch as it is now.
 
@@ -124,19 +129,20 @@ def resolve(config: DoltConfig) -> Pinned:
         TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
     """
     config.check()
-    origin = remotes.origin_of(config)
-    if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
-        return Pinned(config, remotes.resolve(origin, config.branch_conf, history=False))
-    place = remotes.place_of(config)
-    with connect(place) as connection:
-        commit = revisions.of_config(connection, config)
-        if config.changes is not None:
-            config = diffs.fixed(connection, config)
-        elif config.as_of is not None:
-            table_log.check_was_there(connection, config, commit)
-    if config.sql is not None:
-        config = _pinned(place, commit, config)
-    return Pinned(config, commit)
+    with attempting(_reading(config)):
+        origin = remotes.origin_of(config)
+        if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
+            return Pinned(config, remotes.resolve(origin, config.branch_conf, history=False))
+        place = remotes.place_of(config)
+        with connect(place) as connection:
+            commit = revisions.of_config(connection, config)
+            if config.changes is not None:
+                config = diffs.fixed(connection, config)
+            elif config.as_of is not None:
+                table_log.check_was_there(connection, config, commit)
+        if config.sql is not None:
+            config = _pinned(place, commit, config)
+        return Pinned(config, commit)
 
 
 def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
@@ -144,12 +150,12 @@ def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
     from ..query import validation
 
     assert config.sql is not None  # noqa: S101  # for the type checker: the caller asked
-    attempt = f"run the query {config.sql!r}"
-    with refs.at(place, commit) as connection, connection.reading(attempt=attempt) as session:
-        with reading.telling_panics(session, attempt=attempt):
-            pinned = query_pinning.pin(session, commit, config.sql, config.params).sql
-    kept = {name: value for name, value in (config.params or {}).items() if name in validation.names(pinned)}
-    return replace(config, sql=pinned, params=kept or None)
+    with attempting(f"run the query {config.sql!r}"):
+        with refs.at(place, commit) as connection, connection.reading() as session:
+            with reading.telling_panics(session):
+                pinned = query_pinning.pin(session, commit, config.sql, config.params).sql
+        kept = {name: value for name, value in (config.params or {}).items() if name in validation.names(pinned)}
+        return replace(config, sql=pinned, params=kept or None)
 
 
 def fetch(table: Pinned) -> pd.DataFrame:
@@ -182,7 +188,8 @@ def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | No
             raise
 
     try:
-        return refs.reread(work)
+        with attempting(_reading(table.config)):
+            return refs.reread(work)
     except ConnectionLost as error:
         if not all(lost) or not _answers(table):
             raise
@@ -248,14 +255,14 @@ def _queried(
     from ..query import validation
 
     sql, params = str(config.sql), config.params or {}
-    attempt = f"run the query {sql!r}"
-    with connection.reading(attempt=attempt) as session:
-        query = query_pinning.pin(session, commit, sql, params)
-        statement = reading.part_of_query(validation.bind(query, params), columns=columns, limit=limit)
-        found = reading.query(session, statement, attempt=attempt)
-    # SHOW TABLES names its column for the database, which to the server is the one at this commit.
-    names = [name.removesuffix(f"/{commit.hash}") for name in found.arrow.column_names]
-    return replace(found, arrow=found.arrow.rename_columns(names))
+    with attempting(f"run the query {sql!r}"):
+        with connection.reading() as session:
+            query = query_pinning.pin(session, commit, sql, params)
+            statement = reading.part_of_query(validation.bind(query, params), columns=columns, limit=limit)
+            found = reading.query(session, statement)
+        # SHOW TABLES names its column for the database, which to the server is the one at this commit.
+        names = [name.removesuffix(f"/{commit.hash}") for name in found.arrow.column_names]
+        return replace(found, arrow=found.arrow.rename_columns(names))
 
 
 def scan(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
@@ -304,8 +311,9 @@ def _parts(
 
 def content_hash(table: Pinned) -> str:
     """Return Dolt's own hash of a table at its commit: of its columns, keys, comments and rows."""
-    with _at(table) as connection:
-        return refs.hash_of_table(connection, table.config.tablename or "")
+    with attempting(f"hash table {table.config.tablename!r}"):
+        with _at(table) as connection:
+            return refs.hash_of_table(connection, table.config.tablename or "")
 
 
 @contextmanager

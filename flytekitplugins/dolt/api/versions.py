@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..errors import InvalidConfig
+from ..errors import InvalidConfig, attempting
 from ..history import revisions, table_log
 from ..history.revisions import Revision
 from ..model import runtime
@@ -41,20 +41,21 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
         InvalidConfig: the config names no table, or ``last`` is below 1.
         TableNotFound: the table never was on that branch.
     """
-    table = table_log.table_of(config)
-    if last < 1:
-        raise InvalidConfig(f"Cannot return the last {last} versions of {table!r}: ask for one or more.")
-    with connect(remotes.place_of(config)) as connection:
-        head = revisions.of_config(connection, config)
-        found: list[Commit] = []
-        for commit in table_log.changes(connection, table, head):
-            if table_log.table_hash(connection, table, commit.hash) is not None:
-                found.append(commit)
-            if len(found) == last:
-                break
-        if not found:
-            raise table_log.never_there(connection, table, head)
-    return [DoltTable(config=config).at(table_log.with_branch(commit, head.branch)) for commit in found]
+    with attempting(f"list the versions of table {config.tablename!r}"):
+        table = table_log.table_of(config)
+        if last < 1:
+            raise InvalidConfig(f"Cannot return the last {last} versions of {table!r}: ask for one or more.")
+        with connect(remotes.place_of(config)) as connection:
+            head = revisions.of_config(connection, config)
+            found: list[Commit] = []
+            for commit in table_log.changes(connection, table, head):
+                if table_log.table_hash(connection, table, commit.hash) is not None:
+                    found.append(commit)
+                if len(found) == last:
+                    break
+            if not found:
+                raise table_log.never_there(connection, table, head)
+        return [DoltTable(config=config).at(table_log.with_branch(commit, head.branch)) for commit in found]
 
 
 def first_appeared(config: DoltConfig) -> Commit:
@@ -63,13 +64,14 @@ def first_appeared(config: DoltConfig) -> Commit:
     Raises:
         TableNotFound: the table never was on that branch.
     """
-    table = table_log.table_of(config)
-    with connect(remotes.place_of(config)) as connection:
-        head = revisions.of_config(connection, config)
-        commit = table_log.first_commit(connection, table, head)
-        if commit is None:
-            raise table_log.never_there(connection, table, head)
-    return table_log.with_branch(commit, head.branch)
+    with attempting(f"find where table {config.tablename!r} appeared"):
+        table = table_log.table_of(config)
+        with connect(remotes.place_of(config)) as connection:
+            head = revisions.of_config(connection, config)
+            commit = table_log.first_commit(connection, table, head)
+            if commit is None:
+                raise table_log.never_there(connection, table, head)
+        return table_log.with_branch(commit, head.branch)
 
 
 # ------------------------------------------------------------------------------------------------------------- restore
@@ -92,24 +94,25 @@ def restore(
         UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
         DoltError: as `flytekitplugins.dolt.write`.
     """
-    table, given = table_log.table_of(config), config.as_of if as_of is None else as_of
-    if given is None:
-        raise InvalidConfig(f"Cannot restore table {table!r}: it is not said to which state. Give as_of=.")
-    place = remotes.locate(config)
-    past, target, first = _config_at(config, given), _config_at(config, None), message or SCRIPT_MESSAGE
-    with runtime.current().retryable():
-        with connect(place) as connection:
-            old = revisions.of_config(connection, past)
-            table_log.check_was_there(connection, past, old)
-        written = publishing.write(
-            place,
-            table=table,
-            policy=config.branch_conf,
-            message=runtime.current().commit_message(target, first) or first,
-            work=lambda connection: _put_back(connection, table, old),
-            statements=publishing.Statements(kinds=()),
-        )
-    return DoltTable(config=target).at(written.commit)
+    with attempting(f"restore table {config.tablename!r}"):
+        table, given = table_log.table_of(config), config.as_of if as_of is None else as_of
+        if given is None:
+            raise InvalidConfig(f"Cannot restore table {table!r}: it is not said to which state. Give as_of=.")
+        place = remotes.locate(config)
+        past, target, first = _config_at(config, given), _config_at(config, None), message or SCRIPT_MESSAGE
+        with runtime.current().retryable():
+            with connect(place) as connection:
+                old = revisions.of_config(connection, past)
+                table_log.check_was_there(connection, past, old)
+            written = publishing.write(
+                place,
+                table=table,
+                policy=config.branch_conf,
+                message=runtime.current().commit_message(target, first) or first,
+                work=lambda connection: _put_back(connection, table, old),
+                statements=publishing.Statements(kinds=()),
+            )
+        return DoltTable(config=target).at(written.commit)
 
 
 def _config_at(config: DoltConfig, as_of: Revision | Commit | DoltTable | None) -> DoltConfig:
@@ -123,5 +126,5 @@ def _config_at(config: DoltConfig, as_of: Revision | Commit | DoltTable | None) 
 def _put_back(connection: Connection, table: str, old: Commit) -> None:
     if reading.describe(connection, table) is None:
         # Dolt's own way wants the table to be there; it is replaced whole a moment later.
-        connection.run(f"CREATE TABLE {quote(table)} (n INT)", attempt=f"restore table {table!r}")
-    connection.run("CALL DOLT_CHECKOUT(%s, '--', %s)", old.hash, table, attempt=f"restore table {table!r}")
+        connection.run(f"CREATE TABLE {quote(table)} (n INT)")
+    connection.run("CALL DOLT_CHECKOUT(%s, '--', %s)", old.hash, table)

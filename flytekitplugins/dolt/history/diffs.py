@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ...doltdb.redaction import visible
 from ..codec.pandas_frames import Notes
-from ..errors import InvalidConfig, QueryFailed, TableNotFound, close_names
+from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, close_names
 from ..model import provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
@@ -182,12 +182,11 @@ def _hashes(connection: Connection, commit: Commit | None) -> dict[str, str]:
     if commit is None:
         return {}
     refs.use(connection, commit)
-    attempt = f"list the tables at commit {commit.hash}"
-    listed = connection.rows("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'", attempt=attempt)
+    listed = connection.rows("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
     names = [str(name) for name, _ in listed]
     if not names:
         return {}
-    found = connection.rows(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names, attempt=attempt)
+    found = connection.rows(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
     return dict(zip(names, map(str, found[0]), strict=True))
 
 
@@ -233,7 +232,6 @@ def parent(connection: Connection, commit: Commit) -> Commit | None:
     rows = connection.rows(
         "SELECT parent_hash FROM dolt_commit_ancestors WHERE commit_hash = %s AND parent_index = 0",
         commit.hash,
-        attempt=f"find the parent of commit {commit.hash}",
     )
     return Commit(str(rows[0][0])) if rows and rows[0][0] else None
 
@@ -272,9 +270,7 @@ def last_consumed(config: DoltConfig) -> str | None:
         terms = provenance.search_terms(wanted, str(into.tablename))
         query = "SELECT message FROM DOLT_LOG(%s) WHERE INSTR(message, %s) AND INSTR(message, %s)"
         for limit in (" LIMIT 8", ""):  # the first will do, unless other repositories have tables of that name
-            rows = connection.rows(
-                query + limit, head, *terms, attempt=f"look for what {into.tablename!r} has consumed"
-            )
+            rows = connection.rows(query + limit, head, *terms)
             for (message,) in rows:
                 for found in provenance.parse(message).consumed:
                     if (found.table, found.repository) == (wanted.table, wanted.repository):
@@ -315,40 +311,40 @@ def between(
     connection: Connection, table: str, before: Commit | None, after: Commit | None, *, limit: int | None = None
 ) -> TableDiff:
     """Return what differs in ``table``; the connection is left on one of the two commits."""
-    old, new = (_side(connection, table, commit) for commit in (before, after))
-    if old.existing is None and new.existing is None:
-        raise _no_table(connection, table, before, after)
-    counts, pairs = _compared(connection, table, old, new, KINDS, limit)
-    return TableDiff(
-        table,
-        before,
-        after,
-        **counts,
-        rows_before=old.rows,
-        rows_after=new.rows,
-        columns=tuple(_column_changes(old, new)),
-        key_before=old.key,
-        key_after=new.key,
-        create_before=old.create,
-        create_after=new.create,
-        rows=_joined(pairs, old, new, with_before=True).to_frame(),
-    )
+    with attempting(f"compare table {table!r} of two commits"):
+        old, new = (_side(connection, table, commit) for commit in (before, after))
+        if old.existing is None and new.existing is None:
+            raise _no_table(connection, table, before, after)
+        counts, pairs = _compared(connection, table, old, new, KINDS, limit)
+        return TableDiff(
+            table,
+            before,
+            after,
+            **counts,
+            rows_before=old.rows,
+            rows_after=new.rows,
+            columns=tuple(_column_changes(old, new)),
+            key_before=old.key,
+            key_after=new.key,
+            create_before=old.create,
+            create_after=new.create,
+            rows=_joined(pairs, old, new, with_before=True).to_frame(),
+        )
 
 
 def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
     if commit is None:
         return _Side(None, None, None)
-    attempt = f"look at table {table!r} at commit {commit.hash}"
     refs.use(connection, commit)
     existing = reading.describe(connection, table)
     if existing is None:
         return _Side(commit, None, None)
-    rows = int(connection.rows(f"SELECT COUNT(*) FROM {quote(table)}", attempt=attempt)[0][0])
+    rows = int(connection.rows(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
     return _Side(commit, existing, rows)
 
 
 def _no_table(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> TableNotFound:
-    known = [str(name) for (name,) in connection.rows("SHOW TABLES", attempt="list the tables")]
+    known = [str(name) for (name,) in connection.rows("SHOW TABLES")]
     places = " nor at ".join(commit.hash for commit in (before, after) if commit is not None)
     return TableNotFound(
         f"Cannot compare table {table!r}: there is none of that name at {places or 'no commit'}."
@@ -400,11 +396,12 @@ def read(
     Raises:
         TableNotFound: neither state has the table.
     """
-    old, new = (_side(connection, table, commit) for commit in (before, after))
-    if old.existing is None and new.existing is None:
-        raise _no_table(connection, table, before, after)
-    _, pairs = _compared(connection, table, old, new, kinds, limit)
-    return _joined(pairs, old, new, with_before="modified" in kinds)
+    with attempting(f"read what differs in table {table!r}"):
+        old, new = (_side(connection, table, commit) for commit in (before, after))
+        if old.existing is None and new.existing is None:
+            raise _no_table(connection, table, before, after)
+        _, pairs = _compared(connection, table, old, new, kinds, limit)
+        return _joined(pairs, old, new, with_before="modified" in kinds)
 
 
 def _compared(
@@ -420,7 +417,7 @@ def _compared(
         counts = {"added": new.rows or 0, "modified": 0, "removed": old.rows or 0}
         return counts, _unpaired(connection, table, old, new, kinds, limit)
     # Not on a revision, where Dolt 1.83 lets only those with rights on all databases call a function for rows.
-    connection.use(None, attempt=f"count what differs in table {table!r}")
+    connection.use(None)
     found = _counts(connection, table, old, new)
     if found is not None:
         return found, _paired(connection, table, old, new, kinds, limit)
@@ -441,7 +438,6 @@ def _counts(connection: Connection, table: str, old: _Side, new: _Side) -> dict[
             old.commit.hash,
             new.commit.hash,
             table,
-            attempt=f"count what differs in table {table!r}",
         )
     except QueryFailed as error:
         if "primary key set changed" in str(error):
@@ -468,8 +464,7 @@ def _paired(
         names = _told_apart(ours)
         source = f"(SELECT * FROM {source}) AS d ({', '.join(map(quote, names))})"
     where = "TRUE" if set(kinds) == set(KINDS) else f"diff_type IN ({', '.join(literal(kind) for kind in kinds)})"
-    attempt = f"fetch what differs in table {table!r}"
-    arrow = reading.select(connection, source, columns, where=where, limit=limit, attempt=attempt)
+    arrow = reading.select(connection, source, columns, where=where, limit=limit)
     return _Pairs(
         arrow.column("diff_type"),
         arrow.select(of).rename_columns(list(old.types)),
@@ -532,7 +527,7 @@ def _whole(connection: Connection, table: str, side: _Side, limit: int | None) -
     if side.commit is None or side.existing is None:
         return pa.table({})
     refs.use(connection, side.commit)
-    return reading.select(connection, quote(table), side.types, limit=limit, attempt=f"read table {table!r}")
+    return reading.select(connection, quote(table), side.types, limit=limit)
 
 
 def _nulls(schema: pa.Schema, rows: int) -> pa.Table:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...doltdb.redaction import visible
-from ..errors import InvalidConfig, RevisionNotFound
+from ..errors import InvalidConfig, RevisionNotFound, attempting
 from ..model import provenance
 from ..model.configs import Commit, DoltConfig, TableRef
 from ..model.location import Place, ServerPlace, refuses_passwords
@@ -210,18 +210,24 @@ def lineage(
         RevisionNotFound: the repository does not hold the commit.
         DoltError: a repository that was given cannot be opened.
     """
-    if direction not in ("up", "down", "both"):
-        raise InvalidConfig(f"Cannot follow the lineage {direction!r}: it goes 'up', 'down' or 'both'.")
-    revision, where = _named(commit, db_path)
-    graphs = _Graphs([where, *repositories])
-    home = graphs.known[0]
-    found = home.find(revision)
-    walk = _Walk(graphs, home, found, limit)
-    above = walk.up() if direction != "down" else []
-    below = walk.down() if direction != "up" else []
-    return Lineage(
-        walk.step(found.hash), tuple(walk.steps.values()), tuple(above), tuple(below), tuple(walk.gaps), walk.is_whole
-    )
+    with attempting("follow the lineage"):
+        if direction not in ("up", "down", "both"):
+            raise InvalidConfig(f"Cannot follow the lineage {direction!r}: it goes 'up', 'down' or 'both'.")
+        revision, where = _named(commit, db_path)
+        graphs = _Graphs([where, *repositories])
+        home = graphs.known[0]
+        found = home.find(revision)
+        walk = _Walk(graphs, home, found, limit)
+        above = walk.up() if direction != "down" else []
+        below = walk.down() if direction != "up" else []
+        return Lineage(
+            walk.step(found.hash),
+            tuple(walk.steps.values()),
+            tuple(above),
+            tuple(below),
+            tuple(walk.gaps),
+            walk.is_whole,
+        )
 
 
 @refuses_passwords
@@ -230,14 +236,15 @@ def commits_of(execution_id: str, db_path: Where) -> tuple[Step, ...]:
 
     ``execution_id`` is the whole id (``ex:project:domain:name``) or the execution's name alone.
     """
-    graph = _Graph(*_opened(db_path))
-    wanted = {execution_id, execution_id.removeprefix("ex:")}
-    steps = []
-    for commit in reversed(graph.commits.values()):
-        running = graph.origin(commit.hash).execution
-        if running is not None and wanted & {running.id, running.id.removeprefix("ex:"), running.id.split(":")[-1]}:
-            steps.append(graph.step(commit.hash))
-    return tuple(steps)
+    with attempting(f"find the commits of execution {execution_id!r}"):
+        graph = _Graph(*_opened(db_path))
+        wanted = {execution_id, execution_id.removeprefix("ex:")}
+        steps = []
+        for commit in reversed(graph.commits.values()):
+            running = graph.origin(commit.hash).execution
+            if running is not None and wanted & {running.id, running.id.removeprefix("ex:"), running.id.split(":")[-1]}:
+                steps.append(graph.step(commit.hash))
+        return tuple(steps)
 
 
 @refuses_passwords
@@ -286,10 +293,9 @@ class _Graph:
         self._makers: dict[tuple[str, str], str | None] = {}
         self._changed: dict[tuple[str, str], frozenset[str]] = {}
         with connect(self.place) as connection:
-            attempt = "read the graph of commits"
             heads = "SELECT hash FROM dolt_branches UNION SELECT tag_hash FROM dolt_tags"
-            found = sorted({str(hash_) for (hash_,) in connection.rows(heads, attempt=attempt)})
-            self._add(refs.walk(connection, *found, attempt=attempt))
+            found = sorted({str(hash_) for (hash_,) in connection.rows(heads)})
+            self._add(refs.walk(connection, *found))
 
     def _add(self, commits: Iterable[Commit]) -> None:
         for commit in commits:
@@ -314,7 +320,7 @@ class _Graph:
             found = name
         else:
             with connect(self.place) as connection:
-                found = str(connection.rows("SELECT DOLT_HASHOF(%s)", name, attempt=f"find commit {name!r}")[0][0])
+                found = str(connection.rows("SELECT DOLT_HASHOF(%s)", name)[0][0])
         if not self.holds(found):
             raise RevisionNotFound(
                 f"Cannot find commit {name!r}: the repository {self.name!r} does not hold it. It may be another "
@@ -329,7 +335,7 @@ class _Graph:
         if commit not in self.commits and not self._is_shallow():
             try:
                 with connect(self.place) as connection:
-                    self._add(refs.walk(connection, commit, attempt=f"read the log of {commit}"))
+                    self._add(refs.walk(connection, commit))
             except RevisionNotFound:
                 return False
         return commit in self.commits
@@ -372,18 +378,17 @@ class _Graph:
         return self._changed[parent, commit]
 
     def _load_changes(self, connection: Connection, parent: str, commit: str) -> None:
-        attempt = f"find the tables that commit {commit} changed"
         if len(self.commits[commit].parents) > 1:
-            connection.use(None, attempt=attempt)  # on a revision this takes rights on all databases
+            connection.use(None)  # on a revision this takes rights on all databases
             rows = connection.rows(
-                "SELECT from_table_name, to_table_name FROM DOLT_DIFF_SUMMARY(%s, %s)", parent, commit, attempt=attempt
+                "SELECT from_table_name, to_table_name FROM DOLT_DIFF_SUMMARY(%s, %s)", parent, commit
             )
             self._changed[parent, commit] = frozenset(name for row in rows for name in row if name)
             return
         # One statement for this commit and all before it, instead of one for each of them.
-        connection.use(commit, attempt=attempt)
+        connection.use(commit)
         changed: dict[str, set[str]] = defaultdict(set)
-        for found, table in connection.rows("SELECT commit_hash, table_name FROM dolt_diff", attempt=attempt):
+        for found, table in connection.rows("SELECT commit_hash, table_name FROM dolt_diff"):
             changed[found].add(table)
         queue = [commit]
         while queue:

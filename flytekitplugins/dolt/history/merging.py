@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...doltdb.redaction import visible
-from ..errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges
+from ..errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges, attempted, attempting
 from ..model import runtime
 from ..model.configs import Commit, MergeBranch, NewBranch, SerialBranch
 from ..model.location import Place, refuses_passwords
@@ -148,7 +148,7 @@ def _merged(
         _merge_here(connection, source.hash, branch, target)
         _refuse_dirty(connection, branch, target)
         if checks:
-            connection.run("COMMIT", attempt=f"check the merge of {branch!r}")  # others, such as the checks, see it now
+            connection.run("COMMIT")  # others, such as the checks, see it now
             _run_checks(connection, branch, target, checks, _rules(connection, source))
 
     with connect(place) as connection:
@@ -166,62 +166,55 @@ def _merged(
 
 def _merge_here(connection: Connection, source: str, branch: str, target: str) -> None:
     """Merge a commit where the connection is, without a commit; leave no trace of a merge that fails."""
-    attempt = f"merge branch {branch!r} into {target!r}"
-    connection.run("START TRANSACTION", attempt=attempt)
-    rows = connection.rows("CALL DOLT_MERGE('--no-ff', '--no-commit', %s)", source, attempt=attempt)
-    if rows[0][2]:
-        conflicts = tuple(_conflicts(connection, attempt))
-        connection.run("ROLLBACK", attempt=attempt)
-        raise MergeConflict(
-            f"Cannot {attempt}: {'; '.join(map(str, conflicts)) or rows[0][3]}. Both branches are as they were. Merge "
-            "by hand, or mend one side and merge again.",
-            branch=branch,
-            into=target,
-            conflicts=conflicts,
-        )
+    with attempting(f"merge branch {branch!r} into {target!r}"):
+        connection.run("START TRANSACTION")
+        rows = connection.rows("CALL DOLT_MERGE('--no-ff', '--no-commit', %s)", source)
+        if rows[0][2]:
+            conflicts = tuple(_conflicts(connection))
+            connection.run("ROLLBACK")
+            raise MergeConflict(
+                f"Cannot {attempted()}: {'; '.join(map(str, conflicts)) or rows[0][3]}. Both branches are as they "
+                "were. Merge by hand, or change one side and merge again.",
+                branch=branch,
+                into=target,
+                conflicts=conflicts,
+            )
 
 
-def _conflicts(connection: Connection, attempt: str) -> Iterator[Conflict]:
-    for name, description in connection.rows(
-        "SELECT table_name, description FROM dolt_schema_conflicts", attempt=attempt
-    ):
+def _conflicts(connection: Connection) -> Iterator[Conflict]:
+    for name, description in connection.rows("SELECT table_name, description FROM dolt_schema_conflicts"):
         yield Conflict(str(name), "schema", 1, description=str(description))
-    for name, count in connection.rows("SELECT `table`, num_conflicts FROM dolt_conflicts", attempt=attempt):
+    for name, count in connection.rows("SELECT `table`, num_conflicts FROM dolt_conflicts"):
         if count:
-            yield Conflict(str(name), "rows", int(count), tuple(_conflicting_rows(connection, str(name), attempt)))
-    for name, count in connection.rows(
-        "SELECT `table`, num_violations FROM dolt_constraint_violations", attempt=attempt
-    ):
+            yield Conflict(str(name), "rows", int(count), tuple(_conflicting_rows(connection, str(name))))
+    for name, count in connection.rows("SELECT `table`, num_violations FROM dolt_constraint_violations"):
         system = quote(f"dolt_constraint_violations_{name}")
-        rows = _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}", attempt)
+        rows = _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}")
         plain = [{k: v for k, v in row.items() if k not in ("from_root_ish", "violation_info")} for row in rows]
         kinds = sorted({str(row["violation_type"]) for row in rows})
         yield Conflict(str(name), "constraints", int(count), tuple({"theirs": row} for row in plain), ", ".join(kinds))
 
 
-def _conflicting_rows(connection: Connection, table: str, attempt: str) -> Iterator[dict[str, dict[str, Any]]]:
+def _conflicting_rows(connection: Connection, table: str) -> Iterator[dict[str, dict[str, Any]]]:
     system = quote(f"dolt_conflicts_{table}")
     ours = {"our_diff_type", "our_cardinality", "their_diff_type", "their_cardinality", "base_cardinality"}
-    for row in _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}", attempt):
+    for row in _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}"):
         yield {
             side: {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix) and k not in ours}
             for side, prefix in (("base", "base_"), ("ours", "our_"), ("theirs", "their_"))
         }
 
 
-def _dicts(connection: Connection, statement: str, attempt: str) -> list[dict[str, Any]]:
-    names = [found.name for found in connection.describe(statement, attempt=attempt)]
-    return [dict(zip(names, row, strict=True)) for row in connection.rows(statement, attempt=attempt)]
+def _dicts(connection: Connection, statement: str) -> list[dict[str, Any]]:
+    names = [found.name for found in connection.describe(statement)]
+    return [dict(zip(names, row, strict=True)) for row in connection.rows(statement)]
 
 
 def _refuse_dirty(connection: Connection, branch: str, target: str) -> None:
     """Raise if a table that the merge changes has uncommitted changes on the target branch."""
-    attempt = f"look at the working set of branch {target!r}"
     place = quote(f"{connection.database}/{target}")
-    touched = {
-        str(name).casefold() for (name,) in connection.rows("SELECT table_name FROM dolt_status", attempt=attempt)
-    }
-    dirty = {str(name) for (name,) in connection.rows(f"SELECT table_name FROM {place}.dolt_status", attempt=attempt)}
+    touched = {str(name).casefold() for (name,) in connection.rows("SELECT table_name FROM dolt_status")}
+    dirty = {str(name) for (name,) in connection.rows(f"SELECT table_name FROM {place}.dolt_status")}
     in_the_way = sorted(name for name in dirty if name.casefold() in touched)
     if in_the_way:
         raise UncommittedChanges(
@@ -249,11 +242,10 @@ def _name(check: Check) -> str:
 
 def _rules(connection: Connection, source: Commit) -> tuple[active_content.Rule, ...]:
     """Return the names that lead elsewhere on either side of a merge which is on this branch of ours."""
-    attempt = "look at what is merged"
-    ((start,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')", attempt=attempt)
+    ((start,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')")
     found: list[active_content.Rule] = []
     for commit in (str(start), source.hash):
-        found += active_content.rules_at(connection, commit, attempt=attempt)
+        found += active_content.rules_at(connection, commit)
     return tuple(found)
 
 
@@ -278,10 +270,10 @@ def _found(connection: Connection, check: Check, rules: Sequence[active_content.
     """Return why a check did not pass, or None."""
     if isinstance(check, DoltTests):
         query = "SELECT test_name, message FROM DOLT_TEST_RUN(%s) WHERE status <> 'PASS'"
-        attempt = f"run the tests {check.group!r} of the repository"
-        active_content.refuse_query(connection, rules, None, attempt=attempt, where=_MERGED)
-        rows = connection.rows(query, check.group, attempt=attempt)
-        return "; ".join(f"{name}: {message}" for name, message in rows) or None
+        with attempting(f"run the tests {check.group!r} of the repository"):
+            active_content.refuse_query(connection, rules, None, where=_MERGED)
+            rows = connection.rows(query, check.group)
+            return "; ".join(f"{name}: {message}" for name, message in rows) or None
     if isinstance(check, str):
         wrong = _rows(connection, check, rules)
         return f"found {len(wrong)} rows, first {wrong.iloc[0].to_dict()!r}" if len(wrong) else None
@@ -300,6 +292,6 @@ def _rows(connection: Connection, sql: str, rules: Sequence[active_content.Rule]
 
     query = validation.parse(sql, database=connection.database)
     read = None if query.references else validation.plain_tables(sql, own=_MERGED, commit=_MERGED)
-    active_content.refuse_query(connection, rules, read, attempt=f"run the query {sql!r}", where=_MERGED)
+    active_content.refuse_query(connection, rules, read, where=_MERGED)
     # What moves may move: a check compares with what other branches are now.
     return reading.query(connection, query.pinned([sql[at.start : at.end] for at in query.references])).to_frame()

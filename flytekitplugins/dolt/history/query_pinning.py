@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..errors import RevisionNotFound
+from ..errors import RevisionNotFound, attempted, attempting
 from ..model.sql_text import literal
 from ..query import statements, validation
 from ..repository import active_content
@@ -54,18 +54,18 @@ def pin(connection: Connection, commit: Commit, sql: str, given: Mapping[str, ob
 
 def _refuse_elsewhere(connection: Connection, commit: Commit, sql: str) -> None:
     """Raise if a pinned query may read rows of somewhere else than the commits that it names."""
-    attempt = f"run the query {sql!r}"
-    for revision in dict.fromkeys([commit.hash, *validation.commits(sql)]):
-        try:
-            found = active_content.rules_at(connection, revision, attempt=attempt)
-        except RevisionNotFound:  # a text that only looks like a commit
-            connection.use(commit.hash, attempt=attempt)
-            continue
-        if found:
-            tables = validation.plain_tables(sql, own=commit.hash, commit=revision)
-            connection.use(revision, attempt=attempt)
-            active_content.refuse_query(connection, found, tables, attempt=attempt, where=f"at commit {revision}")
-            connection.use(commit.hash, attempt=attempt)
+    with attempting(f"run the query {sql!r}"):
+        for revision in dict.fromkeys([commit.hash, *validation.commits(sql)]):
+            try:
+                found = active_content.rules_at(connection, revision)
+            except RevisionNotFound:  # a text that only looks like a commit
+                connection.use(commit.hash)
+                continue
+            if found:
+                tables = validation.plain_tables(sql, own=commit.hash, commit=revision)
+                connection.use(revision)
+                active_content.refuse_query(connection, found, tables, where=f"at commit {revision}")
+                connection.use(commit.hash)
 
 
 def _check_double_quotes(connection: Connection, sql: str) -> None:
@@ -73,14 +73,14 @@ def _check_double_quotes(connection: Connection, sql: str) -> None:
 
     Asked for the mode of new sessions, too: rows in bulk come through one.
     """
-    attempt = f"run the query {sql!r}"
-    for modes in connection.rows("SELECT @@SESSION.sql_mode, @@GLOBAL.sql_mode", attempt=attempt)[0]:
-        if {"ANSI_QUOTES", "ANSI"} & set(str(modes).upper().split(",")):
-            raise statements.refused(
-                sql,
-                "it has double quotes, which hold names on this server (its sql_mode is ANSI_QUOTES)",
-                "Write texts in single quotes, and names in backticks",
-            )
+    with attempting(f"run the query {sql!r}"):
+        for modes in connection.rows("SELECT @@SESSION.sql_mode, @@GLOBAL.sql_mode")[0]:
+            if {"ANSI_QUOTES", "ANSI"} & set(str(modes).upper().split(",")):
+                raise statements.refused(
+                    sql,
+                    "it has double quotes, which hold names on this server (its sql_mode is ANSI_QUOTES)",
+                    "Write texts in single quotes, and names in backticks",
+                )
 
 
 class _Now:
@@ -89,7 +89,6 @@ class _Now:
     def __init__(self, connection: Connection, commit: Commit, sql: str) -> None:
         self._connection = connection
         self._commit = commit
-        self._attempt = f"run the query {sql!r}"
         self._hashes: dict[str, str] = {}
         self._clock: tuple[str, str, str] | None = None
 
@@ -121,9 +120,7 @@ class _Now:
         if name not in self._hashes:
             # At a commit, HEAD is that of the checked-out branch to Dolt 1.83.
             meant = _HEAD.sub(self._commit.hash, name)
-            rows = self._connection.rows(
-                "SELECT commit_hash FROM dolt_log AS OF %s LIMIT 1", meant, attempt=self._attempt
-            )
+            rows = self._connection.rows("SELECT commit_hash FROM dolt_log AS OF %s LIMIT 1", meant)
             self._hashes[name] = str(rows[0][0])
         return self._hashes[name]
 
@@ -132,34 +129,33 @@ class _Now:
 
         Not asked with AS OF, which looks from the head of the checked-out branch and not from the commit.
         """
-        value = self._connection.rows(f"SELECT {expression}", attempt=self._attempt)[0][0]
+        value = self._connection.rows(f"SELECT {expression}")[0][0]
         if not isinstance(value, datetime) and not _TIME.match(str(value)):
             return self._hash(str(value))
-        self._connection.use(None, attempt=self._attempt)  # on a revision this takes rights on all databases
+        self._connection.use(None)  # on a revision this takes rights on all databases
         rows = self._connection.rows(
             "SELECT commit_hash FROM DOLT_LOG(%s) WHERE date <= CAST(%s AS DATETIME(6)) LIMIT 1",
             self._commit.hash,
             str(value),
-            attempt=self._attempt,
         )
-        self._connection.use(self._commit.hash, attempt=self._attempt)
+        self._connection.use(self._commit.hash)
         if not rows:
             raise RevisionNotFound(
-                f"Cannot {self._attempt}: there is no commit as early as {expression}. Name a later time.",
+                f"Cannot {attempted()}: there is no commit as early as {expression}. Name a later time.",
                 revision=expression,
             )
         return str(rows[0][0])
 
     def _merge_base(self, left: str, right: str) -> str:
-        self._connection.use(None, attempt=self._attempt)
-        found = self._connection.rows("SELECT DOLT_MERGE_BASE(%s, %s)", left, right, attempt=self._attempt)
-        self._connection.use(self._commit.hash, attempt=self._attempt)
+        self._connection.use(None)
+        found = self._connection.rows("SELECT DOLT_MERGE_BASE(%s, %s)", left, right)
+        self._connection.use(self._commit.hash)
         return str(found[0][0])
 
     def _state(self, commit: str) -> str:
-        self._connection.use(commit, attempt=self._attempt)
-        found = self._connection.rows("SELECT DOLT_HASHOF_DB()", attempt=self._attempt)
-        self._connection.use(self._commit.hash, attempt=self._attempt)
+        self._connection.use(commit)
+        found = self._connection.rows("SELECT DOLT_HASHOF_DB()")
+        self._connection.use(self._commit.hash)
         return str(found[0][0])
 
     def _time(self, kind: str, zone: str, digits: str) -> str:
@@ -176,6 +172,6 @@ class _Now:
 
     def _look_at_the_clock(self) -> tuple[str, str, str]:
         asked = "SELECT CAST(NOW(6) AS CHAR), CAST(UTC_TIMESTAMP(6) AS CHAR), CAST(UNIX_TIMESTAMP() AS CHAR)"
-        here, utc, epoch = self._connection.rows(asked, attempt=self._attempt)[0]
+        here, utc, epoch = self._connection.rows(asked)[0]
         self._clock = str(here), str(utc), str(epoch)
         return self._clock

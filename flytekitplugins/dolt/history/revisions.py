@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, TypeAlias
 
-from ..errors import BranchNotFound, RevisionNotFound, ShallowClone, close_names
+from ..errors import BranchNotFound, RevisionNotFound, ShallowClone, attempted, attempting, close_names
 from ..model import timepoints
 from ..model.configs import Commit, DoltConfig
 from ..model.naming import SCRATCH_PREFIX, is_hash
@@ -85,7 +85,6 @@ def _refs(connection: Connection) -> _Refs:
     rows = connection.rows(
         "SELECT 'b', name, hash FROM dolt_branches UNION ALL SELECT 't', tag_name, tag_hash FROM dolt_tags"
         " UNION ALL SELECT 'r', name, hash FROM dolt_remote_branches",
-        attempt="list the branches and tags",
     )
     kinds: dict[str, dict[str, str]] = {"b": {}, "t": {}, "r": {}}
     for kind, name, hash_ in rows:
@@ -110,7 +109,7 @@ def _named(connection: Connection, refs: _Refs, text: str, on: str | None) -> Co
 def _start(connection: Connection, refs: _Refs, on: str | None) -> Commit:
     """Return the head of the branch ``on``, or where the connection is."""
     if on is None:
-        head, branch = connection.rows("SELECT DOLT_HASHOF('HEAD'), active_branch()", attempt="find HEAD")[0]
+        head, branch = connection.rows("SELECT DOLT_HASHOF('HEAD'), active_branch()")[0]
         return Commit(str(head), branch=branch)
     if on not in refs.branches:
         raise BranchNotFound(
@@ -135,7 +134,7 @@ def _ancestor(connection: Connection, refs: _Refs, text: str, on: str | None) ->
 
 def _existing(connection: Connection, spec: str, text: str) -> Commit:
     try:
-        rows = connection.rows("SELECT DOLT_HASHOF(%s)", spec, attempt=f"find revision {text!r}")
+        rows = connection.rows("SELECT DOLT_HASHOF(%s)", spec)
     except RevisionNotFound as error:
         if is_hash(text):
             found = "the repository does not hold that commit. It may be another clone, or it was on a branch that is "
@@ -149,17 +148,17 @@ def _existing(connection: Connection, spec: str, text: str) -> Commit:
 def _short(connection: Connection, text: str) -> Commit | None:
     if not _SHORT_HASH.match(text):
         return None
-    attempt = f"find revision {text!r}"
-    query = "SELECT DISTINCT commit_hash FROM dolt_commits WHERE commit_hash LIKE %s LIMIT 4"
-    found = [str(name) for (name,) in connection.rows(query, f"{text}%", attempt=attempt)]
-    if len(found) > 1:
-        raise RevisionNotFound(
-            f"Cannot {attempt}: several commits start with that, {', '.join(found[:3])}{' ...' * (len(found) > 3)}. "
-            "Give more characters.",
-            revision=text,
-            close=found,
-        )
-    return Commit(found[0]) if found else None
+    with attempting(f"find revision {text!r}"):
+        query = "SELECT DISTINCT commit_hash FROM dolt_commits WHERE commit_hash LIKE %s LIMIT 4"
+        found = [str(name) for (name,) in connection.rows(query, f"{text}%")]
+        if len(found) > 1:
+            raise RevisionNotFound(
+                f"Cannot {attempted()}: several commits start with that, {', '.join(found[:3])}"
+                f"{' ...' * (len(found) > 3)}. Give more characters.",
+                revision=text,
+                close=found,
+            )
+        return Commit(found[0]) if found else None
 
 
 def _unknown(refs: _Refs, text: str, *, whole: str | None = None) -> RevisionNotFound:
@@ -208,7 +207,7 @@ def _pages(connection: Connection, head: str) -> Iterator[list[Commit]]:
     """Give the first commits of the log, then more of them, then all: each page starts at the head again."""
     size = _FIRST_PAGE
     while True:
-        page = refs.walk(connection, head, limit=size, attempt=f"walk the history of {head}")
+        page = refs.walk(connection, head, limit=size)
         yield page
         if len(page) < size:
             return

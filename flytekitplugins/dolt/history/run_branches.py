@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from ..errors import InvalidConfig
+from ..errors import InvalidConfig, attempting
 from ..model.configs import Commit
 from ..model.location import Place, refuses_passwords
 from ..model.naming import SCRATCH_PREFIX
@@ -48,11 +48,12 @@ def delete_run_branches(db_path: Where, *, older_than: timedelta, prefix: str = 
     Raises:
         InvalidConfig: ``prefix`` is empty, or reaches into this package's own branches.
     """
-    _check_prefix(prefix)
-    place = remotes.place_named(db_path)
-    with connect(place) as connection:
-        candidates = [branch for branch in _run_branches(connection, older_than, prefix) if branch.kept is None]
-        return [branch for branch in candidates if _deleted(connection, place, branch, older_than, prefix)]
+    with attempting(f"delete branches under {prefix!r}"):
+        _check_prefix(prefix)
+        place = remotes.place_named(db_path)
+        with connect(place) as connection:
+            candidates = [branch for branch in _run_branches(connection, older_than, prefix) if branch.kept is None]
+            return [branch for branch in candidates if _deleted(connection, place, branch, older_than, prefix)]
 
 
 def _check_prefix(prefix: str) -> None:
@@ -61,16 +62,16 @@ def _check_prefix(prefix: str) -> None:
 
 
 def _run_branches(connection: Connection, older_than: timedelta, prefix: str) -> list[RunBranch]:
-    attempt = f"list the branches under {prefix!r}"
-    checked_out = connection.active_branch(attempt=attempt)
-    before = datetime.now(timezone.utc).replace(tzinfo=None) - older_than
-    rows = connection.rows("SELECT name, hash, latest_commit_date, dirty FROM dolt_branches", attempt=attempt)
-    found = []
-    for name, head, date, dirty in sorted(rows, key=lambda row: (row[2], row[0])):
-        if name.startswith(prefix) and date <= before:
-            kept = "it is checked out" if name == checked_out else "it has uncommitted work" if dirty else None
-            found.append(RunBranch(str(name), Commit(str(head), str(name), date=f"{date.isoformat()}Z"), kept))
-    return found
+    with attempting(f"list the branches under {prefix!r}"):
+        checked_out = connection.active_branch()
+        before = datetime.now(timezone.utc).replace(tzinfo=None) - older_than
+        rows = connection.rows("SELECT name, hash, latest_commit_date, dirty FROM dolt_branches")
+        found = []
+        for name, head, date, dirty in sorted(rows, key=lambda row: (row[2], row[0])):
+            if name.startswith(prefix) and date <= before:
+                kept = "it is checked out" if name == checked_out else "it has uncommitted work" if dirty else None
+                found.append(RunBranch(str(name), Commit(str(head), str(name), date=f"{date.isoformat()}Z"), kept))
+        return found
 
 
 def _deleted(connection: Connection, place: Place, branch: RunBranch, older_than: timedelta, prefix: str) -> bool:
@@ -78,5 +79,5 @@ def _deleted(connection: Connection, place: Place, branch: RunBranch, older_than
     with branch_locks.held(connection, branch.name, timeout_s=publishing.LOCK_TIMEOUT_S, place=place):
         if branch not in _run_branches(connection, older_than, prefix):
             return False
-        connection.run("CALL DOLT_BRANCH('-D', %s)", branch.name, attempt=f"delete branch {branch.name!r}")
+        connection.run("CALL DOLT_BRANCH('-D', %s)", branch.name)
     return True

@@ -26,8 +26,7 @@ def with_branch(commit: Commit, branch: str | None) -> Commit:
 
 def changes(connection: Connection, table: str, head: Commit) -> Iterator[Commit]:
     """Give the commits of the line of ``head`` that changed ``table``, newest first."""
-    attempt = f"look for the versions of table {table!r}"
-    touched = {commit.hash for commit in refs.walk(connection, head.hash, table=table, attempt=attempt)}
+    touched = {commit.hash for commit in refs.walk(connection, head.hash, table=table)}
     for commit in revisions.line(connection, head.hash):
         if not touched:
             return
@@ -46,8 +45,7 @@ def table_hash(connection: Connection, table: str, commit: str) -> str | None:
     """Return the hash of a table's schema and rows at ``commit``, or None where there is no such table."""
     refs.use(connection, Commit(commit))
     try:
-        attempt = f"look at table {table!r} at commit {commit}"
-        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=attempt)[0][0])
+        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
     except TableNotFound:
         return None
 
@@ -74,7 +72,7 @@ def never_there(connection: Connection, table: str, head: Commit) -> TableNotFou
 
 def _tables(connection: Connection, commit: Commit) -> list[str]:
     refs.use(connection, commit)
-    return [str(name) for (name,) in connection.rows("SHOW TABLES", attempt="list the tables")]
+    return [str(name) for (name,) in connection.rows("SHOW TABLES")]
 
 
 def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) -> None:
@@ -86,7 +84,7 @@ def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) 
     table = config.tablename
     if table is None or table_hash(connection, table, commit.hash) is not None:
         return
-    connection.use(None, attempt="go back to the checked-out branch")
+    connection.use(None)
     head = refs.head_of(connection, config.branch_conf)
     first = first_commit(connection, table, head)
     if first is None:

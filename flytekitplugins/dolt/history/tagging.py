@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from ..errors import InvalidConfig, RevisionNotFound, TagExists, close_names
+from ..errors import InvalidConfig, RevisionNotFound, TagExists, attempting, close_names
 from ..model.configs import Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
 from ..model.naming import check_tag_name
@@ -72,24 +72,24 @@ def tag_commit(name: str, config: DoltConfig, commit: Commit) -> Tag:
 
 def set_tag(connection: Connection, name: str, commit: Commit, *, author: str, message: str = "") -> Tag:
     """Make the tag on a connection; see `tag`."""
-    attempt = f"make tag {name!r}"
-    found = tagged(connection, name)
-    if found is None:
-        statement = "CALL DOLT_TAG('--author', %s, '-m', %s, %s, %s)"
-        try:
-            connection.run(statement, author, message, name, commit.hash, attempt=attempt)
-            return Tag(name, Commit(commit.hash), message)
-        except TagExists:
-            found = tagged(connection, name)  # somebody made it in this moment
-    if found is None or found.hash != commit.hash:
-        raise _tag_exists(name, found, f"commit {commit.hash}")
-    return Tag(name, found, message)
+    with attempting(f"make tag {name!r}"):
+        found = tagged(connection, name)
+        if found is None:
+            statement = "CALL DOLT_TAG('--author', %s, '-m', %s, %s, %s)"
+            try:
+                connection.run(statement, author, message, name, commit.hash)
+                return Tag(name, Commit(commit.hash), message)
+            except TagExists:
+                found = tagged(connection, name)  # somebody made it in this moment
+        if found is None or found.hash != commit.hash:
+            raise _tag_exists(name, found, f"commit {commit.hash}")
+        return Tag(name, found, message)
 
 
 def tagged(connection: Connection, name: str) -> Commit | None:
     """Return the commit that a tag names, or None."""
     query = "SELECT tag_name, tag_hash FROM dolt_tags WHERE tag_name = %s"
-    rows = connection.rows(query, name, attempt=f"look for tag {name!r}")
+    rows = connection.rows(query, name)
     return next((Commit(str(hash_)) for found, hash_ in rows if found == name), None)
 
 
@@ -111,9 +111,8 @@ def refuse_taken_tag(connection: Connection, name: str) -> None:
     found = tagged(connection, name)
     if found is None:
         return
-    attempt = "see whether anything is different"
-    changed = connection.rows("SELECT 1 FROM dolt_status LIMIT 1", attempt=attempt)
-    head = str(connection.rows("SELECT DOLT_HASHOF('HEAD')", attempt=attempt)[0][0])
+    changed = connection.rows("SELECT 1 FROM dolt_status LIMIT 1")
+    head = str(connection.rows("SELECT DOLT_HASHOF('HEAD')")[0][0])
     if changed or found.hash != head:
         raise _tag_exists(name, found, "the new commit" if changed else f"commit {head}")
 
@@ -121,9 +120,10 @@ def refuse_taken_tag(connection: Connection, name: str) -> None:
 @refuses_passwords
 def tags(db_path: Where) -> list[Tag]:
     """Return the tags of a repository, by name; a config of a table there brings the secret of a server."""
-    with connect(remotes.place_named(db_path)) as connection:
-        rows = connection.rows("SELECT tag_name, tag_hash, message FROM dolt_tags", attempt="list the tags")
-    return [Tag(str(name), Commit(str(hash_)), str(message)) for name, hash_, message in sorted(rows)]
+    with attempting("list the tags"):
+        with connect(remotes.place_named(db_path)) as connection:
+            rows = connection.rows("SELECT tag_name, tag_hash, message FROM dolt_tags")
+        return [Tag(str(name), Commit(str(hash_)), str(message)) for name, hash_, message in sorted(rows)]
 
 
 @refuses_passwords
@@ -133,12 +133,13 @@ def delete_tag(name: str, *, db_path: Where) -> Tag:
     Raises:
         RevisionNotFound: there is no such tag.
     """
-    found = next((known for known in tags(db_path) if known.name == name), None)
-    if found is None:
-        raise RevisionNotFound(
-            f"Cannot delete tag {name!r}: there is none.{close_names(name, [t.name for t in tags(db_path)])}",
-            revision=name,
-        )
-    with connect(remotes.place_named(db_path)) as connection:
-        connection.run("CALL DOLT_TAG('-d', %s)", name, attempt=f"delete tag {name!r}")
-    return found
+    with attempting(f"delete tag {name!r}"):
+        found = next((known for known in tags(db_path) if known.name == name), None)
+        if found is None:
+            raise RevisionNotFound(
+                f"Cannot delete tag {name!r}: there is none.{close_names(name, [t.name for t in tags(db_path)])}",
+                revision=name,
+            )
+        with connect(remotes.place_named(db_path)) as connection:
+            connection.run("CALL DOLT_TAG('-d', %s)", name)
+        return found

@@ -10,6 +10,7 @@ import dataclasses
 
 from ..api import versions
 from ..api.table import DoltTable
+from ..errors import attempting
 from ..history import diffs
 from ..model.configs import Commit, DoltConfig
 from ..model.sql_text import quote
@@ -27,19 +28,20 @@ def card(table: DoltTable) -> Card:
     Raises:
         DoltError: the repository cannot be asked, or does not hold that commit (any more).
     """
-    at = table.commit
-    assert at is not None  # noqa: S101  # for the type checker: the caller has looked
-    where, table = _where(table.config), _at_hand(table, at)
-    config, commit = table.config, _whole(table.config, at)
-    if config.tablename is None:
-        return Card("query", where, commit, query=config.sql)
-    return Card(
-        config.tablename,
-        where,
-        commit,
-        change=diffs.last_change(table, limit=MAX_ROWS),
-        history=_sizes(config, at),
-    )
+    with attempting(f"show table {table.config.tablename!r}"):
+        at = table.commit
+        assert at is not None  # noqa: S101  # for the type checker: the caller has looked
+        where, table = _where(table.config), _at_hand(table, at)
+        config, commit = table.config, _whole(table.config, at)
+        if config.tablename is None:
+            return Card("query", where, commit, query=config.sql)
+        return Card(
+            config.tablename,
+            where,
+            commit,
+            change=diffs.last_change(table, limit=MAX_ROWS),
+            history=_sizes(config, at),
+        )
 
 
 def _where(config: DoltConfig) -> str:
@@ -71,6 +73,6 @@ def _sizes(config: DoltConfig, at: Commit) -> tuple[Size, ...]:
     with connect(remotes.place_of(config)) as connection:
         for commit in reversed(commits):
             counted = f"SELECT COUNT(*) FROM {quote(str(config.tablename))} AS OF %s"
-            ((rows,),) = connection.rows(counted, commit.hash, attempt=f"count the rows of {config.tablename!r}")
+            ((rows,),) = connection.rows(counted, commit.hash)
             sizes.append(Size(commit.hash, commit.date, int(rows)))
     return tuple(sizes)

@@ -22,6 +22,7 @@ from ..errors import (
     TableNotFound,
     TableRedirected,
     TriggersRefused,
+    attempted,
 )
 from ..model.naming import is_hash
 
@@ -34,7 +35,6 @@ RULES = "dolt_nonlocal_tables"
 _KEPT = 10_000
 """For how many commits it is remembered what was found."""
 
-_ATTEMPT = f"read table {RULES!r}"
 _ASCII = 127
 _HASH = "DOLT_HASHOF_TABLE(%s)"
 
@@ -97,7 +97,7 @@ def rules(connection: Connection, commit: str) -> tuple[Rule, ...]:
     return _held[commit].rules
 
 
-def rules_at(connection: Connection, commit: str, *, attempt: str) -> tuple[Rule, ...]:
+def rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
     """Return what `rules` does, wherever the connection is, which comes back to there.
 
     Raises:
@@ -107,7 +107,7 @@ def rules_at(connection: Connection, commit: str, *, attempt: str) -> tuple[Rule
     if commit in _held or connection.revision == commit:
         return rules(connection, commit)
     with _staying(connection):
-        connection.use(commit, attempt=attempt)
+        connection.use(commit)
         return rules(connection, commit)
 
 
@@ -120,14 +120,14 @@ def refuse_false_tables(connection: Connection) -> None:
     here = _hash_of(connection, RULES)
     if here is None:
         return
-    ((head,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')", attempt=_ATTEMPT)
-    found = rules_at(connection, str(head), attempt=_ATTEMPT)
+    ((head,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')")
+    found = rules_at(connection, str(head))
     with _staying(connection):
-        connection.use(str(head), attempt=_ATTEMPT)
+        connection.use(str(head))
         is_committed = _hash_of(connection, RULES) == here
     for rule in found if is_committed else (*found, *_added(connection, str(head), "WORKING")):
         if rule.takes_dolts_own:
-            raise _redirected("use this repository", rule, "on the checked-out branch", None)
+            raise _redirected(rule, "on the checked-out branch", None)
 
 
 def refuse_reading(connection: Connection, table: str) -> None:
@@ -140,12 +140,10 @@ def refuse_reading(connection: Connection, table: str) -> None:
     """
     if connection.revision is not None and is_hash(connection.revision):
         found = rules(connection, connection.revision)
-        _refuse(found, table, f"read table {table!r}", f"at commit {connection.revision}")
+        _refuse(found, table, f"at commit {connection.revision}")
 
 
-def refuse_query(
-    connection: Connection, found: Sequence[Rule], tables: Iterable[str] | None, *, attempt: str, where: str
-) -> None:
+def refuse_query(connection: Connection, found: Sequence[Rule], tables: Iterable[str] | None, *, where: str) -> None:
     """Raise if a query of ``tables``, where the connection is, may read rows from elsewhere, as the rules say.
 
     Only tables that are tables are let pass: nobody says what a view reads. None is what cannot be told.
@@ -156,14 +154,12 @@ def refuse_query(
     if not found:
         return
     for name in tables or ():
-        _refuse(found, name, attempt, where)
+        _refuse(found, name, where)
     if tables is None or any(_hash_of(connection, name) is None for name in tables):
-        raise _redirected(attempt, found[0], where, None)
+        raise _redirected(found[0], where, None)
 
 
-def refuse_writing(
-    connection: Connection, commit: str, table: str, *, events: Collection[str], triggers: str, attempt: str
-) -> None:
+def refuse_writing(connection: Connection, commit: str, table: str, *, events: Collection[str], triggers: str) -> None:
     """Raise if rows for ``table`` would land elsewhere, or start a trigger, on a branch that is just at ``commit``.
 
     ``events`` are the kinds of statements that write them, and ``triggers`` is what the config says of triggers.
@@ -174,14 +170,14 @@ def refuse_writing(
     """
     if commit not in _held:
         _look(connection, commit)
-    _refuse(rules(connection, commit), table, attempt, f"at commit {commit}")
+    _refuse(rules(connection, commit), table, f"at commit {commit}")
     if triggers == "run" or not events:
         return
     own = (each for each in _triggers_at(connection, commit) if each.table.casefold() == table.casefold())
     fired = sorted(each.name for each in own if each.event.upper() in events)
     if fired:
         raise TriggersRefused(
-            f"Cannot {attempt}: triggers of that table would run ({', '.join(map(repr, fired))}), and could change "
+            f"Cannot {attempted()}: triggers of that table would run ({', '.join(map(repr, fired))}), and could change "
             'what is written, or do more. Drop them, or give the config triggers="run" if you know what they do.',
             table=table,
             triggers=fired,
@@ -224,16 +220,16 @@ def _matches(pattern: str, name: str) -> bool:
     return not pattern[at:].strip("*%")
 
 
-def _refuse(found: Sequence[Rule], table: str, attempt: str, where: str) -> None:
+def _refuse(found: Sequence[Rule], table: str, where: str) -> None:
     for rule in found:
         if rule.matches(table) or rule.takes_dolts_own:
-            raise _redirected(attempt, rule, where, table)
+            raise _redirected(rule, where, table)
 
 
-def _redirected(attempt: str, rule: Rule, where: str, table: str | None) -> TableRedirected:
+def _redirected(rule: Rule, where: str, table: str | None) -> TableRedirected:
     return TableRedirected(
-        f"Cannot {attempt}: {where} a row of {RULES!r} leads {rule}, and rows would be read from there, or land there, "
-        f"instead of the branch's own table. Delete that row and commit, or name the branch that it leads to.",
+        f"Cannot {attempted()}: {where} a row of {RULES!r} leads {rule}, and rows would be read from there, or land "
+        f"there, instead of the branch's own table. Delete that row and commit, or name the branch that it leads to.",
         table=table,
         pattern=rule.pattern,
         target=rule.target,
@@ -244,7 +240,7 @@ def _look(connection: Connection, commit: str) -> None:
     """Find out with one question that a commit has neither rules nor triggers, as is the rule."""
     nothing = f"SELECT IF((SELECT COUNT(*) FROM dolt_schemas WHERE type = 'trigger') > 0, NULL, {_HASH})"
     try:
-        connection.rows(nothing, RULES, attempt="look for triggers")
+        connection.rows(nothing, RULES)
     except (TableNotFound, QueryFailed) as error:
         if isinstance(error, TableNotFound) and RULES in str(error):
             _remember(commit, _Held((), ()))
@@ -253,7 +249,7 @@ def _look(connection: Connection, commit: str) -> None:
 def _hash_of(connection: Connection, table: str) -> str | None:
     """Return the hash of a table that the revision has itself: the function looks nowhere else, and knows no views."""
     try:
-        found = connection.rows(f"SELECT {_HASH}", table, attempt=f"look at table {table!r}")
+        found = connection.rows(f"SELECT {_HASH}", table)
     except TableNotFound:
         return None
     return str(found[0][0])
@@ -268,7 +264,7 @@ def _rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
         return ()
     first = _beginning(connection, commit)
     with _staying(connection):
-        connection.use(first, attempt=_ATTEMPT)
+        connection.use(first)
         if _hash_of(connection, RULES) is None:
             return _added(connection, first, commit)
     raise _unknown(commit)
@@ -280,7 +276,7 @@ def _beginning(connection: Connection, commit: str) -> str:
 
     def ancestor(number: int) -> bool:
         try:
-            found = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}~{number}", attempt=_ATTEMPT)
+            found = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}~{number}")
         except (QueryFailed, RevisionNotFound, ShallowClone):
             return False
         hashes[number] = str(found[0][0])
@@ -299,11 +295,11 @@ def _added(connection: Connection, before: str, after: str) -> tuple[Rule, ...]:
     """Return the rules that ``after`` has, and ``before`` had not, at which the connection may be."""
     asked = "SELECT to_table_name, to_target_ref, to_ref_table FROM DOLT_DIFF(%s, %s, %s) WHERE diff_type <> 'removed'"
     try:
-        found = connection.rows(asked, before, after, RULES, attempt=_ATTEMPT)
+        found = connection.rows(asked, before, after, RULES)
     except AccessDenied:  # on a revision this takes rights on all databases; elsewhere rules that lead nowhere stop it
-        connection.use(None, attempt=_ATTEMPT)
+        connection.use(None)
         try:
-            found = connection.rows(asked, before, after, RULES, attempt=_ATTEMPT)
+            found = connection.rows(asked, before, after, RULES)
         except (AccessDenied, QueryFailed):
             raise _unknown(after) from None
     return tuple(Rule(str(pattern), str(target or ""), str(table or "")) for pattern, target, table in found)
@@ -311,9 +307,9 @@ def _added(connection: Connection, before: str, after: str) -> tuple[Rule, ...]:
 
 def _unknown(commit: str) -> TableRedirected:
     return TableRedirected(
-        f"Cannot {_ATTEMPT} at {commit!r}: it may lead names of tables elsewhere, and what it holds cannot be told by "
-        "this user, or in a clone without the history since before it. Use a whole clone, or delete its rows and "
-        "commit.",
+        f"Cannot read table {RULES!r} at {commit!r}: it may lead names of tables elsewhere, and what it holds cannot "
+        "be told by this user, or in a clone without the history since before it. Use a whole clone, or delete its rows "
+        "and commit.",
         table=None,
         pattern=None,
         target=None,
@@ -325,13 +321,13 @@ def _staying(connection: Connection) -> Iterator[None]:
     """Bring the connection back to where it is now."""
     here = connection.revision
     yield
-    connection.use(here, attempt=_ATTEMPT)
+    connection.use(here)
 
 
 def _triggers_at(connection: Connection, commit: str) -> tuple[Trigger, ...]:
     held = _held[commit]
     if held.triggers is None:
-        shown = connection.rows("SHOW TRIGGERS", attempt="look for triggers")
+        shown = connection.rows("SHOW TRIGGERS")
         found = tuple(Trigger(str(name), str(event), str(table)) for name, event, table, *_ in shown)
         held = replace(held, triggers=found)
         _remember(commit, held)

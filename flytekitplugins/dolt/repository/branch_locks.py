@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ..errors import ConnectionLost, DoltError, RepositoryBusy
+from ..errors import ConnectionLost, DoltError, RepositoryBusy, attempting
 from . import scratch_branches
 
 if TYPE_CHECKING:
@@ -36,17 +36,17 @@ def held(connection: Connection, branch: str, *, timeout_s: float, place: object
         RepositoryBusy: it was not free for ``timeout_s`` seconds; the message says who has it.
     """
     queue = _queue(connection, branch)
-    attempt = f"lock branch {branch!r}"
-    # The usual case in one statement: nobody is in front, nobody waits.
-    free = "SELECT IF(IS_FREE_LOCK(%s), GET_LOCK(%s, 0), 0)"
-    if connection.rows(free, queue[1], queue[0], attempt=attempt) != [(1,)]:
-        began = time.monotonic()
-        if not _wait(connection, queue, began + timeout_s, attempt):
-            raise _busy(connection, branch, place, queue[0], timeout_s)
+    with attempting(f"lock branch {branch!r}"):
+        # The usual case in one statement: nobody is in front, nobody waits.
+        free = "SELECT IF(IS_FREE_LOCK(%s), GET_LOCK(%s, 0), 0)"
+        if connection.rows(free, queue[1], queue[0]) != [(1,)]:
+            began = time.monotonic()
+            if not _wait(connection, queue, began + timeout_s):
+                raise _busy(connection, branch, place, queue[0], timeout_s)
     yield
     # Not in a finally: a connection that is left by an error is closed, and the server lets go by itself.
     with suppress(ConnectionLost):
-        connection.rows("SELECT RELEASE_LOCK(%s)", queue[0], attempt=attempt)
+        connection.rows("SELECT RELEASE_LOCK(%s)", queue[0])
 
 
 def _queue(connection: Connection, branch: str) -> list[str]:
@@ -54,38 +54,38 @@ def _queue(connection: Connection, branch: str) -> list[str]:
     return [f"flyte-{name}-{number}" for number in range(PLACES)]
 
 
-def _wait(connection: Connection, queue: Sequence[str], deadline: float, attempt: str) -> bool:
+def _wait(connection: Connection, queue: Sequence[str], deadline: float) -> bool:
     """Join the queue and move up to its front; False when the time is over."""
-    place = _join(connection, queue, deadline, attempt)
+    place = _join(connection, queue, deadline)
     while place:
         step = "SELECT IF(GET_LOCK(%s, %s), RELEASE_LOCK(%s), 0)"
-        if not _within(connection, step, queue[place - 1], deadline, attempt, queue[place]):
+        if not _within(connection, step, queue[place - 1], deadline, queue[place]):
             return False
         place -= 1
     return place == 0
 
 
-def _join(connection: Connection, queue: Sequence[str], deadline: float, attempt: str) -> int | None:
+def _join(connection: Connection, queue: Sequence[str], deadline: float) -> int | None:
     """Take the first free place behind everybody, and return its number, or None when the time is over."""
     look = f"SELECT {', '.join(['IS_FREE_LOCK(%s)'] * len(queue))}"
     while True:
-        (free,) = connection.rows(look, *queue, attempt=attempt)
+        (free,) = connection.rows(look, *queue)
         place = max((number for number, is_free in enumerate(free) if not is_free), default=-1) + 1
         if place == len(queue):
-            waited = _within(connection, "SELECT GET_LOCK(%s, %s)", queue[-1], deadline, attempt)
+            waited = _within(connection, "SELECT GET_LOCK(%s, %s)", queue[-1], deadline)
             return len(queue) - 1 if waited else None
-        if connection.rows("SELECT GET_LOCK(%s, 0)", queue[place], attempt=attempt) == [(1,)]:
+        if connection.rows("SELECT GET_LOCK(%s, 0)", queue[place]) == [(1,)]:
             return place
         if time.monotonic() > deadline:
             return None
 
 
-def _within(connection: Connection, statement: str, lock: str, deadline: float, attempt: str, *rest: str) -> bool:
+def _within(connection: Connection, statement: str, lock: str, deadline: float, *rest: str) -> bool:
     """Run a ``statement`` that waits for ``lock`` until it answers 1; False when the time is over."""
     while True:
         # The server rounds to whole seconds, so what is less is waited for here.
         remaining = deadline - time.monotonic()
-        if connection.rows(statement, lock, max(0, int(remaining)), *rest, attempt=attempt) == [(1,)]:
+        if connection.rows(statement, lock, max(0, int(remaining)), *rest) == [(1,)]:
             return True
         if deadline - time.monotonic() <= 0:
             return False
@@ -107,16 +107,15 @@ def _busy(connection: Connection, branch: str, place: object, lock: str, timeout
 
 def _holder(connection: Connection, lock: str) -> str:
     """Return who holds ``lock``, in words, as far as the server knows."""
-    attempt = "find out who holds the lock"
     try:
-        ((number,),) = connection.rows("SELECT IS_USED_LOCK(%s)", lock, attempt=attempt)
+        ((number,),) = connection.rows("SELECT IS_USED_LOCK(%s)", lock)
         if number is None:
             return "it was let go this moment, and others were first"
         owner = scratch_branches.owner(connection, int(number))
         if owner is not None:
             return str(owner)
         known = "SELECT user, host FROM information_schema.processlist WHERE id = %s"
-        (user, host) = next(iter(connection.rows(known, number, attempt=attempt)), ("unknown", "unknown"))
+        (user, host) = next(iter(connection.rows(known, number)), ("unknown", "unknown"))
         return f"connection {number} of the server, user {user!r} from {host!r}"
     except DoltError:
         return "the server does not say who"

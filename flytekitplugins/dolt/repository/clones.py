@@ -33,6 +33,8 @@ from ..errors import (
     RepositoryNotFound,
     RepositoryReadOnly,
     ServerFailed,
+    attempted,
+    attempting,
     from_server,
 )
 from ..model import runtime, trust
@@ -175,21 +177,21 @@ def _clone(origin: Origin, folder: Path, branch: str | None, options: list[str])
     _refuse_missing_folder(origin)
     if branch is not None:
         options = [*options, "--branch", branch]
-    attempt = f"clone {str(origin)!r}"
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as new:
-        argv = ["clone", *options, "--single-branch", *login(origin), "--", origin.remote.url, folder.name]
-        try:
-            binary.run(argv, cwd=Path(new), env=_environment(origin, folder), timeout_s=CLONE_TIMEOUT_S)
-        except CommandFailed as error:
-            said = " ".join(str(getattr(error, "stderr", "")).split())
-            if branch is not None and re.search(r"branch not found|unknown branch|invalid ref spec", said):
-                raise BranchNotFound(
-                    f"Cannot {attempt}: it has no branch {branch!r} ({said}). Check the branch.",
-                    branch=branch,
-                    close=[],
-                ) from error
-            raise from_server(1105, said or error.args[0], attempt=attempt) from error
-        (Path(new) / folder.name).rename(folder)
+    with attempting(f"clone {str(origin)!r}"):
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as new:
+            argv = ["clone", *options, "--single-branch", *login(origin), "--", origin.remote.url, folder.name]
+            try:
+                binary.run(argv, cwd=Path(new), env=_environment(origin, folder), timeout_s=CLONE_TIMEOUT_S)
+            except CommandFailed as error:
+                said = " ".join(str(getattr(error, "stderr", "")).split())
+                if branch is not None and re.search(r"branch not found|unknown branch|invalid ref spec", said):
+                    raise BranchNotFound(
+                        f"Cannot {attempted()}: it has no branch {branch!r} ({said}). Check the branch.",
+                        branch=branch,
+                        close=[],
+                    ) from error
+                raise from_server(1105, said or error.args[0]) from error
+            (Path(new) / folder.name).rename(folder)
 
 
 def _refuse_missing_folder(origin: Origin) -> None:
@@ -327,7 +329,7 @@ def _remove_unused(clone: Path, folder: Path) -> bool:
 @contextmanager
 def _clone_lock(origin: Origin, clone: Path) -> Iterator[None]:
     """Let one process of this machine at a time make or remove a clone."""
-    with _locked(clone.parent / ".lock", CLONE_TIMEOUT_S, f"clone {str(origin)!r}"):
+    with attempting(f"clone {str(origin)!r}"), _locked(clone.parent / ".lock", CLONE_TIMEOUT_S):
         yield
 
 
@@ -335,19 +337,19 @@ def _clone_lock(origin: Origin, clone: Path) -> Iterator[None]:
 def branch_lock(clone: Path, branch: str, timeout_s: float) -> Iterator[None]:
     """Let one writer of this machine at a time bring ``branch`` of the clone to the remote."""
     name = hashlib.sha256(branch.encode()).hexdigest()[:24]
-    with _locked(
-        clone.parent / f".branch-{name}", timeout_s, f"write to branch {branch!r} of the clone {str(clone)!r}"
-    ):
+    with ExitStack() as stack:
+        with attempting(f"write to branch {branch!r} of the clone {str(clone)!r}"):
+            stack.enter_context(_locked(clone.parent / f".branch-{name}", timeout_s))
         yield
 
 
 @contextmanager
-def _locked(file: Path, timeout_s: float, attempt: str) -> Iterator[None]:
+def _locked(file: Path, timeout_s: float) -> Iterator[None]:
     deadline = time.monotonic() + timeout_s
     while (fd := _try_lock(file)) is None:
         if time.monotonic() > deadline:
             raise RepositoryBusy(
-                f"Cannot {attempt}: another process of this machine has been at it for {timeout_s:g} s. Wait "
+                f"Cannot {attempted()}: another process of this machine has been at it for {timeout_s:g} s. Wait "
                 "for it, or give the task a NewBranch(...) of its own.",
                 path=file.parent,
                 waited_s=timeout_s,

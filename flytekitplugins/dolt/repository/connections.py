@@ -45,6 +45,8 @@ from ..errors import (
     RepositoryNotFound,
     ServerFailed,
     UntrustedServer,
+    attempted,
+    attempting,
     close_names,
     from_server,
 )
@@ -94,7 +96,7 @@ def _is_ours(folder: Path) -> bool:
 class Connection:
     """One session with the server, positioned on one revision of one database.
 
-    Every method takes ``attempt``, which completes the sentence "Cannot ..." when the server refuses.
+    What is attempted, as `errors.attempting` says, completes the sentence "Cannot ..." when the server refuses.
     """
 
     def __init__(self, raw: pymysql.connections.Connection[Any], endpoint: _Endpoint, database: str) -> None:
@@ -118,19 +120,19 @@ class Connection:
         """The port of a server of this very machine, which no start has in common with another; else 0."""
         return self._endpoint.port if self._endpoint.shares_files else 0
 
-    def rows(self, sql: str, *parameters: object, attempt: str) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
-        with self._translated(attempt), self._raw.cursor() as cursor:
+        with self._translated(), self._raw.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             return list(cursor.fetchall())
 
-    def run(self, sql: str, *parameters: object, attempt: str) -> int:
+    def run(self, sql: str, *parameters: object) -> int:
         """Run one statement and return the number of rows it affected."""
-        with self._translated(attempt), self._raw.cursor() as cursor:
+        with self._translated(), self._raw.cursor() as cursor:
             affected: int = cursor.execute(sql, parameters or None)
             return affected
 
-    def use(self, revision: str | None, *, attempt: str) -> None:
+    def use(self, revision: str | None) -> None:
         """Go to a commit (read-only), a branch (writable), or to the checked-out branch (None), without a checkout.
 
         The server looks for branches without regard to case: `active_branch` says where one has landed.
@@ -140,49 +142,49 @@ class Connection:
         """
         place = self.database if revision is None else f"{self.database}/{revision}"
         try:
-            self.run(f"USE {quote(place)}", attempt=attempt)
+            self.run(f"USE {quote(place)}")
         except AccessDenied as error:
             if revision is None:
                 raise
-            self._refuse_absent(place, error, attempt)
+            self._refuse_absent(place, error)
         self.revision = revision
 
-    def _refuse_absent(self, place: str, denied: AccessDenied, attempt: str) -> NoReturn:
+    def _refuse_absent(self, place: str, denied: AccessDenied) -> NoReturn:
         """Raise for a revision that is not there: to users with rights on one database only, Dolt says "denied"."""
-        self.run(f"USE {quote(self.database)}", attempt=attempt)  # denied, too, where they may not be here at all
-        raise from_server(1049, f"database not found: {place}", attempt=attempt) from denied
+        self.run(f"USE {quote(self.database)}")  # denied, too, where they may not be here at all
+        raise from_server(1049, f"database not found: {place}") from denied
 
-    def active_branch(self, *, attempt: str) -> str:
+    def active_branch(self) -> str:
         """Return the name of the branch that the connection is on."""
-        branch: str = self.rows("SELECT active_branch()", attempt=attempt)[0][0]
+        branch: str = self.rows("SELECT active_branch()")[0][0]
         return branch
 
-    def describe(self, sql: str, *, attempt: str) -> list[Field]:
+    def describe(self, sql: str) -> list[Field]:
         """Return names and types of the columns that a statement gives; the statement is run, so let it be cheap."""
-        with self._translated(attempt), self._raw.cursor() as cursor:
+        with self._translated(), self._raw.cursor() as cursor:
             cursor.execute(sql)
             result = cursor._result  # the flags and charset are not in the public description
             return [_field(column) for column in result.fields] if result is not None and result.description else []
 
     @contextmanager
-    def arrow_batches(self, sql: str, *, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
+    def arrow_batches(self, sql: str, *, batch_rows: int) -> Iterator[Iterator[pa.RecordBatch]]:
         """Give the rows of a query as Arrow batches of about ``batch_rows`` rows, through a session of its own.
 
         It is on the same revision as this one. Only types that the transport carries exactly may be selected;
         `results.wanted` casts the others. A query without rows gives one empty batch.
         """
         if self._endpoint.tls is not None or self._endpoint.has_a_secret:
-            with self._printed_batches(sql, batch_rows, attempt) as batches:
+            with self._printed_batches(sql, batch_rows) as batches:
                 yield batches
             return
         import connectorx
 
-        login = self._reader_login(attempt)
-        with _connectorx_errors(attempt, login):
+        login = self._reader_login()
+        with _connectorx_errors(login):
             reader = connectorx.read_sql(
                 self._url(login), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
             )
-        with contextlib.closing(_translated_batches(reader, attempt, login)) as batches:
+        with contextlib.closing(_translated_batches(reader, login)) as batches:
             yield batches
 
     def _url(self, endpoint: _Endpoint) -> str:
@@ -195,25 +197,25 @@ class Connection:
         return f"mysql://{login}@{place}?ssl-mode=disabled&prefer_socket=false{silence}"
 
     @contextmanager
-    def _printed_batches(self, sql: str, batch_rows: int, attempt: str) -> Iterator[Iterator[pa.RecordBatch]]:
+    def _printed_batches(self, sql: str, batch_rows: int) -> Iterator[Iterator[pa.RecordBatch]]:
         """Give what `arrow_batches` gives through the driver that verifies certificates; slower, but no less exact.
 
         It keeps passwords, too: the fast transport would lock them with any key that a server sends.
         """
-        raw = _open(self._endpoint, attempt)
+        raw = _open(self._endpoint)
         session, cursor = Connection(raw, self._endpoint, self.database), raw.cursor(pymysql.cursors.SSCursor)
         try:
-            session.use(self.revision, attempt=attempt)
+            session.use(self.revision)
             raw.decoders, raw.use_unicode = {}, False
-            with session._translated(attempt):
+            with session._translated():
                 cursor.execute(sql)
-                yield session._arriving(cursor, batch_rows, attempt)
+                yield session._arriving(cursor, batch_rows)
         finally:
             _leave(raw, cursor)
 
-    def _arriving(self, cursor: Any, batch_rows: int, attempt: str) -> Iterator[pa.RecordBatch]:
+    def _arriving(self, cursor: Any, batch_rows: int) -> Iterator[pa.RecordBatch]:
         fields = [_field(column) for column in cursor._result.fields]
-        with self._translated(attempt):
+        with self._translated():
             rows = cursor.fetchmany(batch_rows)
             while True:
                 arrow = _times_of_day(from_text(fields, rows)).combine_chunks()
@@ -222,9 +224,9 @@ class Connection:
                 if not rows:
                     return
 
-    def text_rows(self, sql: str, *, attempt: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
+    def text_rows(self, sql: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
         """Return columns and rows of a statement as the server printed them; slow, for what Arrow cannot carry."""
-        with self._translated(attempt), self._raw.cursor() as cursor:
+        with self._translated(), self._raw.cursor() as cursor:
             decoders, self._raw.decoders = self._raw.decoders, {}
             encoding, self._raw.use_unicode = self._raw.use_unicode, False
             try:
@@ -236,23 +238,23 @@ class Connection:
                 self._raw.decoders, self._raw.use_unicode = decoders, encoding
 
     @contextmanager
-    def reading(self, *, attempt: str) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
         """Give a session on the same revision whose user may do nothing but SELECT.
 
         On a server that somebody else runs no users are made there, and the session is this one.
         """
-        login = self._reader_login(attempt)
+        login = self._reader_login()
         if login is self._endpoint:
             yield self
             return
         if self._reader is None:
-            self._reader = Connection(_open(login, attempt), login, self.database)
+            self._reader = Connection(_open(login), login, self.database)
             self._reader._folder = self._file_folder()
-        self._reader.run("ROLLBACK", attempt=attempt)
-        self._reader.use(self.revision, attempt=attempt)
+        self._reader.run("ROLLBACK")
+        self._reader.use(self.revision)
         yield self._reader
 
-    def _reader_login(self, attempt: str) -> _Endpoint:
+    def _reader_login(self) -> _Endpoint:
         """Return how to log in for reading: on a private server as a user who may do nothing but SELECT."""
         if not self._endpoint.shares_files:
             return self._endpoint
@@ -260,23 +262,23 @@ class Connection:
         if found is None:
             folder = self._file_folder()
             is_private = folder is not None and local_server.is_private(folder)
-            found = self._made_reader(attempt) if is_private else self._endpoint
+            found = self._made_reader() if is_private else self._endpoint
             _readers[self._endpoint] = _readers[found] = found
         return found
 
-    def _made_reader(self, attempt: str) -> _Endpoint:
+    def _made_reader(self) -> _Endpoint:
         """Make the user, whose password follows from the server's own, so that all processes know it."""
         password = Password(hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest())
         login = replace(self._endpoint, user=_READER, password=password)
         is_ready = "SELECT authentication_string = %s AND select_priv = 'Y' FROM mysql.user WHERE user = %s"
-        found = self.rows(is_ready, _native_hash(password), _READER, attempt=attempt)
+        found = self.rows(is_ready, _native_hash(password), _READER)
         if found == [(1,)]:
             return login
         user = f"'{_READER}'@'localhost'"
         how = "ALTER USER" if found else "CREATE USER IF NOT EXISTS"  # it may have given itself another password
-        self.run(f"{how} {user} IDENTIFIED BY %s", password, attempt=attempt)
+        self.run(f"{how} {user} IDENTIFIED BY %s", password)
         # Not on this database alone: to Dolt 1.83 its revisions are databases of their own to table functions.
-        self.run(f"GRANT SELECT ON *.* TO {user}", attempt=attempt)
+        self.run(f"GRANT SELECT ON *.* TO {user}")
         return login
 
     def shared_folder(self) -> Path | None:
@@ -288,19 +290,12 @@ class Connection:
 
     def _file_folder(self) -> Path | None:
         if self._folder is _UNKNOWN:
-            (folder,) = self.rows("SELECT @@secure_file_priv", attempt="ask for the server's file folder")[0]
+            (folder,) = self.rows("SELECT @@secure_file_priv")[0]
             self._folder = Path(folder) if folder else None
         return self._folder
 
     def load(
-        self,
-        table: str,
-        columns: str,
-        lines: Iterable[pa.Buffer],
-        *,
-        folder: Path,
-        replacing: bool = False,
-        attempt: str,
+        self, table: str, columns: str, lines: Iterable[pa.Buffer], *, folder: Path, replacing: bool = False
     ) -> int:
         """Append tab-separated ``lines`` to ``table`` by a file in ``folder``; strict, all or nothing.
 
@@ -319,13 +314,13 @@ class Connection:
                 with contextlib.suppress(OSError):
                     file.truncate(0)  # what could not be written is not tried again when the file is closed
                 raise DiskFull(
-                    f"Cannot {attempt}: no space is left in {str(folder)!r}, where the rows wait for the server. Free "
-                    "some, or set TMPDIR to a larger place.",
+                    f"Cannot {attempted()}: no space is left in {str(folder)!r}, where the rows wait for the server. "
+                    "Free some, or set TMPDIR to a larger place.",
                     path=folder,
                 ) from error
             # Not LOCAL: that means IGNORE to the server, and values would be changed in silence.
             statement = f"LOAD DATA INFILE {literal(file.name)} {how}INTO TABLE {quote(table)} {columns}"
-            return self.run(statement, attempt=attempt)
+            return self.run(statement)
 
     def close(self) -> None:
         """Close the session."""
@@ -341,16 +336,16 @@ class Connection:
         self._raw._force_close()  # type: ignore[attr-defined]
 
     @contextmanager
-    def _translated(self, attempt: str) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         try:
             yield
         except pymysql.err.MySQLError as error:
             stripped(error, *self._endpoint.passwords)
-            raise _from_pymysql(error, attempt) from error
+            raise _from_pymysql(error) from error
         except UnicodeEncodeError as error:
             raise QueryFailed(
-                f"Cannot {attempt}: {error.object[error.start : error.end]!r} is half a character (a lone surrogate), "
-                "which is no text. Take it out.",
+                f"Cannot {attempted()}: {error.object[error.start : error.end]!r} is half a character (a lone "
+                "surrogate), which is no text. Take it out.",
                 server_message="",
                 code=0,
             ) from error
@@ -376,16 +371,16 @@ def _field(column: Any) -> Field:
     )
 
 
-def _from_pymysql(error: pymysql.err.MySQLError, attempt: str) -> DoltError:
+def _from_pymysql(error: pymysql.err.MySQLError) -> DoltError:
     code, *text = error.args or (0,)
     if not isinstance(code, int) or code in _GONE or isinstance(error, pymysql.err.InterfaceError):
         said = ": ".join(map(str, error.args)) or "connection closed"
-        return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
-    return from_server(code, " ".join(map(str, text)), attempt=attempt)
+        return ConnectionLost(f"Cannot {attempted()}: the connection to the dolt sql-server broke ({said}). Try again.")
+    return from_server(code, " ".join(map(str, text)))
 
 
 @contextmanager
-def _connectorx_errors(attempt: str, endpoint: _Endpoint) -> Iterator[None]:
+def _connectorx_errors(endpoint: _Endpoint) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
@@ -393,11 +388,11 @@ def _connectorx_errors(attempt: str, endpoint: _Endpoint) -> Iterator[None]:
         # A stream that breaks between two batches comes as a Rust panic, which is no Exception and has no public class.
         if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
             raise
-        raise _from_connectorx(str(error), attempt) from error
+        raise _from_connectorx(str(error)) from error
 
 
-def _translated_batches(reader: pa.RecordBatchReader, attempt: str, endpoint: _Endpoint) -> Generator[pa.RecordBatch]:
-    with _connectorx_errors(attempt, endpoint):
+def _translated_batches(reader: pa.RecordBatchReader, endpoint: _Endpoint) -> Generator[pa.RecordBatch]:
+    with _connectorx_errors(endpoint):
         batch = None
         for batch in reader:
             yield batch
@@ -405,14 +400,14 @@ def _translated_batches(reader: pa.RecordBatchReader, attempt: str, endpoint: _E
             yield pa.RecordBatch.from_pylist([], schema=reader.schema)
 
 
-def _from_connectorx(said: str, attempt: str) -> DoltError:
+def _from_connectorx(said: str) -> DoltError:
     _, found, rest = said.partition("MySqlError { ERROR ")
     code, _, text = rest.partition(" ")
     if found and code.isdigit():
-        return from_server(int(code), re.sub(r" \}\)*\Z", "", text.partition("): ")[2]), attempt=attempt)
+        return from_server(int(code), re.sub(r" \}\)*\Z", "", text.partition("): ")[2]))
     if any(word in said for word in ("DriverError", "IoError", "CodecError", "onnection")):
-        return ConnectionLost(f"Cannot {attempt}: the connection to the dolt sql-server broke ({said}). Try again.")
-    return QueryFailed(f"Cannot {attempt}: the transport says {said!r}.", server_message=said, code=0)
+        return ConnectionLost(f"Cannot {attempted()}: the connection to the dolt sql-server broke ({said}). Try again.")
+    return QueryFailed(f"Cannot {attempted()}: the transport says {said!r}.", server_message=said, code=0)
 
 
 def _times_of_day(printed: pa.Table) -> pa.Table:
@@ -497,8 +492,8 @@ class _Session(pymysql.connections.Connection):
         return affected
 
 
-def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[Any]:
-    tls = _tls_context(endpoint.tls, attempt) if endpoint.tls is not None else None
+def _open(endpoint: _Endpoint) -> pymysql.connections.Connection[Any]:
+    tls = _tls_context(endpoint.tls) if endpoint.tls is not None else None
     try:
         raw = _Session(
             is_proved=_is_proved(endpoint.tls),
@@ -519,11 +514,11 @@ def _open(endpoint: _Endpoint, attempt: str) -> pymysql.connections.Connection[A
         raise without_frames(error)  # noqa: B904  # it is the same one
     except _NO_WORDS as error:
         raise ServerFailed(
-            f"Cannot {attempt}: what answers there does not log in as a MySQL server does ({error}). Check the URL."
+            f"Cannot {attempted()}: what answers there does not log in as a MySQL server does ({error}). Check the URL."
         ) from stripped(error, *endpoint.passwords)
     except Exception as error:  # noqa: BLE001
         # Whatever it is: the driver's frames hold the password, and a traceback may show their variables.
-        raise _not_connected(error, endpoint, attempt) from stripped(error, *endpoint.passwords)
+        raise _not_connected(error, endpoint) from stripped(error, *endpoint.passwords)
     except BaseException as error:  # noqa: BLE001
         raise without_frames(error)  # noqa: B904
     raw._read_timeout = None  # type: ignore[attr-defined]  # statements may take as long as they need
@@ -537,7 +532,7 @@ def _is_proved(tls: Tls | None) -> bool:
     return tls is not None and (tls.verify_identity or tls.ca is not None)
 
 
-def _tls_context(tls: Tls, attempt: str) -> ssl.SSLContext:
+def _tls_context(tls: Tls) -> ssl.SSLContext:
     try:
         for path in filter(None, (tls.ca, tls.cert, tls.key)):
             os.close(files.open_regular(Path(path).resolve()))  # the reader of certificates would wait at a FIFO
@@ -547,35 +542,35 @@ def _tls_context(tls: Tls, attempt: str) -> ssl.SSLContext:
             context.load_cert_chain(tls.cert, tls.key)
     except (OSError, ssl.SSLError) as error:
         raise InvalidConfig(
-            f"Cannot {attempt}: the certificates in {tls} cannot be read ({error}). Check the paths, which are those "
-            "on the machine that runs the task."
+            f"Cannot {attempted()}: the certificates in {tls} cannot be read ({error}). Check the paths, which are "
+            "those on the machine that runs the task."
         ) from error
     return context
 
 
-def _not_connected(error: Exception, endpoint: _Endpoint, attempt: str) -> DoltError:
+def _not_connected(error: Exception, endpoint: _Endpoint) -> DoltError:
     cause = getattr(error, "original_exception", None) or error
     if isinstance(error.__context__, ssl.SSLError):  # said with the first answer: that of TLS 1.3 to a client
         cause = error.__context__
     if isinstance(cause, ssl.SSLError):
-        return _untrusted(cause, attempt)
+        return _untrusted(cause)
     if error.args[:1] == (_ASKS_FOR_PASSWORD,):
-        return _kept_password(str(error.args[1]), attempt)
+        return _kept_password(str(error.args[1]))
     if isinstance(cause, socket.gaierror):
-        return ConnectionLost(f"Cannot {attempt}: there is no host of that name ({cause.strerror}). Check the URL.")
+        return ConnectionLost(f"Cannot {attempted()}: there is no host of that name ({cause.strerror}). Check the URL.")
     if isinstance(cause, (ConnectionRefusedError, TimeoutError)):
-        return ConnectionLost(f"Cannot {attempt}: nobody answers there ({cause}). Check the URL, and that it runs.")
+        return ConnectionLost(f"Cannot {attempted()}: nobody answers there ({cause}). Check the URL, and that it runs.")
     stripped(error, *endpoint.passwords)  # the server may repeat one
     if not isinstance(error, pymysql.err.MySQLError):
         said = f"{type(error).__name__}: {error}".rstrip(".")
-        return ServerFailed(f"Cannot {attempt}: the driver cannot talk with it ({said}). Check the URL.")
-    found = _from_pymysql(error, attempt)
+        return ServerFailed(f"Cannot {attempted()}: the driver cannot talk with it ({said}). Check the URL.")
+    found = _from_pymysql(error)
     if isinstance(found, AccessDenied) and not endpoint.password:
         return AccessDenied(f"{found} None was sent: give the config secret=Secret(group, key).", **vars(found))
     return found
 
 
-def _untrusted(error: ssl.SSLError, attempt: str) -> UntrustedServer:
+def _untrusted(error: ssl.SSLError) -> UntrustedServer:
     said = str(getattr(error, "verify_message", None) or error.args[-1]).rstrip(".")
     advice = (
         "Mend the server's certificate, or name the authority that signed it with ?ssl_ca=/path/of/ca.pem at the end "
@@ -585,12 +580,12 @@ def _untrusted(error: ssl.SSLError, attempt: str) -> UntrustedServer:
         advice = "Give the server a certificate, or, in a network that is trusted, end the URL with ?ssl_disabled=true."
     if "alert" in said and "certificate" in said:
         advice = "Show the server a certificate that it takes: end the URL with ?ssl_cert=/path.pem&ssl_key=/path.key."
-    return UntrustedServer(f"Cannot {attempt}: no trusted connection with TLS is possible ({said}). {advice}")
+    return UntrustedServer(f"Cannot {attempted()}: no trusted connection with TLS is possible ({said}). {advice}")
 
 
-def _kept_password(asked: str, attempt: str) -> UntrustedServer:
+def _kept_password(asked: str) -> UntrustedServer:
     return UntrustedServer(
-        f"Cannot {attempt}: the server asks for more than the answer to a challenge ({asked[:80]!r}), and has not "
+        f"Cannot {attempted()}: the server asks for more than the answer to a challenge ({asked[:80]!r}), and has not "
         "proved with a certificate who it is, so the password was not sent. Use TLS with a verified certificate "
         "(?ssl_ca=/path/of/ca.pem at the end of the URL), or a user that is IDENTIFIED WITH mysql_native_password."
     )
@@ -655,34 +650,38 @@ class _Pool:
         _readers.pop(_readers.pop(self.endpoint, self.endpoint), None)
 
     def _open(self) -> Connection:
-        attempt = f"connect to the dolt sql-server of {str(self._place)!r}"
-        connection = Connection(_open(self.endpoint, attempt), self.endpoint, "")
-        try:
-            if self._database is None:
-                self._database = self._check(connection, attempt)
-        except BaseException:
-            connection.close()
-            raise
-        connection.database = self._database
-        return connection
+        with attempting(f"connect to the dolt sql-server of {str(self._place)!r}"):
+            connection = Connection(_open(self.endpoint), self.endpoint, "")
+            try:
+                if self._database is None:
+                    self._database = self._check(connection)
+            except BaseException:
+                connection.close()
+                raise
+            connection.database = self._database
+            return connection
 
-    def _check(self, connection: Connection, attempt: str) -> str:
+    def _check(self, connection: Connection) -> str:
         """Refuse a server that is too old, and find the name under which it serves the repository."""
         try:
-            ((version,),) = connection.rows("SELECT dolt_version()", attempt=attempt)
+            ((version,),) = connection.rows("SELECT dolt_version()")
         except (QueryFailed, ValueError) as error:
-            raise ServerFailed(f"Cannot {attempt}: it is a database server, but not Dolt's. Check the URL.") from error
+            raise ServerFailed(
+                f"Cannot {attempted()}: it is a database server, but not Dolt's. Check the URL."
+            ) from error
         if tuple(int(part) for part in str(version).split(".")[:2] if part.isdigit()) < _OLDEST:
-            raise ServerFailed(f"Cannot {attempt}: it runs Dolt {version}, and 1.83 or newer is needed. Upgrade it.")
-        served = [name for (name,) in connection.rows("SHOW DATABASES", attempt=attempt)]
+            raise ServerFailed(
+                f"Cannot {attempted()}: it runs Dolt {version}, and 1.83 or newer is needed. Upgrade it."
+            )
+        served = [name for (name,) in connection.rows("SHOW DATABASES")]
         own = [name for name in served if name not in ("information_schema", "mysql")]
         if isinstance(self._place, ServerPlace):
             return self._check_database(self._place, own)
         folder = self._place.name
         if own in ([], [""], [folder]) and (re.search("[:@]", folder) or folder in ("information_schema", "mysql")):
             raise ServerFailed(
-                f"Cannot {attempt}: Dolt names the database for the folder, and a database called {folder!r} cannot be "
-                "reached. Give the repository's folder a name without ':' and '@' that is not 'mysql' or "
+                f"Cannot {attempted()}: Dolt names the database for the folder, and a database called {folder!r} "
+                "cannot be reached. Give the repository's folder a name without ':' and '@' that is not 'mysql' or "
                 "'information_schema'.",
                 path=self._place,
             )
@@ -692,7 +691,7 @@ class _Pool:
         if len(own) == 1:
             return str(own[0])
         raise ServerFailed(
-            f"Cannot {attempt}: it serves the databases {', '.join(map(repr, own)) or 'none'}, and none of them is "
+            f"Cannot {attempted()}: it serves the databases {', '.join(map(repr, own)) or 'none'}, and none of them is "
             f"{folder!r}. Start it in the repository's own folder."
         )
 
@@ -778,17 +777,17 @@ def _patiently(place: ServerPlace, endpoint: _Endpoint, patience_s: float) -> Co
 
 def _checked_out(place: Place, endpoint: _Endpoint) -> Connection:
     connection = _pool(place, endpoint).take()
-    attempt = f"reach the dolt sql-server of {str(place)!r}"
-    try:
-        connection.run("ROLLBACK", attempt=attempt)  # nobody's view of yesterday; and a sign of life
-        connection.use(None, attempt=attempt)
-        if not connection.is_known:
-            active_content.refuse_false_tables(connection)
-            connection.is_known = True
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    with attempting(f"reach the dolt sql-server of {str(place)!r}"):
+        try:
+            connection.run("ROLLBACK")  # nobody's view of yesterday; and a sign of life
+            connection.use(None)
+            if not connection.is_known:
+                active_content.refuse_false_tables(connection)
+                connection.is_known = True
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 @contextmanager

@@ -29,6 +29,8 @@ from ..errors import (
     TableNotFound,
     UncommittedChanges,
     WriteNotVerified,
+    attempted,
+    attempting,
 )
 from ..model.configs import Branch, Commit, MergeBranch, NewBranch
 from ..model.location import Place, ServerPlace
@@ -163,12 +165,12 @@ def differs(
     Raises:
         TableRedirected, TriggersRefused: it would be done elsewhere, or start triggers.
     """
-    attempt = f"compare with commit {commit.hash}"
-    with connect(repository) as connection, Scratch(connection, commit.hash):
-        _refuse_what_is_obeyed(connection, commit.hash, table, statements, attempt)
-        work(connection)
-        connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
-        return bool(connection.rows("SELECT 1 FROM dolt_status LIMIT 1", attempt=attempt))
+    with attempting(f"compare with commit {commit.hash}"):
+        with connect(repository) as connection, Scratch(connection, commit.hash):
+            _refuse_what_is_obeyed(connection, commit.hash, table, statements)
+            work(connection)
+            connection.run("CALL DOLT_ADD('-A', '--force')")
+            return bool(connection.rows("SELECT 1 FROM dolt_status LIMIT 1"))
 
 
 @dataclass(frozen=True)
@@ -181,11 +183,11 @@ class _Target:
 def _target(connection: Connection, policy: Branch | None) -> _Target:
     branch = branch_of(policy)
     if isinstance(policy, MergeBranch):
-        return _Target(policy.branch, branch or connection.active_branch(attempt="find the checked-out branch"))
+        return _Target(policy.branch, branch or connection.active_branch())
     if isinstance(policy, NewBranch):
-        base = policy.base or connection.active_branch(attempt="find the checked-out branch")
+        base = policy.base or connection.active_branch()
         return _Target(policy.branch, base)
-    return _Target(branch or connection.active_branch(attempt="find the checked-out branch"), None)
+    return _Target(branch or connection.active_branch(), None)
 
 
 @dataclass(frozen=True)
@@ -267,9 +269,9 @@ def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
         start = state.head
         _refuse_early(connection, state, target.branch, job.table)
     with Scratch(connection, start, task=job.task) as branch:
-        _refuse_what_is_obeyed(connection, start, job.table, job.statements, f"write table {job.table!r}")
+        _refuse_what_is_obeyed(connection, start, job.table, job.statements)
         rows = job.work(connection)
-        commit = _commit(connection, job.message, job.author, attempt=f"commit table {job.table!r}")
+        commit = _commit(connection, job.message, job.author)
         _verify(connection, job, branch.name, start, commit, rows)
         if job.before_publishing is not None:
             job.before_publishing(connection, commit or start)
@@ -280,14 +282,12 @@ def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
     return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
 
 
-def _refuse_what_is_obeyed(
-    connection: Connection, start: str, table: str, statements: Statements, attempt: str
-) -> None:
+def _refuse_what_is_obeyed(connection: Connection, start: str, table: str, statements: Statements) -> None:
     """Raise if the repository itself has it that rows for ``table`` land elsewhere, or start triggers."""
     # Files that are loaded start none, whoever runs the server.
     silent = {"INSERT"} if connection.shared_folder() is not None else set()
     kinds = set(statements.kinds) - silent
-    active_content.refuse_writing(connection, start, table, events=kinds, triggers=statements.triggers, attempt=attempt)
+    active_content.refuse_writing(connection, start, table, events=kinds, triggers=statements.triggers)
 
 
 def _verify(connection: Connection, job: _Job, branch: str, start: str, commit: str | None, rows: int | None) -> None:
@@ -326,12 +326,11 @@ def _found(connection: Connection, job: _Job, commit: str | None, rows: int | No
     told = (
         f"active_branch(), DOLT_HASHOF('HEAD'), {parent}, DOLT_HASHOF_DB('HEAD') = DOLT_HASHOF_DB('WORKING'), {count}"
     )
-    attempt = f"check what was written to table {job.table!r}"
     if commit is None or not job.statements.are_alone:
-        return connection.rows(f"SELECT {told}, NULL", attempt=attempt)
+        return connection.rows(f"SELECT {told}, NULL")
     # An outer join, as Dolt leaves out a table whose key has changed. No bound value: a name may have a % in it.
     changed = f"(SELECT 1) one LEFT JOIN dolt_diff d ON d.commit_hash = {literal(commit)}"
-    return connection.rows(f"SELECT {told}, d.table_name FROM {changed}", attempt=attempt)
+    return connection.rows(f"SELECT {told}, d.table_name FROM {changed}")
 
 
 def _of_the_table(job: _Job, start: str, changed: set[str]) -> set[str]:
@@ -343,8 +342,7 @@ def _of_the_table(job: _Job, start: str, changed: set[str]) -> set[str]:
 def _look_ahead(connection: Connection, job: _Job, start: str, commit: str, changed: set[str]) -> None:
     """Know what the new commit has the server obey, so that nobody has to ask, or refuse what triggers have put in."""
     if job.statements.triggers == "run":
-        attempt = f"publish table {job.table!r}"
-        active_content.refuse_writing(connection, commit, job.table, events=(), triggers="run", attempt=attempt)
+        active_content.refuse_writing(connection, commit, job.table, events=(), triggers="run")
     elif job.statements.are_alone and "dolt_schemas" not in changed:
         active_content.take_over(start, commit)
 
@@ -448,52 +446,52 @@ def _leads_to(connection: Connection, unknown: OutcomeUnknown) -> bool:
     head = find_head(connection, unknown.branch)
     if head is None or head == unknown.start:
         return False
-    attempt = f"look for commit {unknown.commit}"
-    since = "SELECT 1 FROM DOLT_LOG(%s) WHERE commit_hash = %s LIMIT 1"
-    return bool(connection.rows(since, f"{unknown.start}..{head}", unknown.commit, attempt=attempt))
+    with attempting(f"look for commit {unknown.commit}"):
+        since = "SELECT 1 FROM DOLT_LOG(%s) WHERE commit_hash = %s LIMIT 1"
+        return bool(connection.rows(since, f"{unknown.start}..{head}", unknown.commit))
 
 
-def _commit(connection: Connection, message: str, author: str, *, attempt: str) -> str | None:
+def _commit(connection: Connection, message: str, author: str) -> str | None:
     """Commit everything on the scratch branch and return the hash, or None when nothing is different."""
     save = "CALL DOLT_COMMIT('-A', '--skip-empty', '--author', %s, '-m', %s)"
-    rows = connection.rows(save, author, message, attempt=attempt)
+    rows = connection.rows(save, author, message)
     if not rows:
         # Nothing is different, or the user's dolt_ignore names the table: it was asked for by name, so it is taken.
-        connection.run("CALL DOLT_ADD('-A', '--force')", attempt=attempt)
-        rows = connection.rows(save.replace("'-A', ", ""), author, message, attempt=attempt)
+        connection.run("CALL DOLT_ADD('-A', '--force')")
+        rows = connection.rows(save.replace("'-A', ", ""), author, message)
     # Dolt's commit leaves the transaction open, and the connection would go on seeing the branches of its beginning.
-    connection.run("COMMIT", attempt=attempt)
+    connection.run("COMMIT")
     return str(rows[0][0]) if rows else None
 
 
 def _fast_forward(connection: Connection, branch: str, start: str, source: str, commit: str, table: str) -> None:
     """Move ``branch`` from ``start`` to ``commit``, which ``source`` points to, or change nothing."""
-    attempt = f"publish table {table!r} on branch {branch!r}"
-    connection.run("START TRANSACTION", attempt=attempt)
-    state = _state(connection, branch)
-    if state is None:
-        raise HeadMoved(f"Cannot {attempt}: the branch was deleted meanwhile.", branch=branch)
-    if state.head != start:  # also when it was set back: Dolt would move it forward again
-        raise HeadMoved(f"Cannot {attempt}: it was moved meanwhile.", branch=branch)
-    _refuse_if_in_the_way(state, branch, table)
-    _refuse_uncommitted_keys(connection, state, branch, table)
-    try:
-        connection.run("CALL DOLT_MERGE('--ff-only', %s)", source, attempt=attempt)
-        connection.run("COMMIT", attempt=attempt)
-    except ConnectionLost as error:
-        raise OutcomeUnknown(
-            f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while the "
-            f"branch was moved to commit {commit}. Look whether `dolt log` shows that commit there; if it does not, "
-            "run the task again.",
-            commit=commit,
-            branch=branch,
-            start=start,
-        ) from error
-    except UncommittedChanges as error:
-        _refuse_if_in_the_way(_state(connection, branch), branch, table)
-        _refuse_what_has_no_status(connection, branch, table)
-        # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
-        raise HeadMoved(f"Cannot {attempt}: another writer was faster.", branch=branch) from error
+    with attempting(f"publish table {table!r} on branch {branch!r}"):
+        connection.run("START TRANSACTION")
+        state = _state(connection, branch)
+        if state is None:
+            raise HeadMoved(f"Cannot {attempted()}: the branch was deleted meanwhile.", branch=branch)
+        if state.head != start:  # also when it was set back: Dolt would move it forward again
+            raise HeadMoved(f"Cannot {attempted()}: it was moved meanwhile.", branch=branch)
+        _refuse_if_in_the_way(state, branch, table)
+        _refuse_uncommitted_keys(connection, state, branch, table)
+        try:
+            connection.run("CALL DOLT_MERGE('--ff-only', %s)", source)
+            connection.run("COMMIT")
+        except ConnectionLost as error:
+            raise OutcomeUnknown(
+                f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while "
+                f"the branch was moved to commit {commit}. Look whether `dolt log` shows that commit there; if it does "
+                "not, run the task again.",
+                commit=commit,
+                branch=branch,
+                start=start,
+            ) from error
+        except UncommittedChanges as error:
+            _refuse_if_in_the_way(_state(connection, branch), branch, table)
+            _refuse_what_has_no_status(connection, branch, table)
+            # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
+            raise HeadMoved(f"Cannot {attempted()}: another writer was faster.", branch=branch) from error
 
 
 @dataclass(frozen=True)
@@ -513,19 +511,17 @@ def _state(connection: Connection, branch: str, *, key: str | None = None) -> _S
     Raises:
         BranchNotFound: Dolt opens another branch for it, whose name differs in case.
     """
-    attempt = f"look at branch {branch!r}"
     try:
-        connection.use(branch, attempt=attempt)
+        connection.use(branch)
         # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to
         # case.
         found = connection.rows(
             "SELECT active_branch(), DOLT_HASHOF('HEAD'), one.written, s.table_name, s.staged, s.status"
             f" FROM (SELECT {'NULL' if key is None else _WITH_KEY} AS written) one LEFT JOIN dolt_status s ON TRUE",
             *([] if key is None else [LOOK_BACK, f"\n{KEY_TRAILER}: {key}\n"]),
-            attempt=attempt,
         )
     except RevisionNotFound:
-        connection.use(None, attempt=attempt)  # on a branch that was deleted, every other question fails as well
+        connection.use(None)  # on a branch that was deleted, every other question fails as well
         return None
     opened, head, written = found[0][:3]
     if opened == branch:
@@ -564,7 +560,7 @@ def _refuse_uncommitted_keys(connection: Connection, state: _State, branch: str,
 
 def _foreign_keys(connection: Connection, table: str, revision: str) -> list[str]:
     try:
-        shown = connection.rows(f"SHOW CREATE TABLE {quote(table)}{revision}", attempt=f"look at table {table!r}")
+        shown = connection.rows(f"SHOW CREATE TABLE {quote(table)}{revision}")
     except TableNotFound:
         return []
     return re.findall(r"^  CONSTRAINT .* FOREIGN KEY .*$", str(shown[0][1]).replace(",\n", "\n"), re.MULTILINE)
@@ -575,8 +571,7 @@ def _refuse_what_has_no_status(connection: Connection, branch: str, table: str) 
 
     Dolt shows neither among the changes of a branch.
     """
-    attempt = f"look for uncommitted work on branch {branch!r}"
-    if connection.rows("SELECT 1 FROM dolt_merge_status WHERE is_merging", attempt=attempt):
+    if connection.rows("SELECT 1 FROM dolt_merge_status WHERE is_merging"):
         raise UncommittedChanges(
             f"Cannot commit table {table!r} to branch {branch!r}: you are in the middle of a merge there. Commit it, "
             "end it with `dolt merge --abort`, or give the task a NewBranch(...) to write to.",
@@ -584,8 +579,8 @@ def _refuse_what_has_no_status(connection: Connection, branch: str, table: str) 
             tables=[],
         )
     tables = "SHOW TABLES"
-    here = {str(name).casefold() for (name,) in connection.rows(tables, attempt=attempt)}
-    committed = connection.rows(f"{tables} AS OF 'HEAD'", attempt=attempt)
+    here = {str(name).casefold() for (name,) in connection.rows(tables)}
+    committed = connection.rows(f"{tables} AS OF 'HEAD'")
     if table.casefold() in here - {str(name).casefold() for (name,) in committed}:
         raise UncommittedChanges(
             f"Cannot commit table {table!r} to branch {branch!r}: you have a table of that name there that is in no "

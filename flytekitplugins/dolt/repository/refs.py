@@ -21,6 +21,7 @@ from ..errors import (
     RepositoryNotFound,
     RepositoryReadOnly,
     RevisionNotFound,
+    attempting,
     close_names,
 )
 from ..model import location, trust
@@ -109,7 +110,7 @@ def head_of(connection: Connection, policy: Branch | None) -> Commit:
     Raises:
         BranchNotFound: there is no such branch.
     """
-    branch = branch_of(policy) or connection.active_branch(attempt="find the checked-out branch")
+    branch = branch_of(policy) or connection.active_branch()
     head = find_head(connection, branch)
     if head is None:
         raise no_branch(connection, branch, "read")
@@ -133,19 +134,17 @@ def log(
         RevisionNotFound: there is nothing of this name.
         ShallowClone: ``table`` is given, and the clone does not have all of its history.
     """
-    attempt = f"read the log of {revision or 'the checked-out branch'!r}"
-    with connect(repository) as connection:
-        branch = connection.active_branch(attempt=attempt)
-        known = heads(connection)
-        start = known.get(revision or branch, revision or branch)
-        own = revision if revision in known else branch if revision is None else None
-        found = walk(connection, start, table=table, limit=limit, attempt=attempt)
-        return [replace(commit, branch=own) for commit in found]
+    with attempting(f"read the log of {revision or 'the checked-out branch'!r}"):
+        with connect(repository) as connection:
+            branch = connection.active_branch()
+            known = heads(connection)
+            start = known.get(revision or branch, revision or branch)
+            own = revision if revision in known else branch if revision is None else None
+            found = walk(connection, start, table=table, limit=limit)
+            return [replace(commit, branch=own) for commit in found]
 
 
-def walk(
-    connection: Connection, *starts: str, table: str | None = None, limit: int | None = None, attempt: str
-) -> list[Commit]:
+def walk(connection: Connection, *starts: str, table: str | None = None, limit: int | None = None) -> list[Commit]:
     """Return the commits that lead to any of ``starts``, newest first; with ``table``, those that changed it.
 
     Raises:
@@ -160,7 +159,6 @@ def walk(
         f" FROM DOLT_LOG({places}, '--parents'{of_table}) l{'' if limit is None else f' LIMIT {int(limit)}'}",
         *starts,
         *([] if table is None else [table]),
-        attempt=attempt,
     )
     return [
         Commit(
@@ -185,7 +183,7 @@ def at(repository: Place, commit: Commit) -> Iterator[Connection]:
         with ExitStack() as stack:
             try:
                 connection = stack.enter_context(connect(replica, patience_s=0))
-                connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
+                connection.use(commit.hash)
             except (RevisionNotFound, RepositoryNotFound):
                 continue  # it lags behind; the next one, and in the end the primary, has what it lacks
             except ConnectionLost:
@@ -225,7 +223,7 @@ def use(connection: Connection, commit: Commit) -> None:
         RevisionNotFound: the repository does not hold that commit (any more).
     """
     try:
-        connection.use(commit.hash, attempt=f"read at commit {commit.hash}")
+        connection.use(commit.hash)
     except RevisionNotFound as error:
         raise RevisionNotFound(
             f"Cannot read at commit {commit.hash}: the repository {connection.database!r} does not hold it. It may be "
@@ -240,7 +238,7 @@ def hash_of_table(connection: Connection, table: str) -> str:
     Raises:
         TableNotFound: there is no such table at that commit.
     """
-    rows = connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=f"hash table {table!r}")
+    rows = connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table)
     return str(rows[0][0])
 
 
@@ -258,7 +256,7 @@ def branch_of(policy: Branch | None) -> str | None:
 def find_head(connection: Connection, branch: str) -> str | None:
     """Return the hash of a branch's head, or None when there is no branch of exactly this name."""
     listed = "SELECT name, hash, DOLT_HASHOF(CONCAT(name, '')) FROM dolt_branches WHERE name = %s"
-    rows = connection.rows(listed, branch, attempt=f"find branch {branch!r}")
+    rows = connection.rows(listed, branch)
     for name, found, meant in rows:
         if name == branch:
             if found != meant:  # a tag of that name; or somebody else's table in the place of Dolt's
@@ -269,7 +267,7 @@ def find_head(connection: Connection, branch: str) -> str | None:
 
 def heads(connection: Connection) -> dict[str, str]:
     """Return the name and head of every branch, this package's scratch branches left out."""
-    rows = connection.rows("SELECT name, hash FROM dolt_branches", attempt="list the branches")
+    rows = connection.rows("SELECT name, hash FROM dolt_branches")
     return {name: found for name, found in rows if not name.startswith(SCRATCH_PREFIX)}
 
 

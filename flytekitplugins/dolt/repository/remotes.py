@@ -26,6 +26,7 @@ from ..errors import (
     QueryFailed,
     RevisionNotFound,
     ShallowClone,
+    attempting,
     close_names,
 )
 from ..model import runtime, trust
@@ -163,7 +164,7 @@ def mirrored(origin: Origin) -> Path:
     _fetch(origin, clone, None)
     with connect(clone) as connection:
         tracked, local = _tracked(connection), _local(connection)
-        has_default = connection.active_branch(attempt="find the default branch") in tracked
+        has_default = connection.active_branch() in tracked
         if has_default:
             for branch in sorted(name for name in {*tracked, *local} if tracked.get(name) != local.get(name)):
                 _mirror(connection, clone, branch)
@@ -301,21 +302,21 @@ def _start(clone: Path, branch: str, source: str) -> None:
 def _fetch(origin: Origin, clone: Path, branch: str | None) -> bool:
     """Fetch a branch, or all, and forget those that are gone; return whether the remote has it."""
     what = "the branches" if branch is None else f"branch {branch!r}"
-    attempt = f"fetch {what} of {str(origin)!r}"
-    arguments = [*clones.login(origin), *(["--prune", _REMOTE] if branch is None else [_REMOTE, branch])]
-    with connect(clone) as connection:
-        try:
-            connection.run(f"CALL DOLT_FETCH({_marks(arguments)})", *arguments, attempt=attempt)
-        except RevisionNotFound:
-            return False
-        return branch is None or branch in _tracked(connection)
+    with attempting(f"fetch {what} of {str(origin)!r}"):
+        arguments = [*clones.login(origin), *(["--prune", _REMOTE] if branch is None else [_REMOTE, branch])]
+        with connect(clone) as connection:
+            try:
+                connection.run(f"CALL DOLT_FETCH({_marks(arguments)})", *arguments)
+            except RevisionNotFound:
+                return False
+            return branch is None or branch in _tracked(connection)
 
 
 def _push(origin: Origin, clone: Path, branch: str) -> None:
     arguments = [*clones.login(origin), _REMOTE, branch]
     with connect(clone) as connection:
-        attempt = f"push branch {branch!r} to {str(origin)!r}"
-        connection.run(f"CALL DOLT_PUSH({_marks(arguments)})", *arguments, attempt=attempt)
+        with attempting(f"push branch {branch!r} to {str(origin)!r}"):
+            connection.run(f"CALL DOLT_PUSH({_marks(arguments)})", *arguments)
 
 
 def _marks(arguments: list[str]) -> str:
@@ -325,31 +326,31 @@ def _marks(arguments: list[str]) -> str:
 def _tracked(connection: Connection) -> dict[str, str]:
     """Return the branches of the remote, as the last fetch found them."""
     prefix = f"remotes/{_REMOTE}/"
-    rows = connection.rows("SELECT name, hash FROM dolt_remote_branches", attempt="list the remote's branches")
+    rows = connection.rows("SELECT name, hash FROM dolt_remote_branches")
     return {str(name).removeprefix(prefix): str(head) for name, head in rows if str(name).startswith(prefix)}
 
 
 def _local(connection: Connection) -> dict[str, str]:
-    rows = connection.rows("SELECT name, hash FROM dolt_branches", attempt="list the clone's branches")
+    rows = connection.rows("SELECT name, hash FROM dolt_branches")
     return {str(name): str(head) for name, head in rows if not str(name).startswith(SCRATCH_PREFIX)}
 
 
 def _point(connection: Connection, branch: str, head: str) -> None:
     """Make our clone's ``branch`` be at ``head``, whatever an interrupted or rejected write has left there."""
     if _local(connection).get(branch) != head:
-        connection.run("CALL DOLT_BRANCH('-f', %s, %s)", branch, head, attempt=f"reset the clone's branch {branch!r}")
+        connection.run("CALL DOLT_BRANCH('-f', %s, %s)", branch, head)
 
 
 def _remove(connection: Connection, branch: str) -> None:
     """Remove from our clone a branch that an interrupted or rejected write has left there."""
     if branch in _local(connection):
-        connection.run("CALL DOLT_BRANCH('-D', %s)", branch, attempt=f"remove the clone's branch {branch!r}")
+        connection.run("CALL DOLT_BRANCH('-D', %s)", branch)
 
 
 def _leads_to(connection: Connection, commit: str, head: str) -> bool:
     """Whether ``commit`` is ``head`` or one of those before it."""
     if _holds(connection, commit):
-        rows = connection.rows("SELECT DOLT_MERGE_BASE(%s, %s)", commit, head, attempt="look for what was pushed")
+        rows = connection.rows("SELECT DOLT_MERGE_BASE(%s, %s)", commit, head)
         return bool(rows == [(commit,)])
     return False
 
@@ -361,12 +362,12 @@ def _has(clone: Path, commit: Commit) -> bool:
 
 def _holds(connection: Connection, commit: str) -> bool:
     try:
-        connection.use(commit, attempt=f"look for commit {commit}")
-        connection.rows("SHOW TABLES", attempt=f"look for commit {commit}")  # a shallow clone may know but its name
+        connection.use(commit)
+        connection.rows("SHOW TABLES")  # a shallow clone may know but its name
     except (RevisionNotFound, ShallowClone, QueryFailed):
         return False
     finally:
-        connection.use(None, attempt="go back")
+        connection.use(None)
     return True
 
 
@@ -382,7 +383,7 @@ def _default(origin: Origin, clone: Path) -> str:
     if origin.remote.branch is not None:
         return origin.remote.branch
     with connect(clone) as connection:
-        return connection.active_branch(attempt="find the default branch")
+        return connection.active_branch()
 
 
 def _no_branch(origin: Origin, clone: Path, branch: str, verb: str) -> BranchNotFound:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..errors import DoltError, TableNotFound
+from ..errors import DoltError, TableNotFound, attempting
 from ..model.naming import SCRATCH_PREFIX
 
 if TYPE_CHECKING:
@@ -91,30 +91,29 @@ class Scratch:
         self._mark = _mark(connection, self.name)
 
     def __enter__(self) -> Scratch:
-        attempt = "make a scratch branch"
         if self._mark is not None:
             with suppress(OSError):  # without it the next writer removes the branch, instead of the supervisor
                 self._mark.touch()
-        self._connection.run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start, attempt=attempt)
-        self._connection.use(self.name, attempt=attempt)
+        self._connection.run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start)
+        self._connection.use(self.name)
         return self
 
     def become(self, branch: str) -> None:
         """Give this branch the name ``branch``, or change nothing where that name is taken."""
-        attempt = f"create branch {branch!r}"
-        self._connection.use(None, attempt=attempt)
-        self._connection.run("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch, attempt=attempt)
-        self._is_ours = False
+        with attempting(f"create branch {branch!r}"):
+            self._connection.use(None)
+            self._connection.run("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch)
+            self._is_ours = False
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
         with suppress(DoltError):
             if self._is_ours:
                 if failure is not None or self._connection.revision == self.name:
-                    self._connection.use(None, attempt="leave the scratch branch")
+                    self._connection.use(None)
                 if failure is not None:
-                    self._connection.run("ROLLBACK", attempt="undo")
-                self._connection.run("CALL DOLT_BRANCH('-D', %s)", self.name, attempt="remove a scratch branch")
+                    self._connection.run("ROLLBACK")
+                self._connection.run("CALL DOLT_BRANCH('-D', %s)", self.name)
             if self._mark is not None:
                 with suppress(OSError):
                     self._mark.unlink()
@@ -141,8 +140,7 @@ def sweep(connection: Connection) -> list[str]:
 
 
 def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
-    attempt = "find out who is connected"
-    found = connection.rows("SELECT id FROM information_schema.processlist", attempt=attempt)
+    found = connection.rows("SELECT id FROM information_schema.processlist")
     alive = {int(number) for (number,) in found} - {connection.number}
     removed = []
     for name, head in heads.items():
@@ -150,7 +148,7 @@ def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
         if left is not None and left.is_gone(connection, alive):
             with suppress(DoltError):  # somebody else was faster, or this user may not
                 _mend(connection, name, head)
-                connection.run("CALL DOLT_BRANCH('-D', %s)", name, attempt="remove a scratch branch")
+                connection.run("CALL DOLT_BRANCH('-D', %s)", name)
                 removed.append(name)
     return removed
 
@@ -174,44 +172,42 @@ def _mend(connection: Connection, name: str, commit: str) -> None:
     changes that take the commit back. Only tables are touched that the commit, which was made on the scratch branch
     ``name``, has changed, and that are still exactly as they were before it: nobody's work is in them.
     """
-    attempt = f"finish moving a branch to commit {commit}"
-    found = connection.rows(
-        "SELECT name FROM dolt_branches WHERE hash = %s AND dirty AND name <> %s", commit, name, attempt=attempt
-    )
-    # More than one state in the branch's log: the commit was made there, and is not just where the branch began.
-    made = "SELECT COUNT(DISTINCT commit_hash) > 1 FROM DOLT_REFLOG(%s)"
-    if not found or connection.rows(made, name, attempt=attempt) != [(1,)]:
-        return
-    try:
-        for (branch,) in found:
-            connection.use(branch, attempt=attempt)
-            if connection.active_branch(attempt=attempt) == branch:
-                _catch_up(connection, commit, attempt)
-    finally:
-        connection.use(None, attempt=attempt)
+    with attempting(f"finish moving a branch to commit {commit}"):
+        found = connection.rows("SELECT name FROM dolt_branches WHERE hash = %s AND dirty AND name <> %s", commit, name)
+        # More than one state in the branch's log: the commit was made there, and is not just where the branch began.
+        made = "SELECT COUNT(DISTINCT commit_hash) > 1 FROM DOLT_REFLOG(%s)"
+        if not found or connection.rows(made, name) != [(1,)]:
+            return
+        try:
+            for (branch,) in found:
+                connection.use(branch)
+                if connection.active_branch() == branch:
+                    _catch_up(connection, commit)
+        finally:
+            connection.use(None)
 
 
-def _catch_up(connection: Connection, commit: str, attempt: str) -> None:
+def _catch_up(connection: Connection, commit: str) -> None:
     """Take the commit's tables from the branch that ``connection`` is on, where they are as before it."""
     branch = connection.revision
-    ((before,),) = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}^", attempt=attempt)
-    changed = connection.rows("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit, attempt=attempt)
+    ((before,),) = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}^")
+    changed = connection.rows("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit)
     for (table,) in changed:
         # One change, staged or not: either the index or the working set is that of another state.
-        status = connection.rows("SELECT staged FROM dolt_status WHERE table_name = %s", table, attempt=attempt)
-        now = _hash_of(connection, table, attempt)
-        connection.use(before, attempt=attempt)
-        is_as_before = now == _hash_of(connection, table, attempt)
-        connection.use(branch, attempt=attempt)
+        status = connection.rows("SELECT staged FROM dolt_status WHERE table_name = %s", table)
+        now = _hash_of(connection, table)
+        connection.use(before)
+        is_as_before = now == _hash_of(connection, table)
+        connection.use(branch)
         if is_as_before and len(status) == 1:
-            connection.run("CALL DOLT_RESET(%s)", table, attempt=attempt)
-            connection.run("CALL DOLT_CHECKOUT(%s)", table, attempt=attempt)
+            connection.run("CALL DOLT_RESET(%s)", table)
+            connection.run("CALL DOLT_CHECKOUT(%s)", table)
 
 
-def _hash_of(connection: Connection, table: str, attempt: str) -> str | None:
+def _hash_of(connection: Connection, table: str) -> str | None:
     """Return the hash of a table where the connection is, or None; Dolt's diffs would take rights on all databases."""
     try:
-        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table, attempt=attempt)[0][0])
+        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
     except TableNotFound:
         return None
 
@@ -242,7 +238,7 @@ def _old_marks(connection: Connection) -> list[Path]:
 
 def _heads(connection: Connection) -> dict[str, str]:
     statement = "SELECT name, hash FROM dolt_branches WHERE name LIKE %s"
-    return dict(connection.rows(statement, f"{SCRATCH_PREFIX}%", attempt="look for scratch branches"))
+    return dict(connection.rows(statement, f"{SCRATCH_PREFIX}%"))
 
 
 def _name(connection: Connection, task: str) -> str:

@@ -16,7 +16,16 @@ import pyarrow as pa
 
 from ..codec import arrow_tables, pandas_frames, result_columns
 from ..codec.pandas_frames import Notes
-from ..errors import ConnectionLost, DoltError, QueryFailed, SchemaMismatch, TableNotFound, close_names
+from ..errors import (
+    ConnectionLost,
+    DoltError,
+    QueryFailed,
+    SchemaMismatch,
+    TableNotFound,
+    attempted,
+    attempting,
+    close_names,
+)
 from ..model.sql_text import quote
 from ..repository import active_content
 from ..repository.connections import Connection
@@ -65,20 +74,15 @@ def read(
         TableNotFound: there is no such table at that revision.
         SchemaMismatch: it has no column of a name in ``columns`` or ``order_by``.
     """
-    plan = _plan_read(connection, table, columns, order_by)
-    if limit is not None:
-        plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
-    return Read(_arrow(connection, quote(table), plan), plan.notes)
+    with attempting(f"read table {table!r}"):
+        plan = _plan_read(connection, table, columns, order_by)
+        if limit is not None:
+            plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
+        return Read(_arrow(connection, quote(table), plan), plan.notes)
 
 
 def select(
-    connection: Connection,
-    source: str,
-    columns: Mapping[str, str],
-    *,
-    where: str = "TRUE",
-    limit: int | None = None,
-    attempt: str,
+    connection: Connection, source: str, columns: Mapping[str, str], *, where: str = "TRUE", limit: int | None = None
 ) -> pa.Table:
     """Return columns of ``source``, which is what stands behind FROM, as they are stored.
 
@@ -86,7 +90,7 @@ def select(
     """
     rest = f" FROM {source} WHERE {where}{'' if limit is None else f' LIMIT {int(limit)}'}"
     wanted = [_nullable(result_columns.wanted(column)) for column in columns.items()]
-    return _arrow(connection, source, _ReadPlan(attempt, rest, wanted, list(columns), _times(columns), Notes()))
+    return _arrow(connection, source, _ReadPlan(rest, wanted, list(columns), _times(columns), Notes()))
 
 
 def _nullable(want: result_columns.Wanted) -> result_columns.Wanted:
@@ -100,8 +104,8 @@ def _nullable(want: result_columns.Wanted) -> result_columns.Wanted:
 
 def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
     if _has_spans(connection, source, plan):
-        return result_columns.from_text(*connection.text_rows(plan.plain, attempt=plan.attempt))
-    return result_columns.restored(_fetched(connection, plan.statement, plan.attempt), plan.wanted, plan.names)
+        return result_columns.from_text(*connection.text_rows(plan.plain))
+    return result_columns.restored(_fetched(connection, plan.statement), plan.wanted, plan.names)
 
 
 @contextmanager
@@ -119,17 +123,18 @@ def stream(
     ``holding`` is that of who makes frames of them: notes that do not fit all values are left out of every part then,
     which is found out by reading the columns in doubt before.
     """
-    plan = _plan_read(connection, table, columns, order_by)
-    if holding is not None:
-        plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
-    if _has_spans(connection, quote(table), plan):
-        yield iter([read(connection, table, columns=columns, order_by=order_by)])
-        return
-    with connection.arrow_batches(plan.statement, batch_rows=batch_rows, attempt=plan.attempt) as batches:
-        yield (
-            Read(result_columns.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
-            for batch in batches
-        )
+    with attempting(f"read table {table!r}"):
+        plan = _plan_read(connection, table, columns, order_by)
+        if holding is not None:
+            plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
+        if _has_spans(connection, quote(table), plan):
+            yield iter([read(connection, table, columns=columns, order_by=order_by)])
+            return
+        with connection.arrow_batches(plan.statement, batch_rows=batch_rows) as batches:
+            yield (
+                Read(result_columns.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
+                for batch in batches
+            )
 
 
 Holding = Callable[[pa.Table, Notes], Notes]
@@ -138,8 +143,9 @@ Holding = Callable[[pa.Table, Notes], Notes]
 
 def settled(connection: Connection, table: str, *, columns: Sequence[str] | None, holding: Holding) -> Notes:
     """Return the notes of a table that fit all its values, so that each part of it is read in the same types."""
-    plan = _plan_read(connection, table, columns, ())
-    return kept_notes(connection, table, plan.notes, plan.doubtful, holding)
+    with attempting(f"read table {table!r}"):
+        plan = _plan_read(connection, table, columns, ())
+        return kept_notes(connection, table, plan.notes, plan.doubtful, holding)
 
 
 def kept_notes(connection: Connection, table: str, notes: Notes, names: Sequence[str], holding: Holding) -> Notes:
@@ -153,7 +159,6 @@ def kept_notes(connection: Connection, table: str, notes: Notes, names: Sequence
 
 @dataclass(frozen=True)
 class _ReadPlan:
-    attempt: str
     rest: str
     """The statement from its FROM on."""
     wanted: Sequence[result_columns.Wanted]
@@ -180,16 +185,15 @@ def _has_spans(connection: Connection, source: str, plan: _ReadPlan) -> bool:
     if not plan.times:
         return False
     conditions = " OR ".join(f"{quote(name)} < '00:00:00' OR {quote(name)} >= '24:00:00'" for name in plan.times)
-    return bool(connection.rows(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1", attempt=plan.attempt))
+    return bool(connection.rows(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1"))
 
 
 def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]) -> _ReadPlan:
-    attempt = f"read table {table!r}"
     existing = describe(connection, table)
     if existing is None:
-        known = [name for (name,) in connection.rows("SHOW TABLES", attempt=attempt)]
+        known = [name for (name,) in connection.rows("SHOW TABLES")]
         raise TableNotFound(
-            f"Cannot {attempt} at {connection.revision!r}: there is no such table.{close_names(table, known)} The "
+            f"Cannot {attempted()} at {connection.revision!r}: there is no such table.{close_names(table, known)} The "
             f"tables there are {', '.join(map(repr, known)) or 'none'}.",
             table=table,
             close=known,
@@ -207,7 +211,7 @@ def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
     times = _times({name: sql_types[name] for name in names})
-    return _ReadPlan(attempt, rest, wanted, names, times, notes, fitting.doubtful(notes, existing.columns, names))
+    return _ReadPlan(rest, wanted, names, times, notes, fitting.doubtful(notes, existing.columns, names))
 
 
 def _times(columns: Mapping[str, str]) -> list[str]:
@@ -239,21 +243,20 @@ def part_of_query(sql: str, *, columns: Sequence[str] | None = None, limit: int 
     return f"SELECT {selected} FROM ({sql}) AS q{most}"
 
 
-def query(connection: Connection, sql: str, *, attempt: str | None = None) -> Read:
+def query(connection: Connection, sql: str) -> Read:
     """Return the rows of one SQL statement, run in the revision the connection is on.
 
-    It is sent as it is: whether it only reads is the business of `queries`. ``attempt`` completes "Cannot ...".
+    It is sent as it is: whether it only reads is the business of `queries`.
 
     Raises:
         QueryFailed, TableNotFound, RevisionNotFound: the server refused it.
     """
-    attempt = attempt or f"run the query {sql!r}"
-    with telling_panics(connection, attempt=attempt):
-        return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"), attempt)
+    with attempting(f"run the query {sql!r}"), telling_panics(connection):
+        return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"))
 
 
 @contextmanager
-def telling_panics(connection: Connection, *, attempt: str) -> Iterator[None]:
+def telling_panics(connection: Connection) -> Iterator[None]:
     """Let what runs a statement of the user's say for good that the server cannot run it.
 
     A statement that panics the server's handler has its connection dropped, each time; a private server's log says so.
@@ -271,18 +274,18 @@ def telling_panics(connection: Connection, *, attempt: str) -> Iterator[None]:
         if said is None:
             raise
         raise QueryFailed(
-            f"Cannot {attempt}: the server panicked ({said.rstrip('.')}) and dropped the connection, as it would each "
-            "time. Write the query in other words.",
+            f"Cannot {attempted()}: the server panicked ({said.rstrip('.')}) and dropped the connection, as it would "
+            "each time. Write the query in other words.",
             code=0,
             server_message=said,
         ) from error
 
 
-def _query(connection: Connection, statement: str, attempt: str) -> Read:
+def _query(connection: Connection, statement: str) -> Read:
     try:
         # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis; and not
         # LIMIT 0, for which Dolt answers a subquery without any columns.
-        fields = connection.describe(f"SELECT * FROM (\n{statement}\n) AS q WHERE FALSE", attempt=attempt)
+        fields = connection.describe(f"SELECT * FROM (\n{statement}\n) AS q WHERE FALSE")
     except ConnectionLost as error:
         error.in_query = True
         raise
@@ -293,12 +296,12 @@ def _query(connection: Connection, statement: str, attempt: str) -> Read:
     exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
     if fields and exact and not _needs_text(fields, statement):
         try:
-            return Read(result_columns.restored(_fetched(connection, statement, attempt), wanted, names), Notes())
+            return Read(result_columns.restored(_fetched(connection, statement), wanted, names), Notes())
         except QueryFailed as error:
             if error.code:  # the server's word; the transport has none, and gives up where a column is announced wrong
                 raise
     try:
-        fields, printed = connection.text_rows(statement, attempt=attempt)
+        fields, printed = connection.text_rows(statement)
     except ConnectionLost as error:
         error.in_query = True
         raise
@@ -309,11 +312,11 @@ def _query(connection: Connection, statement: str, attempt: str) -> Read:
         return Read(result_columns.from_text(texts, printed), Notes())
 
 
-def _fetched(connection: Connection, statement: str, attempt: str) -> pa.Table:
+def _fetched(connection: Connection, statement: str) -> pa.Table:
     batches = []
     with (
-        shown(attempt) as progress,
-        connection.arrow_batches(statement, batch_rows=BATCH_ROWS, attempt=attempt) as arriving,
+        shown(attempted()) as progress,
+        connection.arrow_batches(statement, batch_rows=BATCH_ROWS) as arriving,
     ):
         for batch in arriving:
             progress.advance(batch.num_rows, batch.nbytes)
@@ -340,11 +343,10 @@ def describe(connection: Connection, table: str) -> fitting.Existing | None:
     Raises:
         TableRedirected: at that commit, the name means a table of somewhere else.
     """
-    attempt = f"describe table {table!r}"
     active_content.refuse_reading(connection, table)
     try:
-        shown = connection.rows(f"SHOW FULL COLUMNS FROM {quote(table)}", attempt=attempt)
-        statement = connection.rows(f"SHOW CREATE TABLE {quote(table)}", attempt=attempt)[0][1]
+        shown = connection.rows(f"SHOW FULL COLUMNS FROM {quote(table)}")
+        statement = connection.rows(f"SHOW CREATE TABLE {quote(table)}")[0][1]
     except TableNotFound:
         return None
     return fitting.Existing.parse(shown, statement)

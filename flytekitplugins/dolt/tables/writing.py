@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..codec import arrow_tables, pandas_frames
 from ..codec.pandas_frames import Notes
-from ..errors import ConstraintViolated, SchemaMismatch
+from ..errors import ConstraintViolated, SchemaMismatch, attempted, attempting
 from ..model.sql_text import literal, quote
 from ..repository import publishing
 from ..repository.connections import Connection
@@ -69,27 +69,32 @@ def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, op
         SchemaMismatch: it does not fit the existing table.
         ConstraintViolated: its rows break a key or another constraint.
     """
-    if isinstance(frame, pa.Table):
-        encoded = arrow_tables.encode(frame, keep_order=options.keep_order)
-    else:
-        encoded = pandas_frames.encode(frame, index=options.index, keep_order=options.keep_order)
-    existing = describe(connection, table)
-    if existing is not None and options.on_schema_change == "replace" and not _fits(encoded, existing, table, options):
-        connection.run(f"DROP TABLE {quote(table)}", attempt=f"replace table {table!r}")
-        existing = None
-    if options.mode == "upsert" and not (options.key if existing is None else existing.key):
-        raise SchemaMismatch(
-            f"Cannot upsert into {table!r}: it has no primary key, so rows cannot be told apart. Use mode='append' or "
-            "'replace', or give a new table a primary_key.",
-            table=table,
-            problems=["no primary key"],
-        )
-    rows = encoded.arrow.num_rows
-    if existing is None:
-        _create(connection, table, encoded, options)
-        return rows if options.key or options.keep_order else None
-    before = _rewrite(connection, table, encoded, existing, options)
-    return before + rows if existing.key and before is not None else None
+    with attempting(f"write table {table!r}"):
+        if isinstance(frame, pa.Table):
+            encoded = arrow_tables.encode(frame, keep_order=options.keep_order)
+        else:
+            encoded = pandas_frames.encode(frame, index=options.index, keep_order=options.keep_order)
+        existing = describe(connection, table)
+        if (
+            existing is not None
+            and options.on_schema_change == "replace"
+            and not _fits(encoded, existing, table, options)
+        ):
+            connection.run(f"DROP TABLE {quote(table)}")
+            existing = None
+        if options.mode == "upsert" and not (options.key if existing is None else existing.key):
+            raise SchemaMismatch(
+                f"Cannot upsert into {table!r}: it has no primary key, so rows cannot be told apart. Use mode='append' "
+                "or 'replace', or give a new table a primary_key.",
+                table=table,
+                problems=["no primary key"],
+            )
+        rows = encoded.arrow.num_rows
+        if existing is None:
+            _create(connection, table, encoded, options)
+            return rows if options.key or options.keep_order else None
+        before = _rewrite(connection, table, encoded, existing, options)
+        return before + rows if existing.key and before is not None else None
 
 
 def _fits(encoded: pandas_frames.Encoded, existing: fitting.Existing, table: str, options: WriteOptions) -> bool:
@@ -111,11 +116,10 @@ def _create(connection: Connection, table: str, encoded: pandas_frames.Encoded, 
     if key:
         lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
     comment = encoded.notes.to_comment()
-    connection.run(f"CREATE TABLE {quote(table)} ({', '.join(lines)})", attempt=f"create table {table!r}")
+    connection.run(f"CREATE TABLE {quote(table)} ({', '.join(lines)})")
     if comment:  # in a statement of its own: Dolt 1.83 forgets a COMMENT behind a PRIMARY KEY (...) clause
         _comment(connection, table, comment)
-    attempt = f"write table {table!r}"
-    _within_constraints(connection, attempt, lambda: _append(connection, table, arrow, attempt=attempt))
+    _within_constraints(connection, lambda: _append(connection, table, arrow))
 
 
 def _rewrite(
@@ -126,7 +130,6 @@ def _rewrite(
     options: WriteOptions,
 ) -> int | None:
     """Put the rows into a table that is there, and return how many stay in it beside them, if that is known."""
-    attempt = f"write table {table!r}"
     stay: int | None = 0
     before = Notes()
     if options.key is not None:
@@ -135,7 +138,7 @@ def _rewrite(
     if options.mode != "replace":
         # With a key Dolt knows the number; without one it would read all rows.
         some = "COUNT(*)" if existing.key else "1"
-        found = connection.rows(f"SELECT {some} FROM {quote(table)} LIMIT 1", attempt=attempt)
+        found = connection.rows(f"SELECT {some} FROM {quote(table)} LIMIT 1")
         there = int(found[0][0]) if found else 0
         stay = there if options.mode == "append" else None
         if not there:
@@ -152,7 +155,7 @@ def _rewrite(
     )
     fitting.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
     for statement in fitted.alterations:
-        connection.run(statement, attempt=attempt)
+        connection.run(statement)
     _note(
         connection,
         table,
@@ -194,17 +197,16 @@ def _agreeing(
 
 def _fill(connection: Connection, table: str, fitted: fitting.Fitted, existing: fitting.Existing, mode: str) -> None:
     """Put the rows into the table as ``mode`` says, whose columns are as they have to be by now."""
-    attempt = f"write table {table!r}"
     if any(column.counts for column in existing.columns):
         # Else the server would put a number of its own for a 0 of the frame's.
         sql_mode = "CONCAT_WS(',', @@GLOBAL.sql_mode, 'NO_AUTO_VALUE_ON_ZERO')"
-        connection.run(f"SET sql_mode = {sql_mode}", attempt=attempt)
+        connection.run(f"SET sql_mode = {sql_mode}")
     if mode == "append":
-        _within_constraints(connection, attempt, lambda: _append(connection, table, fitted.arrow, attempt=attempt))
+        _within_constraints(connection, lambda: _append(connection, table, fitted.arrow))
     elif mode == "upsert":
-        _rewriting(connection, table, attempt, lambda: _put(connection, table, fitted.arrow, existing, attempt))
+        _rewriting(connection, table, lambda: _put(connection, table, fitted.arrow, existing))
     else:
-        _replace(connection, table, fitted, existing, attempt)
+        _replace(connection, table, fitted, existing)
 
 
 def _note(
@@ -240,16 +242,14 @@ def _note(
 
 def _comment(connection: Connection, table: str, comment: str) -> None:
     statement = f"ALTER TABLE {quote(table)} COMMENT={literal(comment)}"
-    connection.run(statement, attempt=f"note the types of table {table!r}")
+    connection.run(statement)
 
 
 def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name != pandas_frames.ROW_COLUMN)
 
 
-def _replace(
-    connection: Connection, table: str, fitted: fitting.Fitted, existing: fitting.Existing, attempt: str
-) -> None:
+def _replace(connection: Connection, table: str, fitted: fitting.Fitted, existing: fitting.Existing) -> None:
     """Make the frame the table's whole content: by what differs where that can be found out, else all anew."""
     found = None
     if not fitted.alterations and existing.key and fitted.arrow.num_rows >= _MIN_ROWS_TO_COMPARE:
@@ -257,49 +257,49 @@ def _replace(
 
     def work() -> None:
         if found is None:
-            connection.run(f"DELETE FROM {quote(table)}", attempt=attempt)
-            _append(connection, table, fitted.arrow, attempt=attempt)
+            connection.run(f"DELETE FROM {quote(table)}")
+            _append(connection, table, fitted.arrow)
         else:
-            _delete(connection, table, existing.key, found.delete, attempt)
-            _put(connection, table, found.put, existing, attempt)
+            _delete(connection, table, existing.key, found.delete)
+            _put(connection, table, found.put, existing)
 
     if found is None or found.count:
-        _rewriting(connection, table, attempt, work)
+        _rewriting(connection, table, work)
 
 
-def _within_constraints(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
+def _within_constraints(connection: Connection, work: Callable[[], None]) -> None:
     """Do ``work`` in one transaction, which the commit ends; where a foreign key forbids it, ask at the end."""
-    connection.run("START TRANSACTION", attempt=attempt)
+    connection.run("START TRANSACTION")
     try:
         work()
     except ConstraintViolated as error:
         if "foreign key" not in str(error).lower():
             raise
-        connection.run("ROLLBACK", attempt=attempt)
-        _with_keys_asked_at_the_end(connection, attempt, work)
+        connection.run("ROLLBACK")
+        _with_keys_asked_at_the_end(connection, work)
 
 
-def _rewriting(connection: Connection, table: str, attempt: str, work: Callable[[], None]) -> None:
+def _rewriting(connection: Connection, table: str, work: Callable[[], None]) -> None:
     """Do ``work``, which deletes rows that it puts back a moment later, so that no other table notices.
 
     A foreign key forbids that, or, with ON DELETE CASCADE or SET NULL, takes the other table's rows along.
     """
     refers = "SELECT 1 FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()"
-    if connection.rows(f"{refers} AND LOWER(referenced_table_name) = LOWER(%s) LIMIT 1", table, attempt=attempt):
-        _with_keys_asked_at_the_end(connection, attempt, work)
+    if connection.rows(f"{refers} AND LOWER(referenced_table_name) = LOWER(%s) LIMIT 1", table):
+        _with_keys_asked_at_the_end(connection, work)
     else:
-        _within_constraints(connection, attempt, work)
+        _within_constraints(connection, work)
 
 
-def _with_keys_asked_at_the_end(connection: Connection, attempt: str, work: Callable[[], None]) -> None:
-    connection.run("SET foreign_key_checks = 0", attempt=attempt)
+def _with_keys_asked_at_the_end(connection: Connection, work: Callable[[], None]) -> None:
+    connection.run("SET foreign_key_checks = 0")
     try:
-        connection.run("START TRANSACTION", attempt=attempt)
+        connection.run("START TRANSACTION")
         work()
-        connection.run("COMMIT", attempt=attempt)
+        connection.run("COMMIT")
     finally:
-        connection.run("SET foreign_key_checks = 1", attempt=attempt)
-    connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')", attempt=attempt)
+        connection.run("SET foreign_key_checks = 1")
+    connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')")
 
 
 def _differences(
@@ -325,30 +325,30 @@ def _in_schema(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
     return arrow.select(schema.names).cast(schema).combine_chunks()
 
 
-def _delete(connection: Connection, table: str, key: Sequence[str], keys: pa.Table, attempt: str) -> None:
+def _delete(connection: Connection, table: str, key: Sequence[str], keys: pa.Table) -> None:
     for condition in load_data.key_lists(key, keys):
-        connection.run(f"DELETE FROM {quote(table)} WHERE {condition}", attempt=attempt)
+        connection.run(f"DELETE FROM {quote(table)} WHERE {condition}")
 
 
-def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.Existing, attempt: str) -> None:
+def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.Existing) -> None:
     """Insert or overwrite rows by key."""
     if existing.unique:
         # REPLACE would delete any row that shares a value of another unique index, without a word.
-        _delete(connection, table, existing.key, arrow.select(list(existing.key)), attempt)
-        _append(connection, table, arrow, attempt=attempt)
+        _delete(connection, table, existing.key, arrow.select(list(existing.key)))
+        _append(connection, table, arrow)
     else:
-        _append(connection, table, arrow, attempt=attempt, replacing=True)
+        _append(connection, table, arrow, replacing=True)
 
 
-def _append(connection: Connection, table: str, arrow: pa.Table, *, attempt: str, replacing: bool = False) -> None:
+def _append(connection: Connection, table: str, arrow: pa.Table, *, replacing: bool = False) -> None:
     if not arrow.num_rows:
         return
     folder = connection.shared_folder()
-    with shown(attempt) as progress:
+    with shown(attempted()) as progress:
         progress.advance(arrow.num_rows, arrow.nbytes)
         if folder is not None:
             clause, lines = load_data.load_clause(arrow), load_data.lines(arrow)
-            connection.load(table, clause, lines, folder=folder, replacing=replacing, attempt=attempt)
+            connection.load(table, clause, lines, folder=folder, replacing=replacing)
         else:
             for statement in load_data.insert_statements(table, arrow, replacing=replacing):
-                connection.run(statement, attempt=attempt)
+                connection.run(statement)
