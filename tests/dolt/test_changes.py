@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from flytekitplugins.dolt import DoltConfig, create_repository, write
+from flytekitplugins.dolt.codec import pandas_frames
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import Connection, connect
 from flytekitplugins.dolt.server import local_server
@@ -60,7 +61,7 @@ def test_the_stored_content_is_that_of_a_full_rewrite(
         connection.run("COMMIT")
         existing = reading.describe(connection, name)
         assert existing is not None
-        found = writing._differences(connection, name, writing.codec.encode(new).arrow, existing)
+        found = writing._differences(connection, name, pandas_frames.encode(new).arrow, existing)
         assert found is not None, "this is not compared at all"
         assert found.count <= len(new) * (share * 2 + 0.01)
         writing.write(connection, name, new, options)

@@ -273,8 +273,8 @@ def between(repo: Path, patch: pytest.MonkeyPatch) -> Iterator[Proxy]:
                 yield replace(address, port=proxy.port)
 
         with patch.context() as inside:
-            inside.setattr(connections.server, "using", by_proxy)
-            inside.setattr(connections.server, "release", lambda place: connections._pools.pop(place, None))
+            inside.setattr(connections.local_server, "using", by_proxy)
+            inside.setattr(connections.local_server, "release", lambda place: connections._pools.pop(place, None))
             try:
                 yield proxy
             finally:

@@ -308,8 +308,8 @@ def _added(connection: Connection, before: str, after: str) -> tuple[Rule, ...]:
 def _unknown(commit: str) -> TableRedirected:
     return TableRedirected(
         f"Cannot read table {RULES!r} at {commit!r}: it may lead names of tables elsewhere, and what it holds cannot "
-        "be told by this user, or in a clone without the history since before it. Use a whole clone, or delete its rows "
-        "and commit.",
+        "be told by this user, or in a clone without the history since before it. Use a whole clone, or delete its "
+        "rows and commit.",
         table=None,
         pattern=None,
         target=None,
