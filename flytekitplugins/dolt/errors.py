@@ -295,10 +295,14 @@ class QueryFailed(DoltError, ValueError):
 
 
 class QueryRefused(DoltError, ValueError):
-    """A query was not sent: it is not one statement that only reads what commits hold. Facts: ``sql``, ``found``."""
+    """A query was not sent: it is not one statement that only reads what commits hold. Facts: ``sql``, ``found``.
+
+    ``piece`` is the piece of the statement that is refused: "" where one is missing, None where it is not one piece.
+    """
 
     sql: str | None = None
     found: str | None = None
+    piece: str | None = None
 
 
 class ServerFailed(DoltError, RuntimeError):

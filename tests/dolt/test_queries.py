@@ -158,17 +158,18 @@ def test_uncommitted_rows_are_not_read(run: Run, sql: str, expected: list[tuple[
 
 
 def test_what_does_more_than_read_is_refused(shop: Path) -> None:
-    """Each is refused with its reason and an advice, before anything is sent, and nothing in the repository moves."""
+    """Each is refused with its piece and an advice, before anything is sent, and nothing in the repository moves."""
     before = state(shop)
     head = refs.resolve(shop, None)
     with connect(shop) as connection:
-        for sql, reason in REFUSED:
-            words = rf"(?s)^Cannot run the query .*({reason}).*\. [A-Z].*\.$"
-            with pytest.raises(errors.QueryRefused, match=words):
+        for sql, piece in REFUSED:
+            with pytest.raises(errors.QueryRefused, match=r"(?s)^Cannot run the query .*: .*\. [A-Z].*\.$") as caught:
                 query_pinning.pin(connection, head, sql)
-    for sql, reason in REFUSED[::10]:
-        with pytest.raises(errors.QueryRefused, match=reason):
+            assert caught.value.piece == piece, sql
+    for sql, piece in REFUSED[::10]:
+        with pytest.raises(errors.QueryRefused) as caught:
             read(DoltConfig(str(shop), sql=sql))
+        assert (caught.value.sql, caught.value.piece) == (sql, piece)
     assert state(shop) == before
 
 
@@ -392,8 +393,9 @@ def test_a_parameter_can_name_the_revision(run: Run) -> None:
     assert count("orders as of date_sub(:t, interval 1 day)", t=late) == 12
     assert count("dolt_diff(:a, :b, 'orders')", a="v1", b="main") == 6
     assert count("orders as of hashof(:r)", r="v1") == 6
-    with pytest.raises(errors.QueryRefused, match="AS OF .*5"):
+    with pytest.raises(errors.QueryRefused, match="5") as caught:
         run("select * from orders as of :r", r=5)
+    assert caught.value.piece == ":r"
     for hostile in ("v1' or '1'='1", "main'; drop table orders; --", "x\\", "v1`", "--all"):
         with pytest.raises(errors.RevisionNotFound, match="query"):
             run("select * from orders as of :r", r=hostile)

@@ -289,7 +289,7 @@ def test_white_space_of_python_hides_nothing_from_a_task_that_only_reads() -> No
 
 def test_a_template_with_nul_is_refused() -> None:
     """Some servers end a statement there, and some a comment."""
-    with pytest.raises(InvalidTask, match="holds a NUL character"):
+    with pytest.raises(InvalidTask, match="NUL"):
         templates.parse("delete from t -- \0 {{ .inputs.x }}", templates.grammar("mysql"))
     assert effects.effect("select 1 -- \0 into outfile 'x'", templates.grammar("mysql")) == "anything"
 
@@ -354,8 +354,10 @@ def test_a_forbidden_function_is_forbidden_in_every_spelling(repo: Path) -> None
 )
 def test_half_a_number_is_refused(dolt_server: servers.Server, half: str) -> None:
     """To Dolt ``1e-- 5`` is the number 1e-, a minus and 5; read as 1e and a comment, what is behind would be hidden."""
-    with pytest.raises(errors.QueryRefused, match="a number in it lacks digits"):
+    with pytest.raises(errors.QueryRefused, match="number") as caught:
         validation.parse(f"select {half}", database="db")
+    assert caught.value.piece
+    assert half.startswith(caught.value.piece)
     with _session(dolt_server) as ask:
         assert ask(f"select {half}") in (None, ("0x", (b"",)), ("0x-- 5", (b"",)))
 
@@ -374,9 +376,10 @@ def test_double_quotes_are_refused_where_they_hold_names(repo: Path) -> None:
         query_pinning.pin(connection, head, hidden)  # one text, as long as the mode is the usual one
         (before,) = connection.rows("SELECT @@SESSION.sql_mode")[0]
         connection.run("SET SESSION sql_mode = 'ANSI_QUOTES'")
-        with pytest.raises(errors.QueryRefused, match="double quotes, which hold names on this server"):
+        with pytest.raises(errors.QueryRefused, match="ANSI_QUOTES") as caught:
             query_pinning.pin(connection, head, hidden)
-        with pytest.raises(errors.QueryRefused, match="double quotes"):
+        assert caught.value.piece == '"'
+        with pytest.raises(errors.QueryRefused, match="ANSI_QUOTES"):
             query_pinning.pin(connection, head, "select * from dolt_query_diff('select \"a\"', 'select 1')")
         query_pinning.pin(connection, head, "select 'plain'")
         connection.run("SET SESSION sql_mode = %s", before)

@@ -80,6 +80,7 @@ def _check_double_quotes(connection: Connection, sql: str) -> None:
                     sql,
                     "it has double quotes, which hold names on this server (its sql_mode is ANSI_QUOTES)",
                     "Write texts in single quotes, and names in backticks",
+                    piece='"',
                 )
 
 

@@ -152,7 +152,7 @@ class Finder:
     def _as_of_expression(self, index: int) -> int:
         """Note what AS OF leads to, and return the index behind it."""
         if index >= len(self.tokens):
-            raise self.refuse("AS OF leads to nothing", "Name a revision behind it")
+            raise self.refuse("AS OF leads to nothing", "Name a revision behind it", piece="AS OF")
         token = self.tokens[index]
         called = index + 1 < len(self.tokens) and self.tokens[index + 1].is_mark("(")
         if token.kind in ("text", "parameter"):
@@ -175,6 +175,7 @@ class Finder:
             f"AS OF leads to {token.text!r}",
             "Behind it stands a revision as a text or name, a function that gives one or a time (HASHOF('x'), "
             "TIMESTAMP('...'), DATE_SUB(NOW(), ...)), or a :parameter",
+            piece=token.text,
         )
 
     def _as_of_call(self, index: int) -> int:
@@ -184,7 +185,11 @@ class Finder:
         if name in ("HASHOF", "DOLT_HASHOF"):
             self._hash_of(index, self.statement.arguments(index))
         elif any(token.word in ("SELECT", "TABLE", "VALUES") or token.kind == "name" for token in inside[1:]):
-            raise self.refuse("AS OF leads to something that has to be read first", "Name a revision or a time")
+            raise self.refuse(
+                "AS OF leads to something that has to be read first",
+                "Name a revision or a time",
+                piece=self.statement.text(index, end),
+            )
         else:
             self._note(index, end, "time", self._bound(index, end))
         return end
@@ -200,7 +205,9 @@ class Finder:
             self._note(index, end, "time", text)
         else:
             raise self.refuse(
-                f"AS OF leads to the value {value!r}", "Give it the name of a revision, a datetime or a date"
+                f"AS OF leads to the value {value!r}",
+                "Give it the name of a revision, a datetime or a date",
+                piece=self.statement.text(index, end),
             )
 
     def find_in_calls(self) -> None:
@@ -261,7 +268,9 @@ class Finder:
                 option = self._log_option(text)
             elif option in _LOG_VALUES:
                 if option == "--decorate" and text not in _UNDECORATED:
-                    raise self.refuse("DOLT_LOG is to show branches and tags, which move", "Leave --decorate out")
+                    raise self.refuse(
+                        "DOLT_LOG is to show branches and tags, which move", "Leave --decorate out", piece=option
+                    )
                 option = ""
             elif option in ("--tables", "-t"):
                 self.statement.revision(*argument)  # whatever it is, it is written there
@@ -273,6 +282,7 @@ class Finder:
             raise self.refuse(
                 f"DOLT_LOG has the option {text!r}, with which it may show another commit tomorrow",
                 f"Possible are {', '.join(sorted(_LOG_FLAGS | _LOG_VALUES | _LOG_LISTS))}, each a text of its own",
+                piece=text,
             )
         return text
 
@@ -308,7 +318,11 @@ class Finder:
         for start, end in arguments:
             text = self.statement.literal(start, end)
             if text is None:
-                raise self.refuse("DOLT_QUERY_DIFF is given a query that is no text", "Write it as a text")
+                raise self.refuse(
+                    "DOLT_QUERY_DIFF is given a query that is no text",
+                    "Write it as a text",
+                    piece=self.statement.text(start, end),
+                )
             at = self.tokens[start].start, self.tokens[end - 1].end
             self.references.append(Reference(*at, "query", inner=self._parse(text)))
 
@@ -363,5 +377,7 @@ class Finder:
     def _check_committed(self, name: str) -> None:
         if name in ("WORKING", "STAGED"):
             raise self.refuse(
-                f"{name!r} is work that is in no commit, and may be gone tomorrow", "Commit it, and name the commit"
+                f"{name!r} is work that is in no commit, and may be gone tomorrow",
+                "Commit it, and name the commit",
+                piece=name,
             )

@@ -14,10 +14,10 @@ from . import tokens
 _SHOWN = 500
 
 
-def refused(sql: str, found: str, advice: str) -> QueryRefused:
+def refused(sql: str, found: str, advice: str, *, piece: str | None = None) -> QueryRefused:
     """Return the error for a statement, with its beginning."""
     shown = sql if len(sql) <= _SHOWN else sql[:_SHOWN] + "..."
-    return QueryRefused(f"Cannot run the query {shown!r}: {found}. {advice}.", sql=sql, found=found)
+    return QueryRefused(f"Cannot run the query {shown!r}: {found}. {advice}.", sql=sql, found=found, piece=piece)
 
 
 class Statement:
@@ -31,13 +31,13 @@ class Statement:
         try:
             self.tokens = tokens.scan(sql)
         except tokens.Unreadable as error:
-            raise refused(sql, error.found, error.advice) from error
+            raise refused(sql, error.found, error.advice, piece=error.piece) from error
         while self.tokens and self.tokens[-1].is_mark(";"):
             self.tokens.pop()
 
-    def refuse(self, found: str, advice: str) -> QueryRefused:
+    def refuse(self, found: str, advice: str, *, piece: str | None = None) -> QueryRefused:
         """Return the error that refuses this statement."""
-        return refused(self.sql, found, advice)
+        return refused(self.sql, found, advice, piece=piece)
 
     def calls(self) -> Iterator[tuple[int, str]]:
         """Give the index of each name that stands before a parenthesis, and the name in capital letters."""
@@ -49,7 +49,7 @@ class Statement:
         """Return the index of the parenthesis that closes the one at ``opening``."""
         found = tokens.closing(self.tokens, opening)
         if found is None:
-            raise self.refuse("a parenthesis in it has no end", "Close it")
+            raise self.refuse("a parenthesis in it has no end", "Close it", piece="(")
         return found
 
     def arguments(self, index: int) -> list[tuple[int, int]]:
@@ -68,6 +68,10 @@ class Statement:
                 found.append(index)
         return found
 
+    def text(self, start: int, end: int) -> str:
+        """Return a range of tokens as it was written."""
+        return self.sql[self.tokens[start].start : self.tokens[end - 1].end]
+
     def value(self, start: int, end: int) -> object:
         """Return what a text (or several, which are one) or a parameter stands for; None for anything else."""
         part = self.tokens[start:end]
@@ -84,9 +88,10 @@ class Statement:
         """Return the revision that an argument names."""
         value = self.literal(start, end)
         if value is None:
+            given = self.text(start, end)
             raise self.refuse(
-                f"a revision is given as {self.sql[self.tokens[start].start : self.tokens[end - 1].end]!r}, which "
-                "means another one for each row or day",
+                f"a revision is given as {given!r}, which means another one for each row or day",
                 "Write it as a text or a :parameter",
+                piece=given,
             )
         return value

@@ -60,11 +60,11 @@ _LIKE_ASCII |= {ord("\N{LATIN SMALL LETTER LONG S}"): "s", ord("\N{KELVIN SIGN}"
 
 
 class Unreadable(Exception):
-    """The text cannot be cut into tokens; holds what was found and what to do."""
+    """The text cannot be cut into tokens; holds what was found, what to do, and the characters in question."""
 
-    def __init__(self, found: str, advice: str) -> None:
+    def __init__(self, found: str, advice: str, *, piece: str) -> None:
         super().__init__(found, advice)
-        self.found, self.advice = found, advice
+        self.found, self.advice, self.piece = found, advice, piece
 
 
 @dataclass(frozen=True)
@@ -104,14 +104,15 @@ def scan(sql: str) -> list[Token]:
     """
     tokens, position = [], 0
     if "\0" in sql:
-        raise Unreadable("it holds a NUL character", "Give such a value with params=")
-    if _HALVES.search(sql):
-        raise Unreadable("it holds half a character (a lone surrogate), which is no text", "Take it out")
+        raise Unreadable("it holds a NUL character", "Give such a value with params=", piece="\0")
+    if half := _HALVES.search(sql):
+        raise Unreadable("it holds half a character (a lone surrogate), which is no text", "Take it out", piece=half[0])
     while position < len(sql):
         if sql.startswith("//", position):
             raise _trap(sql, position)
-        if _HALF_A_NUMBER.match(sql, position):
-            raise Unreadable(f"a number in it lacks digits (at {_shown(sql[position:])})", "Write it in full")
+        if number := _HALF_A_NUMBER.match(sql, position):
+            said = f"a number in it lacks digits (at {_shown(sql[position:])})"
+            raise Unreadable(said, "Write it in full", piece=number[0])
         found = _TOKEN.match(sql, position)
         if found is None or (found["mark"] == "-" and sql.startswith("--", position)):
             raise _trap(sql, position)
@@ -127,8 +128,10 @@ def _trap(sql: str, position: int) -> Unreadable:
     rest = sql[position:]
     for start, found, advice in _TRAPS:
         if rest.startswith(start):
-            return Unreadable(f"{found} (at {_shown(rest)})", advice)
-    return Unreadable(f"{rest[0]!r} is no sign of SQL (at {_shown(rest)})", "Put names that hold it in backticks")
+            return Unreadable(f"{found} (at {_shown(rest)})", advice, piece=start)
+    return Unreadable(
+        f"{rest[0]!r} is no sign of SQL (at {_shown(rest)})", "Put names that hold it in backticks", piece=rest[0]
+    )
 
 
 def _shown(rest: str) -> str:

@@ -253,9 +253,11 @@ class _Reader:
 
     def _check_frame(self) -> None:
         if not self.tokens:
-            raise self.refuse("there is nothing in it", f"Write one statement that starts with {_STARTS}")
+            raise self.refuse("there is nothing in it", f"Write one statement that starts with {_STARTS}", piece="")
         if any(token.is_mark(";") for token in self.tokens):
-            raise self.refuse("it holds a second statement", "Keep one, and give the other a config of its own")
+            raise self.refuse(
+                "it holds a second statement", "Keep one, and give the other a config of its own", piece=";"
+            )
 
     def _way_of_reading(self) -> Callable[[], None]:
         first = self.tokens[0]
@@ -265,7 +267,7 @@ class _Reader:
             return self._read_describe
         if self._starts_select(0):
             return lambda: self._read_select(0)
-        raise self.refuse(f"it starts with {first.text!r}", f"A query starts with {_STARTS}")
+        raise self.refuse(f"it starts with {first.text!r}", f"A query starts with {_STARTS}", piece=first.text)
 
     def _starts_select(self, at: int) -> bool:
         first = self.tokens[at]
@@ -275,23 +277,28 @@ class _Reader:
         asked = {token.value for token in self.tokens if token.kind == "parameter"}
         missing, unused = sorted(asked - set(self.statement.given)), sorted(set(self.statement.given) - asked)
         if missing:
-            raise self.refuse(
-                f"there is no value for {', '.join(':' + name for name in missing)}", "Add it to params of the config"
-            )
+            without = ", ".join(":" + name for name in missing)
+            raise self.refuse(f"there is no value for {without}", "Add it to params of the config", piece=without)
         if unused:
             raise self.refuse(
-                f"params has {', '.join(map(repr, unused))}, and the query no such :name", "Take it out of params"
+                f"params has {', '.join(map(repr, unused))}, and the query no such :name",
+                "Take it out of params",
+                piece="",
             )
 
     def _check_calls(self) -> None:
         for index, name in self.statement.calls():
             if name in _FORBIDDEN_CALLS:
-                raise self.refuse(f"{name}() {_FORBIDDEN_CALLS[name]}", "Take it out: a query reads rows")
+                raise self.refuse(f"{name}() {_FORBIDDEN_CALLS[name]}", "Take it out: a query reads rows", piece=name)
             if index and self.tokens[index - 1].is_mark("."):
-                raise self.refuse(f"{name}() is called with a qualified name", "Call functions by their own names")
+                raise self.refuse(
+                    f"{name}() is called with a qualified name", "Call functions by their own names", piece=name
+                )
             known = _HARMLESS_DOLT_CALLS | set(self.moving.rules())
             if name.startswith("DOLT_") and name not in known:
-                raise self.refuse(f"{name}() is not known to only read", "Take it out, or ask for its support")
+                raise self.refuse(
+                    f"{name}() is not known to only read", "Take it out, or ask for its support", piece=name
+                )
 
     def _read_show(self) -> None:
         words = [token.word for token in self.tokens]
@@ -310,6 +317,7 @@ class _Reader:
             raise self.refuse(
                 "this SHOW does not tell of tables",
                 "Possible are SHOW TABLES, COLUMNS, INDEX, CREATE TABLE, CREATE VIEW and TABLE STATUS",
+                piece=f"SHOW {what}".rstrip(),
             )
         self._read_filter(at)
 
@@ -317,16 +325,20 @@ class _Reader:
         """Check what follows the thing that is shown: AS OF (blanked out), LIKE or WHERE, and no database."""
         rest = [token for index, token in enumerate(self.tokens[at:], at) if index not in self.blank]
         if rest and rest[0].word in ("FROM", "IN"):
-            raise self.refuse("it names a database", "Leave it out: queries see the database of the config only")
+            advice = "Leave it out: queries see the database of the config only"
+            raise self.refuse("it names a database", advice, piece=rest[0].text)
         if rest and rest[0].word not in ("LIKE", "WHERE"):
-            raise self.refuse(f"{rest[0].text!r} is not expected there", "Use LIKE '...', WHERE ... or AS OF ...")
-        if any(token.word in ("SELECT", "INTO", "TABLE", "WITH") for token in rest):
-            raise self.refuse("its WHERE holds a query", "Compare with plain values there")
+            advice = "Use LIKE '...', WHERE ... or AS OF ..."
+            raise self.refuse(f"{rest[0].text!r} is not expected there", advice, piece=rest[0].text)
+        inner = next((token for token in rest if token.word in ("SELECT", "INTO", "TABLE", "WITH")), None)
+        if inner is not None:
+            raise self.refuse("its WHERE holds a query", "Compare with plain values there", piece=inner.text)
 
     def _table_name(self, at: int) -> int:
         """Check a table's name with what qualifies it, and return the index behind it."""
         if at >= len(self.tokens) or self.tokens[at].kind not in ("word", "name"):
-            raise self.refuse("there is no name of a table", "Name one")
+            instead = self.tokens[at].text if at < len(self.tokens) else ""
+            raise self.refuse("there is no name of a table", "Name one", piece=instead)
         if at + 2 < len(self.tokens) and self.tokens[at + 1].is_mark("."):
             self._check_database(self.tokens[at].value)
             self.fixed.append(Edit(self.tokens[at].start, self.tokens[at + 2].start, ""))
@@ -345,19 +357,22 @@ class _Reader:
         at = self._table_name(at)
         rest = [token for index, token in enumerate(self.tokens[at:], at) if index not in self.blank]
         if len(rest) > 1 or any(token.kind not in ("word", "name", "text") for token in rest):
-            raise self.refuse("only a query or a table can be described", "Name a table, or write a SELECT")
+            advice = "Name a table, or write a SELECT"
+            raise self.refuse("only a query or a table can be described", advice, piece=rest[0].text)
 
     def _read_select(self, start: int) -> None:
         into = next((token for token in self.tokens if token.word in ("INTO", "OUTFILE", "DUMPFILE")), None)
         if into is not None:
-            raise self.refuse(f"it writes somewhere ({into.text})", "Take that out: the rows come as a frame")
+            advice = "Take that out: the rows come as a frame"
+            raise self.refuse(f"it writes somewhere ({into.text})", advice, piece=into.text)
         tree = self._tree(start)
         if not isinstance(tree, _READS):
-            raise self.refuse(f"it is no query but a {type(tree).__name__}", f"A query starts with {_STARTS}")
+            kind = type(tree).__name__
+            raise self.refuse(f"it is no query but a {kind}", f"A query starts with {_STARTS}", piece=kind.upper())
         for node in tree.walk():
             if isinstance(node, _WRITES):
                 what = "locks rows" if isinstance(node, exp.Lock) else f"holds a statement of the kind {node.key!r}"
-                raise self.refuse(f"it {what}", "A query only reads")
+                raise self.refuse(f"it {what}", "A query only reads", piece=node.key.upper())
             if isinstance(node, (exp.Table, exp.Column)):
                 self._check_qualified(node)
             if isinstance(node, exp.Table):
@@ -381,7 +396,9 @@ class _Reader:
                 "the parser that checks queries breaks on it", "Write it in other words, or put that part into a view"
             ) from error
         if len(found) != 1 or found[0] is None:
-            raise self.refuse("it holds a second statement", "Keep one, and give the other a config of its own")
+            raise self.refuse(
+                "it holds a second statement", "Keep one, and give the other a config of its own", piece=";"
+            )
         return found[0]
 
     def _blanked(self, start: int) -> str:
@@ -396,12 +413,14 @@ class _Reader:
     def _check_qualified(self, node: exp.Table | exp.Column) -> None:
         database, catalog = node.args.get("db"), node.args.get("catalog")
         if catalog:
-            raise self.refuse(f"{node.sql('mysql')} has too many names", "Write table, or table.column")
+            name = node.sql("mysql")
+            raise self.refuse(f"{name} has too many names", "Write table, or table.column", piece=name)
         if not database:
             return
         at = next((i for i, token in enumerate(self.tokens) if token.start == database.meta.get("start")), None)
         if at is None or at + 2 >= len(self.tokens) or not self.tokens[at + 1].is_mark("."):
-            raise self.refuse(f"{node.sql('mysql')} is qualified with a database", "Leave the database out")
+            name = node.sql("mysql")
+            raise self.refuse(f"{name} is qualified with a database", "Leave the database out", piece=name)
         self._check_database(self.tokens[at].value)
         self.fixed.append(Edit(self.tokens[at].start, self.tokens[at + 2].start, ""))
 
@@ -411,12 +430,14 @@ class _Reader:
             raise self.refuse(
                 f"{table.name!r} is not known to have the same rows tomorrow, as a table of a commit has",
                 "Take it out; docs/queries.md lists the tables of Dolt's own that can be read",
+                piece=table.name,
             )
         if needs_commits(table.name) and not all(self._pin_side(table, side) for side in ("to_commit", "from_commit")):
             raise self.refuse(
                 f"{table.name!r} is read without saying which two commits are compared",
                 "Write beside it: WHERE to_commit = 'revision' AND from_commit = 'revision', each a text, a :parameter "
                 "or HASHOF('revision'); or use dolt_diff('from', 'to', 'table')",
+                piece=table.name,
             )
 
     def _pin_side(self, table: exp.Table, side: str) -> bool:
@@ -433,12 +454,14 @@ class _Reader:
             return
         if name.lower() in _SYSTEM_DATABASES:
             advice = "Use SHOW TABLES, SHOW COLUMNS and DESCRIBE, which do"
-            raise self.refuse(f"{name!r} does not follow the commit that is read", advice)
+            raise self.refuse(f"{name!r} does not follow the commit that is read", advice, piece=name)
         if "/" in name or "@" in name:
-            raise self.refuse(f"{name!r} is a database at a revision", "Write: table AS OF 'revision'")
+            advice = "Write: table AS OF 'revision'"
+            raise self.refuse(f"{name!r} is a database at a revision", advice, piece=name)
         raise self.refuse(
             f"the database {name!r} is not the repository's ({self.statement.database!r})",
             "Read it with a config of its own, and join the frames",
+            piece=name,
         )
 
     def _find_items(self, tree: exp.Expr, start: int) -> None:
