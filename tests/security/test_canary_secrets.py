@@ -187,7 +187,7 @@ def test_a_password_that_dolt_cannot_take_is_not_shown(monkeypatch: pytest.Monke
     bird = canary(random.Random(f"{SEED} colon"), odd=False)
     monkeypatch.setenv("_FSEC_VAULT_PASSWORD", f"a:{bird.value}")
     monkeypatch.setenv("FLYTE_DOLT_CLONES", str(tmp_path / "clones"))
-    with pytest.raises(DoltError, match="the password has a ':' in it") as caught:
+    with pytest.raises(DoltError, match="password.*':'") as caught:
         read(DoltConfig("foo", "t", remote_conf=Remote("http://127.0.0.1:1/x", user="me", secret=VAULT)))
     assert leaks(bird, error=caught.value) == []
 
@@ -208,7 +208,7 @@ def test_a_secret_that_is_no_text(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     (tmp_path / "vault").mkdir()
     (tmp_path / "vault" / "password").write_bytes(bird.value.encode() + b"\xff\xfe")
     monkeypatch.setenv("FLYTE_SECRETS_DEFAULT_DIR", str(tmp_path))
-    with pytest.raises(DoltError, match="what is there is no UTF-8 text") as caught:
+    with pytest.raises(DoltError, match="UTF-8") as caught:
         runtime.current().secret(VAULT)
     assert leaks(bird, error=caught.value) == []
 

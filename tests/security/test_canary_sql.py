@@ -142,9 +142,9 @@ def test_a_config_that_makes_no_sense_does_not_show_it(where: str, wrong: dict[s
 def test_a_task_that_makes_no_sense_does_not_show_it(bird: Canary) -> None:
     """Nor where the task around the config is wrong."""
     config = SQLAlchemyConfig(uri=f"nosuch://me:{quote(bird.value, safe='')}@h/db")
-    with pytest.raises(SQLTaskError, match="no dialect or driver") as caught:
+    with pytest.raises(SQLTaskError, match="driver") as caught:
         task_of(config)(a=1)
     assert leaks(bird, error=caught.value) == []
-    with pytest.raises(SQLTaskError, match="no inputs") as caught:
+    with pytest.raises(SQLTaskError, match="inputs") as caught:
         SQLAlchemyTask(name="t", query_template="select {{ .inputs.a }}", task_config=config)
     assert leaks(bird, error=caught.value) == []

@@ -210,14 +210,14 @@ def test_a_repository_with_strange_files_is_refused_at_once(repo: Path, notice: 
     file = repo / ".dolt" / name
     file.unlink()
     put(file)
-    with pytest.raises(RepositoryDamaged, match=rf"'\.dolt/{name}' in it is (a|no) ") as caught:
+    with pytest.raises(RepositoryDamaged, match=rf"'\.dolt/{name}'") as caught:
         rows(repo)
     assert SECRET not in str(caught.value)
     if name == "config.json":
         assert binary.identity(repo) == binary.identity(None)
     report = doctor.Diagnosis()
     doctor._examine_repository(repo, report, usable=True)
-    assert any(f"'.dolt/{name}' in it is" in line for line in report.advice)
+    assert any(f"'.dolt/{name}'" in line for line in report.advice)
     assert SECRET not in str(report)
 
 
@@ -225,7 +225,7 @@ def test_a_repository_with_strange_files_is_refused_at_once(repo: Path, notice: 
 def test_a_strange_file_of_rows_is_refused_at_once(repo: Path, notice: Path, put: Put) -> None:
     """So is one beside those that hold the rows, which may be links, but to files only."""
     put(repo / ".dolt" / "noms" / ("v" * 32 + "x"))
-    with pytest.raises(RepositoryDamaged, match=r"in it is (a|no) "):
+    with pytest.raises(RepositoryDamaged, match="v{32}x"):
         rows(repo)
 
 
@@ -235,7 +235,7 @@ def test_without_a_manifest_there_is_no_repository(repo: Path, notice: Path, put
     manifest = repo / ".dolt" / "noms" / "manifest"
     manifest.unlink()
     put(manifest)
-    with pytest.raises(RepositoryNotFound, match="not a Dolt repository"):
+    with pytest.raises(RepositoryNotFound, match="repository"):
         rows(repo)
 
 
@@ -289,7 +289,7 @@ def test_a_file_that_is_exchanged_while_it_is_opened_is_refused(
         put(file)
         with monkeypatch.context() as patch:
             patch.setattr(files, "strange_kind", lambda _: None)  # it was a file when it was looked at
-            with pytest.raises(OSError, match=r"no regular file|symbolic links"):
+            with pytest.raises(OSError, match="regular|symbolic links"):
                 files.read_small(file)
 
 

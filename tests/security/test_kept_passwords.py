@@ -65,9 +65,7 @@ DOORS: dict[str, Callable[[DoltConfig], object]] = {
 def test_a_server_that_only_asks(way: str, door: str) -> None:
     """Whatever it asks for beyond a challenge, it is refused, and has nothing of the password."""
     with listening(Thief(**WAYS[way])) as thief:
-        with pytest.raises(
-            UntrustedServer, match=r"asks for more than the answer.*not sent\. Use TLS with a ver"
-        ) as no:
+        with pytest.raises(UntrustedServer, match="TLS") as no:
             DOORS[door](config_for(thief))
         assert thief.heard
         assert thief.logins == 0
@@ -89,7 +87,7 @@ def test_a_server_that_only_asks(way: str, door: str) -> None:
 def test_a_challenge_is_answered(way: dict[str, Any]) -> None:
     """The ways of every day, in which the password stays here, let in."""
     with listening(Thief(**way)) as thief:
-        with pytest.raises(DoltError, match="database server, but not Dolt's|connection to the dolt sql-server broke"):
+        with pytest.raises(DoltError, match="Dolt's|dolt sql-server"):
             read(config_for(thief))
         assert thief.logins > 0
         assert PASSWORD.encode() not in thief.has
@@ -98,7 +96,7 @@ def test_a_challenge_is_answered(way: dict[str, Any]) -> None:
 def test_a_server_without_tls_where_it_was_asked_for() -> None:
     """It gets no login at all."""
     with listening(Thief(switches_to="mysql_clear_password")) as thief:
-        with pytest.raises(UntrustedServer, match="the server offers no TLS"):
+        with pytest.raises(UntrustedServer, match="TLS"):
             read(config_for(thief, "?ssl_verify_identity=true"))
         assert thief.heard == []
 
@@ -111,7 +109,7 @@ def test_tls_with_a_certificate_of_anybody(tmp_path: Path, monkeypatch: pytest.M
     with listening(Thief(**WAYS[way], certificate=authority.sign("else.example"))) as thief:
         with pytest.raises(UntrustedServer, match="address mismatch"):
             read(config_for(thief, "?ssl_verify_identity=true"))
-        with pytest.raises(UntrustedServer, match="asks for more than the answer to a challenge"):
+        with pytest.raises(UntrustedServer, match="TLS"):
             read(config_for(thief, "?ssl_verify_identity=false"))
         assert PASSWORD.encode() not in thief.has
 
@@ -123,7 +121,7 @@ def test_a_server_that_has_proved_who_it_is(tmp_path: Path, way: str, options: s
     authority = Authority(tmp_path)
     signed = authority.sign("127.0.0.1" if not options else "else.example")
     with listening(Thief(**WAYS[way], certificate=signed)) as thief:
-        with pytest.raises(DoltError, match="database server, but not Dolt's|connection to the dolt sql-server broke"):
+        with pytest.raises(DoltError, match="Dolt's|dolt sql-server"):
             read(config_for(thief, f"?ssl_ca={authority.ca}{options}"))
         assert thief.logins > 0
         assert PASSWORD.encode() in thief.has
@@ -163,7 +161,7 @@ def test_no_file_is_sent(tmp_path: Path) -> None:
     """A server that answers a statement with the wish for a file of this machine gets none."""
     (tmp_path / "private").write_text("diary")
     with listening(Thief(wants=str(tmp_path / "private"))) as thief:
-        with pytest.raises(ServerFailed, match="it is a database server, but not Dolt's"):
+        with pytest.raises(ServerFailed, match="Dolt's"):
             read(config_for(thief))
         assert thief.logins > 0
         assert b"diary" not in thief.has
@@ -180,7 +178,7 @@ def test_a_server_that_asks_the_second_session_only(way: str) -> None:
         with closing(connections._open(first, "connect")) as raw:
             connection = connections.Connection(raw, replace(first, port=thief.port), "shop")
             with (
-                pytest.raises(UntrustedServer, match="asks for more than the answer to a challenge"),
+                pytest.raises(UntrustedServer, match="TLS"),
                 connection.arrow_batches("SELECT 1", batch_rows=1),
             ):
                 pass

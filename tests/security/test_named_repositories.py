@@ -83,7 +83,7 @@ def test_a_folder_that_only_a_commit_names_is_not_opened(
     assert local_server.running(other) is None
     assert sorted((str(path), path.stat().st_mtime_ns) for path in other.rglob("*")) == before
     assert gaps(found) == [(str(other), "repository")]
-    assert "name it with repositories=[...]" in str(found)
+    assert "repositories=[...]" in str(found)
     assert found.sources == ()
 
 
@@ -106,7 +106,7 @@ def test_a_folder_that_the_user_names_is_followed(config: Config, repo: Path, ot
     for named in (other, str(link), DoltConfig(str(other), "secrets")):
         found = lineage(made, db_path=repo, repositories=[named])
         assert ([step.commit.hash for step in found.sources], found.gaps) == ([source], ())
-    with pytest.raises(RepositoryNotFound, match="no such folder"):
+    with pytest.raises(RepositoryNotFound, match="missing"):
         lineage(made, db_path=repo, repositories=[other / "missing"])
 
 

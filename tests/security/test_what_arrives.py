@@ -198,7 +198,7 @@ def test_nothing_is_imported_to_find_out(repo: Path, tmp_path: Path, monkeypatch
     """A module that a value names is not even imported, since importing runs it."""
     (tmp_path / "imported_by_a_value.py").write_text("def note(entry): pass\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(errors.UntrustedInput, match="Cannot call 'imported_by_a_value:note'"):
+    with pytest.raises(errors.UntrustedInput, match="'imported_by_a_value:note'"):
         write(DoltConfig.from_dict(telling(repo, "imported_by_a_value:note")), FRAME)
     assert "imported_by_a_value" not in sys.modules
 
@@ -238,7 +238,7 @@ def test_what_cannot_be_named_cannot_be_allowed() -> None:
     def inner(entry: dict[str, Any]) -> None: ...
 
     for given in (lambda entry: None, inner, "json:dumps"):
-        with pytest.raises(errors.InvalidConfig, match="to be called: it is no function of a module"):
+        with pytest.raises(errors.InvalidConfig, match="function"):
             allow_callbacks(given)  # type: ignore[type-var]
 
 
@@ -440,7 +440,7 @@ def test_a_host_that_can_be_read_in_two_ways_fits_no_pattern(
     """Only a plain name or address is compared with the patterns."""
     monkeypatch.setenv(TRUSTED, "*.good.example")
     given = {"db_path": f"mysql://me@{host}/shop", "tablename": "t", "secret": secret.to_dict()}
-    with pytest.raises(errors.UntrustedInput, match="Cannot send the secret"):
+    with pytest.raises(errors.UntrustedInput, match="secret"):
         in_a_task(lambda: read(DoltConfig.from_dict(given)))
 
 
@@ -465,7 +465,7 @@ def test_no_secret_goes_where_a_config_within_a_config_says(
     write(config("t"), FRAME)
     changes = {"since": "last consumed", "into": asking(listener, secret)}
     given = DoltConfig.from_dict({"db_path": str(repo), "tablename": "t", "changes": changes})
-    with pytest.raises(errors.UntrustedInput, match="Cannot send the secret"):
+    with pytest.raises(errors.UntrustedInput, match="secret"):
         in_a_task(lambda: read(given))
     assert listener.logins == []
 
@@ -481,13 +481,13 @@ def test_no_password_goes_to_a_remote_that_only_arrived(
     url = f"http://127.0.0.1:{listener.port}/shop"
     remote = {"url": url, "user": "me"} | ({"secret": secret.to_dict()} if with_secret else {})
     given = {"db_path": "shop", "tablename": "t", "remote_conf": remote}
-    what = f"the secret with group 'vault' and key '{secret.key}'" if with_secret else "the password in DOLT_REMOTE_"
+    what = f"'vault'.*'{secret.key}'" if with_secret else "DOLT_REMOTE_PASSWORD"
     for arrive in WAYS.values():
-        with pytest.raises(errors.UntrustedInput, match=f"Cannot send {what}.* to '127.0.0.1:{listener.port}'"):
+        with pytest.raises(errors.UntrustedInput, match=f"{what}.*'127.0.0.1:{listener.port}'"):
             in_a_task(lambda arrive=arrive: read(arrive(given)))  # type: ignore[misc]
     assert listener.logins == []
     Remote(url)
-    with pytest.raises(errors.DoltError, match="Cannot clone") as caught:
+    with pytest.raises(errors.DoltError, match="clone") as caught:
         read(DoltConfig.from_dict(given))
     assert not isinstance(caught.value, errors.UntrustedInput)
     assert listener.logins != []
@@ -497,7 +497,7 @@ def test_folders_are_no_hosts(tmp_path: Path, secret: Secret) -> None:
     """A remote in a folder that arrived is looked for, login or not."""
     url = f"file://{tmp_path / 'nowhere'}"
     given = {"db_path": "x", "tablename": "t", "remote_conf": {"url": url, "user": "me", "secret": secret.to_dict()}}
-    with pytest.raises(errors.RepositoryNotFound, match="Cannot clone"):
+    with pytest.raises(errors.RepositoryNotFound, match="clone"):
         in_a_task(lambda: read(DoltConfig.from_dict(given)))
 
 
@@ -606,7 +606,7 @@ def test_a_script_decides_for_itself(listener: Listener, secret: Secret, monkeyp
     with pytest.raises(errors.AccessDenied, match="Access denied for user 'me'"):
         read(given)
     for variable, value in ((TRUSTED, "db.example"), ("FLYTE_INTERNAL_EXECUTION_ID", "f1")):
-        with monkeypatch.context() as patch, pytest.raises(errors.UntrustedInput, match="Cannot send the secret"):
+        with monkeypatch.context() as patch, pytest.raises(errors.UntrustedInput, match="secret"):
             patch.setenv(variable, value)
             read(given)
     assert len(listener.logins) == 1
@@ -634,7 +634,7 @@ def test_an_address_in_a_dataset_is_data(listener: Listener, secret: Secret) -> 
         lambda: written(uri=uri),
     ]
     for run in runs:
-        with pytest.raises(Exception, match="Cannot send the secret"):
+        with pytest.raises(Exception, match="secret"):
             run()
     assert listener.logins == []
 
@@ -700,7 +700,7 @@ def test_a_login_in_the_clear_at_a_remote_is_for_code(secret: Secret, monkeypatc
     """``http://`` sends the password in the clear, so a value that arrived may not ask for it elsewhere."""
     monkeypatch.setenv(TRUSTED, "hub.example")
     remote = {"url": "http://hub.example/shop", "user": "me", "secret": secret.to_dict()}
-    with pytest.raises(errors.UntrustedInput, match="Cannot connect to 'hub.example:80' without verified TLS"):
+    with pytest.raises(errors.UntrustedInput, match="'hub.example:80'.*TLS"):
         read(DoltConfig.from_dict({"db_path": "shop", "tablename": "t", "remote_conf": remote}))
 
 
@@ -722,7 +722,7 @@ def test_what_a_task_does_with_an_input_names_nothing(repo: Path, listener: List
     in_a_task(lambda: (dolt_frame(told), dolt_frame(asked), secret_requests(asked)))
     with pytest.raises(errors.UntrustedInput, match="'os:getcwd'"):
         read(told)
-    with pytest.raises(errors.UntrustedInput, match="Cannot send"):
+    with pytest.raises(errors.UntrustedInput, match="secret"):
         in_a_task(lambda: read(asked))
     assert listener.logins == []
 
