@@ -29,7 +29,7 @@ def test_a_branch_never_hides_another_one(config: Config, repo: Path) -> None:
         write(config("users", branch_conf=NewBranch("MAIN")), USERS.head(1))
     assert list(refs.branches(repo)) == ["main"]
     with connect(repo) as connection:
-        assert connection.active_branch(attempt="look") == "main"
+        assert connection.active_branch() == "main"
         assert connection.rows("SELECT table_name FROM dolt_status") == [("mine",)]
 
 

@@ -128,7 +128,7 @@ def test_a_type_nested_too_deep_is_refused() -> None:
 
     column = pa.array([None, nested(20)], deep(20))
     encoded = arrow_tables.encode(pa.table({"v": column}))
-    assert arrow.decode(encoded.arrow, encoded.notes)["v"].to_pylist() == column.to_pylist()
+    assert arrow_tables.decode(encoded.arrow, encoded.notes)["v"].to_pylist() == column.to_pylist()
     with pytest.raises(errors.UnsupportedFrame, match="'v'.* 32 "):
         arrow_tables.encode(pa.table({"v": pa.array([None], deep(500))}))
     with pytest.raises(errors.UnsupportedFrame, match="'v'.* 32 "):

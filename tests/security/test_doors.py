@@ -238,7 +238,7 @@ def test_what_that_user_is_denied(repo: Path, tmp_path: Path) -> None:
     """Neither rights nor files nor other sessions are to be had from a statement that got through."""
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [1]}))
     denied = "(?i)command denied|access denied|secure-file-priv|syntax error|read only variable"
-    with connect(repo) as connection, connection.reading(attempt="try") as reading:
+    with connect(repo) as connection, connection.reading() as reading:
         for statement in DENIED:
             with pytest.raises(DoltError, match=denied):
                 reading.run(statement.format(out=tmp_path / "out"))
@@ -285,7 +285,7 @@ def test_its_password_is_set_again(repo: Path) -> None:
     """If a statement gave it another password all the same, the next process does not stay outside."""
     config = DoltConfig(str(repo), "t")
     write(config, pd.DataFrame({"n": [1]}))
-    with connect(repo) as connection, connection.reading(attempt="try") as reading:
+    with connect(repo) as connection, connection.reading() as reading:
         reading.run("ALTER USER flyte_reader@localhost IDENTIFIED BY 'x'")
         reading.close()
     connections._readers.clear()  # as in another process

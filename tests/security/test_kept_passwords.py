@@ -175,7 +175,7 @@ def test_a_server_that_asks_the_second_session_only(way: str) -> None:
     """Who let the first session pass gets nothing from the one that fetches the rows, either."""
     with listening(Thief()) as polite, listening(Thief(**WAYS[way])) as thief:
         first = connections._Endpoint("127.0.0.1", polite.port, USER, PASSWORD)
-        with closing(connections._open(first, "connect")) as raw:
+        with closing(connections._open(first)) as raw:
             connection = connections.Connection(raw, replace(first, port=thief.port), "shop")
             with (
                 pytest.raises(UntrustedServer, match="TLS"),

@@ -292,6 +292,7 @@ def _rows(connection: Connection, sql: str, rules: Sequence[active_content.Rule]
 
     query = validation.parse(sql, database=connection.database)
     read = None if query.references else validation.plain_tables(sql, own=_MERGED, commit=_MERGED)
-    active_content.refuse_query(connection, rules, read, where=_MERGED)
-    # What moves may move: a check compares with what other branches are now.
-    return reading.query(connection, query.pinned([sql[at.start : at.end] for at in query.references])).to_frame()
+    with attempting(f"run the query {sql!r}"):
+        active_content.refuse_query(connection, rules, read, where=_MERGED)
+        # What moves may move: a check compares with what other branches are now.
+        return reading.query(connection, query.pinned([sql[at.start : at.end] for at in query.references])).to_frame()

@@ -251,7 +251,7 @@ def query(connection: Connection, sql: str) -> Read:
     Raises:
         QueryFailed, TableNotFound, RevisionNotFound: the server refused it.
     """
-    with attempting(f"run the query {sql!r}"), telling_panics(connection):
+    with telling_panics(connection):
         return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"))
 
 
