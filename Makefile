@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 TIMED := tools/timed.sh
-# Two lanes side by side, then what must be alone; the sum of them is the last line, also of `make test`.
+# Three lanes side by side, then what must be alone; the sum of them is the last line, also of `make test`.
 LANES := $(BIN)/python tools/run_lanes.py
 SUM := .pytest_cache/sum
 
@@ -45,7 +45,7 @@ test: setup ## everything that must pass: lint, types, import contracts and all 
 .PHONY: coverage
 coverage: setup ## say which lines and branches the last `make test` did not run; at least 95 % of each package are run
 	@if compgen -G '.coverage/data.*' > /dev/null; then $(BIN)/coverage combine --quiet --append; fi
-	@$(BIN)/coverage report --include='flytekitplugins/dolt/*'
+	@$(BIN)/coverage report --include='flytekitplugins/dolt/*,flytekitplugins/doltdb/*'
 	@$(BIN)/coverage report --include='flytekitplugins/sqlalchemy/*'
 
 .PHONY: nightly

@@ -1,8 +1,9 @@
-"""Runs the tests on both cores: two ordinary pytest processes side by side, then what must be alone; adds them up.
+"""Runs the tests on two cores: three ordinary pytest processes side by side, then what must be alone; adds them up.
 
 `python tools/run_lanes.py` runs everything and counts the lines that are run; `--quick` is the round before a commit.
-Each lane has a TMPDIR and a HOME of its own, and takes a whole folder of tests when it is done with the last one: the
-file that a test is in is a part of the names of its Flyte tasks, so nothing is dealt out test by test. Lines are shown
+Each lane has a TMPDIR and a HOME of its own, and takes a whole folder of tests when it is done with the last one (the
+longest folder in two parts): the file that a test is in is a part of the names of its Flyte tasks, so nothing is dealt
+out test by test. A third lane uses the time in which the others wait for servers. Lines are shown
 as they come, with the lane's name before them. The last one is the sum in pytest's words, and the status is the worst.
 """
 
@@ -32,7 +33,10 @@ SUM = ROOT / ".pytest_cache" / "sum"
 DOLT = ROOT / ".venv" / "dolt-path"
 """The file that names the dolt that `make setup` has found."""
 
-LONGEST_FIRST = ("dolt", "sqlalchemy", "flyte", "reliability", "docs", "package")
+SIDE_BY_SIDE = ("1", "2", "3")
+"""The names of the lanes that run at the same time."""
+
+LONGEST_FIRST = ("dolt", "security", "sqlalchemy", "flyte", "reliability", "docs", "package")
 """The folders that are taken first, so that both lanes end at about the same time; the others come after them."""
 
 SCRIPTS = ("tools/test_oldest.sh",)
@@ -217,11 +221,11 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a part of the tests, without counting lines")
     asked = parser.parse_args(arguments)
-    with places(["1", "2", "serial"]) as made:
+    with places([*SIDE_BY_SIDE, "serial"]) as made:
         lanes = quick(made) if asked.quick else everything(made)
         try:
-            side_by_side(lanes[:2])
-            side_by_side(lanes[2:])
+            side_by_side(lanes[: len(SIDE_BY_SIDE)])
+            side_by_side(lanes[len(SIDE_BY_SIDE) :])
         finally:
             for lane in lanes:
                 lane.stop()
@@ -230,23 +234,33 @@ def main(arguments: Sequence[str]) -> int:
 
 def everything(made: Mapping[str, Path]) -> list[Lane]:
     """Return the lanes of `make test`."""
-    jobs = deque(pytest(name, "not serial", paths(name), counted=True) for name in folders())
+    jobs = deque(
+        pytest(f"{name}{number}", "not serial", part, counted=True)
+        for name in folders()
+        for number, part in enumerate(halves(name) if name == LONGEST_FIRST[0] else [paths(name)])
+    )
     for script in SCRIPTS:
         jobs.insert(len(LONGEST_FIRST) - 1, [script])
     alone = deque([pytest("serial", "serial", ["tests"], counted=True)])
-    return [Lane("1", jobs, made["1"]), Lane("2", jobs, made["2"]), Lane("serial", alone, made["serial"])]
+    return [*(Lane(name, jobs, made[name]) for name in SIDE_BY_SIDE), Lane("serial", alone, made["serial"])]
 
 
 def quick(made: Mapping[str, Path]) -> list[Lane]:
     """Return the lanes of `make check`."""
     chosen = "not serial and not slow"
     jobs = deque(pytest(name, chosen, paths(name, only=QUICK), counted=False) for name in folders())
-    return [Lane(name, jobs, made[name]) for name in ("1", "2")]
+    return [Lane(name, jobs, made[name]) for name in SIDE_BY_SIDE]
 
 
 def paths(name: str, *, only: Mapping[str, Sequence[str]] | None = None) -> list[str]:
     """Return the path of a folder of tests, or those of the files that are named of it."""
     return [f"tests/{name}/{file}".rstrip("/") for file in (only or {}).get(name, ("",))]
+
+
+def halves(name: str) -> list[list[str]]:
+    """Return the files of a folder of tests in two parts, one file to each in turn."""
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / name).glob("test_*.py"))
+    return [files[::2], files[1::2]]
 
 
 def report(lanes: Sequence[Lane]) -> int:

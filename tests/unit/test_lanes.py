@@ -23,19 +23,20 @@ def lane(folder: Path, *programs: str) -> Lane:
 
 def test_each_folder_is_run_once(tmp_path: Path) -> None:
     """A new folder of tests is run without its being named anywhere, and none is run twice."""
-    made = dict.fromkeys(("1", "2", "serial"), tmp_path)
-    first, second, alone = run_lanes.everything(made)
-    commands = [*first.commands]
-    assert first.commands is second.commands
-    there = {str(path.parent.relative_to(TESTS.parent)) for path in TESTS.glob("*/test_*.py")}
-    assert sorted(command[-1] for command in commands) == sorted([*there, *run_lanes.SCRIPTS])
+    *lanes, alone = run_lanes.everything(dict.fromkeys((*run_lanes.SIDE_BY_SIDE, "serial"), tmp_path))
+    commands = [*lanes[0].commands]
+    assert all(lane.commands is lanes[0].commands for lane in lanes)
+    run = [TESTS.parent / part for command in commands for part in command if part.startswith("tests/")]
+    files = [file for path in run for file in (path.glob("test_*.py") if path.is_dir() else [path])]
+    assert sorted(files) == sorted(TESTS.glob("*/test_*.py"))
+    assert [command for command in commands if command[-1] in run_lanes.SCRIPTS] == [[*run_lanes.SCRIPTS]]
     assert [command[-3:] for command in alone.commands] == [["-m", "serial", "tests"]]
-    assert all("not serial" in command for command in commands if command[-1] in there)
+    assert all("not serial" in command for command in commands if command[-1] not in run_lanes.SCRIPTS)
 
 
 def test_each_file_of_the_quick_round_is_there(tmp_path: Path) -> None:
     """A file that moves takes its place in the quick round along; tests/unit is in it as a whole."""
-    first, _ = run_lanes.quick(dict.fromkeys(("1", "2"), tmp_path))
+    first, *_ = run_lanes.quick(dict.fromkeys(run_lanes.SIDE_BY_SIDE, tmp_path))
     paths = [part for command in first.commands for part in command if part.startswith("tests/")]
     assert [path for path in paths if not (TESTS.parent / path).exists()] == []
     assert "tests/unit" in paths
