@@ -29,6 +29,7 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
     TagExists,
     UncommittedChanges,
+    attempting,
     from_server,
 )
 from flytekitplugins.dolt.repository.connections import Connection, connect
@@ -190,7 +191,7 @@ def test_server_words_become_their_class(
     connection: Connection, error: type[DoltError], words: str, statements: tuple[str, ...]
 ) -> None:
     """What the real server says becomes the class of its row, with what was tried, what was said and what to do."""
-    with pytest.raises(error, match="try it") as caught:
+    with pytest.raises(error, match="try it") as caught, attempting("try it"):
         provoke(connection, statements)
     said = caught.value
     assert type(said) is error
@@ -209,7 +210,10 @@ def test_conflicting_transactions(connection: Connection, set_up: Path) -> None:
         connection.run("UPDATE t SET v = 10")
         other.run("UPDATE t SET v = 20")
         connection.run("COMMIT")
-        with pytest.raises(HeadMoved, match="commit second.*serialization failure") as caught:
+        with (
+            pytest.raises(HeadMoved, match="commit second.*serialization failure") as caught,
+            attempting("commit second"),
+        ):
             other.run("COMMIT")
     assert caught.value.code == 1213
 
@@ -280,6 +284,6 @@ def flip(file: Path, *, at: float) -> None:
 )
 def test_other_words_are_query_failed(connection: Connection, statement: str) -> None:
     """What no row knows is QueryFailed, with the server's code and whole words."""
-    with pytest.raises(QueryFailed, match=r"try it.*\(code \d+\)") as caught:
+    with pytest.raises(QueryFailed, match=r"try it.*\(code \d+\)") as caught, attempting("try it"):
         connection.run(statement)
     assert repr(caught.value.server_message) in str(caught.value)

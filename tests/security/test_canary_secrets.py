@@ -141,7 +141,7 @@ def test_a_real_server_does_not_make_it_be_seen(
                 read(DoltConfig(**{**vars(config), **wrong}))
             assert leaks(bird, **everything(caught.value, caplog, capfd)) == []
         for sql in ("SELECT nothing FROM t", "SELECT a / 'x' FROM t GROUP BY"):  # by the way of rows in bulk
-            with pytest.raises(DoltError, match="Cannot look") as caught, connect(remotes.locate(config)) as connection:
+            with pytest.raises(DoltError, match="Cannot ") as caught, connect(remotes.locate(config)) as connection:
                 with connection.arrow_batches(sql, batch_rows=1) as batches:
                     list(batches)
             assert leaks(bird, **everything(caught.value, caplog, capfd)) == []

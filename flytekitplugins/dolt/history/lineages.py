@@ -319,7 +319,7 @@ class _Graph:
         if is_hash(name):
             found = name
         else:
-            with connect(self.place) as connection:
+            with attempting(f"find commit {name!r}"), connect(self.place) as connection:
                 found = str(connection.rows("SELECT DOLT_HASHOF(%s)", name)[0][0])
         if not self.holds(found):
             raise RevisionNotFound(

@@ -134,7 +134,8 @@ def _ancestor(connection: Connection, refs: _Refs, text: str, on: str | None) ->
 
 def _existing(connection: Connection, spec: str, text: str) -> Commit:
     try:
-        rows = connection.rows("SELECT DOLT_HASHOF(%s)", spec)
+        with attempting(f"find revision {text!r}"):
+            rows = connection.rows("SELECT DOLT_HASHOF(%s)", spec)
     except RevisionNotFound as error:
         if is_hash(text):
             found = "the repository does not hold that commit. It may be another clone, or it was on a branch that is "
