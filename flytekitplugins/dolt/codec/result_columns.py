@@ -1,8 +1,8 @@
 """Results of queries as exact Arrow columns: how each column is asked for, and what it is when it has arrived.
 
 Some SQL types have no exact form of their own on the way, so they are asked for as text (`wanted`) and get their type
-back afterwards (`restored`); what a server prints is read by `from_text`. Pure: `tables` and `engine` do the asking,
-and what the columns become in a frame is up to `codec`.
+back afterwards (`restored`); what a server prints is read by `from_text`. Pure: `tables.reading` does the asking,
+and what the columns become in a frame is up to `pandas_frames`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def wanted(column: Field | tuple[str, str]) -> Wanted:
     name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Field) else _kind_in_the_table(*column)
     if kind == "decimal":  # the transport wants all values at one scale and has no more than 128 bits
         return Wanted(f"CAST({quote(name)} AS CHAR)", decimal)
+    if kind == "bits":  # as a number, which is what a query's printed bits are read as
+        return Wanted(f"CAST({quote(name)} AS UNSIGNED)", pa.uint64())
     if kind == "text":  # these have no exact form of their own on the way
         return Wanted(f"CAST({quote(name)} AS CHAR)", None)
     return Wanted(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
@@ -63,7 +65,9 @@ def wanted(column: Field | tuple[str, str]) -> Wanted:
 def _kind_on_the_wire(found: Field) -> tuple[str, str, pa.DataType | None]:
     if found.wire == "NEWDECIMAL":
         return found.name, "decimal", _decimal_on_the_wire(found)
-    if found.wire in ("JSON", "BIT", "GEOMETRY"):
+    if found.wire == "BIT":
+        return found.name, "bits", None
+    if found.wire in ("JSON", "GEOMETRY"):
         return found.name, "text", None
     return found.name, "bytes" if _is_bytes_on_the_wire(found) else "", None
 
@@ -83,7 +87,9 @@ def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType 
         return name, "boolean", None
     if parsed.base == "decimal":
         return name, "decimal", pa.decimal256(parsed.size or 10, parsed.scale or 0)
-    if parsed.base in ("json", "bit", "geometry", "point", "linestring", "polygon") or "geom" in parsed.base:
+    if parsed.base == "bit":
+        return name, "bits", None
+    if parsed.base in ("json", "geometry", "point", "linestring", "polygon") or "geom" in parsed.base:
         return name, "text", None
     return name, "bytes" if parsed.base.endswith(("binary", "blob")) else "", None
 
