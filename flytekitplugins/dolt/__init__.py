@@ -13,6 +13,7 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    MergeBranch
    SerialBranch
    Remote
+   Repository
    Secret
    Commit
    secret_requests
@@ -69,6 +70,7 @@ from .schema import (
 )
 
 if TYPE_CHECKING:
+    from .api.repository import Repository
     from .api.scripts import pin, read, write
     from .api.versions import first_appeared, restore, versions
     from .flyte.cache import content_hash
@@ -100,6 +102,7 @@ __all__ = [
     "MergeBranch",
     "NewBranch",
     "Remote",
+    "Repository",
     "Secret",
     "SerialBranch",
     "TableDiff",
@@ -131,6 +134,7 @@ __all__ = [
 
 # Loaded at first use: `import flytekit` imports this package, and must not pay for pandas, Arrow and a driver.
 _LAZY = {
+    "Repository": "api.repository",
     "TableDiff": "history.diffs",
     "DoltTests": "history.merging",
     "content_hash": "flyte.cache",

@@ -23,7 +23,8 @@ sys.meta_path.insert(0, Blocked())
 SCRIPT = """
 import pandas as pd
 from flytekitplugins.dolt import (
-    DoltConfig, DoltTable, NewBranch, Secret, create_repository, diff, merge, read, restore, tag, versions, write
+    DoltConfig, DoltTable, NewBranch, Repository, Secret, create_repository, diff, merge, read, restore, tag,
+    versions, write
 )
 from flytekitplugins.dolt.model import runtime
 
@@ -34,6 +35,7 @@ write(DoltConfig("foo", "t", branch_conf=NewBranch("run/1")), pd.DataFrame({"id"
 merge("run/1", db_path="foo")
 print(read(config)["n"].tolist(), DoltTable.from_json(first.to_json()).data["n"].tolist())
 print(diff(first, config).modified, len(versions(config)), tag("v1", config).name)
+print(Repository("foo").branches().keys() == {"main", "run/1"})
 print(restore(config, first).data["n"].tolist(), DoltTable(config).data)
 print(runtime.current().secret(Secret("group", "key")))
 try:
@@ -56,6 +58,7 @@ def test_a_script_needs_no_flytekit(tmp_path: Path) -> None:
     assert run(SCRIPT, tmp_path).splitlines() == [
         "[1, 2] [1, 1]",
         "1 2 v1",
+        "True",
         "[1, 1] None",
         "s3cret",
         "No module named 'flytekit'",

@@ -24,6 +24,7 @@ from ..model.location import refuses_passwords
 from ..model.sql_text import literal, quote
 from ..repository import publishing, refs, remotes
 from ..repository.connections import Connection, connect
+from ..repository.remotes import Where
 from ..tables import reading, row_changes
 from . import revisions
 from .revisions import Revision
@@ -123,7 +124,7 @@ def diff(
     after: TableRef | DoltConfig | Commit | Revision | None,
     *,
     table: str | None = None,
-    db_path: str | os.PathLike[str] | None = None,
+    db_path: Where | None = None,
     limit: int | None = None,
 ) -> TableDiff:
     """Return what differs in one table between two states of a repository.
@@ -135,7 +136,7 @@ def diff(
         before: the state to compare with.
         after: the state to look at.
         table: the table; None is the one that the configs name.
-        db_path: folder of the repository; None is the one that the configs name.
+        db_path: folder or server of the repository, or a config of a table there; None is what the two name.
         limit: the most rows that are fetched (0 is none, and cheap); None is all. Counts are always whole.
 
     Raises:
@@ -197,12 +198,12 @@ class _Place:
     table: str
 
 
-def _place(sides: Sequence[object], table: str | None, db_path: str | os.PathLike[str] | None) -> _Place:
+def _place(sides: Sequence[object], table: str | None, db_path: Where | None) -> _Place:
     configs = [side.config if isinstance(side, TableRef) else side for side in sides]
     given = [config for config in configs if isinstance(config, DoltConfig)]
     places = {remotes.place_of(config) for config in given}
     if db_path is not None:
-        places.add(refs.locate(db_path))
+        places.add(remotes.place_to_read(db_path))
     names = {table} if table is not None else {config.tablename for config in given} - {None}
     if len(places) != 1 or len(names) != 1:
         found = f"{len(places)} repositories" if len(places) != 1 else f"{len(names)} tables"

@@ -188,7 +188,7 @@ class Lineage:
 def lineage(
     commit: TableRef | Commit | str,
     *,
-    db_path: str | os.PathLike[str] | None = None,
+    db_path: Where | None = None,
     direction: Direction = "both",
     repositories: Sequence[Where] = (),
     limit: int = MAX_STEPS,
@@ -248,7 +248,7 @@ def commits_of(execution_id: str, db_path: Where) -> tuple[Step, ...]:
 
 
 @refuses_passwords
-def execution_of(commit: TableRef | Commit | str, db_path: str | os.PathLike[str] | None = None) -> Execution | None:
+def execution_of(commit: TableRef | Commit | str, db_path: Where | None = None) -> Execution | None:
     """Return the execution that made a commit, or None for a commit that was not made by Flyte.
 
     Raises:
@@ -260,8 +260,7 @@ def execution_of(commit: TableRef | Commit | str, db_path: str | os.PathLike[str
     return provenance.parse(found.message).execution
 
 
-def _named(commit: TableRef | Commit | str, db_path: str | os.PathLike[str] | None) -> tuple[str, Where]:
-    where: Where | None = db_path
+def _named(commit: TableRef | Commit | str, where: Where | None) -> tuple[str, Where]:
     if isinstance(commit, TableRef):
         if commit.commit is None:
             raise InvalidConfig(f"Cannot follow {commit!r}: it has no commit yet. Write it, or resolve it, first.")

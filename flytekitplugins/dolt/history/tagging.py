@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from ..errors import InvalidConfig, RevisionNotFound, TagExists, attempting, close_names
 from ..model.configs import Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
 from ..model.naming import check_tag_name
-from ..repository import publishing, refs, remotes
+from ..repository import publishing, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from . import revisions
@@ -32,7 +31,7 @@ def tag(
     name: str,
     table: TableRef | DoltConfig | None = None,
     *,
-    db_path: str | os.PathLike[str] | None = None,
+    db_path: Where | None = None,
     at: Revision = "HEAD",
     message: str = "",
 ) -> Tag:
@@ -41,7 +40,7 @@ def tag(
     Args:
         name: letters, digits and - _ . / as in branch names, for example ``release/2024-05``.
         table: a table at a commit, or a config: the commit that it reads now.
-        db_path: folder of the repository, where no table is given.
+        db_path: folder or server of the repository, or a config of a table there, where no table is given.
         at: the commit, where no table is given.
         message: why; kept with the tag.
 
@@ -53,7 +52,7 @@ def tag(
     check_tag_name(name)
     if (config is None) == (db_path is None):
         raise InvalidConfig(f"Cannot make tag {name!r}: give either a table (or config), or db_path=.")
-    place = remotes.locate(config) if config is not None else refs.locate(db_path)  # type: ignore[arg-type]
+    place = remotes.place_named(config if config is not None else db_path)  # type: ignore[arg-type]
     with connect(place) as connection:
         if isinstance(table, TableRef) and table.commit is not None:
             commit = table.commit

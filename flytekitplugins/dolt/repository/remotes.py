@@ -82,6 +82,11 @@ def place_named(where: Where) -> Place:
     return locate(where) if isinstance(where, DoltConfig) else refs.locate(where)
 
 
+def place_to_read(where: Where) -> Place:
+    """Return where a repository can be looked at: as `place_named`, and of a remote an up to date whole clone."""
+    return place_of(where) if isinstance(where, DoltConfig) else refs.locate(where)
+
+
 def place_of(config: DoltConfig) -> Place:
     """Return where the repository that ``config`` means can be looked at: its own place, or an up to date whole clone.
 
