@@ -58,6 +58,7 @@ setup(
             "pydantic>=2",  # models that hold tables
             "pytest-timeout>=2",  # a hung server fails its test instead of stopping the run
             "pytest>=8",
+            "radon>=6",  # how branched functions are
             "ruff>=0.9",
             "types-PyMySQL",
         ],

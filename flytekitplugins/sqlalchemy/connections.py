@@ -102,6 +102,13 @@ class Place:
 
 
 @discreet
+def _parts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is given of the parts of a URL, by SQLAlchemy's names."""
+    parts = {_URL_PARTS[name]: value for name, value in given.items() if name in _URL_PARTS}
+    return parts | {"port": _port(parts["port"])} if "port" in parts else parts
+
+
+@discreet
 def place(
     uri: str,
     *,
@@ -117,14 +124,9 @@ def place(
     Raises:
         InvalidTask: the URI is none, or the port is no number.
     """
-    url = with_driver(parsed(uri))
-    parts: dict[str, Any] = {
-        _URL_PARTS[k]: v for given in (connect_args, secrets) for k, v in given.items() if k in _URL_PARTS
-    }
-    if "port" in parts:
-        parts["port"] = _port(parts["port"])
-    url = url.set(**parts)
-    arguments = {k: v for given in (connect_args, secrets) for k, v in given.items() if k not in _URL_PARTS}
+    both = {**connect_args, **secrets}
+    url = with_driver(parsed(uri)).set(**_parts(both))
+    arguments = {k: v for k, v in both.items() if k not in _URL_PARTS}
     for key, value in _timeouts(url, connect_timeout_s=connect_timeout_s, timeout_s=timeout_s).items():
         if key not in url.query:
             arguments.setdefault(key, value)

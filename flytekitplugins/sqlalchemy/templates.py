@@ -86,6 +86,11 @@ class Text:
 
     parts: tuple[str | Value, ...]
 
+    @property
+    def first(self) -> str:
+        """The name of the first placeholder in it."""
+        return next(part.name for part in self.parts if isinstance(part, Value))
+
 
 @dataclass(frozen=True)
 class Name:
@@ -176,7 +181,7 @@ def render(
         InvalidValue: an input cannot be what its placeholder wants.
     """
     has_values = any(isinstance(part, (Value, Text)) for part in parts)
-    percent = has_values and paramstyle in ("format", "pyformat")
+    doubled = "%%" if has_values and paramstyle in ("format", "pyformat") else "%"
     rendered = Rendered("", [])
     sql: list[str] = []
     before = ""  # the last character that is neither space nor comment
@@ -190,12 +195,11 @@ def render(
         if isinstance(part, Value) and _is_empty(inputs[part.name]) and _is_listed(before, parts[number:]):
             raise _not_alone(part.name)
         if isinstance(part, str):
-            sql.append(part.replace("%", "%%") if percent else part)
+            sql.append(part.replace("%", doubled))
         elif isinstance(part, Name):
-            name = quote(checked_name(part.name, inputs[part.name]))
-            sql.append(name.replace("%", "%%") if percent else name)
+            sql.append(quote(checked_name(part.name, inputs[part.name])).replace("%", doubled))
         elif isinstance(part, Text):
-            sql.append(mark(_joined(part, inputs), next(p.name for p in part.parts if isinstance(p, Value))))
+            sql.append(mark(_joined(part, inputs), part.first))
         elif arrays and _is_empty(inputs[part.name]):
             sql = [_compared_to_empty_array("".join(sql), part.name)]
         else:
@@ -350,10 +354,7 @@ def _end(sql: str, opener: re.Match[str], language: Grammar) -> tuple[str, int]:
     if opened == "/*":
         return _comment(sql, start, language)
     if opened in ("--", "//", "#"):
-        if opened == "--" and not language.utf8 and not language.is_dolt and sql[start + 2 : start + 3] > "\x7e":
-            return "unclear", len(sql)
-        line = re.compile("[\n\r]" if language.dollar_quotes else "\n").search(sql, start)
-        return "comment", len(sql) if line is None else line.start()
+        return _line_comment(sql, start, opened, language)
     if opened.startswith("$"):
         close = sql.find(opened, opener.end())
         return ("dollar-quoted text", close + len(opened)) if close >= 0 else ("open", len(sql))
@@ -363,6 +364,13 @@ def _end(sql: str, opener: re.Match[str], language: Grammar) -> tuple[str, int]:
     is_text = opened == "'" or (opened == '"' and language.double_quoted_text)
     kind, end = _end_of_quotes(sql, start, opened, backslash=is_text and language.backslash)
     return (kind if kind == "open" else "text" if is_text else "name"), end
+
+
+def _line_comment(sql: str, start: int, opened: str, language: Grammar) -> tuple[str, int]:
+    if opened == "--" and not language.utf8 and not language.is_dolt and sql[start + 2 : start + 3] > "\x7e":
+        return "unclear", len(sql)
+    line = re.compile("[\n\r]" if language.dollar_quotes else "\n").search(sql, start)
+    return "comment", len(sql) if line is None else line.start()
 
 
 def _end_of_quotes(sql: str, start: int, mark: str, *, backslash: bool) -> tuple[str, int]:

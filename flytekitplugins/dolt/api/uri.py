@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 from ...doltdb import redaction
 from ..errors import DoltError, InvalidUri
-from ..model.configs import Commit, DoltConfig, NewBranch, SerialBranch
+from ..model.configs import Branch, Commit, DoltConfig, NewBranch, SerialBranch
 from ..model.naming import is_hash
 from ..model.nesting import MAX_CONFIG, is_deep
 from .table import DoltTable
@@ -67,23 +67,27 @@ def dolt_uri(table: DoltTable | DoltConfig) -> str:
     return f"{_START}{quote(os.fspath(table.config.db_path), safe='/:@+~')}?{parameters}"
 
 
+def _of_policy(policy: Branch | None) -> list[tuple[str, str | None]]:
+    """Return the parameters that stand for a branch policy; none for one that has no parameters of its own."""
+    if type(policy) is SerialBranch and policy.branch is not None:
+        return [("branch", policy.branch)]
+    if type(policy) is NewBranch:
+        return [("new_branch", policy.branch), ("base", policy.base)]
+    return []
+
+
 def _parameters(table: DoltTable) -> Iterator[tuple[str, str]]:
     config, commit = table.config, table.commit
     yield ("table", config.tablename) if config.tablename is not None else ("sql", config.sql or "")
     given = {k: v for k, v in config.to_dict().items() if k in _FIELDS} | config.options()
     if commit is not None:
-        yield "commit", commit.hash
-        if commit.branch is not None:
-            yield "branch", commit.branch
+        state = [("commit", commit.hash), ("branch", commit.branch)]
         given = {k: v for k, v in given.items() if k not in _MOOT and k != "branch_conf"}
-    elif type(config.branch_conf) is SerialBranch and config.branch_conf.branch is not None:
-        yield "branch", config.branch_conf.branch
-        del given["branch_conf"]
-    elif type(config.branch_conf) is NewBranch:
-        yield "new_branch", config.branch_conf.branch
-        if config.branch_conf.base is not None:
-            yield "base", config.branch_conf.base
-        del given["branch_conf"]
+    else:
+        state = _of_policy(config.branch_conf)
+        if state:
+            del given["branch_conf"]
+    yield from ((name, value) for name, value in state if value is not None)
     for name in sorted(given):
         for value in given[name] if isinstance(given[name], list) else [given[name]]:
             yield name, _to_text(value)

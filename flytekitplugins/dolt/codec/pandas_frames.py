@@ -182,6 +182,18 @@ def _with_index_as_columns(frame: pd.DataFrame, levels: Sequence[str]) -> pd.Dat
     return flat
 
 
+def _problem_of(name: Any) -> str | None:
+    """Say why a name cannot be that of a column, whatever the others are; None where it can."""
+    if not isinstance(name, str):
+        return f"the name {name!r} is no string ({type(name).__name__})"
+    is_long = len(name.encode(errors="replace")) > _MAX_NAME
+    if not name.strip() or is_long or name != name.rstrip() or re.search(r"[\0\ud800-\udfff]", name):
+        return f"the name {name!r} is empty, over 64 bytes, ends with a space or is no valid text"
+    if "İ" in name:  # its small letter does not lead back to it, and Dolt 1.83 goes by small letters
+        return f"the name {name!r} has the letter 'İ', and Dolt loses the values of such a column"
+    return f"the name {name!r} is taken for the order of rows" if name == ROW_COLUMN else None
+
+
 def check_names(names: Sequence[Any]) -> None:
     """Raise unless each name can be that of a column beside the others.
 
@@ -190,21 +202,7 @@ def check_names(names: Sequence[Any]) -> None:
     """
     if not names:
         raise UnsupportedFrame("Cannot store the frame: it has no columns. Give it one; rows are not needed.")
-    problems = []
-    for name in names:
-        if not isinstance(name, str):
-            problems.append(f"the name {name!r} is no string ({type(name).__name__})")
-        elif (
-            not name.strip()
-            or len(name.encode(errors="replace")) > _MAX_NAME
-            or name != name.rstrip()
-            or re.search(r"[\0\ud800-\udfff]", name)
-        ):
-            problems.append(f"the name {name!r} is empty, over 64 bytes, ends with a space or is no valid text")
-        elif "İ" in name:  # its small letter does not lead back to it, and Dolt 1.83 goes by small letters
-            problems.append(f"the name {name!r} has the letter 'İ', and Dolt loses the values of such a column")
-        elif name == ROW_COLUMN:
-            problems.append(f"the name {name!r} is taken for the order of rows")
+    problems = [found for found in map(_problem_of, names) if found is not None]
     counts = Counter(name for name in names if isinstance(name, str))
     folded: dict[str, str] = {}
     for name, count in counts.items():
@@ -282,6 +280,13 @@ def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
 
 
+def _moments(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
+    kind = column.type
+    naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
+    note = Note(dtype=_zoned(kind, dtype)) if kind.tz is not None else Note()
+    return _dated(name, _in_microseconds(name, naive)), note
+
+
 def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
     """Return the column in an Arrow type that an SQL type holds exactly, and a note where pandas would not know it.
 
@@ -293,9 +298,7 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     if pa.types.is_floating(kind):
         return _finite(name, column.cast(pa.float64())), Note()
     if pa.types.is_timestamp(kind):
-        naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
-        note = Note(dtype=_zoned(kind, dtype)) if kind.tz is not None else Note()
-        return _dated(name, _in_microseconds(name, naive)), note
+        return _moments(name, column, dtype)
     if pa.types.is_date(kind):
         return _dated(name, column.cast(pa.date32())), Note()
     if pa.types.is_time(kind):
@@ -304,9 +307,7 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
         return column.cast(pa.int64()), Note(dtype=f"timedelta64[{kind.unit}]")
     if _is_text(kind):
         return _clean_text(name, column.cast(pa.string())), Note()
-    if pa.types.is_null(kind):
-        return column, Note()
-    if kind in _INTEGERS or pa.types.is_boolean(kind):
+    if kind in _INTEGERS or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column, Note()
     if pa.types.is_decimal(kind):
         return _decimals(name, column, dtype), Note()

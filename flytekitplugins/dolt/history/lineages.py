@@ -165,14 +165,14 @@ class Lineage:
             if current in shown:
                 continue
             shown.add(current)
-            children: list[tuple[str, str | None]] = [(str(gap), None) for gap in gaps.get(current, ())]
-            for link in following[current]:
-                other = link.of if up else link.made
-                children.append((self._line(link, known.get(other), other, up=up), other))
-            for number, (line, child) in reversed(list(enumerate(children))):
-                last = number == len(children) - 1
-                drawn = f"{prefix}{'└─ ' if last else '├─ '}{line}"
-                stack.append((prefix + ("   " if last else "│  "), drawn, child or ""))
+            children = [(str(gap), "") for gap in gaps.get(current, ())]
+            children += [self._child(link, known, up=up) for link in following[current]]
+            stack += reversed(list(_drawn(prefix, children)))
+
+    def _child(self, link: Link, known: Mapping[str, Step], *, up: bool) -> tuple[str, str]:
+        """Return the line about the commit that a link leads to, and its hash."""
+        other = link.of if up else link.made
+        return self._line(link, known.get(other), other, up=up), other
 
     def _line(self, link: Link, step: Step | None, other: str, *, up: bool) -> str:
         line = str(step) if step is not None else other[:8]
@@ -182,6 +182,13 @@ class Lineage:
         if up:
             return f"{read}: {line}" if link.read.commit == link.of else f"{read} at {link.read.commit[:8]}: {line}"
         return f"{read} → {line}"
+
+
+def _drawn(prefix: str, children: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Give for each child the prefix of what stands below it, its line, and its commit."""
+    for number, (line, child) in enumerate(children, start=1):
+        last = number == len(children)
+        yield prefix + ("   " if last else "│  "), f"{prefix}{'└─ ' if last else '├─ '}{line}", child
 
 
 @refuses_passwords

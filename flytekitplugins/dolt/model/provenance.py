@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -146,13 +146,12 @@ def parse(message: str | None) -> Origin:
     Only the last paragraph counts, so nothing that an author writes above it is taken for a trailer. The message of the
     earlier plugin, which has no trailers, still gives its execution.
     """
-    lines = (message or "").rstrip("\n").split("\n")
-    last = len(lines) - next((n for n, line in enumerate(reversed(lines)) if not line), len(lines))
+    first, last_paragraph = _paragraphs(message or "")
     found: dict[str, str] = {}
     writes: list[Write] = []
     reads: list[Read] = []
     consumed: list[Consumed] = []
-    for key, _, value in (line.partition(": ") for line in lines[last:]):
+    for key, _, value in (line.partition(": ") for line in last_paragraph):
         if key == "Flyte-Write" and value:
             writes.append(Write(*map(unquote, value.split(" ")[:2])))
         elif key == "Flyte-Read":
@@ -161,18 +160,29 @@ def parse(message: str | None) -> Origin:
             consumed.append(Consumed(*map(unquote, value.split(" "))))
         else:
             found[key] = unquote(value)
-    if "Flyte-Execution" not in found and lines[0].startswith(_FIRST_LINE):
-        found["Flyte-Execution"] = unquote(lines[0].removeprefix(_FIRST_LINE))
-    scalars = {attribute: found[key] for key, attribute in _SCALARS.items() if found.get(key)}
+    if "Flyte-Execution" not in found and first.startswith(_FIRST_LINE):
+        found["Flyte-Execution"] = unquote(first.removeprefix(_FIRST_LINE))
     left_out = found.get("Flyte-Reads-Left-Out", "")
     return Origin(
-        execution=Execution(**scalars) if "id" in scalars else None,
+        execution=_execution(found),
         writes=tuple(writes),
         reads=tuple(reads),
         reads_left_out=int(left_out) if re.fullmatch("[0-9]{1,9}", left_out) else 0,
         write_key=found.get("Flyte-Write-Key"),
         consumed=tuple(consumed),
     )
+
+
+def _paragraphs(message: str) -> tuple[str, list[str]]:
+    """Return a message's first line, and the lines of its last paragraph."""
+    lines = message.rstrip("\n").split("\n")
+    last = len(lines) - next((n for n, line in enumerate(reversed(lines)) if not line), len(lines))
+    return lines[0], lines[last:]
+
+
+def _execution(found: Mapping[str, str]) -> Execution | None:
+    scalars = {attribute: found[key] for key, attribute in _SCALARS.items() if found.get(key)}
+    return Execution(**scalars) if "id" in scalars else None
 
 
 def digest(sql: str) -> str:

@@ -149,6 +149,13 @@ class Finder:
                 end = self._as_of_expression(index + 2)
                 self.blank.update(range(index - 2 if versioned else index, end))
 
+    def _as_of_value(self, index: int) -> int:
+        token, end = self.tokens[index], index + 1
+        while end < len(self.tokens) and token.kind == self.tokens[end].kind == "text":
+            end += 1  # texts that stand side by side are one
+        self._note_value(index, end)
+        return end
+
     def _as_of_expression(self, index: int) -> int:
         """Note what AS OF leads to, and return the index behind it."""
         if index >= len(self.tokens):
@@ -156,11 +163,7 @@ class Finder:
         token = self.tokens[index]
         called = index + 1 < len(self.tokens) and self.tokens[index + 1].is_mark("(")
         if token.kind in ("text", "parameter"):
-            end = index + 1
-            while end < len(self.tokens) and token.kind == self.tokens[end].kind == "text":
-                end += 1
-            self._note_value(index, end)
-            return end
+            return self._as_of_value(index)
         if token.kind in ("word", "name") and called:
             return self._as_of_call(index)
         if token.word in _BARE_CLOCKS:

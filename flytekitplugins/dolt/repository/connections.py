@@ -20,7 +20,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -677,13 +677,17 @@ class _Pool:
         own = [name for name in served if name not in ("information_schema", "mysql")]
         if isinstance(self._place, ServerPlace):
             return self._check_database(self._place, own)
-        folder = self._place.name
+        return self._database_of_folder(self._place, own)
+
+    def _database_of_folder(self, place: Path, own: Sequence[str]) -> str:
+        """Return the one of the server's ``own`` databases that the repository's folder is served as."""
+        folder = place.name
         if own in ([], [""], [folder]) and (re.search("[:@]", folder) or folder in ("information_schema", "mysql")):
             raise ServerFailed(
                 f"Cannot {attempted()}: Dolt names the database for the folder, and a database called {folder!r} "
                 "cannot be reached. Give the repository's folder a name without ':' and '@' that is not 'mysql' or "
                 "'information_schema'.",
-                path=self._place,
+                path=place,
             )
         for name in (folder, folder.replace("-", "_")):
             if name in own:

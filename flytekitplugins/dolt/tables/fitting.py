@@ -187,13 +187,9 @@ def fit(
     Raises:
         SchemaMismatch: something does not fit; every column is listed, with its first three bad rows.
     """
-    problems: list[str] = []
     alterations: list[str] = []
     by_name = {column.name: column for column in existing}
-    given = set(arrow.column_names)
-    for column in existing:
-        if column.name not in given and not column.generated and not (partial and column.may_be_left_out):
-            problems.append(f"column {column.name!r} ({column.sql_type}) is missing")
+    problems = _missing(existing, set(arrow.column_names), partial=partial)
     columns: dict[str, pa.ChunkedArray] = {}
     for name in arrow.column_names:
         into = by_name.get(name)
@@ -220,6 +216,15 @@ def fit(
             problems=problems,
         )
     return Fitted(pa.table(columns), tuple(alterations))
+
+
+def _missing(existing: Sequence[Column], given: set[str], *, partial: bool) -> list[str]:
+    absent = (column for column in existing if column.name not in given and not column.generated)
+    return [
+        f"column {column.name!r} ({column.sql_type}) is missing"
+        for column in absent
+        if not (partial and column.may_be_left_out)
+    ]
 
 
 def fitting(notes: Notes, existing: Sequence[Column]) -> Notes:
@@ -467,29 +472,36 @@ def _widened(column: pa.ChunkedArray, into: Column, new_type: str) -> str | None
     if wanted is None:
         return None
     old, new = SqlType.parse(into.sql_type), SqlType.parse(new_type)
-    kinds = {_family(column.type), _family(wanted)}
-    if kinds == {"integer"}:
-        limits = pc.min_max(column).as_py()
-        negative = not old.unsigned or (limits["min"] is not None and limits["min"] < 0)
-        if not negative:
-            return "bigint unsigned"
-        fits = limits["max"] is None or limits["max"] < 2**63
-        return "bigint" if fits and not (old.unsigned and old.base == "bigint") else None
-    if kinds == {"float"}:
-        return "double"
-    if kinds == {"integer", "float"} and _family(wanted) == "integer":
+    given, stored = _family(column.type), _family(wanted)
+    if (given, stored) == ("float", "integer"):
         return "double" if old.base != "bigint" else None
-    if kinds == {"decimal"}:
-        scale = max(old.scale or 0, new.scale or 0)
-        digits = max((old.size or 10) - (old.scale or 0), (new.size or 10) - (new.scale or 0))
-        return f"decimal({min(65, digits + scale)},{scale})"
-    if kinds == {"text"}:
-        return new_type if new.base == "longtext" or (new.size or 0) > (old.size or 2**32) else "longtext"
-    if kinds == {"bytes"}:
-        return new_type if new.base == "longblob" or (new.size or 0) > (old.size or 2**32) else "longblob"
-    if kinds in ({"timestamp"}, {"time"}):
+    if given != stored:
+        return None
+    if given == "integer":
+        return _wider_integer(column, old)
+    if given == "decimal":
+        return _wider_decimal(old, new)
+    if given in ("text", "bytes"):
+        longest = "longtext" if given == "text" else "longblob"
+        return new_type if new.base == longest or (new.size or 0) > (old.size or 2**32) else longest
+    if given in ("timestamp", "time"):
         return f"{old.base}(6)"
-    return None
+    return "double" if given == "float" else None
+
+
+def _wider_integer(column: pa.ChunkedArray, old: SqlType) -> str | None:
+    limits = pc.min_max(column).as_py()
+    negative = not old.unsigned or (limits["min"] is not None and limits["min"] < 0)
+    if not negative:
+        return "bigint unsigned"
+    fits = limits["max"] is None or limits["max"] < 2**63
+    return "bigint" if fits and not (old.unsigned and old.base == "bigint") else None
+
+
+def _wider_decimal(old: SqlType, new: SqlType) -> str:
+    scale = max(old.scale or 0, new.scale or 0)
+    digits = max((old.size or 10) - (old.scale or 0), (new.size or 10) - (new.scale or 0))
+    return f"decimal({min(65, digits + scale)},{scale})"
 
 
 def _modify(table: str, column: Column, sql_type: str) -> str:

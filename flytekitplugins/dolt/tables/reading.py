@@ -191,27 +191,35 @@ def _has_spans(connection: Connection, source: str, plan: _ReadPlan) -> bool:
 def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]) -> _ReadPlan:
     existing = describe(connection, table)
     if existing is None:
-        known = [name for (name,) in connection.rows("SHOW TABLES")]
-        raise TableNotFound(
-            f"Cannot {attempted()} at {connection.revision!r}: there is no such table.{close_names(table, known)} The "
-            f"tables there are {', '.join(map(repr, known)) or 'none'}.",
-            table=table,
-            close=known,
-        )
+        raise _no_such_table(connection, table)
     sql_types = existing.sql_types
     check_columns(table, [*(columns or ()), *order_by], list(sql_types))
     notes = Notes.from_comment(existing.comment, table=table)[0]
-    if columns is None:
-        names = [name for name in sql_types if not (notes.rows and name == pandas_frames.ROW_COLUMN)] or list(sql_types)
-    else:
-        names = list(columns)
-        notes = replace(notes, index=notes.index if set(notes.index) <= set(names) else (), order=())
+    names, notes = _chosen(columns, list(sql_types), notes)
     order_by = order_by or ([pandas_frames.ROW_COLUMN] if notes.rows and pandas_frames.ROW_COLUMN in sql_types else ())
     wanted = [result_columns.wanted((name, sql_types[name])) for name in names]
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
     times = _times({name: sql_types[name] for name in names})
     return _ReadPlan(rest, wanted, names, times, notes, fitting.doubtful(notes, existing.columns, names))
+
+
+def _no_such_table(connection: Connection, table: str) -> TableNotFound:
+    known = [name for (name,) in connection.rows("SHOW TABLES")]
+    return TableNotFound(
+        f"Cannot {attempted()} at {connection.revision!r}: there is no such table.{close_names(table, known)} The "
+        f"tables there are {', '.join(map(repr, known)) or 'none'}.",
+        table=table,
+        close=known,
+    )
+
+
+def _chosen(columns: Sequence[str] | None, there: list[str], notes: Notes) -> tuple[list[str], Notes]:
+    """Return the columns to read, all of the user's where none are asked for, and the notes that hold then."""
+    if columns is None:
+        return [name for name in there if not (notes.rows and name == pandas_frames.ROW_COLUMN)] or there, notes
+    index = notes.index if set(notes.index) <= set(columns) else ()
+    return list(columns), replace(notes, index=index, order=())
 
 
 def _times(columns: Mapping[str, str]) -> list[str]:
