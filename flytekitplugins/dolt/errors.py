@@ -457,7 +457,7 @@ _FAULTS = (
         InvalidConfig,
         "A remote is file://, https://, http://, aws://, gs:// or az://.",
     ),
-    _Fault(None, r"x509: |tls: ", UntrustedServer, "Mend the certificate, or let this machine trust it."),
+    _Fault(None, r"x509: |tls: ", UntrustedServer, "Fix the certificate, or let this machine trust it."),
     _Fault(
         None,
         r"no such host|connection refused|connection reset|i/o timeout|code = unavailable|error reading from server",
@@ -484,10 +484,10 @@ _FAULTS = (
         "Remove the duplicates, or choose another primary_key.",
     ),
     _Fault(
-        None, r"constraint violations", ConstraintViolated, "Mend the rows, here or in the tables that refer to them."
+        None, r"constraint violations", ConstraintViolated, "Fix the rows, here or in the tables that refer to them."
     ),
     _Fault(1048, r"non-nullable", ConstraintViolated, "Fill in the missing values."),
-    _Fault(None, r"foreign key violation|check constraint .* violated", ConstraintViolated, "Mend the rows."),
+    _Fault(None, r"foreign key violation|check constraint .* violated", ConstraintViolated, "Fix the rows."),
     _Fault(
         None,
         r"is too large for column|out of range|is not a valid value for|incorrect .* value",

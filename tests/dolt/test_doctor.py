@@ -62,7 +62,7 @@ def test_a_wrong_setting_is_something_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("DOLT_BIN", "/nonexistent/dolt")
     diagnosis = doctor.examine()
     assert not any(line.endswith(", used") for line in diagnosis.findings)
-    assert any("Mend or unset DOLT_BIN" in line for line in diagnosis.advice)
+    assert any("Fix or unset DOLT_BIN" in line for line in diagnosis.advice)
 
 
 def test_a_good_installation_is_well(capsys: Captured, repo: Path) -> None:
@@ -194,10 +194,10 @@ def test_install_builds_nothing_when_a_dolt_fits(capsys: Captured) -> None:
 
 
 def test_install_builds_nothing_that_a_setting_would_hide(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A wrong DOLT_BIN must be mended first, and install says so at once."""
+    """A wrong DOLT_BIN must be fixed first, and install says so at once."""
     monkeypatch.setenv("DOLT_BIN", "/nonexistent/dolt")
     assert main(["install"]) == 1
-    assert "Mend or unset DOLT_BIN" in capsys.readouterr().err
+    assert "Fix or unset DOLT_BIN" in capsys.readouterr().err
 
 
 def test_the_module_runs_as_a_program(tmp_path: Path) -> None:

@@ -359,7 +359,7 @@ def test_written_and_read_over_verified_tls(safe: DoltServer, authority: Authori
 @pytest.mark.parametrize(
     ("certified", "options", "words"),
     [
-        ([HERE], "", r"(local issuer|self.signed) certificate.*\. Mend the server's certificate, or name the auth"),
+        ([HERE], "", r"(local issuer|self.signed) certificate.*\. Fix the server's certificate, or name the auth"),
         ([HERE], "?ssl_ca={stranger}", r"(local issuer|self.signed) certificate.*\?ssl_ca=/path/of/ca"),
         (["expired", HERE], "?ssl_ca={ca}", r"certificate has expired\)"),
         (["db.example"], "?ssl_ca={ca}", r"IP address mismatch.*'.*'\)"),

@@ -115,7 +115,7 @@ def test_a_failing_build_says_the_end_of_its_log_and_leaves_nothing(tmp_path: Pa
 
 @needs_go
 def test_a_source_without_a_checksum_is_refused(tmp_path: Path, target: Path) -> None:
-    """Nothing is built that go.sum does not vouch for, and go.mod and go.sum are not mended on the way."""
+    """Nothing is built that go.sum does not vouch for, and go.mod and go.sum are not fixed on the way."""
     module = write_module(tmp_path / "m", main='package main\n\nimport _ "rsc.io/quote"\n\nfunc main() {}\n')
     with (module / "go.mod").open("a") as file:
         file.write("\nrequire rsc.io/quote v1.5.2\n")

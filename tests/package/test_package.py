@@ -145,7 +145,7 @@ def test_it_lives_beside_another_plugin(clean: Environment) -> None:
 
 @pytest.mark.slow
 def test_beside_the_earlier_sqlalchemy_plugin_the_doctor_says_which_files_win(wheel: Path, clean: Environment) -> None:
-    """Its files replace ours; doctor and a warning say so, and what they advise mends it."""
+    """Its files replace ours; doctor and a warning say so, and what they advise fixes it."""
     clean.pip("install", "--quiet", "--no-deps", "flytekitplugins-sqlalchemy")
     said = run(clean.python, "-m", "flytekitplugins.dolt", "doctor", cwd=clean.folder, ok=False)
     assert "the task.py of 'flytekitplugins-sqlalchemy' wins" in said

@@ -1,8 +1,9 @@
-"""What SQL types cannot carry, as one line of JSON in a table's comment: written by us, and read from anybody.
+"""What SQL types cannot carry, as one line of JSON in a table's comment: written here, and read from anybody.
 
 A comment is part of a repository and may come from anywhere. So each column's note is held to a schema of its own,
-which knows only what `codec` and `arrow` write; what else stands there is passed over for that column alone, and said
-once in the log. Whether the values fit as well is found out where they are restored. Pure, but for that line.
+which knows only what `pandas_frames` and `arrow_tables` write; what else stands there is passed over for that column
+alone, and said once in the log. Whether the values fit as well is found out where they are restored. Pure, but for
+that line.
 """
 
 from __future__ import annotations
@@ -342,7 +343,7 @@ _MAX_DIGITS, _MAX_SCALE = 65, 30  # of an SQL decimal
 
 
 def _family_as_stored(kind: pa.DataType) -> str:
-    """Return the family in which `codec.storable` stores a type; no column is of the family ``""``."""
+    """Return the family in which `pandas_frames.storable` stores a type; no column is of the family ``""``."""
     if pa.types.is_dictionary(kind):
         return _family_as_stored(kind.value_type)
     if pa.types.is_duration(kind):

@@ -342,7 +342,7 @@ def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray
         array = pa.chunked_array([pa.array(column.astype(object).tolist(), kind or pa.string(), from_pandas=True)])
         _to_json(levels).encode()  # those that no row has are noted, too
     except ValueError as error:
-        raise unsupported(name, column.dtype, str(error), "Mend the text") from error
+        raise unsupported(name, column.dtype, str(error), "Fix the text") from error
     stored, _ = storable(name, array, column.dtype)
     of = None if categories.dtype == _default_text_dtype() else str(categories.dtype)
     return stored, Note(levels=tuple(levels), ordered=bool(column.cat.ordered), of=of)

@@ -1,6 +1,6 @@
 """Merging a branch into another: three-way, whole or not at all, after the checks that somebody wants to pass first.
 
-A merge is work like any other to `writing.write`: it happens on a scratch branch at the target's head, and the
+A merge is work like any other to `publishing.write`: it happens on a scratch branch at the target's head, and the
 target is moved to its commit, under the same lock, refusals and retries. A conflict is therefore found where it harms
 nobody. Called by people and tasks (`merge`), and by `frames` for a config with `MergeBranch`.
 """

@@ -1,6 +1,6 @@
 """Where a repository is: in a folder of this machine, or behind a Dolt server that somebody else runs.
 
-A place is a value that says how to get there. `repository.locate` makes it, `engine.connect` opens it, and everybody
+A place is a value that says how to get there. `refs.locate` makes it, `connections.connect` opens it, and everybody
 between the two only passes it on; its `str` is for messages and never holds a password. Nothing here does I/O.
 """
 

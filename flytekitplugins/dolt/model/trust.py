@@ -4,7 +4,7 @@ A literal, JSON text or ``dolt://`` address can name any host, secret and functi
 write one. So the texts in it that name a place or a function are `Arrived`, and stay that wherever the value is copied
 to; what the program's own code writes is plain text. What a plain text names is remembered, because a config that the
 code has built comes back from Flyte as a value that arrived. `schema` marks and names, `credentials` and `repository`
-ask before a password is read or a server is reached, `logbook` before anything is told. No I/O.
+ask before a password is read or a server is reached, `observers` before anything is told. No I/O.
 """
 
 from __future__ import annotations

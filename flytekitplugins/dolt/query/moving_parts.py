@@ -1,7 +1,7 @@
 """What in a query means another commit, value or time tomorrow: ``AS OF 'main'``, ``HASHOF('x')``, ``NOW()``.
 
-Pure: it is found here and noted as `Reference`, `references` asks the repository what it means now. What could not be
-pinned (a revision that is an expression, work that is in no commit) is refused. Called by `queries`.
+Pure: it is found here and noted as `Reference`; `history.query_pinning` asks the repository what it means now. What
+could not be pinned (a revision that is an expression, work that is in no commit) is refused.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One statement as the server's own tokens: its calls, their arguments, what they stand for, and how it is refused.
 
-Pure, and without rules: `moving` and `queries` look at a statement through this.
+Pure, and without rules: `moving_parts` and `validation` look at a statement through this.
 """
 
 from __future__ import annotations

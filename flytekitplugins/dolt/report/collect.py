@@ -1,7 +1,7 @@
 """What a deck shows of a table, asked of its repository: the commit, what it changed, how the table grew.
 
 Bounded in rows and statements, so that a deck costs little beside what it shows; looks only. `flyte` calls it for
-tasks with decks switched on, `deck` turns the answer into a page.
+tasks with decks switched on, `page` turns the answer into a page.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a commit did to a table, as a page for people: plain HTML with its own styles, for Flyte's decks.
 
 Pure: values in, text out. Every value is escaped, nothing is loaded from anywhere, no script is needed, and the page
-stays under a few hundred KiB whatever is in the table. `showing` asks the repository for what stands here.
+stays under a few hundred KiB whatever is in the table. `collect` asks the repository for what stands here.
 """
 
 from __future__ import annotations

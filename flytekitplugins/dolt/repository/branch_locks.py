@@ -3,7 +3,7 @@
 The queue is a row of named locks (`GET_LOCK`), so it works for threads, processes and machines alike, keeps nothing on
 disk, and forgets a waiter whose connection ends. Place 0 is the lock itself. Who comes last takes the first free place
 behind all others, and moves up place by place; nobody can overtake. The lock only saves needless work: what makes
-concurrent writers right is how `repository`, the caller, publishes.
+concurrent writers right is how `publishing` publishes.
 """
 
 from __future__ import annotations

@@ -312,7 +312,7 @@ def _sweep(root: Path) -> None:
 
 
 def _remove_unused(clone: Path, folder: Path) -> bool:
-    """Remove ``folder`` unless ``clone`` in it is in use, which `server` shows by a lock on its ``.dolt``."""
+    """Remove ``folder`` unless ``clone`` in it is in use, which `local_server` shows by a lock on its ``.dolt``."""
     with ExitStack() as stack:
         with suppress(FileNotFoundError):
             held = os.open(clone / ".dolt", os.O_RDONLY | os.O_DIRECTORY)

@@ -299,8 +299,8 @@ class Connection:
     ) -> int:
         """Append tab-separated ``lines`` to ``table`` by a file in ``folder``; strict, all or nothing.
 
-        ``columns`` is the column list with its ``SET`` clause, as `rows.load_clause` gives it. With ``replacing``, rows
-        of the same key are overwritten instead of refused. Returns the number of rows.
+        ``columns`` is the column list with its ``SET`` clause, as `load_data.load_clause` gives it. With ``replacing``,
+        rows of the same key are overwritten instead of refused. Returns the number of rows.
         """
         how = "REPLACE " if replacing else ""
         with NamedTemporaryFile(dir=folder, suffix=".tsv") as file:
@@ -573,7 +573,7 @@ def _not_connected(error: Exception, endpoint: _Endpoint) -> DoltError:
 def _untrusted(error: ssl.SSLError) -> UntrustedServer:
     said = str(getattr(error, "verify_message", None) or error.args[-1]).rstrip(".")
     advice = (
-        "Mend the server's certificate, or name the authority that signed it with ?ssl_ca=/path/of/ca.pem at the end "
+        "Fix the server's certificate, or name the authority that signed it with ?ssl_ca=/path/of/ca.pem at the end "
         "of the URL."
     )
     if said == _NO_TLS:

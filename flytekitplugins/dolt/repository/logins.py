@@ -2,7 +2,7 @@
 
 A MySQL server says how a client is to log in, and may change its mind. Some ways answer a challenge, so that the
 password stays here; others hand it over, in the clear or locked with a key that the peer itself has sent, and whoever
-takes a port or a name would only have to ask. Pure; `engine` is the only caller.
+takes a port or a name would only have to ask. Pure.
 """
 
 from __future__ import annotations

@@ -352,7 +352,7 @@ def _refuse_early(connection: Connection, state: _State, branch: str, table: str
     try:
         _refuse_if_in_the_way(state, branch, table)
     except UncommittedChanges:
-        if not scratch_branches.mend(connection, state.head):
+        if not scratch_branches.finish_move(connection, state.head):
             raise
         scratch_branches.sweep(connection)
         _refuse_if_in_the_way(_state(connection, branch), branch, table)

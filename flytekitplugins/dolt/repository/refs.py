@@ -1,7 +1,7 @@
 """What a repository holds: where it is, its branches and their log, and reading at a commit.
 
-Reads only; what changes a repository is in `writing`. A commit is read through Dolt's read-only revision databases, so
-nothing is checked out. Everything that reads, writes or compares versions starts here.
+Reads only; what changes a repository is in `publishing`. A commit is read through Dolt's read-only revision databases,
+so nothing is checked out.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def locate(
     if not os.access(repository / ".dolt" / "noms", os.W_OK | os.X_OK):
         raise RepositoryReadOnly(
             f"Cannot open the repository {str(repository)!r}: this user may not write to its folder, which Dolt needs "
-            "even for reading. Copy it to a writable folder, or mend its permissions.",
+            "even for reading. Copy it to a writable folder, or fix its permissions.",
             path=repository,
         )
     return repository

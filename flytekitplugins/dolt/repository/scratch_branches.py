@@ -1,9 +1,8 @@
-"""Scratch branches: short-lived branches of our own on which work happens, each named for its owner.
+"""Scratch branches: short-lived branches on which work happens, each named for its owner.
 
 The name says who made it and for which connection of the server, so that everybody on that server can tell a writer
-that is at work from one that was killed; what the latter left is swept. It is not for a user's branches, and it decides
-nothing about what is published; `repository` does, and is the caller, with `locks`, which asks whose work a lock
-protects.
+that is at work from one that was killed; what the latter left is swept. It is not for a user's branches, and what is
+published is decided in `publishing`.
 """
 
 from __future__ import annotations
@@ -153,7 +152,7 @@ def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
     return removed
 
 
-def mend(connection: Connection, head: str) -> bool:
+def finish_move(connection: Connection, head: str) -> bool:
     """Finish what a killed writer may have left half done on a branch at ``head``; say whether there was any.
 
     To be called with the branch's lock held: nobody who would move it is alive then. The numbers do not say so, since a

@@ -158,12 +158,12 @@ def _unfit(found: Version) -> str | None:
 def _refusal(candidate: Candidate) -> BinaryNotFound | BinaryUnsupported:
     if candidate.path is None:
         return BinaryNotFound(
-            f"Cannot use the dolt binary that {candidate.origin} names: {candidate.problem}. Mend or unset "
+            f"Cannot use the dolt binary that {candidate.origin} names: {candidate.problem}. Fix or unset "
             f"{candidate.origin}. {HOW_TO_GET_DOLT}"
         )
     return BinaryUnsupported(
         f"Cannot use the dolt binary that {candidate.origin} names: {str(candidate.path)!r} {candidate.problem}. "
-        f"Mend or unset {candidate.origin}. {HOW_TO_GET_DOLT}",
+        f"Fix or unset {candidate.origin}. {HOW_TO_GET_DOLT}",
         path=candidate.path,
         version=candidate.version,
     )

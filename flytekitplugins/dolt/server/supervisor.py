@@ -140,7 +140,7 @@ def _remove_scratch_branches(dolt: str, repository: Path, folder: Path) -> None:
     """Remove the branches of writers that were killed: each writer marks its own in the folder while it works.
 
     The command line goes through the server as long as that runs. What it cannot remove, a later writer does; that is
-    also left the branch of a commit whose publishing may have been cut in half, which takes more to mend.
+    also left the branch of a commit whose publishing may have been cut in half, which takes more to fix.
     """
     marks = sorted((folder / "data").glob("scratch-*"))
     if not marks:

@@ -1,7 +1,7 @@
 """A frame into a table, written on a connection that is given.
 
-What a value looks like in SQL is decided in `codec` and `rows`, whether a frame fits in `gate`, which rows differ in
-`changes`. So this file is the traffic: ask what is there, send rows.
+What a value looks like in SQL is decided in `pandas_frames` and `load_data`, whether a frame fits in `fitting`, which
+rows differ in `row_changes`. So this file is the traffic: ask what is there, send rows.
 """
 
 from __future__ import annotations
