@@ -197,7 +197,7 @@ def shared(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600 * FACTOR)
+@pytest.mark.timeout(1800 * FACTOR)
 def test_the_repository_agrees_with_a_plain_model(shared: Path) -> None:
     """In 200 runs of up to a dozen steps each, every branch, tag and ancestor holds what a few dictionaries say."""
     Travel.path = shared
