@@ -28,7 +28,14 @@ from users_server import users_server
 from waiting import eventually
 
 from flytekitplugins.dolt import DoltConfig, api, create_repository
-from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBusy, RepositoryReadOnly, ServerFailed
+from flytekitplugins.dolt.errors import (
+    ConnectionLost,
+    DoltError,
+    RepositoryBusy,
+    RepositoryReadOnly,
+    ServerFailed,
+    attempting,
+)
 from flytekitplugins.dolt.repository import publishing, refs
 from flytekitplugins.dolt.server import binary, local_server
 
@@ -44,7 +51,10 @@ PRELUDE = """\
 import os, signal, sys
 from pathlib import Path
 import pandas as pd
-from flytekitplugins.dolt import DoltConfig, errors, api, frames, repository, server
+from flytekitplugins.dolt import DoltConfig, errors, api
+from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.server import local_server
 repo = Path(sys.argv[1])
 def put(table, *values):
     return api.write(DoltConfig(str(repo), table), pd.DataFrame({"n": list(values)})).commit.hash
@@ -217,7 +227,7 @@ def test_address_does_not_show_the_password(repo: Path) -> None:
 
 def test_attaches_to_a_server_of_another_process(repo: Path, temp: Path) -> None:
     """A second process uses the server of the first one, and the server ends with the last of them."""
-    with script("put('theirs', 1); say(server.running(repo).pid); input()", repo) as other:
+    with script("put('theirs', 1); say(local_server.running(repo).pid); input()", repo) as other:
         (theirs,) = heard(other)
         put(repo, "ours", 2)
         assert running(repo).pid == int(theirs)
@@ -356,7 +366,7 @@ def test_stops_when_the_process_ends(repo: Path, temp: Path, dolt: Dolt) -> None
 def test_stops_when_idle_and_starts_again(repo: Path, temp: Path) -> None:
     """A process that lives on lets go of an idle server, and gets another at its next use."""
     with script(
-        "while True: put('t', int(input())); say(server.running(repo).pid)", repo, FLYTE_DOLT_IDLE_S="1"
+        "while True: put('t', int(input())); say(local_server.running(repo).pid)", repo, FLYTE_DOLT_IDLE_S="1"
     ) as user:
         told(user, "1")
         (first,) = heard(user)
@@ -394,11 +404,11 @@ def test_killed_only_user(repo: Path, temp: Path) -> None:
 
 def test_killed_starter_while_another_commits(repo: Path) -> None:
     """The end of the process that started the server costs another one, which is committing, nothing."""
-    starter_code = "put('t', 1); say(server.running(repo).pid); input()"
+    starter_code = "put('t', 1); say(local_server.running(repo).pid); input()"
     writer_code = """
 say('ready'); input()
 for n in range(30):
-    say(put('w', n), server.running(repo).pid)
+    say(put('w', n), local_server.running(repo).pid)
 """
     with script(starter_code, repo) as starter, script(writer_code, repo) as writer:
         (pid,) = heard(starter)
@@ -537,7 +547,7 @@ def test_server_that_is_killed_each_time(repo: Path, monkeypatch: pytest.MonkeyP
         os.kill(killed[-1], signal.SIGKILL)
         connection.run("CREATE TABLE whole (n INT)")
 
-    with pytest.raises(ConnectionLost, match="the other half"):
+    with attempting("write the other half"), pytest.raises(ConnectionLost, match="the other half"):
         publishing.write(repo, table="half", policy=None, message="half", work=work)
     assert len(set(killed)) == 2
     assert refs.branches(repo) == {"main": first}
@@ -755,7 +765,7 @@ for door in (lambda: put('t', 1), lambda: api.read(DoltConfig(str(repo), sql='se
 """
     use = """
 def use():
-    with server.using(repo):
+    with local_server.using(repo):
         pass
 """
     wrapper = _denied(how, repo)
@@ -785,24 +795,24 @@ def test_forked_child_has_connections_of_its_own(repo: Path, ending: str) -> Non
     """A forked child reads and writes on its own connections, and its end does not disturb its parent."""
     code = f"""
 put('before', 1)
-with repository.connect(repo) as kept:
-    ask = lambda: kept.rows('SELECT CONNECTION_ID()', attempt='ask')
-    mine, served_by = ask(), server.running(repo)
+with refs.connect(repo) as kept:
+    ask = lambda: kept.rows('SELECT CONNECTION_ID()')
+    mine, served_by = ask(), local_server.running(repo)
 put('warm', 1)
 child = os.fork()
 if child == 0:
-    with repository.connect(repo) as own:
-        assert own.rows('SELECT CONNECTION_ID()', attempt='ask') != mine
+    with refs.connect(repo) as own:
+        assert own.rows('SELECT CONNECTION_ID()') != mine
     put('child', *range(5))
     assert api.read(DoltConfig(str(repo), 'before'))['n'].tolist() == [1]
     {ending}
 for n in range(10):
     put('parent', n)
 assert os.waitpid(child, 0)[1] == 0
-with repository.connect(repo) as kept:
-    assert kept.rows('SELECT CONNECTION_ID()', attempt='ask') == mine
+with refs.connect(repo) as kept:
+    assert kept.rows('SELECT CONNECTION_ID()') == mine
 put('after', 1)
-assert server.running(repo) == served_by
+assert local_server.running(repo) == served_by
 say('done')
 """
     with script(code, repo) as parent:
@@ -817,11 +827,11 @@ def test_forked_child_outlives_its_parent(repo: Path, temp: Path) -> None:
 put('t', 1)
 if os.fork() == 0:
     put('child', 1)
-    served_by = server.running(repo)
+    served_by = local_server.running(repo)
     say(os.getpid())
     os.read(0, 1)
     put('child', 2)
-    assert server.running(repo) == served_by
+    assert local_server.running(repo) == served_by
     say('done')
     os.read(0, 1)
     os._exit(0)
@@ -849,7 +859,7 @@ def test_folder_made_anew_is_served_fresh(repo: Path, temp: Path) -> None:
     assert len(refs.log(repo)) == 2
     assert eventually(lambda: old.pid not in processes("sql-server"), within_s=GONE_WITHIN_S)
     assert running(repo) != old
-    with script("say(put('theirs', 3), server.running(repo).pid)", repo) as other:
+    with script("say(put('theirs', 3), local_server.running(repo).pid)", repo) as other:
         assert heard(other)[1] == str(running(repo).pid)
     assert len(folders(temp)) == 1
 

@@ -26,7 +26,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WRITER = """\
 import sys
 import pandas as pd
-from flytekitplugins.dolt import DoltConfig, api, server
+from flytekitplugins.dolt import DoltConfig, api
+from flytekitplugins.dolt.server import local_server
 from pathlib import Path
 repo, me, how_often = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
@@ -34,7 +35,7 @@ input()
 for number in range(how_often):
     frame = pd.DataFrame({"writer": [me], "number": [number]})
     table = api.write(DoltConfig(str(repo), f"table_{me}"), frame, message=f"{me} {number}")
-    print(table.commit.hash, server.running(repo).pid, flush=True)
+    print(table.commit.hash, local_server.running(repo).pid, flush=True)
 """
 
 
