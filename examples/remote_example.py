@@ -23,7 +23,7 @@ import pandas as pd
 from flytekit import task, workflow
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, Remote, create_repository
-from flytekitplugins.dolt.server.binary import find
+from flytekitplugins.dolt.binary import find
 
 folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shared")
 url = f"file://{folder}/remote"

@@ -29,12 +29,12 @@ from flytekitplugins.dolt import (
     DoltTable,
     NewBranch,
     Secret,
+    binary,
     create_repository,
     read,
     secret_requests,
     versions,
 )
-from flytekitplugins.dolt.server import binary
 
 SERVER_URL = os.environ.get("SERVER_URL")
 PASSWORD = Secret("example", "password") if SERVER_URL else None

@@ -35,8 +35,7 @@ from typing import List
 import pandas as pd
 from flytekit import kwtypes
 
-from flytekitplugins.dolt import create_repository
-from flytekitplugins.dolt.server import binary
+from flytekitplugins.dolt import binary, create_repository
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyTask
 
 CREATE = """

@@ -20,7 +20,16 @@ from typing import List
 import pandas as pd
 from flytekit import map_task, task, workflow
 
-from flytekitplugins.dolt import Ago, Changes, DoltConfig, DoltTable, NewBranch, create_repository, versions, write
+from flytekitplugins.dolt import (
+    Ago,
+    Changes,
+    DoltConfig,
+    DoltTable,
+    NewBranch,
+    create_repository,
+    versions,
+    write,
+)
 
 doltdb_path = os.path.join(os.path.dirname(__file__), "travel")
 BRANCH = NewBranch("run/weights")
@@ -82,7 +91,7 @@ def fill() -> None:
 
 def age_commits() -> None:
     """Date the newest commit back, as if it had been made more than a month ago."""
-    from flytekitplugins.dolt.server import binary
+    from flytekitplugins.dolt import binary
 
     day = (Ago(months=1, days=1).before(datetime.now(timezone.utc))).strftime("%Y-%m-%dT%H:%M:%S")
     script = f"use `travel/{BRANCH.branch}`; call dolt_commit('--amend', '-m', 'long ago', '--date', '{day}')"

@@ -398,22 +398,25 @@ def _given_identity(name: str | None, email: str | None) -> dict[str, str] | Non
 
 
 def _make_folder(folder: Path) -> None:
-    attempt = f"Cannot create a Dolt repository at {str(folder)!r}"
+    cannot = f"Cannot create a Dolt repository at {str(folder)!r}"
     if ".dolt" in folder.resolve().parts:
-        raise InvalidConfig(f"{attempt}: that is inside a '.dolt' folder, which is Dolt's own. Choose another folder.")
+        raise InvalidConfig(f"{cannot}: that is inside a '.dolt' folder, which is Dolt's own. Choose another folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise InvalidConfig(f"{attempt}: a file is there, or in place of a folder above it. Choose another.") from error
+        raise InvalidConfig(f"{cannot}: a file is there, or in place of a folder above it. Choose another.") from error
     except OSError as error:
-        raise _not_writable(attempt, folder, error) from error
+        raise _not_writable(folder, error) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise _not_writable(attempt, folder, None)
+        raise _not_writable(folder, None)
 
 
-def _not_writable(attempt: str, folder: Path, error: OSError | None) -> RepositoryReadOnly:
+def _not_writable(folder: Path, error: OSError | None) -> RepositoryReadOnly:
     said = "this user may not write there" if error is None else error.strerror or str(error)
-    return RepositoryReadOnly(f"{attempt}: {said}. Choose a folder that this user can write to.", path=folder)
+    return RepositoryReadOnly(
+        f"Cannot create a Dolt repository at {str(folder)!r}: {said}. Choose a folder that this user can write to.",
+        path=folder,
+    )
 
 
 def _init(scratch: Path, given: dict[str, str] | None) -> None:
