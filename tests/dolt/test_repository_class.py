@@ -106,6 +106,14 @@ def test_it_is_a_value(repo: Path) -> None:
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize("given", [5, None, b"foo", ["foo"], ""])
+def test_what_names_no_repository_is_refused(given: object) -> None:
+    """The error says what was given and what is taken."""
+    with pytest.raises(errors.InvalidConfig, match="DoltConfig") as refused:
+        Repository(given)  # type: ignore[arg-type]
+    assert repr(given) in str(refused.value)
+
+
 def test_what_is_not_there_is_told_when_it_is_looked_at(tmp_path: Path) -> None:
     """Making one asks nothing; a folder without a repository, and an option that no config has, are clear errors."""
     here = Repository(tmp_path)

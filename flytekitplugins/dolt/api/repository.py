@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InvalidConfig
 from ..model.configs import Commit, DoltConfig
 from ..model.location import refuses_passwords
 from .table import DoltTable
@@ -39,11 +40,15 @@ class Repository:
             which brings the server's secret, its replicas and the remote. What else the config says is left out.
 
     Raises:
-        InvalidConfig: the address has a password in it.
+        InvalidConfig: it is none of these, or the address has a password in it.
     """
 
     @refuses_passwords
     def __init__(self, db_path: str | os.PathLike[str] | DoltConfig) -> None:
+        if not isinstance(db_path, (str, os.PathLike, DoltConfig)) or db_path == "":
+            raise InvalidConfig(
+                f"Cannot use {db_path!r} as a repository: give a folder, a server's URL, or a DoltConfig."
+            )
         given = db_path if isinstance(db_path, DoltConfig) else DoltConfig(os.fspath(db_path))
         self._config = DoltConfig(given.db_path, **{name: getattr(given, name) for name in _PLACE})
 

@@ -7,7 +7,6 @@ with the table. How a revision is named is decided in `revisions`, how rows look
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -164,15 +163,13 @@ def last_change(table: TableRef | DoltConfig, *, limit: int | None = None) -> Ta
 
 
 @refuses_passwords
-def changed_tables(
-    before: Commit | Revision | None, after: Commit | Revision | None, *, db_path: str | os.PathLike[str]
-) -> list[str]:
+def changed_tables(before: Commit | Revision | None, after: Commit | Revision | None, *, db_path: Where) -> list[str]:
     """Return the names of the tables that differ between two states, gone and new ones included.
 
     Raises:
         RevisionNotFound: there is no such state.
     """
-    with connect(refs.locate(db_path)) as connection:
+    with connect(remotes.place_to_read(db_path)) as connection:
         commits = [_commit(connection, side) for side in (before, after)]
         old, new = (_hashes(connection, commit) for commit in commits)
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
