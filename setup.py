@@ -35,7 +35,7 @@ setup(
         "sqlalchemy>=2",  # SQLAlchemyTask
         "connectorx>=0.4.6",  # reads as Arrow; earlier ones do not know ssl-mode, without which it offers no batches
         "doltcli>=0.1.18",  # runs `dolt`, and the set_dolt_path that users know
-        "sqlglot>=26.16.4",  # reads queries before a server does; earlier ones do not say where a name stands
+        "sqlglot>=28,<31",  # the structure of queries; 27 cannot read MOD, and each major version changes trees
     ],
     extras_require={
         "polars": ["polars>=1"],  # pl.DataFrame and pl.LazyFrame in task signatures

@@ -237,6 +237,10 @@ class Finder:
         elif name in _BARE_CLOCKS:
             self._note(index, index + 1, _CLOCKS[name], "UTC" if name.startswith("UTC") else "", "0")
 
+    def is_clock(self, index: int) -> bool:
+        """Whether the word at an index is a clock that needs no parentheses."""
+        return self.tokens[index].word in _BARE_CLOCKS
+
     def _hash_of(self, index: int, arguments: Sequence[tuple[int, int]]) -> None:
         if len(arguments) == 1:
             self._note_revision(

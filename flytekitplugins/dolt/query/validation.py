@@ -77,6 +77,7 @@ _WRITES = (
 )
 _READS = (exp.Query, exp.Values)
 _SYSTEM_DATABASES = {"information_schema", "mysql", "performance_schema", "sys"}
+_BEFORE_A_QUERY = {"UNION", "INTERSECT", "EXCEPT", "ALL", "DISTINCT"}
 _SELECT_OPTIONS = {
     "ALL",
     "DISTINCT",
@@ -407,8 +408,14 @@ class _Reader:
         for index, token in enumerate(self.tokens[start:], start):
             repeated = token.kind == "text" and index > start and self.tokens[index - 1].kind == "text"
             if index not in self.blank and not repeated:
-                shown[token.start : token.end] = _shown(token)
+                shown[token.start : token.end] = "FROM " if self._is_table_statement(index, start) else _shown(token)
         return "".join(shown)
+
+    def _is_table_statement(self, index: int, start: int) -> bool:
+        """Whether ``TABLE name`` stands there, which some versions of the parser read as a column and its alias."""
+        before = self.tokens[index - 1]
+        begins = index == start or before.is_mark("(", ")") or before.word in _BEFORE_A_QUERY
+        return self.tokens[index].word == "TABLE" and begins
 
     def _check_qualified(self, node: exp.Table | exp.Column) -> None:
         database, catalog = node.args.get("db"), node.args.get("catalog")
@@ -475,8 +482,13 @@ class _Reader:
             self.items = [
                 (self.tokens[left].start, self.tokens[right - 1].end)
                 for (left, right), item in pairs
-                if left < right and not isinstance(item, (exp.Alias, exp.Star, exp.Column))
+                if left < right and (self._is_clock(item) or not isinstance(item, (exp.Alias, exp.Star, exp.Column)))
             ]
+
+    def _is_clock(self, item: exp.Expr) -> bool:
+        """Whether a column of the result is a clock without parentheses, of which the parser knows only some."""
+        at = self._index(item) if isinstance(item, exp.Column) and not item.table else None
+        return at is not None and self.moving.is_clock(at)
 
     def _selected(self, start: int) -> list[tuple[int, int]]:
         """Return the select list of the first SELECT that is in no parentheses, as ranges of tokens."""
