@@ -22,7 +22,7 @@ fi
 # by its path: in programs run by -m, flytekit takes the module for a part of the tasks' names
 exec "$venv/bin/pytest" -q -m "not slow and not serial" tests/package/test_import.py tests/regression \
     tests/unit/test_schema.py tests/unit/test_addresses.py tests/unit/test_values_through_flyte.py \
-    tests/unit/test_statements.py tests/dolt/test_queries.py tests/security/test_pinned_queries.py \
+    tests/unit/test_statements.py \
     tests/dolt/test_types.py tests/dolt/test_frames.py tests/dolt/test_gate.py tests/docs/test_examples.py \
     tests/flyte/test_transformer.py tests/flyte/test_shapes.py tests/flyte/test_shapes_of_frames.py \
     tests/flyte/test_structured.py tests/flyte/test_caching.py

@@ -137,13 +137,6 @@ def test_tls_is_used_where_it_is_offered_and_verified_where_an_authority_is_give
         run(mariadb, "select 1 as a", connect_args={"ssl": {"ca": str(ca)}})
 
 
-def test_the_architecture_names_every_module() -> None:
-    """The map has each module of the package, and none that is not there."""
-    section = (ROOT / "docs" / "architecture.md").read_text().partition("## The other plugin")[2]
-    modules = {path.stem for path in (ROOT / "flytekitplugins" / "sqlalchemy").glob("*.py")} - {"__init__"}
-    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == modules
-
-
 def test_the_page_names_the_variable_of_the_image() -> None:
     """A setting that the code reads is documented."""
     assert f"`{IMAGE_VARIABLE}`" in PAGE

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from statements import REFUSED, STATEMENTS
 
-from flytekitplugins.dolt import errors, queries
+from flytekitplugins.dolt import errors
+from flytekitplugins.dolt.query import validation
 
 CLOCKS = ["utc_timestamp", "localtime", "localtimestamp", "current_timestamp", "current_date", "current_time"]
 
@@ -34,30 +35,31 @@ TABLE_STATEMENTS = [
 @pytest.mark.parametrize("sql", STATEMENTS)
 def test_what_only_reads_is_read(sql: str) -> None:
     """Each is found harmless."""
-    assert queries.parse(sql, database="shop").sql in sql
+    assert validation.parse(sql, database="shop").sql in sql
 
 
-@pytest.mark.parametrize(("sql", "reason"), REFUSED)
-def test_what_does_more_is_refused(sql: str, reason: str) -> None:
-    """Each is refused for its own reason."""
-    with pytest.raises(errors.QueryRefused, match=reason):
-        queries.parse(sql, database="shop")
+@pytest.mark.parametrize(("sql", "piece"), REFUSED)
+def test_what_does_more_is_refused(sql: str, piece: str | None) -> None:
+    """Each is refused for its own piece."""
+    with pytest.raises(errors.QueryRefused, match="Cannot run the query") as caught:
+        validation.parse(sql, database="shop")
+    assert caught.value.piece == piece
 
 
 @pytest.mark.parametrize("sql", TABLE_STATEMENTS)
 def test_a_table_statement_names_a_table(sql: str) -> None:
     """Where a query may stand, TABLE may, and its table is checked and found as that of a SELECT."""
-    assert queries.parse(sql.format("shop.orders"), database="shop").fixed[0].text == ""
+    assert validation.parse(sql.format("shop.orders"), database="shop").fixed[0].text == ""
     if not sql.startswith("explain"):
-        assert queries.Source("orders", None) in queries.sources(sql.format("orders"))
-    with pytest.raises(errors.QueryRefused, match="'dolt_stashes' is not known to have the same rows"):
-        queries.parse(sql.format("dolt_stashes"), database="shop")
-    with pytest.raises(errors.QueryRefused, match="'mysql' does not follow the commit"):
-        queries.parse(sql.format("mysql.user"), database="shop")
+        assert validation.Source("orders", None) in validation.sources(sql.format("orders"))
+    with pytest.raises(errors.QueryRefused, match="'dolt_stashes'"):
+        validation.parse(sql.format("dolt_stashes"), database="shop")
+    with pytest.raises(errors.QueryRefused, match="'mysql'"):
+        validation.parse(sql.format("mysql.user"), database="shop")
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
 def test_a_clock_without_parentheses_keeps_its_name(clock: str) -> None:
     """The column of a pinned clock is called as the clock was; a column in backticks is no clock."""
-    query = queries.parse(f"select {clock}, `{clock}` from t", database="shop")
+    query = validation.parse(f"select {clock}, `{clock}` from t", database="shop")
     assert query.pinned(["'then'"]) == f"select 'then' AS `{clock}`, `{clock}` from t"
