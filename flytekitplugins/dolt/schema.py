@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .api.table import DoltTable
 from .model.configs import (
@@ -37,9 +37,6 @@ __all__ = [
     "Secret",
     "SerialBranch",
 ]
-
-if TYPE_CHECKING:
-    pass
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ import pymysql.charset
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from ..doltdb.redaction import discreet
 from . import logins
 from .errors import (
     ConnectionLost,
@@ -36,7 +37,7 @@ from .errors import (
     StatementTimedOut,
     from_server,
 )
-from .hiding import STARS, confidential, discreet, hide
+from .hiding import STARS, confidential, hide
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext

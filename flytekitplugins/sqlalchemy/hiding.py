@@ -7,17 +7,13 @@ confidential, `connections` and `execution` take it out of messages.
 
 from __future__ import annotations
 
-import functools
 import html
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 from urllib.parse import quote, quote_plus
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 STARS = "***"
 _CONFIDENTIAL = re.compile(
@@ -111,30 +107,3 @@ def replaced(text: str, forms: Iterable[str], by: str, *, shortest: int = _SHORT
 
 def _pieces(text: str, length: int) -> Iterator[str]:
     return (text[place : place + length] for place in range(len(text) - length + 1))
-
-
-def discreet(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Have what a function raises come without its frames, which hold the passwords that it was called with.
-
-    A traceback may be printed with the variables of all frames; a whole sentence says what is wrong.
-    """
-
-    @functools.wraps(function)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001  # it is raised below, whatever it is
-            found = error
-        args, kwargs = (), {}  # type: ignore[assignment]
-        raise without_frames(found)
-
-    return call
-
-
-def without_frames(error: Exception) -> Exception:
-    """Return an error, and those that it comes of, without the frames that were left for it until now."""
-    at: BaseException | None = error
-    while at is not None and at.__traceback__ is not None:
-        at.__traceback__ = None
-        at = at.__cause__ or at.__context__
-    return error

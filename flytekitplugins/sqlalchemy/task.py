@@ -30,9 +30,10 @@ from flytekit.models.security import Secret
 from flytekit.types.schema import FlyteSchema
 from flytekit.types.structured.structured_dataset import StructuredDataset
 
+from ..doltdb.redaction import discreet
 from . import templates
 from .errors import InvalidTask, SecretMissing
-from .hiding import confidential, discreet, public
+from .hiding import confidential, public
 
 if TYPE_CHECKING:
     from flytekit.models.task import TaskTemplate

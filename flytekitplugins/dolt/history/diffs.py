@@ -342,7 +342,7 @@ def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
 
 
 def _no_table(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> TableNotFound:
-    known = [str(name) for (name,) in connection.rows("SHOW TABLES")]
+    known = reading.table_names(connection)
     places = " nor at ".join(commit.hash for commit in (before, after) if commit is not None)
     return TableNotFound(
         f"Cannot compare table {table!r}: there is none of that name at {places or 'no commit'}."

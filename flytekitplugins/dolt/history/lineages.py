@@ -280,9 +280,9 @@ def _named(commit: TableRef | Commit | str, where: Where | None) -> tuple[str, W
 
 def _opened(where: Where) -> tuple[Place, str]:
     """Return where a repository is looked at, and by what name commits speak of it."""
+    place = remotes.place_to_read(where)
     if isinstance(where, DoltConfig):
-        return remotes.place_of(where), provenance.address_of(where)
-    place = refs.locate(where)
+        return place, provenance.address_of(where)
     return place, provenance.place(os.fspath(where)) if isinstance(place, ServerPlace) else str(place)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ..errors import RevisionNotFound, attempted, attempting
+from ..errors import RevisionNotFound, attempted
 from ..model.sql_text import literal
 from ..query import statements, validation
 from ..repository import active_content
@@ -42,7 +42,7 @@ def pin(connection: Connection, commit: Commit, sql: str, given: Mapping[str, ob
     if not query.references and not query.fixed:
         _refuse_elsewhere(connection, commit, query.sql)
         return query
-    pinned = query.pinned(_Now(connection, commit, sql).meanings(query))
+    pinned = query.pinned(_Now(connection, commit).meanings(query))
     _refuse_elsewhere(connection, commit, pinned)
     left = validation.names(pinned)
     return validation.parse(
@@ -54,18 +54,17 @@ def pin(connection: Connection, commit: Commit, sql: str, given: Mapping[str, ob
 
 def _refuse_elsewhere(connection: Connection, commit: Commit, sql: str) -> None:
     """Raise if a pinned query may read rows of somewhere else than the commits that it names."""
-    with attempting(f"run the query {sql!r}"):
-        for revision in dict.fromkeys([commit.hash, *validation.commits(sql)]):
-            try:
-                found = active_content.rules_at(connection, revision)
-            except RevisionNotFound:  # a text that only looks like a commit
-                connection.use(commit.hash)
-                continue
-            if found:
-                tables = validation.plain_tables(sql, own=commit.hash, commit=revision)
-                connection.use(revision)
-                active_content.refuse_query(connection, found, tables, where=f"at commit {revision}")
-                connection.use(commit.hash)
+    for revision in dict.fromkeys([commit.hash, *validation.commits(sql)]):
+        try:
+            found = active_content.rules_at(connection, revision)
+        except RevisionNotFound:  # a text that only looks like a commit
+            connection.use(commit.hash)
+            continue
+        if found:
+            tables = validation.plain_tables(sql, own=commit.hash, commit=revision)
+            connection.use(revision)
+            active_content.refuse_query(connection, found, tables, where=f"at commit {revision}")
+            connection.use(commit.hash)
 
 
 def _check_double_quotes(connection: Connection, sql: str) -> None:
@@ -73,21 +72,20 @@ def _check_double_quotes(connection: Connection, sql: str) -> None:
 
     Asked for the mode of new sessions, too: rows in bulk come through one.
     """
-    with attempting(f"run the query {sql!r}"):
-        for modes in connection.rows("SELECT @@SESSION.sql_mode, @@GLOBAL.sql_mode")[0]:
-            if {"ANSI_QUOTES", "ANSI"} & set(str(modes).upper().split(",")):
-                raise statements.refused(
-                    sql,
-                    "it has double quotes, which hold names on this server (its sql_mode is ANSI_QUOTES)",
-                    "Write texts in single quotes, and names in backticks",
-                    piece='"',
-                )
+    for modes in connection.rows("SELECT @@SESSION.sql_mode, @@GLOBAL.sql_mode")[0]:
+        if {"ANSI_QUOTES", "ANSI"} & set(str(modes).upper().split(",")):
+            raise statements.refused(
+                sql,
+                "it has double quotes, which hold names on this server (its sql_mode is ANSI_QUOTES)",
+                "Write texts in single quotes, and names in backticks",
+                piece='"',
+            )
 
 
 class _Now:
     """The repository at one moment: the same name is the same commit throughout a query."""
 
-    def __init__(self, connection: Connection, commit: Commit, sql: str) -> None:
+    def __init__(self, connection: Connection, commit: Commit) -> None:
         self._connection = connection
         self._commit = commit
         self._hashes: dict[str, str] = {}

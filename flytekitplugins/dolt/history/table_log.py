@@ -8,6 +8,7 @@ from ..errors import InvalidConfig, TableNotFound, close_names
 from ..model.configs import Commit, DoltConfig
 from ..repository import refs
 from ..repository.connections import Connection
+from ..tables import reading
 from . import revisions
 
 
@@ -72,7 +73,7 @@ def never_there(connection: Connection, table: str, head: Commit) -> TableNotFou
 
 def _tables(connection: Connection, commit: Commit) -> list[str]:
     refs.use(connection, commit)
-    return [str(name) for (name,) in connection.rows("SHOW TABLES")]
+    return reading.table_names(connection)
 
 
 def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) -> None:

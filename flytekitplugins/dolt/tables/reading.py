@@ -204,8 +204,13 @@ def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None
     return _ReadPlan(rest, wanted, names, times, notes, fitting.doubtful(notes, existing.columns, names))
 
 
+def table_names(connection: Connection) -> list[str]:
+    """Return the names of the tables and views in the revision the connection is on."""
+    return [str(name) for (name,) in connection.rows("SHOW TABLES")]
+
+
 def _no_such_table(connection: Connection, table: str) -> TableNotFound:
-    known = [name for (name,) in connection.rows("SHOW TABLES")]
+    known = table_names(connection)
     return TableNotFound(
         f"Cannot {attempted()} at {connection.revision!r}: there is no such table.{close_names(table, known)} The "
         f"tables there are {', '.join(map(repr, known)) or 'none'}.",
