@@ -129,11 +129,11 @@ def config(repo: Path) -> Callable[..., DoltConfig]:
 def fetches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the list of the statements by which clones are brought up to date."""
     found: list[str] = []
-    real = connections.Connection.run
+    real = connections.Connection.execute
 
     def noted(self: connections.Connection, statement: str, *values: object, **options: Any) -> Any:
         found.extend([statement] if "DOLT_FETCH" in statement else [])
         return real(self, statement, *values, **options)
 
-    monkeypatch.setattr(connections.Connection, "run", noted)
+    monkeypatch.setattr(connections.Connection, "execute", noted)
     return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus, unquote
 
-STARS = "***"
+MASK = "***"
 
 IN_AN_ADDRESS = (
     *("table", "sql", "commit", "branch", "new_branch", "base"),
@@ -58,7 +58,7 @@ class Password(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return repr(STARS)
+        return repr(MASK)
 
 
 class Environment(dict[str, str]):
@@ -81,7 +81,7 @@ def masked(text: str) -> str:
     try:
         return _masked(text)
     except RecursionError:  # addresses within addresses, thousands of times
-        return STARS
+        return MASK
 
 
 def _masked(text: str) -> str:
@@ -125,7 +125,7 @@ def shown(value: _V) -> _V:
 
 def _entry(key: object, value: Any) -> Any:
     is_text = isinstance(value, (str, bytes)) and value
-    return STARS if is_text and isinstance(key, str) and is_secret_by_name(key) else shown(value)
+    return MASK if is_text and isinstance(key, str) and is_secret_by_name(key) else shown(value)
 
 
 def is_secret_by_name(name: str) -> bool:
@@ -154,7 +154,7 @@ def _address(text: str) -> str:
     start = _START.match(text)
     assert start is not None  # noqa: S101  # for the type checker: it was found there
     if text.count("://") + text.lower().count("%2f%2f") > _MOST_WITHIN:
-        return start[0] + STARS
+        return start[0] + MASK
     if "%" in start[0]:
         decoded = unquote(text)
         return _unless_same(text, decoded, masked(decoded))
@@ -180,8 +180,8 @@ def _of_others(scheme: str, rest: str) -> str:
     if first is not None:
         last, named = rest.rindex("@"), _named(rest)
         if named is not None and named.start() < first:
-            return rest[: named.end()] + STARS
-        start = rest[:first] + (STARS if first == 0 else f":{STARS}")
+            return rest[: named.end()] + MASK
+        start = rest[:first] + (MASK if first == 0 else f":{MASK}")
         is_within = named is not None and named.end() <= last  # then nobody can say where the password ends
         return start if is_within else f"{start}@{_tail(rest[last + 1 :])}"
     end = _PROPER.match(rest)
@@ -223,7 +223,7 @@ def _tail(text: str) -> str:
         before = text[: nested.start()]
         return before + _address(text[nested.start() :])
     if named is not None:
-        return text[: named.end()] + STARS
+        return text[: named.end()] + MASK
     decoded = unquote(text)
     return text if decoded == text else _unless_same(text, decoded, _tail(decoded))
 
@@ -252,7 +252,7 @@ def _of_dolt(rest: str) -> str:
 def _folder(place: str) -> str:
     """Return a folder, or what should have been the address of a server and has no scheme."""
     found = re.match(r"([^/:@?]*):[^/].*@", place, re.DOTALL)
-    return _tail(place) if found is None else f"{found[1]}:{STARS}@{_tail(place[found.end() :])}"
+    return _tail(place) if found is None else f"{found[1]}:{MASK}@{_tail(place[found.end() :])}"
 
 
 def _field(field: str) -> str:
@@ -261,7 +261,7 @@ def _field(field: str) -> str:
     if name in _TEXT_OF_OTHERS:
         return field
     if name == "secret" and not decoded.lstrip().startswith("{"):
-        return f"{name}={STARS}"
+        return f"{name}={MASK}"
     result = masked(decoded)
     return f"{name}={_tail(_unless_same(value, decoded, result))}"
 
@@ -278,9 +278,9 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     forms = {form for secret in secrets if secret for form in _spellings(str(secret))}
     for form in sorted(forms, key=len, reverse=True):
         if len(form) >= _SHORTEST_WITHIN_WORDS:
-            text = text.replace(form, STARS)
+            text = text.replace(form, MASK)
         else:  # a letter or two: only where it stands for itself
-            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", STARS, text)
+            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, text)
     return text
 
 

@@ -1,6 +1,6 @@
 """Sessions with a server: where it is, with which login, and what a session is told before the task's statement.
 
-A `Place` is where to connect, with secrets in it that its ``name`` and its messages never show. `connect` gives one
+A `Target` is where to connect, with secrets in it that its ``name`` and its messages never show. `connect` gives one
 session in one transaction: never pooled, with timeouts, and tried again only while nothing of the task's was sent. What
 servers and drivers say is turned into our errors here and nowhere else. It knows no Flyte; `execution` calls it.
 """
@@ -37,17 +37,17 @@ from .errors import (
     StatementTimedOut,
     from_server,
 )
-from .hiding import STARS, confidential, hide
+from .hiding import MASK, confidential, hide
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 
 ATTEMPTS_TO_CONNECT = 3
 _PAUSE_S = 0.5
-_TALKATIVE = ("psycopg", "sqlalchemy.engine.Engine", "sqlalchemy.pool.impl.NullPool")
+_LOGGERS_WITH_SECRETS = ("psycopg", "sqlalchemy.engine.Engine", "sqlalchemy.pool.impl.NullPool")
 _STEPS_BETWEEN_QUESTIONS = 10_000
 _MYSQL = ("mysql", "mariadb")
-_WHO_ARE_YOU = "SELECT @@sql_mode, @@version_comment, version(), connection_id(), @@max_allowed_packet"
+_SERVER_INFO_QUERY = "SELECT @@sql_mode, @@version_comment, version(), connection_id(), @@max_allowed_packet"
 # PyMySQL's and MySQL's codes for "nobody there any more", and for a server that takes no more connections just now.
 _GONE = {0, 2002, 2003, 2005, 2006, 2013, 2055, 1053, 1927, 3169, 4031}
 _BUSY = {1040, 1203, 1226, "53300"}
@@ -71,7 +71,7 @@ Phase = Literal["connect", "read", "write", "commit"]
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """Where and how to connect."""
 
     url: URL = field(repr=False)
@@ -92,10 +92,10 @@ class Place:
     def name(self) -> str:
         """The server's address for people, without passwords and secrets."""
         url = without_password(self.url).set(query={})
-        stars: dict[str, Any] = dict.fromkeys(self.secret_parts - {"password", "port"}, STARS)
+        stars: dict[str, Any] = dict.fromkeys(self.secret_parts - {"password", "port"}, MASK)
         if "port" in self.secret_parts:
             url = url._replace(port=None)
-        return url.set(**stars).render_as_string().replace(quote(STARS), STARS)
+        return url.set(**stars).render_as_string().replace(quote(MASK), MASK)
 
     def shown(self, text: str) -> str:
         """Return ``text`` with stars for everything hidden."""
@@ -110,14 +110,14 @@ def _parts(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @discreet
-def place(
+def target_of(
     uri: str,
     *,
     connect_args: Mapping[str, Any],
     secrets: Mapping[str, str],
     connect_timeout_s: float,
     timeout_s: float | None,
-) -> Place:
+) -> Target:
     """Return where ``uri`` leads, with ``connect_args`` and ``secrets`` (by the same names) put in.
 
     Names of parts of a URL (user, password, host, port, database) replace those of the URI; others go to the driver.
@@ -137,7 +137,7 @@ def place(
     hidden = (*secrets.values(), *([str(url.password)] if url.password else []), *confidential([url.query, arguments]))
     secret_parts = frozenset(_URL_PARTS[key] for key in secrets if key in _URL_PARTS)
     _check_charset(url, arguments, hidden)
-    return Place(url, arguments, hidden, secret_parts, connect_timeout_s, timeout_s)
+    return Target(url, arguments, hidden, secret_parts, connect_timeout_s, timeout_s)
 
 
 def _check_charset(url: URL, arguments: Mapping[str, Any], hidden: tuple[str, ...]) -> None:
@@ -224,7 +224,7 @@ class Session:
     """One connection in one transaction, and what its server is."""
 
     connection: Connection
-    place: Place
+    target: Target
     is_dolt: bool = False
     sql_mode: str = ""
     thread: int | None = None
@@ -240,7 +240,7 @@ class Session:
     @property
     def speaks_wire(self) -> bool:
         """Whether rows can be read from PyMySQL's stream."""
-        return self.place.url.drivername.endswith("+pymysql") and getattr(self.raw, "encoding", "") == "utf8"
+        return self.target.url.drivername.endswith("+pymysql") and getattr(self.raw, "encoding", "") == "utf8"
 
     @property
     def is_utf8(self) -> bool:
@@ -254,7 +254,7 @@ class Session:
 
 
 @contextmanager
-def connect(where: Place, *, attempt: str, read_only: bool = False) -> Iterator[Session]:
+def connect(where: Target, *, attempt: str, read_only: bool = False) -> Iterator[Session]:
     """Give a session that has begun its transaction; it is undone unless the block commits.
 
     ``attempt`` completes "Cannot ..." in errors.
@@ -264,7 +264,7 @@ def connect(where: Place, *, attempt: str, read_only: bool = False) -> Iterator[
         AccessDenied: the login was refused.
         DatabaseNotFound: there is no such database, branch or commit.
     """
-    with _discreet(where):
+    with _redacted_logging(where):
         kept = _Kept(_engine(where, attempt))
         if where.dialect == "postgresql":
             sqlalchemy.event.listen(kept.engine, "handle_error", _close_cursor)
@@ -291,7 +291,7 @@ def _close_cursor(failure: ExceptionContext) -> None:
 
 
 @contextmanager
-def _discreet(where: Place) -> Iterator[None]:
+def _redacted_logging(where: Target) -> Iterator[None]:
     """Take what is hidden out of what SQLAlchemy and psycopg log at DEBUG: their own view of a connection, and rows."""
 
     def scrub(record: logging.LogRecord) -> bool:
@@ -302,11 +302,11 @@ def _discreet(where: Place) -> Iterator[None]:
         return True
 
     try:
-        for name in _TALKATIVE:
+        for name in _LOGGERS_WITH_SECRETS:
             logging.getLogger(name).addFilter(scrub)
         yield
     finally:
-        for name in _TALKATIVE:
+        for name in _LOGGERS_WITH_SECRETS:
             logging.getLogger(name).removeFilter(scrub)
 
 
@@ -318,11 +318,11 @@ def _close(session: Session) -> None:
         session.connection.close()
 
 
-def _engine(where: Place, attempt: str) -> Engine:
+def _engine(where: Target, attempt: str) -> Engine:
     try:
         engine = sqlalchemy.create_engine(
             where.url,
-            connect_args={**where.connect_args, **_impatient(where)},
+            connect_args={**where.connect_args, **_connect_read_timeout(where)},
             poolclass=sqlalchemy.pool.NullPool,
             hide_parameters=True,
             echo=False,
@@ -341,14 +341,14 @@ def _engine(where: Place, attempt: str) -> Engine:
     return engine
 
 
-def _refused(error: Exception, where: Place, attempt: str) -> InvalidTask:
+def _refused(error: Exception, where: Target, attempt: str) -> InvalidTask:
     return InvalidTask(
         f"Cannot {attempt}: the driver refuses uri or connect_args: {where.shown(str(error)).rstrip('.')}. "
         "Correct them, or install what it says is missing."
     )
 
 
-def _impatient(where: Place) -> dict[str, Any]:
+def _connect_read_timeout(where: Target) -> dict[str, Any]:
     """Return how long PyMySQL is to wait for a server's greeting, for which it has no timeout of its own."""
     if not where.url.drivername.endswith("+pymysql") or "read_timeout" in where.url.query:
         return {}
@@ -364,7 +364,7 @@ def _no_dialect(url: URL, attempt: str) -> DriverMissing:
     )
 
 
-def _opened(kept: _Kept, where: Place, *, attempt: str, read_only: bool) -> Session:
+def _opened(kept: _Kept, where: Target, *, attempt: str, read_only: bool) -> Session:
     """Connect and tell the session how to be; a connection that breaks meanwhile is tried again."""
     for number in range(1, ATTEMPTS_TO_CONNECT + 1):
         try:
@@ -391,7 +391,7 @@ def _opened(kept: _Kept, where: Place, *, attempt: str, read_only: bool) -> Sess
     raise AssertionError("the loop returns or raises")
 
 
-def _prepared(connection: Connection, where: Place, *, attempt: str, read_only: bool) -> Session:
+def _prepared(connection: Connection, where: Target, *, attempt: str, read_only: bool) -> Session:
     session = Session(connection, where)
     if where.dialect in _MYSQL:
         _prepare_mysql(session, attempt=attempt, read_only=read_only)
@@ -414,8 +414,8 @@ def _prepared(connection: Connection, where: Place, *, attempt: str, read_only: 
 
 
 def _prepare_mysql(session: Session, *, attempt: str, read_only: bool) -> None:
-    where = session.place
-    mode, comment, version, thread, most = session.rows(_WHO_ARE_YOU)[0]
+    where = session.target
+    mode, comment, version, thread, most = session.rows(_SERVER_INFO_QUERY)[0]
     session.sql_mode, session.is_dolt = str(mode), str(comment) == "Dolt"
     session.thread, session.most_bytes = int(thread), int(most)
     # PyMySQL takes Dolt's greeting for "autocommit is off already" and never says so, and every statement would stay.
@@ -432,13 +432,13 @@ def _prepare_mysql(session: Session, *, attempt: str, read_only: bool) -> None:
     session.rows("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
     if session.is_dolt and "/" in str(where.url.database or ""):
         _assert_branch(session, attempt=attempt)
-    if _impatient(where):
+    if _connect_read_timeout(where):
         session.raw._read_timeout = where.connect_args.get("read_timeout")
 
 
 def _assert_branch(session: Session, *, attempt: str) -> None:
     """Refuse another branch than the one asked for: Dolt looks for branches without regard to case."""
-    asked = str(session.place.url.database).partition("/")[2]
+    asked = str(session.target.url.database).partition("/")[2]
     (active,) = session.rows("SELECT active_branch()")[0]
     if active is not None and active != asked:
         raise DatabaseNotFound(
@@ -451,14 +451,14 @@ def _assert_branch(session: Session, *, attempt: str) -> None:
 
 def _limit_sqlite(session: Session) -> None:
     """Have SQLite, which has no timeout for statements, ask now and then whether it took too long."""
-    timeout_s = session.place.timeout_s
+    timeout_s = session.target.timeout_s
     if timeout_s is not None and hasattr(session.raw, "set_progress_handler"):
         until = time.monotonic() + timeout_s
         session.raw.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_QUESTIONS)
 
 
 def _keep_json_as_text(session: Session) -> None:
-    if session.place.url.drivername.endswith("+psycopg"):
+    if session.target.url.drivername.endswith("+psycopg"):
         from psycopg.types.json import set_json_loads
 
         set_json_loads(lambda text: text if isinstance(text, str) else bytes(text).decode(), context=session.raw)
@@ -468,15 +468,15 @@ def stop(session: Session) -> None:
     """Tell the server of a session that took too long to end its statement, as far as it can be told."""
     if session.thread is None:
         return
-    kept = _Kept(_engine(session.place, "end a statement"))
+    kept = _Kept(_engine(session.target, "end a statement"))
     with contextlib.suppress(SQLAlchemyError), kept.engine.connect() as connection:
         connection.exec_driver_sql(f"KILL {session.thread:d}")
 
 
-def translated(error: Exception, where: Place, *, attempt: str, phase: Phase) -> SQLTaskError:
+def translated(error: Exception, where: Target, *, attempt: str, phase: Phase) -> SQLTaskError:
     """Return our error for what a driver raised; the caller raises it ``from None``, since causes are printed."""
     original = getattr(error, "orig", None) or error
-    code, message = _said(original)
+    code, message = _code_and_message(original)
     message = where.shown(message)
     gone = _is_gone(error, code, where) or (phase == "connect" and code in _BUSY)
     found = from_server(code, message, attempt=attempt)
@@ -486,7 +486,7 @@ def translated(error: Exception, where: Place, *, attempt: str, phase: Phase) ->
     return found
 
 
-def _interrupted(message: str, where: Place, *, attempt: str, phase: Phase, timed_out: bool) -> SQLTaskError:
+def _interrupted(message: str, where: Target, *, attempt: str, phase: Phase, timed_out: bool) -> SQLTaskError:
     """Return the error for an answer that did not come, or not in time: whether work was kept depends on the phase."""
     if timed_out and phase in ("read", "write"):
         return StatementTimedOut(
@@ -497,7 +497,7 @@ def _interrupted(message: str, where: Place, *, attempt: str, phase: Phase, time
     return _lost(message, attempt=attempt, phase=phase)
 
 
-def _said(original: BaseException) -> tuple[object, str]:
+def _code_and_message(original: BaseException) -> tuple[object, str]:
     """Return the code and the words of a driver's error."""
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
     first = original.args[0] if original.args else None
@@ -509,7 +509,7 @@ def _said(original: BaseException) -> tuple[object, str]:
     return state, " ".join(said.split())
 
 
-def _is_gone(error: Exception, code: object, where: Place) -> bool:
+def _is_gone(error: Exception, code: object, where: Target) -> bool:
     if isinstance(code, int):
         return code in _GONE
     if isinstance(code, str):

@@ -44,7 +44,7 @@ _CALLED = re.compile(r"([\w$.]+)\s*\(", re.ASCII)
 # What may stand before a parenthesis in a statement that reads: words of the language, types, and functions of MySQL,
 # MariaDB, Dolt, PostgreSQL and SQLite that do nothing but compute. Whoever waits, locks, counts on or touches files is
 # not here.
-_HARMLESS = frozenset(
+_PURE_FUNCTIONS = frozenset(
     """
     all analyse analyze and any array as between bigint binary bit by case cast char character conflict convert
     cross cube date datetime decimal default distinct double else end escape except exists explain extract filter
@@ -128,7 +128,7 @@ def effect(template: str, language: templates.Grammar) -> Effect:
         return "changes" if _is_change(code) else "anything"
     names = {found[1] for found in _CALLED.finditer(_ALIAS.sub("as ", _CTE.sub("as ", code)))}
     # A backtick that quotes nothing is an operator of somebody's own to PostgreSQL.
-    return "reads" if names <= _HARMLESS and "`" not in code else "calls"
+    return "reads" if names <= _PURE_FUNCTIONS and "`" not in code else "calls"
 
 
 def _is_change(code: str) -> bool:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from . import effects, results, templates
-from .connections import Phase, Place, Session, connect, stop, translated
+from .connections import Phase, Session, Target, connect, stop, translated
 from .errors import (
     ConnectionLost,
     InvalidTask,
@@ -45,7 +45,7 @@ _STREAMED = ("select", "values", "table", "(")
 
 
 @dataclass(frozen=True)
-class Order:
+class RunRequest:
     """What is to be run."""
 
     task: str
@@ -62,7 +62,7 @@ class Order:
 
 
 @dataclass
-class Outcome:
+class RunResult:
     """What came of it."""
 
     rows: int
@@ -72,7 +72,7 @@ class Outcome:
     """On Dolt: ``dolt_commit``, ``dolt_branch``, ``dolt_uncommitted_changes``, ``dolt_as_of``."""
 
 
-def run(order: Order, *, where: Place, inputs: Mapping[str, object], file: Path | None) -> Outcome:
+def run(order: RunRequest, *, where: Target, inputs: Mapping[str, object], file: Path | None) -> RunResult:
     """Run the statement and write its rows as Parquet to ``file``, or run it for its effect if there is none.
 
     The transaction is committed when all rows are there; whatever fails before leaves nothing behind.
@@ -80,7 +80,7 @@ def run(order: Order, *, where: Place, inputs: Mapping[str, object], file: Path 
     Raises:
         SQLTaskError: one of its kinds, naming the task, the server and the query as it was written.
     """
-    run_ = _Run(order, where, inputs)
+    run_ = _Runner(order, where, inputs)
     with run_.explained():
         run_.check()
         try:
@@ -97,10 +97,10 @@ def run(order: Order, *, where: Place, inputs: Mapping[str, object], file: Path 
             ) from None
 
 
-class _Run:
+class _Runner:
     """What the steps of one run share."""
 
-    def __init__(self, order: Order, where: Place, inputs: Mapping[str, object]) -> None:
+    def __init__(self, order: RunRequest, where: Target, inputs: Mapping[str, object]) -> None:
         self.order, self.where, self.inputs = order, where, inputs
         self.attempt = f"run task {order.task!r} on {where.name}"
         self.phase: Phase = "read"
@@ -115,7 +115,7 @@ class _Run:
         if self.order.read_only and self.order.dolt_commit_message is not None:
             raise InvalidTask("a read_only task makes no commit: leave dolt_commit_message out")
 
-    def statement(self, session: Session, file: Path | None) -> Outcome:
+    def statement(self, session: Session, file: Path | None) -> RunResult:
         """Run it on a session, and commit."""
         self.language = templates.grammar(
             self.where.dialect, sql_mode=session.sql_mode, is_dolt=session.is_dolt, utf8=session.is_utf8
@@ -170,7 +170,7 @@ class _Run:
 
     def _to_file(
         self, session: Session, rendered: templates.Rendered, sql: str, *, file: Path, notes: dict[str, Any]
-    ) -> Outcome:
+    ) -> RunResult:
         notes = {**notes, **(_as_of(session, sql) if session.is_dolt else {})}
         with (
             results.Spool(file, notes=notes) as spool,
@@ -179,7 +179,7 @@ class _Run:
             spool.take(results.narrowed(self._answered(batches), digits=self.order.most_digits))
             self._assert_columns(list(spool.schema.names))
             spool.finish()
-        return Outcome(spool.rows, list(spool.schema.names), notes)
+        return RunResult(spool.rows, list(spool.schema.names), notes)
 
     def _answered(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -221,13 +221,13 @@ class _Run:
                 columns=missing,
             )
 
-    def _for_effect(self, session: Session, rendered: templates.Rendered) -> Outcome:
+    def _for_effect(self, session: Session, rendered: templates.Rendered) -> RunResult:
         with contextlib.closing(_executed(session, rendered, streamed=self._is_streamed())) as result:
             if not result.returns_rows:
-                return Outcome(result.rowcount)
+                return RunResult(result.rowcount)
             for _ in result.partitions(results.ROWS_AT_ONCE):
                 """PostgreSQL does what a streamed statement does only as its rows are fetched."""
-        return Outcome(-1)
+        return RunResult(-1)
 
     def _is_streamed(self) -> bool:
         """Say whether a cursor on the server's side can take the statement."""
@@ -257,7 +257,7 @@ class _Run:
             )
         return {"dolt_commit": head, "dolt_branch": branch, "dolt_uncommitted_changes": bool(dirty)}
 
-    def _commit(self, session: Session, outcome: Outcome) -> None:
+    def _commit(self, session: Session, outcome: RunResult) -> None:
         if self.phase != "read" or self.order.dolt_commit_message is not None:
             self.phase = "commit"
         if self.order.dolt_commit_message is None:

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-STARS = "***"
+MASK = "***"
 _CONFIDENTIAL = re.compile(
     r"pass(word|wd|phrase|code)?$|_pass|pwd$|secret|token|(private|api|access)_?key|credential", re.IGNORECASE
 )
@@ -68,10 +68,10 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     "no login for *** as '***' or '***'"
     """
     forms = {form for secret in secrets for form in spellings(secret)}
-    text = replaced(text, forms, STARS)
+    text = replaced(text, forms, MASK)
     for form in forms:
         if 0 < len(form) < SHORTEST_ANYWHERE:  # a letter or two: only where it stands for itself
-            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", STARS, text)
+            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, text)
     return text
 
 

@@ -38,8 +38,8 @@ from .hiding import confidential, public
 if TYPE_CHECKING:
     from flytekit.models.task import TaskTemplate
 
-    from .connections import Place
-    from .execution import Outcome
+    from .connections import Target
+    from .execution import RunResult
 
 DISTRIBUTION = "flytekitplugins-doltdb"
 IMAGE_VARIABLE = "FLYTE_SQLALCHEMY_IMAGE"
@@ -344,7 +344,7 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
     def execute(self, **kwargs: Any) -> Any:
         """Run the task here; unlike the template, the config at hand may hold a password."""
         config, executor, template = self.task_config, self.executor, self.task_template
-        where = _place(template.custom, uri=config.uri, connect_args=config.connect_args or {})
+        where = _target(template.custom, uri=config.uri, connect_args=config.connect_args or {})
         return executor.run(template, kwargs, where=where)
 
 
@@ -372,19 +372,19 @@ class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
     def execute_from_model(self, tt: TaskTemplate, **kwargs: Any) -> Any:
         """Run the statement of the template ``tt`` with the inputs ``kwargs``, and return the output."""
         try:
-            where = _place(tt.custom, uri=tt.custom["uri"], connect_args=_integers(tt.custom["connect_args"] or {}))
+            where = _target(tt.custom, uri=tt.custom["uri"], connect_args=_integers(tt.custom["connect_args"] or {}))
             return self.run(tt, kwargs, where=where)
         except Exception as error:
             # Else flytekit takes what such a task raises for a fault of the system, and repeats it whatever it was.
             raise FlyteUserRuntimeException(error) from error
 
-    def run(self, tt: TaskTemplate, inputs: Mapping[str, Any], *, where: Place) -> Any:
+    def run(self, tt: TaskTemplate, inputs: Mapping[str, Any], *, where: Target) -> Any:
         """Run it there; the place may hold a password, and does not show it."""
         from . import execution
 
         dates = tt.custom.get("dates") or ()
         inputs = {name: _as_dates(value) if name in dates else value for name, value in inputs.items()}
-        order = execution.Order(
+        order = execution.RunRequest(
             task=tt.id.name,
             template=tt.custom["query_template"],
             read_only=bool(tt.custom.get("read_only")),
@@ -414,11 +414,11 @@ def _dialect(uri: str) -> str:
 
 
 @discreet
-def _place(custom: Mapping[str, Any], *, uri: str, connect_args: Mapping[str, Any]) -> Place:
+def _target(custom: Mapping[str, Any], *, uri: str, connect_args: Mapping[str, Any]) -> Target:
     from . import connections
 
     timeout_s = custom.get("timeout_s")
-    return connections.place(
+    return connections.target_of(
         uri,
         connect_args=connect_args,
         secrets={name: _secret(name, where) for name, where in (custom.get("secret_connect_args") or {}).items()},
@@ -472,7 +472,7 @@ def _declared_columns(outputs: Mapping[str, Any]) -> list[str]:
     return [column.name for column in declared.columns] if declared is not None else []
 
 
-def _report(task: str, outcome: Outcome, *, wants_rows: bool) -> None:
+def _report(task: str, outcome: RunResult, *, wants_rows: bool) -> None:
     if wants_rows:
         logger.info(f"Task {task!r} read {outcome.rows} rows")
     elif outcome.rows >= 0:

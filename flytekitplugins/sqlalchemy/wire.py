@@ -82,18 +82,18 @@ def pieces(
             yield take_apart(rows)
         done = True
     finally:
-        _forget(connection)
+        _reset_after_fork(connection)
         if not done:
             connection._force_close()  # type: ignore[attr-defined]
 
 
 def abandon(connection: Connection[Any]) -> None:
     """Close a connection whose waiting result nobody is going to read."""
-    _forget(connection)
+    _reset_after_fork(connection)
     connection._force_close()  # type: ignore[attr-defined]
 
 
-def _forget(connection: Connection[Any]) -> None:
+def _reset_after_fork(connection: Connection[Any]) -> None:
     """Take the waiting result from PyMySQL, which would read on where we did."""
     result = connection._result  # type: ignore[attr-defined]
     result.unbuffered_active, result.connection = False, None

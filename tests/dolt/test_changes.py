@@ -58,7 +58,7 @@ def test_the_stored_content_is_that_of_a_full_rewrite(
     name = f"t{next(COUNTER)}"
     with connect(shared) as connection:
         writing.write(connection, name, old, options)
-        connection.run("COMMIT")
+        connection.execute("COMMIT")
         existing = reading.describe(connection, name)
         assert existing is not None
         found = writing._differences(connection, name, pandas_frames.encode(new).arrow, existing)
@@ -66,10 +66,10 @@ def test_the_stored_content_is_that_of_a_full_rewrite(
         assert found.count <= len(new) * (share * 2 + 0.01)
         writing.write(connection, name, new, options)
         mine = hash_of(connection, name)
-        connection.run(f"DROP TABLE {name}")
+        connection.execute(f"DROP TABLE {name}")
         writing.write(connection, name, new, options)
         assert hash_of(connection, name) == mine
-        connection.run(f"DROP TABLE {name}")
+        connection.execute(f"DROP TABLE {name}")
 
 
 def frame(random: np.random.Generator, rows: int) -> pd.DataFrame:
@@ -85,7 +85,7 @@ def frame(random: np.random.Generator, rows: int) -> pd.DataFrame:
 
 
 def hash_of(connection: Any, name: str) -> str:
-    return str(connection.rows("SELECT dolt_hashof_table(%s)", name)[0][0])
+    return str(connection.query("SELECT dolt_hashof_table(%s)", name)[0][0])
 
 
 def test_an_unchanged_frame_sends_no_row(repo: Path, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,13 +93,13 @@ def test_an_unchanged_frame_sends_no_row(repo: Path, config: Config, monkeypatch
     random = np.random.default_rng(0)
     data = frame(random, 5000)
     sent: list[str] = []
-    real = Connection.run
+    real = Connection.execute
 
     def run(self: Connection, sql: str, *parameters: object) -> int:
         sent.append(sql.split()[0])
         return real(self, sql, *parameters)
 
-    monkeypatch.setattr(Connection, "run", run)
+    monkeypatch.setattr(Connection, "execute", run)
     first = write(config("t", primary_key=["a"]), data)
     assert "LOAD" in sent
     sent.clear()

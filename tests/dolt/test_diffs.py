@@ -34,8 +34,8 @@ def sql(repo: Path, *statements: str) -> None:
     """Run statements on the checked-out branch, and commit all."""
     with connect(repo) as connection:
         for statement in statements:
-            connection.run(statement)
-        connection.run("CALL DOLT_COMMIT('-A', '-m', 'by hand', '--author', 'A <a@b.c>')")
+            connection.execute(statement)
+        connection.execute("CALL DOLT_COMMIT('-A', '-m', 'by hand', '--author', 'A <a@b.c>')")
 
 
 @pytest.fixture

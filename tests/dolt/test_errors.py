@@ -157,7 +157,7 @@ def set_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path = create_repository(tmp_path_factory.mktemp("set_up") / "foo")
     with connect(path) as connection:
         for statement in SETUP:
-            connection.run(statement.format(database=connection.database))
+            connection.execute(statement.format(database=connection.database))
     yield path
     local_server.release(path)
 
@@ -166,10 +166,10 @@ def set_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def connection(set_up: Path) -> Iterator[Connection]:
     """Give a connection on `main`, which afterwards is what it was."""
     with connect(set_up) as connection:
-        head = connection.rows("SELECT DOLT_HASHOF('HEAD')")[0][0]
+        head = connection.query("SELECT DOLT_HASHOF('HEAD')")[0][0]
         yield connection
-        connection.run(f"USE `{connection.database}`")
-        connection.run("CALL DOLT_RESET('--hard', %s)", head)
+        connection.execute(f"USE `{connection.database}`")
+        connection.execute("CALL DOLT_RESET('--hard', %s)", head)
 
 
 def test_every_row_of_the_table_is_accounted_for() -> None:
@@ -182,8 +182,8 @@ def test_every_row_of_the_table_is_accounted_for() -> None:
 def provoke(connection: Connection, statements: tuple[str, ...]) -> None:
     *before, last = (statement.format(database=connection.database) for statement in statements)
     for statement in before:
-        connection.run(statement)
-    connection.run(last)
+        connection.execute(statement)
+    connection.execute(last)
 
 
 @pytest.mark.parametrize(("error", "words", "statements"), PROVOKED, ids=lambda value: str(value)[-60:])
@@ -206,21 +206,21 @@ def test_conflicting_transactions(connection: Connection, set_up: Path) -> None:
     """Of two transactions that change the same row, the second is HeadMoved (1213)."""
     with connect(set_up) as other:
         for one in (connection, other):
-            one.run("START TRANSACTION")
-        connection.run("UPDATE t SET v = 10")
-        other.run("UPDATE t SET v = 20")
-        connection.run("COMMIT")
+            one.execute("START TRANSACTION")
+        connection.execute("UPDATE t SET v = 10")
+        other.execute("UPDATE t SET v = 20")
+        connection.execute("COMMIT")
         with (
             pytest.raises(HeadMoved, match="commit second.*serialization failure") as caught,
             attempting("commit second"),
         ):
-            other.run("COMMIT")
+            other.execute("COMMIT")
     assert caught.value.code == 1213
 
 
 def test_fast_forward_to_the_past_is_no_error(connection: Connection) -> None:
     """Merging what is already there is told in a result; the row for these words is for other ways to say so."""
-    assert connection.rows("CALL DOLT_MERGE('--ff-only', 'behind')")[0][2] == 0
+    assert connection.query("CALL DOLT_MERGE('--ff-only', 'behind')")[0][2] == 0
 
 
 def test_held_repository_is_read_only_to_others(set_up: Path, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_damaged_table_file(tmp_path: Path) -> None:
     with pytest.raises(DoltError, match="'t'"):  # in the midst of rows the server only hangs up
         api.read(DoltConfig(str(path), "t"))
     with connect(path) as connection, pytest.raises(RepositoryDamaged, match=r"checksum error.*dolt fsck"):
-        connection.rows("SELECT sum(n) FROM t")
+        connection.query("SELECT sum(n) FROM t")
     local_server.release(path)
 
 
@@ -285,5 +285,5 @@ def flip(file: Path, *, at: float) -> None:
 def test_other_words_are_query_failed(connection: Connection, statement: str) -> None:
     """What no row knows is QueryFailed, with the server's code and whole words."""
     with pytest.raises(QueryFailed, match=r"try it.*\(code \d+\)") as caught, attempting("try it"):
-        connection.run(statement)
+        connection.execute(statement)
     assert repr(caught.value.server_message) in str(caught.value)

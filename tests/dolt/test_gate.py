@@ -33,7 +33,7 @@ def state(repo: Path) -> list[object]:
     """Return all that a user can see of the repository: heads of all branches, index, working set, by their hashes."""
     with refs.connect(repo) as connection:
         return [
-            connection.rows(sql)
+            connection.query(sql)
             for sql in (
                 "SELECT name, hash FROM dolt_branches",
                 "SELECT @@foo_head, @@foo_staged, @@foo_working",

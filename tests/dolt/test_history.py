@@ -132,8 +132,8 @@ class TestRestore:
     def test_a_dropped_table_comes_back(self, t: DoltConfig, repo: Path) -> None:
         """A table that is gone is restored with its key."""
         with connect(repo) as connection:
-            connection.run("DROP TABLE t")
-            connection.run("CALL DOLT_COMMIT('-A', '-m', 'gone')")
+            connection.execute("DROP TABLE t")
+            connection.execute("CALL DOLT_COMMIT('-A', '-m', 'gone')")
         restore(t, "HEAD~1")
         assert read(t).id.tolist() == [3]
         put(t, 4)
@@ -197,7 +197,7 @@ class TestRunBranches:
             put(config("t", branch_conf=NewBranch(name)), 9)
         with connect(repo) as connection:
             connection.use("run/2")
-            connection.run("INSERT INTO t VALUES (77)")
+            connection.execute("INSERT INTO t VALUES (77)")
         assert delete_run_branches(repo, older_than=timedelta(hours=1)) == []
         listed = {branch.name: branch.kept for branch in run_branches(repo)}
         assert listed == {"run/1": None, "run/2": "it has uncommitted work"}

@@ -14,7 +14,7 @@ from flytekit import task, workflow
 from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, write
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryNotFound, RevisionNotFound
 from flytekitplugins.dolt.history.lineages import commits_of, execution_of, lineage
-from flytekitplugins.dolt.model.provenance import Execution, Origin, Read, Write, compose
+from flytekitplugins.dolt.model.provenance import Execution, Provenance, ReadRecord, WriteRecord, compose
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.server import local_server
 
@@ -22,18 +22,18 @@ Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
 
 
-def made(config: DoltConfig, value: int = 1, *reads: Read, run: str = "ex:p:d:n") -> str:
+def made(config: DoltConfig, value: int = 1, *reads: ReadRecord, run: str = "ex:p:d:n") -> str:
     """Commit a table as a task would that had read ``reads``; return the commit's hash."""
     mode = config.mode or "replace"
     assert config.tablename is not None
-    origin = Origin(execution=Execution(run, task="t"), writes=(Write(config.tablename, mode),), reads=reads)
+    origin = Provenance(execution=Execution(run, task="t"), writes=(WriteRecord(config.tablename, mode),), reads=reads)
     table = write(config, pd.DataFrame({"a": [value]}), message=compose(None, origin))
     assert table.commit is not None
     return table.commit.hash
 
 
-def read(commit: str, table: str, place: object = ".") -> Read:
-    return Read(commit, str(place), table=table)
+def read(commit: str, table: str, place: object = ".") -> ReadRecord:
+    return ReadRecord(commit, str(place), table=table)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def other(tmp_path: Path) -> Iterator[Path]:
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Give the list of the statements that are sent meanwhile."""
     sent: list[str] = []
-    rows, run = connections.Connection.rows, connections.Connection.run
+    rows, run = connections.Connection.query, connections.Connection.execute
 
     def note(original: Callable[..., object]) -> Callable[..., object]:
         def noted(self: connections.Connection, sql: str, *args: object, **kwargs: object) -> object:
@@ -58,8 +58,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return noted
 
     with monkeypatch.context() as patch:
-        patch.setattr(connections.Connection, "rows", note(rows))
-        patch.setattr(connections.Connection, "run", note(run))
+        patch.setattr(connections.Connection, "query", note(rows))
+        patch.setattr(connections.Connection, "execute", note(run))
         yield sent
 
 
@@ -180,7 +180,7 @@ def test_what_cannot_be_followed_is_said(config: Config, repo: Path, other: Path
         read("1" * 32, "there", "mysql://host/db"),
         read("2" * 32, "lost", other),
         read("3" * 32, "lost"),
-        Read(head, ".", query="0123456789abcdef"),
+        ReadRecord(head, ".", query="0123456789abcdef"),
         read(head, "never"),
     ]
     found = lineage(made(config("out"), 1, *reads), db_path=repo, repositories=[other])
@@ -314,14 +314,14 @@ def test_a_thousand_commits_cost_the_same_beside_any_table(
         write(DoltConfig(str(path), "big"), pd.DataFrame({"a": range(rows)}))
         with connections.connect(refs.locate(path)) as connection:
             connection.use("main")
-            connection.run("CREATE TABLE small (a INT PRIMARY KEY)")
+            connection.execute("CREATE TABLE small (a INT PRIMARY KEY)")
             head = ""
             for number in range(998):
                 reads = (read(head, "small"),) if head and number % 2 else ()
-                origin = Origin(execution=Execution("ex:p:d:n"), writes=(Write("small"),), reads=reads)
+                origin = Provenance(execution=Execution("ex:p:d:n"), writes=(WriteRecord("small"),), reads=reads)
                 message = compose(None, origin) if number % 3 else "by hand"
-                connection.run("INSERT INTO small VALUES (%s)", number)
-                ((head,),) = connection.rows("CALL DOLT_COMMIT('-A', '-m', %s)", message)
+                connection.execute("INSERT INTO small VALUES (%s)", number)
+                ((head,),) = connection.query("CALL DOLT_COMMIT('-A', '-m', %s)", message)
         with counted(monkeypatch) as sent:
             found = lineage(head, db_path=path)
             assert len(found.sources) == 1

@@ -33,7 +33,7 @@ def put(config: DoltConfig, **rows: object) -> DoltTable:
 def heads(repo: Path) -> dict[str, str]:
     """Return every branch's head, scratch branches included."""
     with connect(repo) as connection:
-        return dict(connection.rows("SELECT name, hash FROM dolt_branches"))
+        return dict(connection.query("SELECT name, hash FROM dolt_branches"))
 
 
 def sql(repo: Path, *statements: str, on: str | None = None) -> None:
@@ -41,8 +41,8 @@ def sql(repo: Path, *statements: str, on: str | None = None) -> None:
     with connect(repo) as connection:
         connection.use(on)
         for statement in statements:
-            connection.run(statement)
-        connection.run("CALL DOLT_COMMIT('-A', '-m', 'by hand', '--author', 'A <a@b.c>')")
+            connection.execute(statement)
+        connection.execute("CALL DOLT_COMMIT('-A', '-m', 'by hand', '--author', 'A <a@b.c>')")
 
 
 @pytest.fixture
@@ -144,16 +144,16 @@ class TestConflicts:
         """Uncommitted rows in a table that the merge changes stop it; in another table they stay."""
         put(config("t", branch_conf=RUN), id=[1], v=[1])
         with connect(repo) as connection:
-            connection.run("INSERT INTO other VALUES (1)")
+            connection.execute("INSERT INTO other VALUES (1)")
         merge("run/1", db_path=repo)
         put(config("t", branch_conf=RUN), id=[1], v=[3])
         with connect(repo) as connection:
-            assert connection.rows("SELECT * FROM other") == [(1,)]
-            connection.run("INSERT INTO t VALUES (9, 9)")
+            assert connection.query("SELECT * FROM other") == [(1,)]
+            connection.execute("INSERT INTO t VALUES (9, 9)")
         with pytest.raises(UncommittedChanges, match="'t'"):
             merge("run/1", db_path=repo)
         with connect(repo) as connection:
-            assert connection.rows("SELECT id FROM t ORDER BY id") == [(1,), (9,)]
+            assert connection.query("SELECT id FROM t ORDER BY id") == [(1,), (9,)]
 
 
 class TestChecks:

@@ -58,7 +58,7 @@ from flytekitplugins.dolt.errors import (
     SchemaMismatch,
     TableNotFound,
 )
-from flytekitplugins.dolt.flyte.cache import hash_of as content_of
+from flytekitplugins.dolt.flyte.cache import content_digest as content_of
 from flytekitplugins.dolt.server import local_server
 
 

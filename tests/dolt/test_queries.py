@@ -81,7 +81,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             "CREATE TABLE staged (n INT)",
             "CALL DOLT_ADD('staged')",
         ):
-            connection.run(statement)
+            connection.execute(statement)
     yield path
     local_server.release(path)
 
@@ -89,10 +89,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def state(path: Path) -> list[tuple[object, ...]]:
     """Return hashes of all the user has: each branch, what is committed, staged and uncommitted, users, locks."""
     with connect(path) as connection:
-        found = connection.rows("SELECT dolt_hashof_db('HEAD'), dolt_hashof_db('STAGED'), dolt_hashof_db('WORKING')")
-        found += connection.rows("SELECT name, hash FROM dolt_branches ORDER BY name")
-        found += connection.rows("SELECT tag_name, tag_hash FROM dolt_tags ORDER BY 1")
-        return found + connection.rows("SHOW DATABASES")[:1]
+        found = connection.query("SELECT dolt_hashof_db('HEAD'), dolt_hashof_db('STAGED'), dolt_hashof_db('WORKING')")
+        found += connection.query("SELECT name, hash FROM dolt_branches ORDER BY name")
+        found += connection.query("SELECT tag_name, tag_hash FROM dolt_tags ORDER BY 1")
+        return found + connection.query("SHOW DATABASES")[:1]
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_a_resolved_query_means_the_same_for_ever(repo: Path) -> None:
         put(ids)
     put([1, 3], branch_conf=NewBranch("run/1"))
     with connect(repo) as connection:
-        connection.run("CALL DOLT_TAG('v1', 'HEAD~1')")
+        connection.execute("CALL DOLT_TAG('v1', 'HEAD~1')")
     kept = []
     for sql in MOVING:
         table = api.pin(DoltConfig(str(repo), sql=sql))
@@ -252,8 +252,8 @@ def test_a_resolved_query_means_the_same_for_ever(repo: Path) -> None:
     put([7, 8, 9])
     put([4, 5], branch_conf=SerialBranch("run/1"))
     with connect(repo) as connection:
-        connection.run("CALL DOLT_TAG('-d', 'v1')")
-        connection.run("CALL DOLT_TAG('v1', 'main')")
+        connection.execute("CALL DOLT_TAG('-d', 'v1')")
+        connection.execute("CALL DOLT_TAG('v1', 'main')")
     for _, reference, frame in kept:
         again = DoltTable.from_dict(msgpack.unpackb(msgpack.packb(reference)))
         pd.testing.assert_frame_equal(again.data, frame)
@@ -456,7 +456,7 @@ def test_a_text_is_what_the_server_makes_of_it(shop: Path) -> None:
     with connect(shop) as connection:
         for text in texts:
             (token,) = tokens.scan(text)
-            assert connection.rows(f"SELECT {text}")[0][0] == token.value, text
+            assert connection.query(f"SELECT {text}")[0][0] == token.value, text
 
 
 # ---------------------------------------------------------------------------------------------------------- reader
@@ -476,8 +476,8 @@ def test_queries_run_as_a_user_who_may_only_read(shop: Path, run: Run) -> None:
             "CALL DOLT_REMOTE('add', 'x', 'file:///tmp/x')", "CALL DOLT_PUSH('file:///tmp/x', 'main')", "KILL 1",
         ):  # fmt: skip
             with pytest.raises(errors.DoltError, match="(?i)command denied|access denied|read only"):
-                reading.run(statement)
-        assert reading.rows("SELECT LOAD_FILE('/etc/passwd')") == [(None,)]
+                reading.execute(statement)
+        assert reading.query("SELECT LOAD_FILE('/etc/passwd')") == [(None,)]
     assert state(shop) == before
 
 
@@ -507,7 +507,7 @@ def test_a_server_of_somebody_else_gets_no_user(repo: Path) -> None:
         with pytest.raises(errors.QueryRefused, match="'drop'"):
             read(DoltConfig(str(repo), sql="drop table t"))
         with connect(repo) as connection:
-            users = connection.rows("SELECT user FROM mysql.user")
+            users = connection.query("SELECT user FROM mysql.user")
         assert ("flyte_reader",) not in users
         local_server.release(repo)
     assert b"flyte_reader" not in b"".join(file.read_bytes() for file in repo.rglob("*") if file.is_file())

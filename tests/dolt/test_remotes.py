@@ -425,7 +425,7 @@ def test_a_branch_that_was_deleted_is_not_read(remote: RemoteFolder) -> None:
         put(remote.config(branch_conf=SerialBranch("run/1")), 3)
     with pytest.raises(BranchNotFound, match="'run/1'"):
         by_query(remote, branch_conf=SerialBranch("run/1"))
-    assert sorted(remotes.refs.branches(remotes.place_of(remote.config()))) == ["main"]
+    assert sorted(remotes.refs.branches(remotes.location_of(remote.config()))) == ["main"]
     put(remote.config(mode="append", branch_conf=NewBranch("run/1")), 3)
     assert remote.rows("run/1") == [1, 3]
 

@@ -37,7 +37,7 @@ from flytekitplugins.dolt.errors import (
 from flytekitplugins.dolt.repository import publishing
 from flytekitplugins.dolt.repository import refs as repository_module
 from flytekitplugins.dolt.repository.connections import Connection, connect
-from flytekitplugins.dolt.repository.publishing import Written, write
+from flytekitplugins.dolt.repository.publishing import WriteResult, write
 from flytekitplugins.dolt.repository.refs import branches, locate, log
 from flytekitplugins.dolt.server import binary, local_server
 
@@ -49,15 +49,15 @@ def numbers(table: str, *values: int) -> Work:
     """Return the work that makes ``values`` the rows of ``table``."""
 
     def work(connection: Connection) -> None:
-        connection.run(f"CREATE TABLE IF NOT EXISTS `{table}` (n INT PRIMARY KEY)")
-        connection.run(f"DELETE FROM `{table}`")
+        connection.execute(f"CREATE TABLE IF NOT EXISTS `{table}` (n INT PRIMARY KEY)")
+        connection.execute(f"DELETE FROM `{table}`")
         for value in values:
-            connection.run(f"INSERT INTO `{table}` VALUES (%s)", value)
+            connection.execute(f"INSERT INTO `{table}` VALUES (%s)", value)
 
     return work
 
 
-def put(repo: Path, table: str, *values: int, policy: Branch | None = None, message: str = "put") -> Written:
+def put(repo: Path, table: str, *values: int, policy: Branch | None = None, message: str = "put") -> WriteResult:
     return write(repo, table=table, policy=policy, message=message, work=numbers(table, *values))
 
 
@@ -66,7 +66,7 @@ def ask(repo: Path, sql: str, *parameters: object, on: str | None = None) -> lis
     with connect(repo) as connection:
         if on is not None:
             connection.use(on)
-        return connection.rows(sql, *parameters)
+        return connection.query(sql, *parameters)
 
 
 def values(repo: Path, table: str, on: str | None = None) -> list[object]:
@@ -286,7 +286,7 @@ def test_uncommitted_work_on_the_other_branch(repo: Path, dolt: Dolt) -> None:
     """Uncommitted rows on the target are in the way even when the target is not checked out."""
     with connect(repo) as connection:
         connection.use("other")
-        connection.run("INSERT INTO users VALUES (3)")
+        connection.execute("INSERT INTO users VALUES (3)")
     with pytest.raises(UncommittedChanges, match="'other'.*'users'"):
         put(repo, "users", 10, policy=SerialBranch("other"))
     assert values(repo, "users", on="other") == [1, 2, 3]
@@ -415,7 +415,7 @@ def test_failed_work_makes_no_branch(repo: Path) -> None:
             table="users",
             policy=NewBranch("run/1"),
             message="x",
-            work=lambda connection: connection.run("DELETE FROM nope") and None,
+            work=lambda connection: connection.execute("DELETE FROM nope") and None,
         )
     assert state(repo) == before
 
@@ -450,7 +450,7 @@ def test_unchanged_content_makes_no_commit(repo: Path, dolt: Dolt) -> None:
     users_work(dolt, "unstaged")
     before = state(repo)
     written = put(repo, "users", 2, 1)
-    assert written == Written(Commit(str(before.head), branch="main"), changed=False)
+    assert written == WriteResult(Commit(str(before.head), branch="main"), changed=False)
     nothing = write(repo, table="users", policy=None, message="x", work=lambda connection: None)
     assert nothing == written
     assert state(repo) == before
@@ -519,9 +519,9 @@ def test_written_commit_is_the_head_and_is_readable(repo: Path) -> None:
     assert branches(repo)["main"] == written.hash
     put(repo, "users", 6)
     with repository_module.at(repo, written) as connection:
-        assert connection.rows("SELECT n FROM users") == [(5,)]
+        assert connection.query("SELECT n FROM users") == [(5,)]
         with pytest.raises(DoltError, match="read-only"):
-            connection.run("INSERT INTO users VALUES (9)")
+            connection.execute("INSERT INTO users VALUES (9)")
 
 
 def test_commit_of_another_repository(repo: Path) -> None:
@@ -592,7 +592,7 @@ def test_work_sees_the_head_and_not_the_working_set(repo: Path, dolt: Dolt) -> N
         table="users",
         policy=None,
         message="look",
-        work=lambda connection: seen.extend(connection.rows("SELECT n FROM others")),
+        work=lambda connection: seen.extend(connection.query("SELECT n FROM others")),
     )
     assert seen == [(7,)]
 
@@ -609,7 +609,7 @@ class Racing:
 
     def __call__(self, connection: Connection) -> None:
         self.calls += 1
-        self.seen.append(connection.rows("SELECT n FROM others ORDER BY n"))
+        self.seen.append(connection.query("SELECT n FROM others ORDER BY n"))
         numbers("users", 100)(connection)
         if self.calls <= self.times:
             self.overtake(self.calls)
@@ -669,8 +669,8 @@ def test_new_branch_created_meanwhile(repo: Path, dolt: Dolt) -> None:
         dolt("branch", "run/1")
         with connect(repo) as connection:
             connection.use("run/1")
-            connection.run("INSERT INTO others VALUES (8)")
-            connection.run("CALL DOLT_COMMIT('-am', 'meanwhile')")
+            connection.execute("INSERT INTO others VALUES (8)")
+            connection.execute("CALL DOLT_COMMIT('-am', 'meanwhile')")
 
     work = Racing(create)
     write(repo, table="users", policy=NewBranch("run/1"), message="ours", work=work)

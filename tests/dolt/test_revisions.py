@@ -65,23 +65,23 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Graph:
 
         def commit(name: str, day: str, *statements: str) -> None:
             for statement in statements:
-                connection.run(statement)
+                connection.execute(statement)
             arguments = (name, f"{day}T12:00:00")
             save = "CALL DOLT_COMMIT('-A', '-m', %s, '--author', 'A <a@b.c>', '--date', %s)"
-            commits[name] = connection.rows(save, *arguments)[0][0]
+            commits[name] = connection.query(save, *arguments)[0][0]
 
         commit("created", DAYS["created"], "create table u (n int)", "insert into u values (1)")
         commit("grown", DAYS["grown"], "create table t (id int primary key)", "insert into t values (1)")
-        connection.run("CALL DOLT_BRANCH('side')")
+        connection.execute("CALL DOLT_BRANCH('side')")
         commit("other", DAYS["other"], "insert into u values (2)")
         connection.use("side")
         commit("aside", "2024-02-20", "insert into t values (7)")
         connection.use(None)
-        connection.run("CALL DOLT_MERGE('side', '--author', 'A <a@b.c>')")
-        connection.run("CALL DOLT_COMMIT('--amend', '--date', '2024-04-10T12:00:00', '-m', 'merged')")
-        commits["merged"] = connection.rows("SELECT DOLT_HASHOF('HEAD')")[0][0]
-        connection.run("CALL DOLT_TAG('v1', %s)", commits["grown"])
-        connection.run("CALL DOLT_TAG('2024-01-01')")
+        connection.execute("CALL DOLT_MERGE('side', '--author', 'A <a@b.c>')")
+        connection.execute("CALL DOLT_COMMIT('--amend', '--date', '2024-04-10T12:00:00', '-m', 'merged')")
+        commits["merged"] = connection.query("SELECT DOLT_HASHOF('HEAD')")[0][0]
+        connection.execute("CALL DOLT_TAG('v1', %s)", commits["grown"])
+        connection.execute("CALL DOLT_TAG('2024-01-01')")
     return Graph(path, commits)
 
 
@@ -130,14 +130,14 @@ class TestNames:
         with connect(graph.path) as connection:
             seen: dict[str, str] = {}
             for number in range(400):
-                connection.run("INSERT INTO u VALUES (%s)", number)
-                made = connection.rows("CALL DOLT_COMMIT('-am', 'x')")[0][0]
+                connection.execute("INSERT INTO u VALUES (%s)", number)
+                made = connection.query("CALL DOLT_COMMIT('-am', 'x')")[0][0]
                 if made[:2] in seen:
                     seen["both"] = made[:2]
                     break
                 seen[made[:2]] = made
             query = "SELECT commit_hash FROM dolt_commits WHERE commit_hash LIKE %s"
-            assert len(connection.rows(query, f"{seen['both']}%")) > 1
+            assert len(connection.query(query, f"{seen['both']}%")) > 1
             short = revisions._SHORT_HASH
             try:
                 revisions._SHORT_HASH = revisions.re.compile(
@@ -158,8 +158,8 @@ class TestNames:
     def test_a_remote_branch(self, graph: Graph, tmp_path: Path) -> None:
         """What was fetched from a remote is named as Dolt names it."""
         with connect(graph.path) as connection:
-            connection.run("CALL DOLT_REMOTE('add', 'origin', %s)", f"file://{tmp_path}/remote")
-            connection.run("CALL DOLT_PUSH('origin', 'side')")
+            connection.execute("CALL DOLT_REMOTE('add', 'origin', %s)", f"file://{tmp_path}/remote")
+            connection.execute("CALL DOLT_PUSH('origin', 'side')")
         for name in ("origin/side", "remotes/origin/side", "refs/remotes/origin/side", "origin/side~1"):
             assert graph.resolve(name) == ("grown" if "~" in name else "aside")
 
@@ -335,8 +335,8 @@ class TestWhatIsGone:
         """Dolt breaks every open connection then: one in use says so, and the next use is well again."""
         with pytest.raises(ConnectionLost, match="connection"), connect(graph.path) as connection:
             with connect(graph.path) as other:
-                other.run("CALL DOLT_GC()")  # and goes back to the warm ones, of no use
-            connection.rows("SELECT 1")
+                other.execute("CALL DOLT_GC()")  # and goes back to the warm ones, of no use
+            connection.query("SELECT 1")
         assert read(graph.config()).id.tolist() == [1, 7]
 
 
@@ -354,9 +354,9 @@ def dolt_in() -> Callable[[Path], Dolt]:
 def shallow(graph: Graph, tmp_path: Path) -> Iterator[Path]:
     """Give a clone that has the newest commit only."""
     with connect(graph.path) as connection:
-        connection.run("CALL DOLT_REMOTE('add', 'origin', %s)", f"file://{tmp_path}/remote")
+        connection.execute("CALL DOLT_REMOTE('add', 'origin', %s)", f"file://{tmp_path}/remote")
         write(graph.config(), pd.DataFrame({"id": [1, 7, 8]}))
-        connection.run("CALL DOLT_PUSH('origin', 'main')")
+        connection.execute("CALL DOLT_PUSH('origin', 'main')")
     binary.run(["clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow"], cwd=tmp_path)
     yield tmp_path / "shallow"
     local_server.release(tmp_path / "shallow")
@@ -397,9 +397,9 @@ def test_a_thousand_commits_are_walked_whatever_the_tables_size(repo: Path) -> N
     def commits(number: int) -> None:
         with connect(repo) as connection:
             for n in range(number):
-                connection.run("INSERT INTO small VALUES (%s)", n)
-                connection.run("CALL DOLT_COMMIT('-A', '-m', 'x')")
-            connection.run("DELETE FROM small")
+                connection.execute("INSERT INTO small VALUES (%s)", n)
+                connection.execute("CALL DOLT_COMMIT('-A', '-m', 'x')")
+            connection.execute("DELETE FROM small")
 
     def seconds(config: DoltConfig) -> float:
         def once() -> float:
@@ -412,7 +412,7 @@ def test_a_thousand_commits_are_walked_whatever_the_tables_size(repo: Path) -> N
 
     small = DoltConfig(str(repo), "t", primary_key=["id"])
     with connect(repo) as connection:
-        connection.run("CREATE TABLE small (n INT)")
+        connection.execute("CREATE TABLE small (n INT)")
     for first in (9, 10):
         write(small, pd.DataFrame({"id": range(first)}))
     commits(1000)

@@ -129,7 +129,7 @@ def put(repo: Path, table: str, *values: int) -> str:
 def scratch_branches(repo: Path) -> list[tuple[object, ...]]:
     """Return the scratch branches that are left."""
     with refs.connect(repo) as connection:
-        return connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
+        return connection.query("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
 
 
 def running(repo: Path) -> local_server.Address:
@@ -288,7 +288,7 @@ def test_sql_reads_no_file_outside(repo: Path, temp: Path) -> None:
             f"{data}/../privileges.db",
             str(sibling / "file"),
         ]
-        found = {path: connection.rows("SELECT LOAD_FILE(%s)", path)[0][0] for path in [*forbidden, str(data / "own")]}
+        found = {path: connection.query("SELECT LOAD_FILE(%s)", path)[0][0] for path in [*forbidden, str(data / "own")]}
     assert found == dict.fromkeys(forbidden) | {str(data / "own"): b"own"}
 
 
@@ -299,7 +299,7 @@ def test_sql_loads_and_writes_no_file_outside(repo: Path, temp: Path) -> None:
     with refs.connect(repo) as connection:
         data = connection.shared_folder()
         assert data is not None
-        connection.run("CREATE TABLE t (s TEXT)")
+        connection.execute("CREATE TABLE t (s TEXT)")
         for statement in (
             loads.format(""),
             loads.format("LOCAL"),
@@ -309,8 +309,8 @@ def test_sql_loads_and_writes_no_file_outside(repo: Path, temp: Path) -> None:
             f"SELECT 1 INTO OUTFILE '{repo}/out.txt'",
         ):
             with pytest.raises(DoltError, match=r"secure-file-priv|secure_file_priv|local_infile"):
-                connection.run(statement)
-        assert connection.rows("SELECT count(*) FROM t") == [(0,)]
+                connection.execute(statement)
+        assert connection.query("SELECT count(*) FROM t") == [(0,)]
     assert not outside.exists()
     assert not (data.parent / "out.txt").exists()
     assert not (repo / "out.txt").exists()
@@ -524,11 +524,11 @@ def test_killed_server_during_a_use(repo: Path) -> None:
     killed: list[int] = []
 
     def work(connection: refs.Connection) -> None:
-        connection.run("CREATE TABLE half (n INT)")
+        connection.execute("CREATE TABLE half (n INT)")
         if not killed:
             killed.append(running(repo).pid)
             os.kill(killed[0], signal.SIGKILL)
-        connection.run("ALTER TABLE half ADD COLUMN m INT")
+        connection.execute("ALTER TABLE half ADD COLUMN m INT")
 
     written = publishing.write(repo, table="half", policy=None, message="half", work=work)
     assert killed
@@ -545,7 +545,7 @@ def test_server_that_is_killed_each_time(repo: Path, monkeypatch: pytest.MonkeyP
     def work(connection: refs.Connection) -> None:
         killed.append(running(repo).pid)
         os.kill(killed[-1], signal.SIGKILL)
-        connection.run("CREATE TABLE whole (n INT)")
+        connection.execute("CREATE TABLE whole (n INT)")
 
     with attempting("write the other half"), pytest.raises(ConnectionLost, match="the other half"):
         publishing.write(repo, table="half", policy=None, message="half", work=work)
@@ -605,7 +605,7 @@ def test_uses_a_server_of_the_user_and_leaves_it_running(repo: Path, temp: Path,
         assert folders(temp) == set()
         with refs.connect(repo) as connection:
             assert connection.shared_folder() is None
-            inserted = connection.rows("SELECT DOLT_HASHOF_TABLE('t')")
+            inserted = connection.query("SELECT DOLT_HASHOF_TABLE('t')")
         read = api.read(DoltConfig(str(repo), "t"))
         local_server.release(repo)
         assert process.poll() is None
@@ -614,7 +614,7 @@ def test_uses_a_server_of_the_user_and_leaves_it_running(repo: Path, temp: Path,
     api.write(DoltConfig(str(other), "t", primary_key=["id"]), frame)
     with refs.connect(other) as connection:
         assert connection.shared_folder() is not None
-        assert connection.rows("SELECT DOLT_HASHOF_TABLE('t')") == inserted
+        assert connection.query("SELECT DOLT_HASHOF_TABLE('t')") == inserted
     loaded = api.read(DoltConfig(str(other), "t"))
     local_server.release(other)
     pd.testing.assert_frame_equal(read, loaded)
@@ -796,13 +796,13 @@ def test_forked_child_has_connections_of_its_own(repo: Path, ending: str) -> Non
     code = f"""
 put('before', 1)
 with refs.connect(repo) as kept:
-    ask = lambda: kept.rows('SELECT CONNECTION_ID()')
+    ask = lambda: kept.query('SELECT CONNECTION_ID()')
     mine, served_by = ask(), local_server.running(repo)
 put('warm', 1)
 child = os.fork()
 if child == 0:
     with refs.connect(repo) as own:
-        assert own.rows('SELECT CONNECTION_ID()') != mine
+        assert own.query('SELECT CONNECTION_ID()') != mine
     put('child', *range(5))
     assert api.read(DoltConfig(str(repo), 'before'))['n'].tolist() == [1]
     {ending}
@@ -810,7 +810,7 @@ for n in range(10):
     put('parent', n)
 assert os.waitpid(child, 0)[1] == 0
 with refs.connect(repo) as kept:
-    assert kept.rows('SELECT CONNECTION_ID()') == mine
+    assert kept.query('SELECT CONNECTION_ID()') == mine
 put('after', 1)
 assert local_server.running(repo) == served_by
 say('done')

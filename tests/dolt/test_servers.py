@@ -65,7 +65,7 @@ from flytekitplugins.dolt.errors import (
     UntrustedServer,
 )
 from flytekitplugins.dolt.model import location
-from flytekitplugins.dolt.model.location import ServerPlace
+from flytekitplugins.dolt.model.location import ServerLocation
 from flytekitplugins.dolt.report import collect, page
 from flytekitplugins.dolt.repository import connections, publishing, refs
 from flytekitplugins.dolt.server import binary
@@ -98,7 +98,7 @@ def commits(server: DoltServer, branch: str = "main") -> list[str]:
     return [hash_ for (hash_,) in server.sql("SELECT commit_hash FROM DOLT_LOG(%s)", branch)]
 
 
-def place_of(server: DoltServer) -> ServerPlace:
+def place_of(server: DoltServer) -> ServerLocation:
     """Return what a config for the server comes to."""
     return location.server(server.url(), password=PASSWORD)
 
@@ -238,7 +238,7 @@ def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(publishing, "MAX_LOST", 1)
     config = log.config()
     table = pin(config)
-    connections._let_go(place_of(log))
+    connections._release(place_of(log))
     log.stop()
     log.listener["max_connections"] = 1
     log.start()
@@ -301,9 +301,9 @@ def test_something_that_never_says_a_word(monkeypatch: pytest.MonkeyPatch) -> No
 def test_statements_may_take_longer_than_connecting(shop: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time that connecting may take does not end a statement that is at work."""
     monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.2)
-    connections._let_go(place_of(shop))  # so that it connects now
+    connections._release(place_of(shop))  # so that it connects now
     with connections.connect(place_of(shop)) as connection:
-        assert connection.rows("SELECT SLEEP(0.5)") == [(0,)]
+        assert connection.query("SELECT SLEEP(0.5)") == [(0,)]
 
 
 # ---------------------------------------------------------------------------------------------------------------- TLS
@@ -437,7 +437,7 @@ class Killer:
         self._server, self._at, self._how = server, 0, "before"
         self._chance = random.Random(SEED)
         self._starting: list[threading.Thread] = []
-        for name in ("run", "rows"):
+        for name in ("execute", "query"):
             patch.setattr(connections.Connection, name, self._around(getattr(connections.Connection, name)))
 
     def arm(self, number: int, how: str) -> None:
@@ -582,7 +582,7 @@ def test_a_write_that_is_cut(log: DoltServer) -> None:
                 expected.append((hash_, f"put ({number},)"))
         assert named(log) == expected
         assert len(numbers(log)) == len(expected)
-        connections._let_go(location.server(url, password=PASSWORD))
+        connections._release(location.server(url, password=PASSWORD))
     assert nothing_is_left(log)
 
 
@@ -726,7 +726,7 @@ sys.stdin.readline()
 @pytest.mark.parametrize("end", ["exit", "SIGKILL"])
 def test_a_process_keeps_one_connection_and_leaves_none(log: DoltServer, end: str) -> None:
     """Writes and reads of a process go over one connection, which is gone from the server with the process."""
-    connections._let_go(place_of(log))
+    connections._release(place_of(log))
     assert eventually(lambda: log.connections == [], within_s=5)
     argv = [sys.executable, "-c", SCRIPT, log.config("t").to_json()]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -746,7 +746,7 @@ def test_a_process_keeps_one_connection_and_leaves_none(log: DoltServer, end: st
 
 def test_threads_have_a_connection_each_and_some_are_kept(log: DoltServer) -> None:
     """Twelve threads at once get connections of their own; of those that come back eight are kept."""
-    connections._let_go(place_of(log))
+    connections._release(place_of(log))
     together = threading.Barrier(12)
 
     def use() -> None:

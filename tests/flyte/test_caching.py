@@ -24,7 +24,7 @@ from flytekitplugins.dolt import (
     resolve,
     write,
 )
-from flytekitplugins.dolt.flyte.cache import hash_of
+from flytekitplugins.dolt.flyte.cache import content_digest
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -116,9 +116,9 @@ def test_another_schema_is_other_content(config: Config) -> None:
     two = write(config("t", on_schema_change="replace"), pd.DataFrame({"a": [1.0]}))
     again = write(config("t", on_schema_change="replace"), pd.DataFrame({"a": [1]}))
     narrow = DoltTable(config("t", columns=["a"])).at(one.commit)  # type: ignore[arg-type]
-    assert hash_of(one) != hash_of(two)
-    assert hash_of(one) == hash_of(again)
-    assert hash_of(narrow) != hash_of(one)
+    assert content_digest(one) != content_digest(two)
+    assert content_digest(one) == content_digest(again)
+    assert content_digest(narrow) != content_digest(one)
 
 
 def test_a_frame_is_hashed_like_its_table(config: Config) -> None:
@@ -157,9 +157,9 @@ def test_a_frame_is_hashed_like_its_table(config: Config) -> None:
 def test_what_no_commit_holds_has_no_hash(config: Config) -> None:
     """A frame that went elsewhere, or a table that was not resolved, is refused with what to do."""
     with pytest.raises(errors.InvalidConfig, match="'DataFrame'"):
-        hash_of(pd.DataFrame({"a": [1]}))
+        content_digest(pd.DataFrame({"a": [1]}))
     with pytest.raises(errors.InvalidConfig, match="commit.*resolve"):
-        hash_of(DoltTable(config("t")))
+        content_digest(DoltTable(config("t")))
 
 
 def test_a_cached_task_that_gets_a_query_is_stale_and_warned_about(config: Config, dolt: Dolt) -> None:

@@ -12,7 +12,7 @@ import pytest
 from flytekit import current_context, dynamic, map_task, task, workflow
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, read, write
-from flytekitplugins.dolt.model.provenance import Origin, Read, Write, digest, parse
+from flytekitplugins.dolt.model.provenance import Provenance, ReadRecord, WriteRecord, digest, parse
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.server import local_server
 
@@ -20,7 +20,7 @@ Config = Callable[..., DoltConfig]
 ONE = pd.DataFrame({"a": [1]})
 
 
-def origin(repo: Path, branch: str = "main") -> Origin:
+def origin(repo: Path, branch: str = "main") -> Provenance:
     """Return what the newest commit says of itself."""
     (newest,) = refs.log(repo, branch, limit=1)
     return parse(newest.message)
@@ -39,11 +39,11 @@ def test_the_commit_names_each_input_at_its_commit(config: Config, repo: Path) -
     found = origin(repo)
     head = second.commit.hash
     assert set(found.reads) == {
-        Read(first.commit.hash, ".", table="t"),
-        Read(head, ".", table="u"),
-        Read(head, ".", table="t", query=digest(sql)),
+        ReadRecord(first.commit.hash, ".", table="t"),
+        ReadRecord(head, ".", table="u"),
+        ReadRecord(head, ".", table="t", query=digest(sql)),
     }
-    assert found.writes == (Write("out"),)
+    assert found.writes == (WriteRecord("out"),)
     assert found.execution is not None
     assert found.execution.task == "test_execution.join"
     assert found.execution.plugin.startswith("flytekitplugins-doltdb ")
@@ -63,7 +63,7 @@ def test_a_table_of_another_repository_is_named_by_its_folder(config: Config, re
         copy(table=theirs)
     finally:
         local_server.release(other)
-    assert origin(repo).reads == (Read(theirs.commit.hash, str(other), table="t"),)
+    assert origin(repo).reads == (ReadRecord(theirs.commit.hash, str(other), table="t"),)
 
 
 def test_reads_and_writes_in_the_body_are_known(config: Config, repo: Path) -> None:
@@ -80,8 +80,8 @@ def test_reads_and_writes_in_the_body_are_known(config: Config, repo: Path) -> N
     before = refs.resolve(repo, None)
     work()
     second, first = (parse(commit.message) for commit in refs.log(repo, limit=2))
-    assert first.reads == second.reads == (Read(before.hash, ".", table="t"),)
-    assert (first.writes, second.writes) == ((Write("out"),), (Write("out2", "append"),))
+    assert first.reads == second.reads == (ReadRecord(before.hash, ".", table="t"),)
+    assert (first.writes, second.writes) == ((WriteRecord("out"),), (WriteRecord("out2", "append"),))
     assert first.execution is not None
     assert first.execution.task == "test_execution.work"
     messages = [str(commit.message).splitlines()[0] for commit in refs.log(repo, limit=2)]
@@ -105,7 +105,7 @@ def test_a_reference_that_is_fetched_in_the_body_is_known(config: Config, repo: 
     rows()
     parts()
     for branch in ("main", "b"):
-        assert origin(repo, branch).reads == (Read(pinned.commit.hash, ".", table="t"),)
+        assert origin(repo, branch).reads == (ReadRecord(pinned.commit.hash, ".", table="t"),)
 
 
 @pytest.mark.parametrize("enable_deck", [False, True])
@@ -132,7 +132,7 @@ def test_tasks_do_not_mix(config: Config, repo: Path, enable_deck: bool) -> None
     assert len(arrived.data) == 1
     made = refs.resolve(repo, NewBranch("a")).hash
     assert origin(repo, "a").reads == ()
-    assert origin(repo, "b").reads == (Read(made, ".", table="a"),)
+    assert origin(repo, "b").reads == (ReadRecord(made, ".", table="a"),)
 
     @workflow
     def outer(table: DoltTable) -> DoltTable:
@@ -163,7 +163,7 @@ def test_dynamic_and_map_tasks_are_known(config: Config, repo: Path) -> None:
     outer(table=DoltTable(config=config("t")))
     assert origin(repo, "out").execution.task == "test_execution.outer"
     assert origin(repo, "m0").execution.task == "test_execution.inner"
-    assert origin(repo, "out").reads == (Read(head, ".", table="t"),)
+    assert origin(repo, "out").reads == (ReadRecord(head, ".", table="t"),)
     assert origin(repo, "m0").reads == ()
 
     @workflow
@@ -172,7 +172,7 @@ def test_dynamic_and_map_tasks_are_known(config: Config, repo: Path) -> None:
 
     mapped()
     assert "inner" in origin(repo, "m1").execution.task
-    assert origin(repo, "m2").reads == (Read(head, ".", table="t"),)
+    assert origin(repo, "m2").reads == (ReadRecord(head, ".", table="t"),)
 
 
 def test_outside_a_task_nothing_is_claimed(config: Config, repo: Path) -> None:
@@ -210,5 +210,5 @@ def test_hostile_names_stay_in_their_line(config: Config, repo: Path, tmp_path: 
     finally:
         local_server.release(other)
     found = origin(repo)
-    assert found.reads == (Read(theirs.commit.hash, str(other), table="日本.x-$"),)
+    assert found.reads == (ReadRecord(theirs.commit.hash, str(other), table="日本.x-$"),)
     assert found.execution.task == "test_execution.copy"

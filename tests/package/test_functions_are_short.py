@@ -101,6 +101,6 @@ def test_each_function_near_the_limits_has_a_reason() -> None:
 def test_functions_of_all_packages_are_measured() -> None:
     """Methods, nested functions and plain ones are among them."""
     names = {name for name, _, _ in functions()}
-    assert {"dolt/api/scripts.py:read", "dolt/repository/connections.py:Connection.rows"} <= names
+    assert {"dolt/api/scripts.py:read", "dolt/repository/connections.py:Connection.query"} <= names
     assert any(name.startswith("doltdb/") for name in names)
     assert len(names) > 1000

@@ -24,13 +24,13 @@ def test_a_branch_never_hides_another_one(config: Config, repo: Path) -> None:
     """NewBranch("MAIN") is refused where there is a 'main': Dolt would open the new one for both of them."""
     write(config("users"), USERS)
     with connect(repo) as connection:
-        connection.run("CREATE TABLE mine (n INT)")
+        connection.execute("CREATE TABLE mine (n INT)")
     with pytest.raises(errors.InvalidName, match="'main'"):
         write(config("users", branch_conf=NewBranch("MAIN")), USERS.head(1))
     assert list(refs.branches(repo)) == ["main"]
     with connect(repo) as connection:
         assert connection.active_branch() == "main"
-        assert connection.rows("SELECT table_name FROM dolt_status") == [("mine",)]
+        assert connection.query("SELECT table_name FROM dolt_status") == [("mine",)]
 
 
 @pytest.mark.parametrize("name", ["İ", "aİb"])

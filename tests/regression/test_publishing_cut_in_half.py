@@ -29,7 +29,7 @@ def ask(repo: Path) -> Ask:
     def run(sql: str, *parameters: object, on: str | None = None) -> list[tuple[object, ...]]:
         with refs.connect(repo) as connection:
             connection.use(on)
-            return connection.rows(sql, *parameters)
+            return connection.query(sql, *parameters)
 
     return run
 

@@ -98,14 +98,14 @@ def changes(repo: Path) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
         for head in refs.branches(repo).values():
             connection.use(head)
-            for hash_, table in connection.rows("SELECT commit_hash, table_name FROM dolt_diff"):
+            for hash_, table in connection.query("SELECT commit_hash, table_name FROM dolt_diff"):
                 found.setdefault(hash_, set()).add(table)
         return found
 
 
 def scratch_branches(repo: Path) -> list[tuple[object, ...]]:
     with refs.connect(repo) as connection:
-        return connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
+        return connection.query("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
 
 
 @pytest.mark.slow
@@ -176,9 +176,9 @@ def test_four_processes_on_one_branch(repo: Path) -> None:
     with refs.connect(repo) as connection:
         for commit in log[:-1]:
             (name, number) = str(commit.message).split()
-            stat = connection.rows("SELECT table_name FROM DOLT_DIFF_STAT(%s, %s)", f"{commit.hash}^", commit.hash)
+            stat = connection.query("SELECT table_name FROM DOLT_DIFF_STAT(%s, %s)", f"{commit.hash}^", commit.hash)
             assert stat == [(f"table_{name}",)]
-            rows = connection.rows(f"SELECT * FROM table_{name} AS OF '{commit.hash}'")
+            rows = connection.query(f"SELECT * FROM table_{name} AS OF '{commit.hash}'")
             assert rows == [(name, int(number))]
     changed = changes(repo)
     assert [changed[commit.hash] for commit in log[:-1]] == [{f"table_{str(c.message)[0]}"} for c in log[:-1]]

@@ -45,15 +45,15 @@ def append(repo: Path, number: int, branch: str | None = None) -> str:
 
 def numbers(repo: Path, revision: str = "main") -> list[int]:
     with refs.connect(repo) as connection:
-        found = connection.rows(f"SELECT number FROM log AS OF '{revision}' ORDER BY number")
+        found = connection.query(f"SELECT number FROM log AS OF '{revision}' ORDER BY number")
         return [number for (number,) in found]
 
 
 def left_over(repo: Path) -> list[tuple[object, ...]]:
     """Return scratch branches and uncommitted changes."""
     with refs.connect(repo) as connection:
-        scratch = connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
-        return scratch + connection.rows("SELECT table_name, staged, status FROM dolt_status")
+        scratch = connection.query("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
+        return scratch + connection.query("SELECT table_name, staged, status FROM dolt_status")
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
     """An exception out of any statement of a write passes as it is; the table is old or new, and nobody is held up."""
     api.write(DoltConfig(str(repo), "log"), row(0))
     connection_type = refs.Connection
-    run, rows, calls = connection_type.run, connection_type.rows, [0, 0]
+    run, rows, calls = connection_type.execute, connection_type.query, [0, 0]
 
     def failing(original):  # type: ignore[no-untyped-def]
         def call(self, *args, **options):  # type: ignore[no-untyped-def]
@@ -172,8 +172,8 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
 
         return call
 
-    monkeypatch.setattr(connection_type, "run", failing(run))
-    monkeypatch.setattr(connection_type, "rows", failing(rows))
+    monkeypatch.setattr(connection_type, "execute", failing(run))
+    monkeypatch.setattr(connection_type, "query", failing(rows))
     config = DoltConfig(str(repo), "log")
     for number in range(1, 100):
         calls[:] = [0, number]

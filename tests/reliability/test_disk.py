@@ -76,7 +76,7 @@ def test_a_full_disk_leaves_the_old_table(small: Path, left: int) -> None:
     api.write(config, pd.DataFrame({"n": [1, 2, 3]}))
     assert api.read(config)["n"].tolist() == [1, 2, 3]
     with refs.connect(repo) as connection:
-        assert connection.rows("SELECT * FROM dolt_status") == []
+        assert connection.query("SELECT * FROM dolt_status") == []
     local_server.release(repo)
     assert "No problems found" in fsck(repo)
 

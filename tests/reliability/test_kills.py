@@ -64,14 +64,14 @@ def check(repo: Path, told: list[list[str]], known: str) -> str:
         # Of the writer that was killed, the last commit may be there without its being told so; no other.
         assert len(new) - len(told) in (0, 1)
         for hash_ in new:
-            rows = connection.rows(f"SELECT COUNT(*), COUNT(DISTINCT generation) FROM whole AS OF '{hash_}'")
+            rows = connection.query(f"SELECT COUNT(*), COUNT(DISTINCT generation) FROM whole AS OF '{hash_}'")
             assert rows == [(ROWS, 1)], hash_
         doubled = "SELECT writer, number FROM log GROUP BY writer, number HAVING COUNT(*) > 1"
         if any(kind == "log" for *_, kind in told):
-            assert connection.rows(doubled) == []
+            assert connection.query(doubled) == []
         scratch = "SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'"
-        assert connection.rows(scratch) == []
-        assert connection.rows("SELECT * FROM dolt_status") == []
+        assert connection.query(scratch) == []
+        assert connection.query("SELECT * FROM dolt_status") == []
     return hashes[0]
 
 

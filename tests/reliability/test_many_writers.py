@@ -49,7 +49,7 @@ def changed_rows(repo: Path, log: list[Commit], table: str) -> dict[str, Counter
     found: dict[str, Counter[tuple[str, object, object]]] = {}
     with refs.connect(repo) as connection:
         for commit, older in pairwise(log):
-            rows = connection.rows(
+            rows = connection.query(
                 "SELECT diff_type, COALESCE(to_writer, from_writer), COALESCE(to_number, from_number)"
                 " FROM DOLT_DIFF(%s, %s, %s)",
                 older.hash,

@@ -48,7 +48,7 @@ def test_set_back_branch_forgets_the_write(repo: Path) -> None:
     append(repo, "before")
     first = append(repo, "k")
     with refs.connect(repo) as connection:
-        connection.run("CALL DOLT_RESET('--hard', 'HEAD~')")
+        connection.execute("CALL DOLT_RESET('--hard', 'HEAD~')")
     assert append(repo, "k", 2) != first
     assert count(repo) == 2
 

@@ -103,7 +103,7 @@ def test_nobody_goes_to_a_socket_that_the_private_server_reports(repo: Path, mon
         reported(path, monkeypatch)
         read_in_every_form(repo)
         with connect(repo) as connection:
-            assert connection.rows("SELECT @@socket") == [(path,)]
+            assert connection.query("SELECT @@socket") == [(path,)]
     assert seen == []
 
 
@@ -118,7 +118,7 @@ def test_nobody_goes_to_a_socket_that_a_server_of_the_users_reports(tmp_path: Pa
 def test_the_private_server_reports_a_socket_that_nobody_else_can_make(repo: Path) -> None:
     """It lies in the folder that only this user can look into, and there is none."""
     with connect(repo) as connection:
-        ((path,),) = connection.rows("SELECT @@socket")
+        ((path,),) = connection.query("SELECT @@socket")
     assert local_server.is_private(Path(path))
     assert Path(path).parent.stat().st_mode & 0o777 == 0o700
     assert not Path(path).exists()
@@ -161,11 +161,11 @@ def test_that_user_sees_what_the_session_is_on(repo: Path) -> None:
     commit = write(config, pd.DataFrame({"n": [1]})).commit
     assert commit is not None
     with connect(repo) as connection:
-        connection.run("CALL DOLT_BRANCH('other')")
+        connection.execute("CALL DOLT_BRANCH('other')")
         for place, count in ((commit.hash, 1), ("other", 2), (None, 1)):
             connection.use(place)
             if place == "other":
-                connection.run("INSERT INTO t VALUES (2)")
+                connection.execute("INSERT INTO t VALUES (2)")
             with connection.arrow_batches("SELECT user() u FROM t", batch_rows=9) as batches:
                 users = [user for batch in batches for user in batch["u"].to_pylist()]
             assert users == ["flyte_reader@localhost"] * count
@@ -241,8 +241,8 @@ def test_what_that_user_is_denied(repo: Path, tmp_path: Path) -> None:
     with connect(repo) as connection, connection.reading() as reading:
         for statement in DENIED:
             with pytest.raises(DoltError, match=denied):
-                reading.run(statement.format(out=tmp_path / "out"))
-        assert reading.rows("SELECT n FROM t") == [(1,)]
+                reading.execute(statement.format(out=tmp_path / "out"))
+        assert reading.query("SELECT n FROM t") == [(1,)]
     assert not (tmp_path / "out").exists()
 
 
@@ -275,8 +275,8 @@ def test_what_dolt_lets_that_user_do_is_never_sent(repo: Path, statement: str) -
 
 def _kept(repo: Path) -> tuple[object, ...]:
     with connect(repo) as connection:
-        variables = connection.rows("SELECT @@GLOBAL.max_connections, @@GLOBAL.dolt_transaction_commit")
-        users = connection.rows("SELECT user, authentication_string FROM mysql.user")
+        variables = connection.query("SELECT @@GLOBAL.max_connections, @@GLOBAL.dolt_transaction_commit")
+        users = connection.query("SELECT user, authentication_string FROM mysql.user")
     users = sorted(user for user in users if user[0] != "flyte_reader")
     return variables, users, (repo / ".dolt" / "config.json").read_text()
 
@@ -286,7 +286,7 @@ def test_its_password_is_set_again(repo: Path) -> None:
     config = DoltConfig(str(repo), "t")
     write(config, pd.DataFrame({"n": [1]}))
     with connect(repo) as connection, connection.reading() as reading:
-        reading.run("ALTER USER flyte_reader@localhost IDENTIFIED BY 'x'")
+        reading.execute("ALTER USER flyte_reader@localhost IDENTIFIED BY 'x'")
         reading.close()
     connections._readers.clear()  # as in another process
     assert read(config)["n"].tolist() == [1]

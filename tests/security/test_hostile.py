@@ -66,12 +66,12 @@ class Target:
 
     def _seen(self) -> tuple[object, ...]:
         with connect(self.path) as connection:
-            hashes = connection.rows(
+            hashes = connection.query(
                 "SELECT active_branch(), dolt_hashof_db('HEAD'), dolt_hashof_db('STAGED'), dolt_hashof_db('WORKING')",
             )
-            status = connection.rows("SELECT * FROM dolt_status ORDER BY 1, 2")
-            users = connection.rows("SELECT user, host FROM mysql.user ORDER BY 1, 2")
-            scratch = connection.rows("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
+            status = connection.query("SELECT * FROM dolt_status ORDER BY 1, 2")
+            users = connection.query("SELECT user, host FROM mysql.user ORDER BY 1, 2")
+            scratch = connection.query("SELECT name FROM dolt_branches WHERE name LIKE 'flyte-tmp/%%'")
         return hashes, status, [user for user in users if user[0] != "flyte_reader"], scratch, self._folders()
 
     def _folders(self) -> set[str]:
@@ -103,7 +103,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
                 "CREATE TABLE untracked (n INT)",
                 "UPDATE users SET name = 'Zoe' WHERE id = 3",
             ):
-                connection.run(statement)
+                connection.execute(statement)
         yield Target(path, around)
         local_server.release(path)
 
@@ -148,7 +148,7 @@ def test_names_of_tables(target: Target) -> None:
         assert written.data is not None
         assert read(target.config(name, branch_conf=SerialBranch("work"))).equals(USERS)
         with refs.at(target.path, pin(target.config(branch_conf=SerialBranch("work"))).commit) as connection:  # type: ignore[arg-type]
-            return [str(row[0]) for row in connection.rows("SHOW TABLES")]
+            return [str(row[0]) for row in connection.query("SHOW TABLES")]
 
     taken, refused = attempts(do)
     assert taken

@@ -230,7 +230,7 @@ def test_no_value_changes(comment: str, caplog: pytest.LogCaptureFixture) -> Non
         frame = pandas_frames.decode(stored, found).reset_index(drop=not set(found.index) & set(STORED))
         table = arrow_tables.decode(stored, found)
         polars = dataframes._to_polars(
-            reading.Read(stored.drop_columns(["decimals"]), found)  # they are too long for it
+            reading.ReadResult(stored.drop_columns(["decimals"]), found)  # they are too long for it
         )
         for back in (pandas_frames.encode(frame), arrow_tables.encode(table), arrow_tables.encode(as_arrow(polars))):
             assert [name for name in back.arrow.column_names if lost(name, back, found)] == []
@@ -366,9 +366,9 @@ def test_the_table_stays_readable_and_writable(theirs: Callable[[str], DoltConfi
     for kind in (pl.DataFrame, pl.LazyFrame):
         polars = dataframes._frame(resolved, kind, None).lazy().filter(pl.col("id") > 0).collect()
         assert polars["text"].to_list() == ["xyz", "1"]
-    parts = list(frames.scan(pinned(resolved), batch_rows=1, columns=None))
+    parts = list(frames.iter_frames(pinned(resolved), batch_rows=1, columns=None))
     assert [value for part in parts for value in part.text] == ["xyz", "1"]
-    with frames.reader(pinned(resolved), batch_rows=1, columns=None) as reader:
+    with frames.open_reader(pinned(resolved), batch_rows=1, columns=None) as reader:
         assert reader.read_all()["numbers"].to_pylist() == [300, -1]
     more = read(table.config).head(1).assign(id=3, text="new", numbers=5)
     write(config("t", mode="append"), more)
@@ -377,7 +377,7 @@ def test_the_table_stays_readable_and_writable(theirs: Callable[[str], DoltConfi
     write(config("t"), more)
     assert read(table.config).text.tolist() == ["new"]
     with frames._at(pinned(resolve(table))) as connection:
-        shown = connection.rows("select table_comment from information_schema.tables where table_name='t'")
+        shown = connection.query("select table_comment from information_schema.tables where table_name='t'")
     assert str(shown[0][0]).startswith("mine")
 
 
@@ -388,7 +388,7 @@ def test_parts_of_a_table_that_others_changed(config: Config, dolt: Dolt) -> Non
     )
     write(config("t", primary_key=["id"]), frame)
     for expected in ("category", "str" if pd.__version__ >= "3" else "object"):
-        parts = list(frames.scan(pinned(api.pin(config("t"))), batch_rows=2, columns=None))
+        parts = list(frames.iter_frames(pinned(api.pin(config("t"))), batch_rows=2, columns=None))
         assert [str(part.v.dtype) for part in parts] == [expected] * len(parts)
         assert {str(part.n.dtype) for part in parts} == {"float32"}
         assert len(parts) > 1

@@ -374,12 +374,12 @@ def test_double_quotes_are_refused_where_they_hold_names(repo: Path) -> None:
     head = refs.resolve(repo, None)
     with connect(repo) as connection:
         query_pinning.pin(connection, head, hidden)  # one text, as long as the mode is the usual one
-        (before,) = connection.rows("SELECT @@SESSION.sql_mode")[0]
-        connection.run("SET SESSION sql_mode = 'ANSI_QUOTES'")
+        (before,) = connection.query("SELECT @@SESSION.sql_mode")[0]
+        connection.execute("SET SESSION sql_mode = 'ANSI_QUOTES'")
         with pytest.raises(errors.QueryRefused, match="ANSI_QUOTES") as caught:
             query_pinning.pin(connection, head, hidden)
         assert caught.value.piece == '"'
         with pytest.raises(errors.QueryRefused, match="ANSI_QUOTES"):
             query_pinning.pin(connection, head, "select * from dolt_query_diff('select \"a\"', 'select 1')")
         query_pinning.pin(connection, head, "select 'plain'")
-        connection.run("SET SESSION sql_mode = %s", before)
+        connection.execute("SET SESSION sql_mode = %s", before)

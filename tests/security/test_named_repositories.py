@@ -16,7 +16,7 @@ from flytekitplugins.dolt.__main__ import main
 from flytekitplugins.dolt.errors import RepositoryNotFound
 from flytekitplugins.dolt.history import lineages
 from flytekitplugins.dolt.history.lineages import Lineage, lineage
-from flytekitplugins.dolt.model.provenance import Origin, Read, Write, compose
+from flytekitplugins.dolt.model.provenance import Provenance, ReadRecord, WriteRecord, compose
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.server import binary, local_server
 
@@ -36,9 +36,9 @@ def other(tmp_path: Path) -> Iterator[Path]:
     local_server.release(path)
 
 
-def naming(config: DoltConfig, *reads: Read) -> str:
+def naming(config: DoltConfig, *reads: ReadRecord) -> str:
     """Commit a table whose message names what was read, as anybody can write it; return the commit's hash."""
-    message = compose("by hand", Origin(writes=(Write(str(config.tablename)),), reads=reads))
+    message = compose("by hand", Provenance(writes=(WriteRecord(str(config.tablename)),), reads=reads))
     table = write(config, pd.DataFrame({"a": [len(reads)]}), message=message)
     assert table.commit is not None
     return table.commit.hash
@@ -75,7 +75,7 @@ def test_a_folder_that_only_a_commit_names_is_not_opened(
     config: Config, repo: Path, other: Path, monkeypatch: pytest.MonkeyPatch, direction: lineages.Direction
 ) -> None:
     """No file is touched there and no server started; the gap says how to follow it."""
-    made = naming(config("t"), Read(head(other), str(other), table="secrets"))
+    made = naming(config("t"), ReadRecord(head(other), str(other), table="secrets"))
     before = sorted((str(path), path.stat().st_mtime_ns) for path in other.rglob("*"))
     asked = opened(monkeypatch)
     found = lineage(made, db_path=repo, direction=direction)
@@ -94,13 +94,13 @@ def test_a_folder_of_files_that_hang_is_not_touched(config: Config, repo: Path, 
     (trap / ".dolt" / "noms" / "manifest").write_text("5:x")
     os.mkfifo(trap / ".dolt" / "sql-server.info")
     places = [str(trap), "/dev/zero", "~root", "/" + "a" * 900, "file:///etc", "https://host/a/b", "mysql://host/db"]
-    made = naming(config("t"), *(Read("0" * 32, place, table="x") for place in places))
+    made = naming(config("t"), *(ReadRecord("0" * 32, place, table="x") for place in places))
     assert sorted(gaps(lineage(made, db_path=repo))) == sorted((place, "repository") for place in places)
 
 
 def test_a_folder_that_the_user_names_is_followed(config: Config, repo: Path, other: Path) -> None:
     """By its path, through a link, or by a config of a table there; one that is not there is an error."""
-    made, source = naming(config("t"), Read(head(other), str(other), table="secrets")), head(other)
+    made, source = naming(config("t"), ReadRecord(head(other), str(other), table="secrets")), head(other)
     link = other.with_name("link")
     link.symlink_to(other)
     for named in (other, str(link), DoltConfig(str(other), "secrets")):
@@ -114,7 +114,7 @@ def test_the_command_line_follows_what_it_is_given(
     config: Config, repo: Path, other: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without `--repository` there is a gap, with it the source; `--also` is its earlier name."""
-    made = naming(config("t"), Read(head(other), str(other), table="secrets"))
+    made = naming(config("t"), ReadRecord(head(other), str(other), table="secrets"))
 
     def said(*arguments: str) -> dict[str, list[object]]:
         assert main(["lineage", made, "--db", str(repo), "--json", *arguments]) == 0
@@ -178,7 +178,7 @@ def test_a_repositorys_settings_for_servers_are_not_obeyed(repo: Path, name: str
 
     def now() -> str:
         with connections.connect(repo) as connection:
-            ((found,),) = connection.rows(f"SELECT @@GLOBAL.{name}")
+            ((found,),) = connection.query(f"SELECT @@GLOBAL.{name}")
         local_server.release(repo)
         # The folder is another one each time.
         return str(found).replace(str(Path(str(found)).parent), "") if name == "secure_file_priv" else str(found)

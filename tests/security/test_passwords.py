@@ -109,7 +109,7 @@ def test_passwords_are_nowhere(
     with connections.connect(repo) as connection, connection.reading() as reader:
         passwords = {SECRET, address.password, reader._endpoint.password}
         said += [repr(each) for each in (address, connection, reader, reader._endpoint, connection._endpoint)]
-        said += [str(reader.rows("SELECT * FROM information_schema.processlist"))]
+        said += [str(reader.query("SELECT * FROM information_schema.processlist"))]
     assert len(passwords) == 3
     assert all(len(password) > 10 for password in passwords)
 

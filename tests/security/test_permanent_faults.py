@@ -119,7 +119,7 @@ def test_a_stack_trace_is_cut_to_what_it_is_about(users: DoltConfig) -> None:
     with connect(Path(users.db_path)) as connection:
         connection.use(_head(users))
         with pytest.raises(QueryFailed, match=r"panic recovered: [^\n]*'[^\n]*$") as found:
-            connection.rows("SELECT * FROM dolt_backups")
+            connection.query("SELECT * FROM dolt_backups")
     assert "goroutine" not in str(found.value) + found.value.server_message  # type: ignore[attr-defined]
     raw = "panic recovered: oh\ngoroutine 1 [running]:\nruntime/debug.Stack()\n\truntime/debug/stack.go:26 +0x5e\n"
     for message in (

@@ -193,7 +193,7 @@ def history(repo: Path) -> Path:
 def _run(repo: Path, *statements: str) -> None:
     with connect(repo) as connection:
         for statement in statements:
-            connection.run(statement)
+            connection.execute(statement)
 
 
 def _move_everything(repo: Path) -> None:
@@ -280,9 +280,9 @@ def test_what_could_not_be_pinned_is_refused(source: str) -> None:
 def test_every_table_of_dolt_is_in_one_list(history: Path) -> None:
     """What Dolt itself lists as its tables is known to be pinned, said to move, or refused by this test's tables."""
     with connect(history) as connection:
-        connection.run("SET @@dolt_show_system_tables = 1")
-        shown = {name for (name,) in connection.rows("SHOW TABLES")} - {"t", "seen"}
-        connection.run("SET @@dolt_show_system_tables = 0")
+        connection.execute("SET @@dolt_show_system_tables = 1")
+        shown = {name for (name,) in connection.query("SHOW TABLES")} - {"t", "seen"}
+        connection.execute("SET @@dolt_show_system_tables = 0")
     assert len(shown) > 30
     kinds = "diff|commit_diff|history|conflicts|constraint_violations|workspace|blame"
     there = {re.sub(rf"^(dolt_(?:{kinds})_).+", r"\1t", name) for name in shown}

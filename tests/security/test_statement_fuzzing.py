@@ -291,7 +291,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
             "CREATE TABLE staged (n INT)",
             "CALL DOLT_ADD('staged')",
         ):
-            connection.run(statement)
+            connection.execute(statement)
     shop = Shop(path, written.commit.hash)
     shop.read("select 1")  # makes the user who may only read
     yield shop
@@ -326,7 +326,7 @@ def state(shop: Shop) -> dict[str, object]:
 
 
 def _rows(connection: Connection) -> Callable[[str], list[tuple[Any, ...]]]:
-    return lambda sql: connection.rows(sql)
+    return lambda sql: connection.query(sql)
 
 
 def _files(folder: Path) -> list[tuple[str, str]]:
@@ -388,10 +388,10 @@ def test_what_is_looked_at_shows_a_change(shop: Shop) -> None:
     ):
         with connect(shop.path) as connection:
             where = f"'{connection.shared_folder()}/pwned'"
-            connection.run(statement.replace("'pwned'", where) if seen == "files" else statement)
+            connection.execute(statement.replace("'pwned'", where) if seen == "files" else statement)
             changed = state(shop)
             assert changed[seen] != before[seen], statement
             if undone:
-                connection.run(undone)
+                connection.execute(undone)
     assert len(set(CORPUS)) > 300
     assert len(OF_THE_PAGES) > 3

@@ -37,7 +37,7 @@ def hostile(tmp_path: Path) -> Path:
             f"ALTER TABLE `t{SIGNS}` ADD COLUMN `d{SIGNS}` INT",
             f"CALL DOLT_COMMIT('-Am', 'second {SIGNS}', '--author', 'B{SIGNS} <b@x.org>')",
         ):
-            connection.run(statement)
+            connection.execute(statement)
     return folder
 
 

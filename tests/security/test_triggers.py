@@ -203,8 +203,8 @@ def test_what_was_not_written_is_not_published(folder: Config, dolt: Dolt, repo:
     heads = dolt("branch", "-v", "-a")
 
     def work(connection: connections.Connection) -> int:
-        connection.run("UPDATE t SET v = 'z'")
-        connection.run(statement)
+        connection.execute("UPDATE t SET v = 'z'")
+        connection.execute(statement)
         return 1
 
     with pytest.raises(errors.WriteNotVerified, match=said):
@@ -247,5 +247,5 @@ def test_events_do_not_run_in_a_folder(folder: Config, dolt: Dolt, repo: Path, m
     local_server.replace(repo)
     with connections.connect(repo) as connection:
         count = "SELECT COUNT(*) FROM audit"
-        made = connection.rows(count)
-        assert not eventually(lambda: connection.rows(count) != made, within_s=4)
+        made = connection.query(count)
+        assert not eventually(lambda: connection.query(count) != made, within_s=4)

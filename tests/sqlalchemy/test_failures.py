@@ -510,7 +510,7 @@ def test_postgres_ends_what_takes_too_long(postgres: Server) -> None:
 
 def test_a_network_that_lost_postgres_is_noticed(postgres: Server) -> None:
     """The client has no timeout of its own there, so the kernel looks whether the server is alive."""
-    place = connections.place(uri(postgres), connect_args={}, secrets={}, connect_timeout_s=9, timeout_s=9)
+    place = connections.target_of(uri(postgres), connect_args={}, secrets={}, connect_timeout_s=9, timeout_s=9)
     with connections.connect(place, attempt="try") as session:
         with closing(socket.socket(fileno=os.dup(session.raw.fileno()))) as line:
             assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
@@ -650,7 +650,7 @@ def test_the_server_refuses_as_well(anywhere: tuple[str, str]) -> None:
     where, _ = anywhere
     run(where, "drop table if exists guarded", output=None)
     run(where, "create table guarded (a int)", output=None)
-    place = connections.place(where, connect_args={}, secrets={}, connect_timeout_s=9, timeout_s=9)
+    place = connections.target_of(where, connect_args={}, secrets={}, connect_timeout_s=9, timeout_s=9)
     with connections.connect(place, attempt="try", read_only=True) as session:
         with pytest.raises(connections.DBAPIError, match="(?i)read.?only") as caught:
             session.rows("insert into guarded values (1)")

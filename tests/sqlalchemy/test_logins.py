@@ -19,7 +19,7 @@ from sql_tasks import run, uri
 from thief import Thief, listening
 
 from flytekitplugins.sqlalchemy import logins
-from flytekitplugins.sqlalchemy.connections import parsed, place
+from flytekitplugins.sqlalchemy.connections import parsed, target_of
 from flytekitplugins.sqlalchemy.errors import InvalidTask, SQLTaskError, StatementFailed, UntrustedServer
 
 FULL = b"\x01\x04"
@@ -235,4 +235,4 @@ def test_an_option_that_the_driver_does_not_take(mariadb: Server, options: str) 
 def test_a_charset_from_a_secret_is_not_shown() -> None:
     """The message has stars for what came from a secret."""
     with pytest.raises(InvalidTask, match=r"in the charset '\*\*\*'"):
-        place("mysql://u@h/d", connect_args={}, secrets={"charset": "sesame"}, connect_timeout_s=1, timeout_s=1)
+        target_of("mysql://u@h/d", connect_args={}, secrets={"charset": "sesame"}, connect_timeout_s=1, timeout_s=1)

@@ -138,7 +138,7 @@ def test_as_of_a_moment_and_a_hostile_revision(told: History) -> None:
 
 def test_as_of_is_noted_as_it_was_read(told: History) -> None:
     """While somebody else commits, rows and the note are both of the moment when the transaction began."""
-    where = connections.place(uri(told.server), connect_args={}, secrets={}, connect_timeout_s=10, timeout_s=60)
+    where = connections.target_of(uri(told.server), connect_args={}, secrets={}, connect_timeout_s=10, timeout_s=60)
     with connections.connect(where, attempt="look") as session:
         told.server.sql("update told set v = 7", "call dolt_commit('-Am', 'meanwhile')")
         for revision, value, commit in (("main", SECOND, told.second), ("main~1", FIRST, told.first)):
@@ -208,14 +208,14 @@ def test_the_changes_of_others_are_not_swept_in(told: History, change: str) -> N
 
 def test_changes_made_meanwhile_are_not_swept_in(told: History) -> None:
     """What another session changes while the statement runs is not in the task's commit, and is not lost."""
-    where = connections.place(uri(told.server), connect_args={}, secrets={}, connect_timeout_s=10, timeout_s=60)
-    order = execution.Order(task="t", template="insert into told values (5, 5)", dolt_commit_message="mine")
-    steps = execution._Run(order, where, {})
+    where = connections.target_of(uri(told.server), connect_args={}, secrets={}, connect_timeout_s=10, timeout_s=60)
+    order = execution.RunRequest(task="t", template="insert into told values (5, 5)", dolt_commit_message="mine")
+    steps = execution._Runner(order, where, {})
     with connections.connect(where, attempt="write") as session:
         notes = steps._before(session)
         session.rows(order.template)
         told.server.sql("insert into other values (1)")
-        steps._commit(session, execution.Outcome(1, notes=notes))
+        steps._commit(session, execution.RunResult(1, notes=notes))
     changed = told.server.sql("select table_name from dolt_diff where commit_hash = dolt_hashof('HEAD')")
     assert list(changed) == [("told",)]
     assert [name for (name,) in told.server.sql("select table_name from dolt_status")] == ["other"]

@@ -8,7 +8,7 @@ import pytest
 from flytekitplugins.dolt import DoltConfig, Remote, Secret, secret_requests
 from flytekitplugins.dolt.errors import InvalidConfig, SecretNotFound
 from flytekitplugins.dolt.flyte import secrets
-from flytekitplugins.dolt.model.location import ServerPlace, Tls, server
+from flytekitplugins.dolt.model.location import ServerLocation, Tls, server
 
 URL = "mysql+pymysql://me@db.example:3307/foo"
 
@@ -16,22 +16,22 @@ URL = "mysql+pymysql://me@db.example:3307/foo"
 @pytest.mark.parametrize(
     ("url", "place"),
     [
-        (URL, ServerPlace("db.example", 3307, "me", "foo", tls=Tls())),
-        ("mysql://me@db.example/foo", ServerPlace("db.example", 3306, "me", "foo", tls=Tls())),
-        ("mysql://me@localhost/foo", ServerPlace("localhost", 3306, "me", "foo")),
-        ("mysql://me@127.1.2.3/foo", ServerPlace("127.1.2.3", 3306, "me", "foo")),
-        ("mysql://me@[::1]:1/foo", ServerPlace("::1", 1, "me", "foo")),
-        ("mysql://a%40b@localhost/f%20o", ServerPlace("localhost", 3306, "a@b", "f o")),
-        (f"{URL}?ssl_ca=/ca.pem", ServerPlace("db.example", 3307, "me", "foo", tls=Tls("/ca.pem"))),
-        ("mysql://me@localhost/foo?ssl_ca=/c", ServerPlace("localhost", 3306, "me", "foo", tls=Tls("/c"))),
-        (f"{URL}?ssl_disabled=true", ServerPlace("db.example", 3307, "me", "foo")),
+        (URL, ServerLocation("db.example", 3307, "me", "foo", tls=Tls())),
+        ("mysql://me@db.example/foo", ServerLocation("db.example", 3306, "me", "foo", tls=Tls())),
+        ("mysql://me@localhost/foo", ServerLocation("localhost", 3306, "me", "foo")),
+        ("mysql://me@127.1.2.3/foo", ServerLocation("127.1.2.3", 3306, "me", "foo")),
+        ("mysql://me@[::1]:1/foo", ServerLocation("::1", 1, "me", "foo")),
+        ("mysql://a%40b@localhost/f%20o", ServerLocation("localhost", 3306, "a@b", "f o")),
+        (f"{URL}?ssl_ca=/ca.pem", ServerLocation("db.example", 3307, "me", "foo", tls=Tls("/ca.pem"))),
+        ("mysql://me@localhost/foo?ssl_ca=/c", ServerLocation("localhost", 3306, "me", "foo", tls=Tls("/c"))),
+        (f"{URL}?ssl_disabled=true", ServerLocation("db.example", 3307, "me", "foo")),
         (
             f"{URL}?ssl_cert=/c&ssl_key=/k&ssl_verify_identity=false",
-            ServerPlace("db.example", 3307, "me", "foo", tls=Tls(cert="/c", key="/k", verify_identity=False)),
+            ServerLocation("db.example", 3307, "me", "foo", tls=Tls(cert="/c", key="/k", verify_identity=False)),
         ),
     ],
 )
-def test_a_url_names_a_server(url: str, place: ServerPlace) -> None:
+def test_a_url_names_a_server(url: str, place: ServerLocation) -> None:
     """Host, port, user and database are as written; TLS is on unless the host is loopback or the URL says otherwise."""
     assert server(url) == place
     assert server(str(place)).database == place.database
@@ -60,8 +60,8 @@ def test_replicas_are_like_their_primary() -> None:
     """A replica's URL needs its host only; user, database, password and TLS are the primary's."""
     place = server(f"{URL}?ssl_ca=/ca.pem", password="s3cret", read_from=["mysql://r1.example", "mysql://r2:3308/bar"])
     assert place.replicas == (
-        ServerPlace("r1.example", 3306, "me", "foo", "s3cret", Tls("/ca.pem")),
-        ServerPlace("r2", 3308, "me", "bar", "s3cret", Tls("/ca.pem")),
+        ServerLocation("r1.example", 3306, "me", "foo", "s3cret", Tls("/ca.pem")),
+        ServerLocation("r2", 3308, "me", "bar", "s3cret", Tls("/ca.pem")),
     )
 
 

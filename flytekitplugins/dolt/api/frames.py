@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..model.configs import Branch
-    from ..model.location import Place
+    from ..model.location import Location
     from ..repository.connections import Connection
-    from ..repository.publishing import Written
+    from ..repository.publishing import WriteResult
 
 
-def store(config: DoltConfig, frame: Any, *, message: str, key: str | None = None) -> Commit:
+def commit_table(config: DoltConfig, frame: Any, *, message: str, key: str | None = None) -> Commit:
     """Commit ``frame`` to the table that ``config`` names, and return the commit.
 
     ``key`` names the write: one that the branch's log has already is not done again.
@@ -54,7 +54,7 @@ def store(config: DoltConfig, frame: Any, *, message: str, key: str | None = Non
         how: Any = {"table": name, "message": message, "work": work, "statements": _statements(config), "key": key}
         how["lock_timeout_s"] = config.options().get("lock_timeout_s", publishing.LOCK_TIMEOUT_S)
 
-        def put(place: Place, policy: Branch | None) -> Written:
+        def put(place: Location, policy: Branch | None) -> WriteResult:
             if isinstance(policy, MergeBranch):
                 return merging.write(place, policy, **how)
             return publishing.write(place, policy=policy, **how)
@@ -88,8 +88,8 @@ def _table_to_store(config: DoltConfig) -> str:
     return config.tablename
 
 
-def _place_at(config: DoltConfig, commit: Commit) -> Place:
-    return remotes.place_at(config, commit, history=config.sql is not None or config.changes is not None)
+def _location_at(config: DoltConfig, commit: Commit) -> Location:
+    return remotes.location_at(config, commit, history=config.sql is not None or config.changes is not None)
 
 
 def _write_options(config: DoltConfig) -> writing.WriteOptions:
@@ -133,7 +133,7 @@ def resolve(config: DoltConfig) -> Pinned:
         origin = remotes.origin_of(config)
         if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
             return Pinned(config, remotes.resolve(origin, config.branch_conf, history=False))
-        place = remotes.place_of(config)
+        place = remotes.location_of(config)
         with connect(place) as connection:
             commit = revisions.of_config(connection, config)
             if config.changes is not None:
@@ -145,7 +145,7 @@ def resolve(config: DoltConfig) -> Pinned:
         return Pinned(config, commit)
 
 
-def _pinned(place: Place, commit: Commit, config: DoltConfig) -> DoltConfig:
+def _pinned(place: Location, commit: Commit, config: DoltConfig) -> DoltConfig:
     from ..history import query_pinning  # here, because they load a parser, which only queries need
     from ..query import validation
 
@@ -166,7 +166,7 @@ def fetch(table: Pinned) -> pd.DataFrame:
     return frame
 
 
-def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | None = None) -> reading.Read:
+def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | None = None) -> reading.ReadResult:
     """Return the rows of a table or query at its commit, from which a frame of any kind is made.
 
     Args:
@@ -180,7 +180,7 @@ def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | No
     """
     lost: list[bool] = []
 
-    def work() -> reading.Read:
+    def work() -> reading.ReadResult:
         try:
             return _loaded(table, columns, limit)
         except ConnectionLost as error:
@@ -204,13 +204,13 @@ def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | No
 def _answers(table: Pinned) -> bool:
     """Whether the server that holds a table lets us in and answers."""
     try:
-        with connect(_place_at(table.config, table.commit)):
+        with connect(_location_at(table.config, table.commit)):
             return True
     except DoltError:
         return False
 
 
-def _loaded(table: Pinned, columns: Sequence[str] | None, limit: int | None) -> reading.Read:
+def _loaded(table: Pinned, columns: Sequence[str] | None, limit: int | None) -> reading.ReadResult:
     config, options = table.config, table.config.options()
     with _at(table) as connection:
         if config.sql is not None:
@@ -235,7 +235,7 @@ def settled(table: Pinned, *, columns: Sequence[str] | None) -> pandas_frames.No
 
 def _changes(
     connection: Connection, table: Pinned, changes: Changes, columns: Sequence[str] | None, limit: int | None
-) -> reading.Read:
+) -> reading.ReadResult:
     since = Commit(changes.since) if changes.since is not None else None
     name = str(table.config.tablename)
     found = diffs.read(connection, name, since, table.commit, kinds=changes.kinds, limit=limit)
@@ -244,12 +244,12 @@ def _changes(
     there = found.arrow.column_names
     reading.check_columns(name, columns, there)
     kept = [there[0], *columns, *(f"before_{each}" for each in columns if f"before_{each}" in there)]
-    return reading.Read(found.arrow.select(list(dict.fromkeys(kept))), found.notes)
+    return reading.ReadResult(found.arrow.select(list(dict.fromkeys(kept))), found.notes)
 
 
 def _queried(
     connection: Connection, commit: Commit, config: DoltConfig, *, columns: Sequence[str] | None, limit: int | None
-) -> reading.Read:
+) -> reading.ReadResult:
     """Run a query, checked again because a literal can come from anywhere, as a user who may only read."""
     from ..history import query_pinning
     from ..query import validation
@@ -265,7 +265,7 @@ def _queried(
         return replace(found, arrow=found.arrow.rename_columns(names))
 
 
-def scan(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+def iter_frames(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
     """Give the rows of a table at its commit in frames of about ``batch_rows`` rows, all of the same dtypes."""
     with _parts(table, batch_rows, columns, holding=pandas_frames.holding) as parts:
         for part in parts:
@@ -273,7 +273,7 @@ def scan(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> It
 
 
 @contextmanager
-def reader(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatchReader]:
+def open_reader(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatchReader]:
     """Give the rows of a table at its commit as Arrow batches of about ``batch_rows`` rows."""
     import pyarrow as pa
 
@@ -286,7 +286,7 @@ def reader(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None) -> 
 @contextmanager
 def _parts(
     table: Pinned, batch_rows: int, columns: Sequence[str] | None, *, holding: reading.Holding | None = None
-) -> Iterator[Iterator[reading.Read]]:
+) -> Iterator[Iterator[reading.ReadResult]]:
     options = table.config.options()
     if table.config.tablename is None:
         raise InvalidConfig(
@@ -309,7 +309,7 @@ def _parts(
         yield parts
 
 
-def content_hash(table: Pinned) -> str:
+def table_hash(table: Pinned) -> str:
     """Return Dolt's own hash of a table at its commit: of its columns, keys, comments and rows."""
     with attempting(f"hash table {table.config.tablename!r}"):
         with _at(table) as connection:
@@ -318,11 +318,11 @@ def content_hash(table: Pinned) -> str:
 
 @contextmanager
 def _at(table: Pinned) -> Iterator[Connection]:
-    with refs.at(_place_at(table.config, table.commit), table.commit) as connection:
+    with refs.at(_location_at(table.config, table.commit), table.commit) as connection:
         yield connection
 
 
-def is_changed(table: Pinned, frame: Any) -> bool:
+def has_unsaved_rows(table: Pinned, frame: Any) -> bool:
     """Whether ``frame`` does not hold the rows of the table's commit any more; another order of them is no change."""
     name = table.config.tablename
     streamed = arrow_tables.table_of(frame)
@@ -333,7 +333,7 @@ def is_changed(table: Pinned, frame: Any) -> bool:
     options = _write_options(table.config)
     rows = frame if streamed is None else streamed
     return publishing.differs(
-        _place_at(table.config, table.commit),
+        _location_at(table.config, table.commit),
         table.commit,
         table=name,
         statements=_statements(table.config),

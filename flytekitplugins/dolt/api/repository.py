@@ -102,13 +102,13 @@ class Repository:
         """
         from ..repository import refs, remotes
 
-        return refs.log(remotes.place_of(self._config), revision, table=table, limit=limit)
+        return refs.log(remotes.location_of(self._config), revision, table=table, limit=limit)
 
     def branches(self) -> dict[str, str]:
         """Return the name of every branch and the hash of its head."""
         from ..repository import refs, remotes
 
-        return refs.branches(remotes.place_of(self._config))
+        return refs.branches(remotes.location_of(self._config))
 
     def diff(
         self,

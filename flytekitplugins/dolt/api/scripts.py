@@ -56,8 +56,8 @@ def _with_consumed(message: str, config: DoltConfig, consumed: DoltTable | None)
         return message
     if consumed.commit is None or consumed.config.changes is None:
         raise InvalidConfig(f"Cannot note that {consumed!r} was consumed: give what pin(config) returns for changes.")
-    origin = provenance.Origin(
-        writes=(provenance.Write(str(config.tablename), config.options().get("mode", "replace")),),
+    origin = provenance.Provenance(
+        writes=(provenance.WriteRecord(str(config.tablename), config.options().get("mode", "replace")),),
         consumed=(provenance.consumed_by(config, consumed.config, consumed.commit.hash),),
     )
     return provenance.compose(message, origin)

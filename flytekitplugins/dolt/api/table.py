@@ -51,7 +51,7 @@ class _Rows(TableRef):
         _kept: Frame | None
 
     # Whether it could not be given its commit as an input; it is tried again, and said why not, when rows are read.
-    postponed = False
+    resolution_failed = False
 
 
 @dataclass(repr=False, eq=False)
@@ -140,7 +140,7 @@ class DoltTable(_Rows):
 
     def written(self, commit: Commit) -> None:
         """Note that `data` is now stored in ``commit``; for the code that stored it."""
-        self._commit, self._assigned, self.postponed, self._kept = commit, False, False, _kept_of(self._frame)
+        self._commit, self._assigned, self.resolution_failed, self._kept = commit, False, False, _kept_of(self._frame)
 
     def to_dict(self) -> dict[str, Any]:
         """Return config and commit as plain values; never the rows.
@@ -220,7 +220,7 @@ class DoltTable(_Rows):
 
 
 def _get_data(self: DoltTable) -> Frame | None:
-    if self._frame is None and (self._commit is not None or self.postponed):
+    if self._frame is None and (self._commit is not None or self.resolution_failed):
         self._frame = fetch(self)
         self._kept = _kept_of(self._frame)
     if self._frame is None and not self._assigned:
@@ -231,7 +231,7 @@ def _get_data(self: DoltTable) -> Frame | None:
 
 def _set_data(self: DoltTable, frame: Frame | None) -> None:
     if frame is None or frame is not self.__dict__.get("_frame"):
-        self._frame, self._commit, self._assigned, self.postponed = frame, None, frame is not None, False
+        self._frame, self._commit, self._assigned, self.resolution_failed = frame, None, frame is not None, False
         self._kept = None
 
 
@@ -257,14 +257,14 @@ def resolve(table: DoltTable) -> DoltTable:
 
 
 def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTable:
-    """Commit the table's data and note the commit on it; the same table is returned. See `frames.store`."""
+    """Commit the table's data and note the commit on it; the same table is returned. See `frames.commit_table`."""
     from . import frames
 
     table.config.check()
     frame = table.data if table.is_loaded else None
     if frame is None:
         raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
-    table.written(frames.store(table.config, frame, message=message, key=key))
+    table.written(frames.commit_table(table.config, frame, message=message, key=key))
     return table
 
 
@@ -299,7 +299,7 @@ def has_unsaved_rows(table: DoltTable) -> bool:
         return False
     from . import frames
 
-    return frames.is_changed(pinned(table), table.data)
+    return frames.has_unsaved_rows(pinned(table), table.data)
 
 
 def _kept_of(frame: Frame | None) -> Frame | None:
@@ -319,7 +319,7 @@ def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> I
 
     _resolve_postponed(table)
     _note_read(table)
-    return _retryable(frames.scan(pinned(table), batch_rows=batch_rows, columns=columns))
+    return _retryable(frames.iter_frames(pinned(table), batch_rows=batch_rows, columns=columns))
 
 
 def _retryable(parts: Iterator[Frame]) -> Iterator[Frame]:
@@ -335,13 +335,13 @@ def _open(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> I
     _note_read(table)
     with (
         runtime.current().retryable(),
-        frames.reader(pinned(table), batch_rows=batch_rows, columns=columns) as reader,
+        frames.open_reader(pinned(table), batch_rows=batch_rows, columns=columns) as reader,
     ):
         yield reader
 
 
 def _resolve_postponed(table: DoltTable) -> None:
-    if table.postponed:
+    if table.resolution_failed:
         with runtime.current().retryable():
             found = resolve(table)
         table.config = found.config

@@ -45,7 +45,7 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
         table = table_log.table_of(config)
         if last < 1:
             raise InvalidConfig(f"Cannot return the last {last} versions of {table!r}: ask for one or more.")
-        with connect(remotes.place_of(config)) as connection:
+        with connect(remotes.location_of(config)) as connection:
             head = revisions.of_config(connection, config)
             found: list[Commit] = []
             for commit in table_log.changes(connection, table, head):
@@ -66,7 +66,7 @@ def first_appeared(config: DoltConfig) -> Commit:
     """
     with attempting(f"find where table {config.tablename!r} appeared"):
         table = table_log.table_of(config)
-        with connect(remotes.place_of(config)) as connection:
+        with connect(remotes.location_of(config)) as connection:
             head = revisions.of_config(connection, config)
             commit = table_log.first_commit(connection, table, head)
             if commit is None:
@@ -126,5 +126,5 @@ def _config_at(config: DoltConfig, as_of: Revision | Commit | DoltTable | None) 
 def _put_back(connection: Connection, table: str, old: Commit) -> None:
     if reading.describe(connection, table) is None:
         # Dolt's own way wants the table to be there; it is replaced whole a moment later.
-        connection.run(f"CREATE TABLE {quote(table)} (n INT)")
-    connection.run("CALL DOLT_CHECKOUT(%s, '--', %s)", old.hash, table)
+        connection.execute(f"CREATE TABLE {quote(table)} (n INT)")
+    connection.execute("CALL DOLT_CHECKOUT(%s, '--', %s)", old.hash, table)

@@ -101,7 +101,7 @@ def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.Chunked
 def _refuse_nan(name: str, column: pa.ChunkedArray) -> None:
     if not pa.types.is_floating(column.type):
         return
-    row = pandas_frames.first(pc.is_nan(column.cast(pa.float64())))
+    row = pandas_frames.first_true_index(pc.is_nan(column.cast(pa.float64())))
     if row is not None:
         raise UnsupportedFrame(
             f"Cannot store column {name!r}: row {row} is NaN, which is a value in Arrow and Polars, and SQL has no "

@@ -284,7 +284,7 @@ def _moments(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     kind = column.type
     naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
     note = Note(dtype=_zoned(kind, dtype)) if kind.tz is not None else Note()
-    return _dated(name, _in_microseconds(name, naive)), note
+    return _assert_date_range(name, _in_microseconds(name, naive)), note
 
 
 def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
@@ -300,13 +300,13 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     if pa.types.is_timestamp(kind):
         return _moments(name, column, dtype)
     if pa.types.is_date(kind):
-        return _dated(name, column.cast(pa.date32())), Note()
+        return _assert_date_range(name, column.cast(pa.date32())), Note()
     if pa.types.is_time(kind):
         return _in_microseconds(name, column), Note()
     if pa.types.is_duration(kind):
         return column.cast(pa.int64()), Note(dtype=f"timedelta64[{kind.unit}]")
     if _is_text(kind):
-        return _clean_text(name, column.cast(pa.string())), Note()
+        return _assert_no_nul(name, column.cast(pa.string())), Note()
     if kind in _INTEGERS or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column, Note()
     if pa.types.is_decimal(kind):
@@ -424,7 +424,7 @@ def unsupported(name: str, dtype: Any, found: str, advice: str) -> UnsupportedFr
 
 
 def _finite(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    row = first(pc.is_inf(column))
+    row = first_true_index(pc.is_inf(column))
     if row is not None:
         raise UnsupportedFrame(
             f"Cannot store column {name!r}: row {row} is {column[row].as_py()}, and SQL has no infinity. Replace it, "
@@ -447,9 +447,9 @@ def _in_microseconds(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         ) from error
 
 
-def _dated(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _assert_date_range(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     years = pc.year(column)
-    row = first(pc.or_(pc.less(years, _OLDEST_YEAR), pc.greater(years, _NEWEST_YEAR)))
+    row = first_true_index(pc.or_(pc.less(years, _OLDEST_YEAR), pc.greater(years, _NEWEST_YEAR)))
     if row is not None:
         raise UnsupportedFrame(
             f"Cannot store column {name!r}: row {row} is in the year {years[row].as_py()}, and SQL dates go from 1000 "
@@ -459,8 +459,8 @@ def _dated(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
-def _clean_text(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    row = first(pc.match_substring(column, "\0"))
+def _assert_no_nul(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    row = first_true_index(pc.match_substring(column, "\0"))
     if row is not None:
         raise UnsupportedFrame(
             f"Cannot store column {name!r}: the text in row {row} has a NUL character. Remove it, or store bytes.",
@@ -501,7 +501,7 @@ def _as_json(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
         if not same:
             raise _no_json(name, row, str(value), "it would come back as something else")
         texts.append(text)
-    return _clean_text(name, pa.chunked_array([pa.array(texts, pa.string())]))
+    return _assert_no_nul(name, pa.chunked_array([pa.array(texts, pa.string())]))
 
 
 def _to_json(value: Any) -> str:
@@ -547,7 +547,7 @@ def _no_json(name: str, row: int, shown: str, found: str) -> UnsupportedFrame:
     )
 
 
-def first(mask: pa.ChunkedArray) -> int | None:
+def first_true_index(mask: pa.ChunkedArray) -> int | None:
     """Return the position of the first true value, or None."""
     found: int = pc.index(mask, True).as_py()
     return found if found >= 0 else None

@@ -37,7 +37,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ColumnRequest:
     """How one column is asked for, and what it is when it has arrived."""
 
     select: str
@@ -46,7 +46,7 @@ class Wanted:
     """The Arrow type to give it afterwards; None leaves it as it arrives."""
 
 
-def wanted(column: Field | tuple[str, str]) -> Wanted:
+def wanted(column: Field | tuple[str, str]) -> ColumnRequest:
     """Say how to ask for a column so that no value changes on the way.
 
     ``column`` is a result's column as the server announces it, or name and SQL type of a table's column. Only the SQL
@@ -54,12 +54,12 @@ def wanted(column: Field | tuple[str, str]) -> Wanted:
     """
     name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Field) else _kind_in_the_table(*column)
     if kind == "decimal":  # the transport wants all values at one scale and has no more than 128 bits
-        return Wanted(f"CAST({quote(name)} AS CHAR)", decimal)
+        return ColumnRequest(f"CAST({quote(name)} AS CHAR)", decimal)
     if kind == "bits":  # as a number, which is what a query's printed bits are read as
-        return Wanted(f"CAST({quote(name)} AS UNSIGNED)", pa.uint64())
+        return ColumnRequest(f"CAST({quote(name)} AS UNSIGNED)", pa.uint64())
     if kind == "text":  # these have no exact form of their own on the way
-        return Wanted(f"CAST({quote(name)} AS CHAR)", None)
-    return Wanted(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
+        return ColumnRequest(f"CAST({quote(name)} AS CHAR)", None)
+    return ColumnRequest(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
 
 
 def _kind_on_the_wire(found: Field) -> tuple[str, str, pa.DataType | None]:
@@ -94,7 +94,7 @@ def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType 
     return name, "bytes" if parsed.base.endswith(("binary", "blob")) else "", None
 
 
-def restored(arrived: pa.Table, plan: Sequence[Wanted], names: Sequence[str]) -> pa.Table:
+def restored(arrived: pa.Table, plan: Sequence[ColumnRequest], names: Sequence[str]) -> pa.Table:
     """Return the columns that arrived, under their names and in their types."""
     columns = []
     for column, want in zip(arrived.columns, plan, strict=True):

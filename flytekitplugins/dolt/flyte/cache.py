@@ -17,10 +17,10 @@ from flytekit.core.hash import HashMethod
 from ..api.table import DoltTable, pinned
 from ..errors import InvalidConfig
 from .dataframes import table_of
-from .value_types import to_be_tried_again
+from .value_types import retryable
 
 
-def hash_of(value: Any) -> str:
+def content_digest(value: Any) -> str:
     """Return a text that is the same for equal content of a table, in any commit, branch or clone of the repository.
 
     ``value`` is a `DoltTable` that has a commit, or a frame that a task wrote through `dolt_frame` or a dataset. A
@@ -42,11 +42,11 @@ def hash_of(value: Any) -> str:
     if table.config.sql is not None:
         content = {"sql": table.config.sql, "commit": table.commit.hash}
     else:
-        with to_be_tried_again():
-            content = {"table": frames.content_hash(pinned(table))}
+        with retryable():
+            content = {"table": frames.table_hash(pinned(table))}
     read = {name: options[name] for name in ("columns", "order_by") if name in options}
     return hashlib.sha256(json.dumps(content | read, sort_keys=True).encode()).hexdigest()[:32]
 
 
-content_hash: HashMethod[Any] = HashMethod(hash_of)
+content_hash: HashMethod[Any] = HashMethod(content_digest)
 """Annotation by which a cached task takes equal content for the same: ``-> Annotated[DoltTable, content_hash]``."""

@@ -20,7 +20,7 @@ from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
 from ..errors import QueryRefused
 from ..model import provenance
-from ..model.provenance import Consumed, Origin, Read, Write
+from ..model.provenance import Consumed, Provenance, ReadRecord, WriteRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,14 +46,14 @@ def is_executing(ctx: FlyteContext) -> bool:
     return ctx.execution_state is not None and ctx.execution_state.mode is not None
 
 
-class _Execution:
+class TaskRun:
     """One run of one task in this process: numbers its writes, notes its reads, and is its identity locally."""
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._writes: dict[str, int] = {}
-        self._reads: dict[Read, None] = {}
+        self._reads: dict[ReadRecord, None] = {}
         self._consumed: dict[tuple[str, str | None], dict[Consumed, None]] = {}
 
     def ordinal(self, target: str) -> int:
@@ -63,7 +63,7 @@ class _Execution:
             self._writes[target] = number + 1
             return number
 
-    def note(self, reads: list[Read]) -> None:
+    def note(self, reads: list[ReadRecord]) -> None:
         """Remember what was read; again and again is once."""
         with self._lock:
             self._reads.update(dict.fromkeys(reads))
@@ -81,7 +81,7 @@ class _Execution:
         with self._lock:
             return tuple(self._consumed.get((provenance.address_of(config), config.tablename), {}))
 
-    def reads(self, here: str) -> tuple[Read, ...]:
+    def reads(self, here: str) -> tuple[ReadRecord, ...]:
         """Return what was read until now, with the repository ``here`` under its short name."""
         with self._lock:
             found = list(self._reads)
@@ -89,13 +89,13 @@ class _Execution:
 
 
 # flytekit hands the same parameters object to every conversion of one task execution, and another to the next.
-_executions: weakref.WeakKeyDictionary[Any, _Execution] = weakref.WeakKeyDictionary()
+_executions: weakref.WeakKeyDictionary[Any, TaskRun] = weakref.WeakKeyDictionary()
 _executions_lock = threading.Lock()
 
 
-def _execution(ctx: FlyteContext) -> _Execution:
+def _execution(ctx: FlyteContext) -> TaskRun:
     with _executions_lock:
-        return _executions.setdefault(ctx.user_space_params, _Execution())
+        return _executions.setdefault(ctx.user_space_params, TaskRun())
 
 
 def note_read(config: DoltConfig, commit: Commit, *, ctx: FlyteContext | None = None) -> None:
@@ -114,7 +114,7 @@ def message(ctx: FlyteContext, config: DoltConfig, *, write_key: str | None = No
     return _message(ctx, config, None, write_key)
 
 
-def sign(config: DoltConfig, first: str | None) -> str | None:
+def commit_message(config: DoltConfig, first: str | None) -> str | None:
     """Return the message of a commit that a task's own code makes: ``first``, then the trailers; None outside a task.
 
     It has no write key: which write of a task's code this one is cannot be known when it runs again.
@@ -136,9 +136,9 @@ def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key
     mode = config.options().get("mode", "replace")
     return provenance.compose(
         first,
-        Origin(
+        Provenance(
             execution=running,
-            writes=(Write(config.tablename, mode),) if config.tablename else (),
+            writes=(WriteRecord(config.tablename, mode),) if config.tablename else (),
             reads=_execution(ctx).reads(provenance.address_of(config)) if is_in_task(ctx) else (),
             write_key=write_key,
             consumed=_execution(ctx).consumed(config) if is_in_task(ctx) else (),
@@ -159,11 +159,11 @@ def _plugin() -> str | None:
         return None  # run from its sources
 
 
-def _reads(config: DoltConfig, commit: str) -> list[Read]:
+def _reads(config: DoltConfig, commit: str) -> list[ReadRecord]:
     """Return what reading ``config`` at ``commit`` reads: its table, or the tables that its query names."""
     place = provenance.address_of(config)
     if config.sql is None:
-        return [Read(commit, place, table=config.tablename)]
+        return [ReadRecord(commit, place, table=config.tablename)]
     from ..query import validation  # loads a parser
 
     query = provenance.digest(config.sql)
@@ -171,8 +171,8 @@ def _reads(config: DoltConfig, commit: str) -> list[Read]:
         sources = validation.sources(config.sql)
     except QueryRefused:
         sources = ()
-    reads = [Read(source.commit or commit, place, table=source.table, query=query) for source in sources]
-    return reads or [Read(commit, place, query=query)]
+    reads = [ReadRecord(source.commit or commit, place, table=source.table, query=query) for source in sources]
+    return reads or [ReadRecord(commit, place, query=query)]
 
 
 def _is_local(ctx: FlyteContext) -> bool:

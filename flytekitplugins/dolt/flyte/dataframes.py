@@ -44,13 +44,13 @@ from ..errors import DoltError, InvalidUri
 from ..model import trust
 from ..model.configs import CallbackMeta, DoltConfig
 from . import context
-from .value_types import refused, resolved_once, shown_in, store, to_be_tried_again
+from .value_types import error_in_literal, raise_or_defer, retryable, store, task_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ..codec.notes import Notes
-    from ..tables.reading import Read
+    from ..tables.reading import ReadResult
 
 _LIBRARIES = {"pandas": ("DataFrame",), "pyarrow": ("Table",), "polars": ("DataFrame", "LazyFrame")}
 """The classes of frames that are read and written, by the module that they are in."""
@@ -125,7 +125,7 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         try:
             return _literal(self._uri(ctx, python_val), expected)
         except DoltError as error:
-            return refused(error, expected)
+            return raise_or_defer(error, expected)
 
     def _uri(self, ctx: FlyteContext, value: Any) -> str:
         """Return the address of what is given, a frame being committed first."""
@@ -145,7 +145,7 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         given = lv.scalar.structured_dataset if lv.scalar is not None else None
         if given is None or not is_dolt_uri(given.uri):
             return await flyte_dataset_transformer.async_to_python_value(ctx, lv, plain)
-        with shown_in(lv):
+        with error_in_literal(lv):
             return self._read(ctx, given, plain)
 
     def _read(self, ctx: FlyteContext, given: literals.StructuredDataset, plain: Any) -> Any:
@@ -153,7 +153,7 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         table = from_uri(given.uri)
         own = self._config.options()
         table.config.order_by = table.config.order_by or own.get("order_by")
-        table = resolved_once.table(ctx, table)
+        table = task_inputs.table(ctx, table)
         columns = _names(wanted) or own.get("columns") or _names(given.metadata.structured_dataset_type)
         frame = _frame(table, _class_of(plain), columns)
         _read.note(frame, table)
@@ -263,12 +263,12 @@ def _frame(table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> 
 
     if kind.__module__.partition(".")[0] == "polars":
         return _polars(table, columns or None, lazy=kind.__name__ == "LazyFrame")
-    with to_be_tried_again():
+    with retryable():
         found = frames.load(pinned(table), columns=columns or None)
     return found.to_frame() if kind.__module__.partition(".")[0] == "pandas" else found.to_arrow()
 
 
-def _to_polars(found: Read) -> Any:
+def _to_polars(found: ReadResult) -> Any:
     """Return rows as a frame of Polars, without the notes about columns that it cannot have in their types."""
     import polars
 
@@ -299,7 +299,7 @@ def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> A
     from ..api import frames
 
     def load(names: Sequence[str] | None, limit: int | None = None, notes: Notes | None = None) -> Any:
-        with to_be_tried_again():
+        with retryable():
             found = frames.load(pinned(table), columns=names, limit=limit)
         found = found if notes is None else replace(found, notes=replace(found.notes, columns=notes.columns))
         return _to_polars(found)
@@ -313,7 +313,7 @@ def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> A
     except ImportError:  # an older Polars, which takes no sources of others
         return load(columns).lazy()
 
-    with to_be_tried_again():
+    with retryable():
         notes = frames.settled(pinned(table), columns=columns)
 
     def source(names: list[str] | None, where: Any, limit: int | None, batch: int | None) -> Iterator[Any]:
@@ -346,7 +346,7 @@ def _html_of_dataset(dataset: StructuredDataset) -> str:
         return page.note(str(error))
     if table is None:
         return _html_of_flytekit(dataset)
-    return _html(resolved_once.as_read(FlyteContext.current_context(), table))
+    return _html(task_inputs.as_read(FlyteContext.current_context(), table))
 
 
 class _Datasets(StructuredDatasetTransformerEngine):
@@ -465,7 +465,7 @@ class DoltDecoder(StructuredDatasetDecoder):
             DoltError: there is nothing to read there.
         """
         columns = _names(current_task_metadata.structured_dataset_type)
-        return _frame(resolved_once.table(ctx, from_uri(flyte_value.uri)), self.python_type, columns)
+        return _frame(task_inputs.table(ctx, from_uri(flyte_value.uri)), self.python_type, columns)
 
 
 class _PolarsAsParquet(StructuredDatasetEncoder):

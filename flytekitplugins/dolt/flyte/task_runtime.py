@@ -24,11 +24,11 @@ class FlyteRuntime(runtime.Runtime):
 
     def retryable(self) -> AbstractContextManager[None]:
         """Return a context in which a passing fault is an error after which Flyte runs the task again."""
-        return value_types.to_be_tried_again()
+        return value_types.retryable()
 
     def commit_message(self, config: DoltConfig, first_line: str | None) -> str | None:
         """Return ``first_line`` and the trailers of the running task; None outside a task."""
-        return context.sign(config, first_line)
+        return context.commit_message(config, first_line)
 
     def note_read(self, config: DoltConfig, commit: Commit) -> None:
         """Remember what the running task has read, for the commits that it makes."""
@@ -36,8 +36,8 @@ class FlyteRuntime(runtime.Runtime):
 
     def resolve_in_task(self, table: DoltTable) -> DoltTable | None:
         """Return a table that a task made itself, at the commit that the task found first; None outside a task."""
-        return value_types.taken(table)
+        return value_types.resolve_in_task(table)
 
     def resolve_nested(self, table: DoltTable) -> DoltTable:
         """Return a table that came inside another value at its commit; what is wrong is raised when it is read."""
-        return value_types.arrived(table)
+        return value_types.resolve_nested(table)

@@ -95,7 +95,7 @@ class _ValueTransformer(TypeTransformer[_T]):
         try:
             packed = msgpack.packb(_sorted(self.packed(ctx, python_val)))
         except DoltError as error:
-            return refused(error, expected)
+            return raise_or_defer(error, expected)
         return Literal(scalar=Scalar(binary=Binary(value=packed, tag=_MSGPACK)))
 
     def packed(self, ctx: FlyteContext, value: _T) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
         table = DoltTable.from_dict(payload if "config" in payload else {"config": payload})
         if not context.is_executing(ctx):
             return table
-        with shown_in(lv):
+        with error_in_literal(lv):
             return resolved(ctx, table)
 
     def to_html(self, ctx: FlyteContext, python_val: DoltTable, expected_python_type: type[DoltTable]) -> str:
@@ -208,7 +208,7 @@ def store(ctx: FlyteContext, table: DoltTable) -> None:
     """
     _refuse_unless_executing(ctx, table)
     key = context.write_key(ctx, table.config)
-    with to_be_tried_again(FlyteUploadDataException):
+    with retryable(FlyteUploadDataException):
         store_rows(table, message=context.message(ctx, table.config, write_key=key), key=key)
 
 
@@ -216,7 +216,7 @@ def resolved(ctx: FlyteContext, table: DoltTable) -> DoltTable:
     """Return the table at its commit, found out now if it has none, and note that what runs in ``ctx`` reads it."""
     if table.commit is None:
         warn_if_cached(ctx, table)
-    with to_be_tried_again(FlyteDownloadDataException):
+    with retryable(FlyteDownloadDataException):
         table = resolve(table)
     assert table.commit is not None  # noqa: S101  # for the type checker: that is what resolve gives
     context.note_read(table.config, table.commit, ctx=ctx)
@@ -249,10 +249,10 @@ class _Resolved:
             return self._tables.setdefault(ctx.user_space_params, {})
 
 
-resolved_once = _Resolved()
+task_inputs = _Resolved()
 
 
-def taken(table: DoltTable) -> DoltTable | None:
+def resolve_in_task(table: DoltTable) -> DoltTable | None:
     """Return, at its commit, a table that a task has without Flyte having handed it over; None outside a task.
 
     So is the default of an input, which flytekit leaves to Python when a task runs locally.
@@ -260,11 +260,11 @@ def taken(table: DoltTable) -> DoltTable | None:
     ctx = FlyteContextManager.current_context()
     if not context.is_in_task(ctx):
         return None
-    with to_be_tried_again():
-        return resolved_once.table(ctx, table)
+    with retryable():
+        return task_inputs.table(ctx, table)
 
 
-def arrived(table: DoltTable) -> DoltTable:
+def resolve_nested(table: DoltTable) -> DoltTable:
     """Return a table that came inside another value as one that came by itself.
 
     Whoever unpacks the other value hides the errors of that, so what is wrong is raised when the rows are looked at.
@@ -276,7 +276,7 @@ def arrived(table: DoltTable) -> DoltTable:
         return resolved(ctx, table)
     except DoltError as error:
         logger.warning("Cannot resolve %r yet: %s", table, error)
-        table.postponed = True
+        table.resolution_failed = True
         return table
 
 
@@ -295,7 +295,7 @@ class _Refused(Literal):
         raise self._error
 
 
-def refused(error: DoltError, expected: LiteralType) -> Literal:
+def raise_or_defer(error: DoltError, expected: LiteralType) -> Literal:
     """Raise ``error``, in a Union a moment later.
 
     flytekit tries all variants of a Union (it marks them), and of what they raise it says no more than that none fits.
@@ -307,7 +307,7 @@ def refused(error: DoltError, expected: LiteralType) -> Literal:
 
 
 @contextmanager
-def shown_in(lv: Literal) -> Iterator[None]:
+def error_in_literal(lv: Literal) -> Iterator[None]:
     """Write an error into the literal that it is about: in a Union flytekit drops the one and shows the other."""
     try:
         yield
@@ -317,7 +317,7 @@ def shown_in(lv: Literal) -> Iterator[None]:
 
 
 @contextmanager
-def to_be_tried_again(recoverable: type[FlyteRecoverableException] = UserRecoverableException) -> Iterator[None]:
+def retryable(recoverable: type[FlyteRecoverableException] = UserRecoverableException) -> Iterator[None]:
     """Raise what may go away by itself as the same error that is a ``recoverable`` one as well.
 
     flytekit asks the platform to run a task again only after exceptions of its own: of the conversions of inputs and

@@ -31,7 +31,7 @@ from .revisions import Revision
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..tables.fitting import Existing
+    from ..tables.fitting import TableSchema
 
 __all__ = ["ColumnChange", "TableDiff", "changed_tables", "diff", "last_change"]
 
@@ -143,7 +143,7 @@ def diff(
         RevisionNotFound: there is no such state.
         TableNotFound: neither state has the table.
     """
-    place = _place([before, after], table, db_path)
+    place = _table_ref([before, after], table, db_path)
     with connect(place.repository) as connection:
         old, new = (_commit(connection, side) for side in (before, after))
         return between(connection, place.table, old, new, limit=limit)
@@ -155,7 +155,7 @@ def last_change(table: TableRef | DoltConfig, *, limit: int | None = None) -> Ta
     Raises:
         TableNotFound: the table is not there, and was not before.
     """
-    place = _place([table], None, None)
+    place = _table_ref([table], None, None)
     with connect(place.repository) as connection:
         after = _commit(connection, table)
         assert after is not None  # noqa: S101  # for the type checker: a table resolves to something
@@ -169,7 +169,7 @@ def changed_tables(before: Commit | Revision | None, after: Commit | Revision | 
     Raises:
         RevisionNotFound: there is no such state.
     """
-    with connect(remotes.place_to_read(db_path)) as connection:
+    with connect(remotes.location_to_read(db_path)) as connection:
         commits = [_commit(connection, side) for side in (before, after)]
         old, new = (_hashes(connection, commit) for commit in commits)
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
@@ -180,27 +180,27 @@ def _hashes(connection: Connection, commit: Commit | None) -> dict[str, str]:
     if commit is None:
         return {}
     refs.use(connection, commit)
-    listed = connection.rows("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
+    listed = connection.query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
     names = [str(name) for name, _ in listed]
     if not names:
         return {}
-    found = connection.rows(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
+    found = connection.query(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
     return dict(zip(names, map(str, found[0]), strict=True))
 
 
 @dataclass(frozen=True)
-class _Place:
+class _TableRef:
     repository: Any
     """What `repository.locate` returned."""
     table: str
 
 
-def _place(sides: Sequence[object], table: str | None, db_path: Where | None) -> _Place:
+def _table_ref(sides: Sequence[object], table: str | None, db_path: Where | None) -> _TableRef:
     configs = [side.config if isinstance(side, TableRef) else side for side in sides]
     given = [config for config in configs if isinstance(config, DoltConfig)]
-    places = {remotes.place_of(config) for config in given}
+    places = {remotes.location_of(config) for config in given}
     if db_path is not None:
-        places.add(remotes.place_to_read(db_path))
+        places.add(remotes.location_to_read(db_path))
     names = {table} if table is not None else {config.tablename for config in given} - {None}
     if len(places) != 1 or len(names) != 1:
         found = f"{len(places)} repositories" if len(places) != 1 else f"{len(names)} tables"
@@ -210,7 +210,7 @@ def _place(sides: Sequence[object], table: str | None, db_path: Where | None) ->
         )
     (place,), (name,) = places, names
     assert name is not None  # noqa: S101  # for the type checker: None was taken out
-    return _Place(place, name)
+    return _TableRef(place, name)
 
 
 def _commit(connection: Connection, side: TableRef | DoltConfig | Commit | Revision | None) -> Commit | None:
@@ -227,7 +227,7 @@ def _commit(connection: Connection, side: TableRef | DoltConfig | Commit | Revis
 
 def parent(connection: Connection, commit: Commit) -> Commit | None:
     """Return the first parent of ``commit``, or None for the first commit of a repository."""
-    rows = connection.rows(
+    rows = connection.query(
         "SELECT parent_hash FROM dolt_commit_ancestors WHERE commit_hash = %s AND parent_index = 0",
         commit.hash,
     )
@@ -263,12 +263,12 @@ def last_consumed(config: DoltConfig) -> str | None:
     into = config.changes.into if config.changes is not None else None
     assert into is not None  # noqa: S101  # for the type checker: `Changes` has seen to it
     wanted = provenance.consumed_by(into, config, "")
-    with connect(remotes.place_of(into)) as connection:
+    with connect(remotes.location_of(into)) as connection:
         head = publishing.start_of(connection, into.branch_conf)
         terms = provenance.search_terms(wanted, str(into.tablename))
         query = "SELECT message FROM DOLT_LOG(%s) WHERE INSTR(message, %s) AND INSTR(message, %s)"
         for limit in (" LIMIT 8", ""):  # the first will do, unless other repositories have tables of that name
-            rows = connection.rows(query + limit, head, *terms)
+            rows = connection.query(query + limit, head, *terms)
             for (message,) in rows:
                 for found in provenance.parse(message).consumed:
                     if (found.table, found.repository) == (wanted.table, wanted.repository):
@@ -284,7 +284,7 @@ class _Side:
     """The table in one of the two states."""
 
     commit: Commit | None
-    existing: Existing | None
+    existing: TableSchema | None
     """What it looks like; None where it does not exist."""
     rows: int | None
 
@@ -337,7 +337,7 @@ def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
     existing = reading.describe(connection, table)
     if existing is None:
         return _Side(commit, None, None)
-    rows = int(connection.rows(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
+    rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
     return _Side(commit, existing, rows)
 
 
@@ -384,7 +384,7 @@ def read(
     *,
     kinds: Sequence[str] = KINDS,
     limit: int | None = None,
-) -> reading.Read:
+) -> reading.ReadResult:
     """Return the rows of ``table`` that differ, as `TableDiff.rows` describes them.
 
     Columns of both schemas are there: where a row has no value for one it is NULL. A column whose type has changed has
@@ -431,7 +431,7 @@ def _counts(connection: Connection, table: str, old: _Side, new: _Side) -> dict[
     """Return what Dolt counts, or None where the types of the key are others, and it should not be asked for rows."""
     assert old.commit is not None and new.commit is not None  # noqa: S101, PT018  # for the type checker
     try:
-        rows = connection.rows(
+        rows = connection.query(
             "SELECT rows_added, rows_modified, rows_deleted FROM DOLT_DIFF_STAT(%s, %s, %s)",
             old.commit.hash,
             new.commit.hash,
@@ -532,7 +532,7 @@ def _nulls(schema: pa.Schema, rows: int) -> pa.Table:
     return pa.Table.from_arrays([pa.nulls(rows, kind) for kind in schema.types], schema=schema)
 
 
-def _joined(pairs: _Pairs, old: _Side, new: _Side, *, with_before: bool) -> reading.Read:
+def _joined(pairs: _Pairs, old: _Side, new: _Side, *, with_before: bool) -> reading.ReadResult:
     names = [*_in_order(new), *(name for name in _in_order(old) if name not in new.types)]
     removed = pc.equal(pairs.kinds, "removed")
     columns = {_free("diff_type", names): pairs.kinds}
@@ -545,7 +545,7 @@ def _joined(pairs: _Pairs, old: _Side, new: _Side, *, with_before: bool) -> read
                 was, ours = pairs.before.column(name), _free(f"before_{name}", names)
                 columns[ours] = pc.if_else(modified, was, pa.scalar(None, was.type))
                 notes |= {ours: old.notes.columns[name]} if name in old.notes.columns else {}
-    return reading.Read(pa.table(columns), Notes(notes))
+    return reading.ReadResult(pa.table(columns), Notes(notes))
 
 
 def _in_order(side: _Side) -> list[str]:

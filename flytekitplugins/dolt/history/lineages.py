@@ -17,9 +17,9 @@ from ...doltdb.redaction import visible
 from ..errors import InvalidConfig, RevisionNotFound, attempting
 from ..model import provenance
 from ..model.configs import Commit, DoltConfig, TableRef
-from ..model.location import Place, ServerPlace, refuses_passwords
+from ..model.location import Location, ServerLocation, refuses_passwords
 from ..model.naming import is_hash
-from ..model.provenance import Execution, Origin, Read
+from ..model.provenance import Execution, Provenance, ReadRecord
 from ..repository import refs, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
@@ -49,7 +49,7 @@ class Step:
     commit: Commit
     repository: str
     """Folder or address of the repository that holds it."""
-    origin: Origin
+    origin: Provenance
     """What the commit says of itself: execution, tables written, tables read."""
 
     @property
@@ -72,7 +72,7 @@ class Link:
     """Hash of the commit that was made."""
     of: str
     """Hash of the commit that wrote what was read."""
-    read: Read
+    read: ReadRecord
     """What was read, and at which commit; for ``append`` and ``upsert``, the table as it was before."""
 
 
@@ -82,7 +82,7 @@ class Gap:
 
     made: str
     """Hash of the commit that was made."""
-    read: Read
+    read: ReadRecord
     why: Why
     """``repository``: only a commit names it, so it was not opened. ``commit``: no repository at hand holds it (any
     more). ``tables``: it is not known which commit wrote what was read."""
@@ -278,12 +278,12 @@ def _named(commit: TableRef | Commit | str, where: Where | None) -> tuple[str, W
     return commit.hash if isinstance(commit, Commit) else commit, where
 
 
-def _opened(where: Where) -> tuple[Place, str]:
+def _opened(where: Where) -> tuple[Location, str]:
     """Return where a repository is looked at, and by what name commits speak of it."""
-    place = remotes.place_to_read(where)
+    place = remotes.location_to_read(where)
     if isinstance(where, DoltConfig):
         return place, provenance.address_of(where)
-    return place, provenance.place(os.fspath(where)) if isinstance(place, ServerPlace) else str(place)
+    return place, provenance.redacted_address(os.fspath(where)) if isinstance(place, ServerLocation) else str(place)
 
 
 # ----------------------------------------------------------------------------------------------------------- the graphs
@@ -292,22 +292,22 @@ def _opened(where: Where) -> tuple[Place, str]:
 class _Graph:
     """The commits of one repository, and which of them wrote a table."""
 
-    def __init__(self, place: Place, name: str) -> None:
+    def __init__(self, place: Location, name: str) -> None:
         self.place, self.name = place, name
         self.commits: dict[str, Commit] = {}
-        self._origins: dict[str, Origin] = {}
+        self._origins: dict[str, Provenance] = {}
         self._makers: dict[tuple[str, str], str | None] = {}
         self._changed: dict[tuple[str, str], frozenset[str]] = {}
         with connect(self.place) as connection:
             heads = "SELECT hash FROM dolt_branches UNION SELECT tag_hash FROM dolt_tags"
-            found = sorted({str(hash_) for (hash_,) in connection.rows(heads)})
+            found = sorted({str(hash_) for (hash_,) in connection.query(heads)})
             self._add(refs.walk(connection, *found))
 
     def _add(self, commits: Iterable[Commit]) -> None:
         for commit in commits:
             self.commits.setdefault(commit.hash, commit)
 
-    def origin(self, commit: str) -> Origin:
+    def origin(self, commit: str) -> Provenance:
         """Return what a commit says of itself."""
         if commit not in self._origins:
             self._origins[commit] = provenance.parse(self.commits[commit].message)
@@ -326,7 +326,7 @@ class _Graph:
             found = name
         else:
             with attempting(f"find commit {name!r}"), connect(self.place) as connection:
-                found = str(connection.rows("SELECT DOLT_HASHOF(%s)", name)[0][0])
+                found = str(connection.query("SELECT DOLT_HASHOF(%s)", name)[0][0])
         if not self.holds(found):
             raise RevisionNotFound(
                 f"Cannot find commit {name!r}: the repository {self.name!r} does not hold it. It may be another "
@@ -386,7 +386,7 @@ class _Graph:
     def _load_changes(self, connection: Connection, parent: str, commit: str) -> None:
         if len(self.commits[commit].parents) > 1:
             connection.use(None)  # on a revision this takes rights on all databases
-            rows = connection.rows(
+            rows = connection.query(
                 "SELECT from_table_name, to_table_name FROM DOLT_DIFF_SUMMARY(%s, %s)", parent, commit
             )
             self._changed[parent, commit] = frozenset(name for row in rows for name in row if name)
@@ -394,7 +394,7 @@ class _Graph:
         # One statement for this commit and all before it, instead of one for each of them.
         connection.use(commit)
         changed: dict[str, set[str]] = defaultdict(set)
-        for found, table in connection.rows("SELECT commit_hash, table_name FROM dolt_diff"):
+        for found, table in connection.query("SELECT commit_hash, table_name FROM dolt_diff"):
             changed[found].add(table)
         queue = [commit]
         while queue:
@@ -416,7 +416,7 @@ class _Graphs:
             if not any(graph.place == place for graph in self.known):
                 self.known.append(_Graph(place, name))
 
-    def holding(self, read: Read, own: _Graph) -> _Graph | tuple[Why, str]:
+    def holding(self, read: ReadRecord, own: _Graph) -> _Graph | tuple[Why, str]:
         """Return the graph that holds the commit of a read, or why there is none.
 
         A hash means the same commit everywhere, so any repository that has it will do: a clone, a moved folder.
@@ -499,13 +499,13 @@ class _Walk:
                 self.gaps.append(Gap(commit, read, *gap))
 
 
-def _reads(graph: _Graph, commit: str) -> Iterator[Read]:
+def _reads(graph: _Graph, commit: str) -> Iterator[ReadRecord]:
     """Give what a commit read, and the table as it was where rows were only added or put."""
     origin, parents = graph.origin(commit), graph.commits[commit].parents
     yield from origin.reads
     for write in origin.writes:
         if write.mode != "replace" and parents and graph.maker(write.table, parents[0]) is not None:
-            yield Read(parents[0], provenance.HERE, table=write.table)
+            yield ReadRecord(parents[0], provenance.HERE, table=write.table)
 
 
 def _first_line(message: str | None) -> str:
@@ -526,7 +526,7 @@ def _step_dict(step: Step) -> dict[str, Any]:
     }
 
 
-def _read_dict(read: Read) -> dict[str, Any]:
+def _read_dict(read: ReadRecord) -> dict[str, Any]:
     return {k: v for k, v in vars(read).items() if v is not None}
 
 

@@ -15,11 +15,11 @@ from ...doltdb.redaction import visible
 from ..errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges, attempted, attempting
 from ..model import runtime
 from ..model.configs import Commit, MergeBranch, NewBranch, SerialBranch
-from ..model.location import Place, refuses_passwords
+from ..model.location import Location, refuses_passwords
 from ..model.sql_text import quote
 from ..repository import active_content, publishing, refs, remotes
 from ..repository.connections import Connection, connect
-from ..repository.publishing import Written
+from ..repository.publishing import WriteResult
 from ..repository.remotes import Where
 from ..repository.scratch_branches import Scratch
 from ..tables import reading
@@ -103,7 +103,7 @@ def merge(
         UncommittedChanges: the user's own work on ``into`` stands in the way.
         BranchNotFound, RevisionNotFound: there is no such branch.
     """
-    place = remotes.place_named(db_path)
+    place = remotes.named_location(db_path)
     first = message or f"Merge {branch} into {into or 'the checked-out branch'}"
     with runtime.current().retryable():
         with connect(place) as connection:
@@ -112,8 +112,8 @@ def merge(
 
 
 def write(
-    place: Place, policy: MergeBranch, *, table: str, message: str, work: publishing.Work, **options: Any
-) -> Written:
+    place: Location, policy: MergeBranch, *, table: str, message: str, work: publishing.Work, **options: Any
+) -> WriteResult:
     """Write on the branch of ``policy`` and merge the result into its ``into``; see `writing.write`.
 
     Raises:
@@ -131,11 +131,11 @@ def write(
     )
     first = f"Merge {policy.branch} into {policy.into or 'the checked-out branch'}\n\n{message}"
     merged = _merged(place, written.commit, policy.branch, policy.into, message=first, table=table)
-    return Written(merged.commit, changed=written.changed or merged.changed)
+    return WriteResult(merged.commit, changed=written.changed or merged.changed)
 
 
 def _merged(
-    place: Place,
+    place: Location,
     source: Commit,
     branch: str,
     into: str | None,
@@ -143,12 +143,12 @@ def _merged(
     message: str,
     checks: Mapping[str, Check] | None = None,
     table: str | None = None,
-) -> Written:
+) -> WriteResult:
     def work(connection: Connection) -> None:
         _merge_here(connection, source.hash, branch, target)
         _refuse_dirty(connection, branch, target)
         if checks:
-            connection.run("COMMIT")  # others, such as the checks, see it now
+            connection.execute("COMMIT")  # others, such as the checks, see it now
             _run_checks(connection, branch, target, checks, _rules(connection, source))
 
     with connect(place) as connection:
@@ -167,11 +167,11 @@ def _merged(
 def _merge_here(connection: Connection, source: str, branch: str, target: str) -> None:
     """Merge a commit where the connection is, without a commit; leave no trace of a merge that fails."""
     with attempting(f"merge branch {branch!r} into {target!r}"):
-        connection.run("START TRANSACTION")
-        rows = connection.rows("CALL DOLT_MERGE('--no-ff', '--no-commit', %s)", source)
+        connection.execute("START TRANSACTION")
+        rows = connection.query("CALL DOLT_MERGE('--no-ff', '--no-commit', %s)", source)
         if rows[0][2]:
             conflicts = tuple(_conflicts(connection))
-            connection.run("ROLLBACK")
+            connection.execute("ROLLBACK")
             raise MergeConflict(
                 f"Cannot {attempted()}: {'; '.join(map(str, conflicts)) or rows[0][3]}. Both branches are as they "
                 "were. Merge by hand, or change one side and merge again.",
@@ -182,12 +182,12 @@ def _merge_here(connection: Connection, source: str, branch: str, target: str) -
 
 
 def _conflicts(connection: Connection) -> Iterator[Conflict]:
-    for name, description in connection.rows("SELECT table_name, description FROM dolt_schema_conflicts"):
+    for name, description in connection.query("SELECT table_name, description FROM dolt_schema_conflicts"):
         yield Conflict(str(name), "schema", 1, description=str(description))
-    for name, count in connection.rows("SELECT `table`, num_conflicts FROM dolt_conflicts"):
+    for name, count in connection.query("SELECT `table`, num_conflicts FROM dolt_conflicts"):
         if count:
             yield Conflict(str(name), "rows", int(count), tuple(_conflicting_rows(connection, str(name))))
-    for name, count in connection.rows("SELECT `table`, num_violations FROM dolt_constraint_violations"):
+    for name, count in connection.query("SELECT `table`, num_violations FROM dolt_constraint_violations"):
         system = quote(f"dolt_constraint_violations_{name}")
         rows = _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}")
         plain = [{k: v for k, v in row.items() if k not in ("from_root_ish", "violation_info")} for row in rows]
@@ -207,14 +207,14 @@ def _conflicting_rows(connection: Connection, table: str) -> Iterator[dict[str, 
 
 def _dicts(connection: Connection, statement: str) -> list[dict[str, Any]]:
     names = [found.name for found in connection.describe(statement)]
-    return [dict(zip(names, row, strict=True)) for row in connection.rows(statement)]
+    return [dict(zip(names, row, strict=True)) for row in connection.query(statement)]
 
 
 def _refuse_dirty(connection: Connection, branch: str, target: str) -> None:
     """Raise if a table that the merge changes has uncommitted changes on the target branch."""
     place = quote(f"{connection.database}/{target}")
-    touched = {str(name).casefold() for (name,) in connection.rows("SELECT table_name FROM dolt_status")}
-    dirty = {str(name) for (name,) in connection.rows(f"SELECT table_name FROM {place}.dolt_status")}
+    touched = {str(name).casefold() for (name,) in connection.query("SELECT table_name FROM dolt_status")}
+    dirty = {str(name) for (name,) in connection.query(f"SELECT table_name FROM {place}.dolt_status")}
     in_the_way = sorted(name for name in dirty if name.casefold() in touched)
     if in_the_way:
         raise UncommittedChanges(
@@ -242,7 +242,7 @@ def _name(check: Check) -> str:
 
 def _rules(connection: Connection, source: Commit) -> tuple[active_content.Rule, ...]:
     """Return the names that lead elsewhere on either side of a merge which is on this branch of ours."""
-    ((start,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')")
+    ((start,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
     found: list[active_content.Rule] = []
     for commit in (str(start), source.hash):
         found += active_content.rules_at(connection, commit)
@@ -253,7 +253,7 @@ def _run_checks(
     connection: Connection, branch: str, target: str, checks: Mapping[str, Check], rules: Sequence[active_content.Rule]
 ) -> None:
     """Run all checks on the merged result, and raise with all that did not pass."""
-    found = {name: _found(connection, check, rules) for name, check in checks.items()}
+    found = {name: _failure(connection, check, rules) for name, check in checks.items()}
     failed = {name: reason for name, reason in found.items() if reason is not None}
     if failed:
         reasons = "; ".join(f"{name!r} {reason}" for name, reason in failed.items())
@@ -266,13 +266,13 @@ def _run_checks(
         )
 
 
-def _found(connection: Connection, check: Check, rules: Sequence[active_content.Rule]) -> str | None:
+def _failure(connection: Connection, check: Check, rules: Sequence[active_content.Rule]) -> str | None:
     """Return why a check did not pass, or None."""
     if isinstance(check, DoltTests):
         query = "SELECT test_name, message FROM DOLT_TEST_RUN(%s) WHERE status <> 'PASS'"
         with attempting(f"run the tests {check.group!r} of the repository"):
             active_content.refuse_query(connection, rules, None, where=_MERGED)
-            rows = connection.rows(query, check.group)
+            rows = connection.query(query, check.group)
             return "; ".join(f"{name}: {message}" for name, message in rows) or None
     if isinstance(check, str):
         wrong = _rows(connection, check, rules)

@@ -42,7 +42,7 @@ def tell(kind: Literal["load", "save"], table: Pinned, *, changed: bool = False)
 
 def _entry(kind: str, table: Pinned, *, changed: bool) -> dict[str, Any]:
     config, commit = table.config, table.commit
-    (found,) = refs.log(remotes.place_at(config, commit, history=False), commit.hash, limit=1)
+    (found,) = refs.log(remotes.location_at(config, commit, history=False), commit.hash, limit=1)
     message = found.message if kind == "save" else runtime.current().commit_message(config, None)
     origin = provenance.parse(message or "")
     return {

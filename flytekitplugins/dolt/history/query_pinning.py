@@ -72,7 +72,7 @@ def _check_double_quotes(connection: Connection, sql: str) -> None:
 
     Asked for the mode of new sessions, too: rows in bulk come through one.
     """
-    for modes in connection.rows("SELECT @@SESSION.sql_mode, @@GLOBAL.sql_mode")[0]:
+    for modes in connection.query("SELECT @@SESSION.sql_mode, @@GLOBAL.sql_mode")[0]:
         if {"ANSI_QUOTES", "ANSI"} & set(str(modes).upper().split(",")):
             raise statements.refused(
                 sql,
@@ -119,7 +119,7 @@ class _Now:
         if name not in self._hashes:
             # At a commit, HEAD is that of the checked-out branch to Dolt 1.83.
             meant = _HEAD.sub(self._commit.hash, name)
-            rows = self._connection.rows("SELECT commit_hash FROM dolt_log AS OF %s LIMIT 1", meant)
+            rows = self._connection.query("SELECT commit_hash FROM dolt_log AS OF %s LIMIT 1", meant)
             self._hashes[name] = str(rows[0][0])
         return self._hashes[name]
 
@@ -128,11 +128,11 @@ class _Now:
 
         Not asked with AS OF, which looks from the head of the checked-out branch and not from the commit.
         """
-        value = self._connection.rows(f"SELECT {expression}")[0][0]
+        value = self._connection.query(f"SELECT {expression}")[0][0]
         if not isinstance(value, datetime) and not _TIME.match(str(value)):
             return self._hash(str(value))
         self._connection.use(None)  # on a revision this takes rights on all databases
-        rows = self._connection.rows(
+        rows = self._connection.query(
             "SELECT commit_hash FROM DOLT_LOG(%s) WHERE date <= CAST(%s AS DATETIME(6)) LIMIT 1",
             self._commit.hash,
             str(value),
@@ -147,13 +147,13 @@ class _Now:
 
     def _merge_base(self, left: str, right: str) -> str:
         self._connection.use(None)
-        found = self._connection.rows("SELECT DOLT_MERGE_BASE(%s, %s)", left, right)
+        found = self._connection.query("SELECT DOLT_MERGE_BASE(%s, %s)", left, right)
         self._connection.use(self._commit.hash)
         return str(found[0][0])
 
     def _state(self, commit: str) -> str:
         self._connection.use(commit)
-        found = self._connection.rows("SELECT DOLT_HASHOF_DB()")
+        found = self._connection.query("SELECT DOLT_HASHOF_DB()")
         self._connection.use(self._commit.hash)
         return str(found[0][0])
 
@@ -171,6 +171,6 @@ class _Now:
 
     def _look_at_the_clock(self) -> tuple[str, str, str]:
         asked = "SELECT CAST(NOW(6) AS CHAR), CAST(UTC_TIMESTAMP(6) AS CHAR), CAST(UNIX_TIMESTAMP() AS CHAR)"
-        here, utc, epoch = self._connection.rows(asked)[0]
+        here, utc, epoch = self._connection.query(asked)[0]
         self._clock = str(here), str(utc), str(epoch)
         return self._clock

@@ -60,10 +60,14 @@ def resolve(connection: Connection, revision: Revision, *, on: str | None = None
     """
     text = timepoints.to_text(revision)
     refs = _refs(connection)
-    found = _named(connection, refs, text, on) or _ancestor(connection, refs, text, on)
+    found = _by_name(connection, refs, text, on) or _ancestor(connection, refs, text, on)
     if found is None:
         moment = timepoints.parse(text, now=datetime.now(timezone.utc))
-        found = _short(connection, text) if moment is None else _at(connection, _start(connection, refs, on), moment)
+        found = (
+            _by_prefix(connection, text)
+            if moment is None
+            else _at_time(connection, _start(connection, refs, on), moment)
+        )
     if found is None:
         raise _unknown(refs, text)
     return found
@@ -82,7 +86,7 @@ def of_config(connection: Connection, config: DoltConfig) -> Commit:
 
 
 def _refs(connection: Connection) -> _Refs:
-    rows = connection.rows(
+    rows = connection.query(
         "SELECT 'b', name, hash FROM dolt_branches UNION ALL SELECT 't', tag_name, tag_hash FROM dolt_tags"
         " UNION ALL SELECT 'r', name, hash FROM dolt_remote_branches",
     )
@@ -93,7 +97,7 @@ def _refs(connection: Connection) -> _Refs:
     return _Refs(kinds["b"], kinds["t"], kinds["r"])
 
 
-def _named(connection: Connection, refs: _Refs, text: str, on: str | None) -> Commit | None:
+def _by_name(connection: Connection, refs: _Refs, text: str, on: str | None) -> Commit | None:
     branch = text.removeprefix("refs/heads/")
     if branch in refs.branches:
         return Commit(refs.branches[branch], branch=branch)
@@ -109,7 +113,7 @@ def _named(connection: Connection, refs: _Refs, text: str, on: str | None) -> Co
 def _start(connection: Connection, refs: _Refs, on: str | None) -> Commit:
     """Return the head of the branch ``on``, or where the connection is."""
     if on is None:
-        head, branch = connection.rows("SELECT DOLT_HASHOF('HEAD'), active_branch()")[0]
+        head, branch = connection.query("SELECT DOLT_HASHOF('HEAD'), active_branch()")[0]
         return Commit(str(head), branch=branch)
     if on not in refs.branches:
         raise BranchNotFound(
@@ -125,7 +129,7 @@ def _ancestor(connection: Connection, refs: _Refs, text: str, on: str | None) ->
     match = _ANCESTOR.match(text)
     if match is None:
         return None
-    base = _named(connection, refs, match[1], on) or _short(connection, match[1])
+    base = _by_name(connection, refs, match[1], on) or _by_prefix(connection, match[1])
     if base is None:
         raise _unknown(refs, match[1], whole=text)
     found = _existing(connection, f"{base.hash}{match[2]}", text)
@@ -135,7 +139,7 @@ def _ancestor(connection: Connection, refs: _Refs, text: str, on: str | None) ->
 def _existing(connection: Connection, spec: str, text: str) -> Commit:
     try:
         with attempting(f"find revision {text!r}"):
-            rows = connection.rows("SELECT DOLT_HASHOF(%s)", spec)
+            rows = connection.query("SELECT DOLT_HASHOF(%s)", spec)
     except RevisionNotFound as error:
         if is_hash(text):
             found = "the repository does not hold that commit. It may be another clone, or it was on a branch that is "
@@ -146,12 +150,12 @@ def _existing(connection: Connection, spec: str, text: str) -> Commit:
     return Commit(str(rows[0][0]))
 
 
-def _short(connection: Connection, text: str) -> Commit | None:
+def _by_prefix(connection: Connection, text: str) -> Commit | None:
     if not _SHORT_HASH.match(text):
         return None
     with attempting(f"find revision {text!r}"):
         query = "SELECT DISTINCT commit_hash FROM dolt_commits WHERE commit_hash LIKE %s LIMIT 4"
-        found = [str(name) for (name,) in connection.rows(query, f"{text}%")]
+        found = [str(name) for (name,) in connection.query(query, f"{text}%")]
         if len(found) > 1:
             raise RevisionNotFound(
                 f"Cannot {attempted()}: several commits start with that, {', '.join(found[:3])}"
@@ -220,7 +224,7 @@ def made_at(commit: Commit) -> datetime:
     return datetime.fromisoformat(str(commit.date)[:-1]).replace(tzinfo=timezone.utc)
 
 
-def _at(connection: Connection, start: Commit, moment: datetime) -> Commit:
+def _at_time(connection: Connection, start: Commit, moment: datetime) -> Commit:
     commit = start
     for commit in line(connection, start.hash):
         if made_at(commit) <= moment:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from ..errors import InvalidConfig, attempting
 from ..model.configs import Commit
-from ..model.location import Place, refuses_passwords
+from ..model.location import Location, refuses_passwords
 from ..model.naming import SCRATCH_PREFIX
 from ..repository import branch_locks, publishing, remotes
 from ..repository.connections import Connection, connect
@@ -34,7 +34,7 @@ def run_branches(db_path: Where, *, older_than: timedelta = timedelta(0), prefix
     Each says whether `delete_run_branches` would leave it, and why: it is checked out, or has uncommitted work.
     """
     _check_prefix(prefix)
-    with connect(remotes.place_named(db_path)) as connection:
+    with connect(remotes.named_location(db_path)) as connection:
         return _run_branches(connection, older_than, prefix)
 
 
@@ -50,7 +50,7 @@ def delete_run_branches(db_path: Where, *, older_than: timedelta, prefix: str = 
     """
     with attempting(f"delete branches under {prefix!r}"):
         _check_prefix(prefix)
-        place = remotes.place_named(db_path)
+        place = remotes.named_location(db_path)
         with connect(place) as connection:
             candidates = [branch for branch in _run_branches(connection, older_than, prefix) if branch.kept is None]
             return [branch for branch in candidates if _deleted(connection, place, branch, older_than, prefix)]
@@ -65,7 +65,7 @@ def _run_branches(connection: Connection, older_than: timedelta, prefix: str) ->
     with attempting(f"list the branches under {prefix!r}"):
         checked_out = connection.active_branch()
         before = datetime.now(timezone.utc).replace(tzinfo=None) - older_than
-        rows = connection.rows("SELECT name, hash, latest_commit_date, dirty FROM dolt_branches")
+        rows = connection.query("SELECT name, hash, latest_commit_date, dirty FROM dolt_branches")
         found = []
         for name, head, date, dirty in sorted(rows, key=lambda row: (row[2], row[0])):
             if name.startswith(prefix) and date <= before:
@@ -74,10 +74,10 @@ def _run_branches(connection: Connection, older_than: timedelta, prefix: str) ->
         return found
 
 
-def _deleted(connection: Connection, place: Place, branch: RunBranch, older_than: timedelta, prefix: str) -> bool:
+def _deleted(connection: Connection, place: Location, branch: RunBranch, older_than: timedelta, prefix: str) -> bool:
     """Delete the branch under its lock if it is still what it was, and say whether it was deleted."""
     with branch_locks.held(connection, branch.name, timeout_s=publishing.LOCK_TIMEOUT_S, place=place):
         if branch not in _run_branches(connection, older_than, prefix):
             return False
-        connection.run("CALL DOLT_BRANCH('-D', %s)", branch.name)
+        connection.execute("CALL DOLT_BRANCH('-D', %s)", branch.name)
     return True

@@ -46,7 +46,7 @@ def table_hash(connection: Connection, table: str, commit: str) -> str | None:
     """Return the hash of a table's schema and rows at ``commit``, or None where there is no such table."""
     refs.use(connection, Commit(commit))
     try:
-        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
+        return str(connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
     except TableNotFound:
         return None
 

@@ -52,7 +52,7 @@ def tag(
     check_tag_name(name)
     if (config is None) == (db_path is None):
         raise InvalidConfig(f"Cannot make tag {name!r}: give either a table (or config), or db_path=.")
-    place = remotes.place_named(config if config is not None else db_path)  # type: ignore[arg-type]
+    place = remotes.named_location(config if config is not None else db_path)  # type: ignore[arg-type]
     with connect(place) as connection:
         if isinstance(table, TableRef) and table.commit is not None:
             commit = table.commit
@@ -76,7 +76,7 @@ def set_tag(connection: Connection, name: str, commit: Commit, *, author: str, m
         if found is None:
             statement = "CALL DOLT_TAG('--author', %s, '-m', %s, %s, %s)"
             try:
-                connection.run(statement, author, message, name, commit.hash)
+                connection.execute(statement, author, message, name, commit.hash)
                 return Tag(name, Commit(commit.hash), message)
             except TagExists:
                 found = tagged(connection, name)  # somebody made it in this moment
@@ -88,7 +88,7 @@ def set_tag(connection: Connection, name: str, commit: Commit, *, author: str, m
 def tagged(connection: Connection, name: str) -> Commit | None:
     """Return the commit that a tag names, or None."""
     query = "SELECT tag_name, tag_hash FROM dolt_tags WHERE tag_name = %s"
-    rows = connection.rows(query, name)
+    rows = connection.query(query, name)
     return next((Commit(str(hash_)) for found, hash_ in rows if found == name), None)
 
 
@@ -110,8 +110,8 @@ def refuse_taken_tag(connection: Connection, name: str) -> None:
     found = tagged(connection, name)
     if found is None:
         return
-    changed = connection.rows("SELECT 1 FROM dolt_status LIMIT 1")
-    head = str(connection.rows("SELECT DOLT_HASHOF('HEAD')")[0][0])
+    changed = connection.query("SELECT 1 FROM dolt_status LIMIT 1")
+    head = str(connection.query("SELECT DOLT_HASHOF('HEAD')")[0][0])
     if changed or found.hash != head:
         raise _tag_exists(name, found, "the new commit" if changed else f"commit {head}")
 
@@ -120,8 +120,8 @@ def refuse_taken_tag(connection: Connection, name: str) -> None:
 def tags(db_path: Where) -> list[Tag]:
     """Return the tags of a repository, by name; a config of a table there brings the secret of a server."""
     with attempting("list the tags"):
-        with connect(remotes.place_named(db_path)) as connection:
-            rows = connection.rows("SELECT tag_name, tag_hash, message FROM dolt_tags")
+        with connect(remotes.named_location(db_path)) as connection:
+            rows = connection.query("SELECT tag_name, tag_hash, message FROM dolt_tags")
         return [Tag(str(name), Commit(str(hash_)), str(message)) for name, hash_, message in sorted(rows)]
 
 
@@ -139,6 +139,6 @@ def delete_tag(name: str, *, db_path: Where) -> Tag:
                 f"Cannot delete tag {name!r}: there is none.{close_names(name, [t.name for t in tags(db_path)])}",
                 revision=name,
             )
-        with connect(remotes.place_named(db_path)) as connection:
-            connection.run("CALL DOLT_TAG('-d', %s)", name)
+        with connect(remotes.named_location(db_path)) as connection:
+            connection.execute("CALL DOLT_TAG('-d', %s)", name)
         return found

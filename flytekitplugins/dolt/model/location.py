@@ -51,7 +51,7 @@ class Tls:
 
 
 @dataclass(frozen=True)
-class ServerPlace:
+class ServerLocation:
     """One database of a ``dolt sql-server`` that is reached over TCP and is not ours to start or stop."""
 
     host: str
@@ -62,7 +62,7 @@ class ServerPlace:
     tls: Tls | None = None
     """None is a connection in the clear, which is the default on loopback only."""
 
-    replicas: tuple[ServerPlace, ...] = ()
+    replicas: tuple[ServerLocation, ...] = ()
     """Servers with copies of the same database, which may lag; for reads at a known commit only."""
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class ServerPlace:
         return f"mysql+pymysql://{user}@{host}:{self.port}/{database}"
 
 
-Place: TypeAlias = Path | ServerPlace
+Location: TypeAlias = Path | ServerLocation
 """A resolved folder that holds a repository, or a server."""
 
 
@@ -134,7 +134,7 @@ def _addresses(names: Sequence[str], args: Sequence[object], kwargs: Mapping[str
     return [given[name] for name in _ADDRESSES if name in given]
 
 
-def server(url: str, *, password: str = "", read_from: Sequence[str] = ()) -> ServerPlace:
+def server(url: str, *, password: str = "", read_from: Sequence[str] = ()) -> ServerLocation:
     """Return the server that ``url`` names, ``mysql+pymysql://user@host:3306/database``.
 
     The options ``ssl_ca``, ``ssl_cert``, ``ssl_key``, ``ssl_verify_identity`` and ``ssl_disabled`` may follow as a
@@ -153,7 +153,7 @@ def server(url: str, *, password: str = "", read_from: Sequence[str] = ()) -> Se
     return replace(primary, replicas=replicas)
 
 
-def _server(url: str, password: str, like: ServerPlace | None) -> ServerPlace:
+def _server(url: str, password: str, like: ServerLocation | None) -> ServerLocation:
     split = _split(url)
     user = unquote(split.username or "") or (like.user if like else "")
     database = unquote(split.path.strip("/")) or (like.database if like else "")
@@ -161,7 +161,7 @@ def _server(url: str, password: str, like: ServerPlace | None) -> ServerPlace:
         missing = "a host" if not split.hostname else "a user" if not user else "one database"
         raise _unfit(url, f"it names not just {missing}" if database else f"it names no {missing.split()[-1]}")
     host = split.hostname
-    return ServerPlace(host, split.port or DEFAULT_PORT, user, database, password, _tls(url, split, host, like))
+    return ServerLocation(host, split.port or DEFAULT_PORT, user, database, password, _tls(url, split, host, like))
 
 
 def _split(url: str) -> SplitResult:
@@ -175,7 +175,7 @@ def _split(url: str) -> SplitResult:
     return split
 
 
-def _tls(url: str, split: SplitResult, host: str, like: ServerPlace | None) -> Tls | None:
+def _tls(url: str, split: SplitResult, host: str, like: ServerLocation | None) -> Tls | None:
     given = dict(parse_qsl(split.query, keep_blank_values=True))
     unknown = [name for name in given if name not in _TLS_OPTIONS]
     if unknown:

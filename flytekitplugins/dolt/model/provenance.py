@@ -67,7 +67,7 @@ class Execution:
 
 
 @dataclass(frozen=True)
-class Write:
+class WriteRecord:
     """A table that a commit holds the result of."""
 
     table: str
@@ -76,7 +76,7 @@ class Write:
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadRecord:
     """A table or query that was read before the commit was made, at which commit of which repository."""
 
     commit: str
@@ -105,12 +105,12 @@ class Consumed:
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """All that a commit says of where it comes from."""
 
     execution: Execution | None = None
-    writes: tuple[Write, ...] = ()
-    reads: tuple[Read, ...] = ()
+    writes: tuple[WriteRecord, ...] = ()
+    reads: tuple[ReadRecord, ...] = ()
     reads_left_out: int = 0
     """How many more reads there were than the commit names."""
     write_key: str | None = None
@@ -119,7 +119,7 @@ class Origin:
     """Up to where the changes of other tables are in what was written."""
 
 
-def compose(first: str | None, origin: Origin) -> str:
+def compose(first: str | None, origin: Provenance) -> str:
     """Return the commit message: ``first``, or a line with the execution's id, then the trailers as last paragraph."""
     lines = []
     for key, attribute in _SCALARS.items():
@@ -140,7 +140,7 @@ def compose(first: str | None, origin: Origin) -> str:
     return "\n".join([first.rstrip("\n"), "", *lines]) if lines else first
 
 
-def parse(message: str | None) -> Origin:
+def parse(message: str | None) -> Provenance:
     """Return what a message says; one of somebody else, or a line that makes no sense, says nothing.
 
     Only the last paragraph counts, so nothing that an author writes above it is taken for a trailer. The message of the
@@ -148,12 +148,12 @@ def parse(message: str | None) -> Origin:
     """
     first, last_paragraph = _paragraphs(message or "")
     found: dict[str, str] = {}
-    writes: list[Write] = []
-    reads: list[Read] = []
+    writes: list[WriteRecord] = []
+    reads: list[ReadRecord] = []
     consumed: list[Consumed] = []
     for key, _, value in (line.partition(": ") for line in last_paragraph):
         if key == "Flyte-Write" and value:
-            writes.append(Write(*map(unquote, value.split(" ")[:2])))
+            writes.append(WriteRecord(*map(unquote, value.split(" ")[:2])))
         elif key == "Flyte-Read":
             reads += _parsed_read(value)
         elif key == CONSUMED and len(value.split(" ")) == 3:
@@ -163,7 +163,7 @@ def parse(message: str | None) -> Origin:
     if "Flyte-Execution" not in found and first.startswith(_FIRST_LINE):
         found["Flyte-Execution"] = unquote(first.removeprefix(_FIRST_LINE))
     left_out = found.get("Flyte-Reads-Left-Out", "")
-    return Origin(
+    return Provenance(
         execution=_execution(found),
         writes=tuple(writes),
         reads=tuple(reads),
@@ -190,7 +190,7 @@ def digest(sql: str) -> str:
     return hashlib.sha256(sql.encode("utf-8", "replace")).hexdigest()[:16]
 
 
-def place(address: str) -> str:
+def redacted_address(address: str) -> str:
     """Return an address without user, password and options, which do not belong into a commit."""
     shown = masked(address)
     if "://" not in shown:
@@ -209,7 +209,7 @@ def search_terms(consumed: Consumed, write: str) -> tuple[str, str]:
 def address_of(config: DoltConfig) -> str:
     """Return what names a config's repository for others, without secrets: its remote, or its folder's real path."""
     address = getattr(config.remote_conf, "url", None) or os.fspath(config.db_path)
-    return place(address) if "://" in address else os.path.realpath(os.path.expanduser(address))
+    return redacted_address(address) if "://" in address else os.path.realpath(os.path.expanduser(address))
 
 
 def consumed_by(into: DoltConfig, config: DoltConfig, commit: str) -> Consumed:
@@ -218,22 +218,22 @@ def consumed_by(into: DoltConfig, config: DoltConfig, commit: str) -> Consumed:
     return Consumed(str(config.tablename), commit, HERE if source == address_of(into) else source)
 
 
-def _read_line(read: Read) -> str:
+def _read_line(read: ReadRecord) -> str:
     words = [read.name, read.commit, read.repository]
     if read.table is not None and read.query is not None:
         words.append(f"{_QUERY}{read.query}")
     return f"Flyte-Read: {' '.join(map(_word, words))}"
 
 
-def _parsed_read(value: str) -> Iterable[Read]:
+def _parsed_read(value: str) -> Iterable[ReadRecord]:
     name, commit, repository, *rest = [*map(unquote, value.split(" ")), "", "", ""]
     if not name or not is_hash(commit) or not repository:
         return
     if name.startswith(_QUERY):  # no table has a colon in its name
-        yield Read(commit, repository, query=name.removeprefix(_QUERY))
+        yield ReadRecord(commit, repository, query=name.removeprefix(_QUERY))
     else:
         query = rest[0].removeprefix(_QUERY) if rest[0].startswith(_QUERY) else None
-        yield Read(commit, repository, table=name, query=query)
+        yield ReadRecord(commit, repository, table=name, query=query)
 
 
 def _word(text: str, *, keep: str = "") -> str:

@@ -62,7 +62,7 @@ def _at_hand(table: DoltTable, at: Commit) -> DoltTable:
 
 
 def _whole(config: DoltConfig, at: Commit) -> Commit:
-    (commit,) = refs.log(remotes.place_of(config), at.hash, limit=1)
+    (commit,) = refs.log(remotes.location_of(config), at.hash, limit=1)
     return dataclasses.replace(commit, branch=at.branch)
 
 
@@ -70,9 +70,9 @@ def _sizes(config: DoltConfig, at: Commit) -> tuple[Size, ...]:
     pinned = dataclasses.replace(config, as_of=at.hash, branch_conf=None, changes=None)
     commits = [found.commit for found in versions.versions(pinned, last=VERSIONS) if found.commit is not None]
     sizes = []
-    with connect(remotes.place_of(config)) as connection:
+    with connect(remotes.location_of(config)) as connection:
         for commit in reversed(commits):
             counted = f"SELECT COUNT(*) FROM {quote(str(config.tablename))} AS OF %s"
-            ((rows,),) = connection.rows(counted, commit.hash)
+            ((rows,),) = connection.query(counted, commit.hash)
             sizes.append(Size(commit.hash, commit.date, int(rows)))
     return tuple(sizes)

@@ -120,7 +120,7 @@ def refuse_false_tables(connection: Connection) -> None:
     here = _hash_of(connection, RULES)
     if here is None:
         return
-    ((head,),) = connection.rows("SELECT DOLT_HASHOF('HEAD')")
+    ((head,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
     found = rules_at(connection, str(head))
     with _staying(connection):
         connection.use(str(head))
@@ -240,7 +240,7 @@ def _look(connection: Connection, commit: str) -> None:
     """Find out with one question that a commit has neither rules nor triggers, as is the rule."""
     nothing = f"SELECT IF((SELECT COUNT(*) FROM dolt_schemas WHERE type = 'trigger') > 0, NULL, {_HASH})"
     try:
-        connection.rows(nothing, RULES)
+        connection.query(nothing, RULES)
     except (TableNotFound, QueryFailed) as error:
         if isinstance(error, TableNotFound) and RULES in str(error):
             _remember(commit, _Held((), ()))
@@ -249,7 +249,7 @@ def _look(connection: Connection, commit: str) -> None:
 def _hash_of(connection: Connection, table: str) -> str | None:
     """Return the hash of a table that the revision has itself: the function looks nowhere else, and knows no views."""
     try:
-        found = connection.rows(f"SELECT {_HASH}", table)
+        found = connection.query(f"SELECT {_HASH}", table)
     except TableNotFound:
         return None
     return str(found[0][0])
@@ -276,7 +276,7 @@ def _beginning(connection: Connection, commit: str) -> str:
 
     def ancestor(number: int) -> bool:
         try:
-            found = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}~{number}")
+            found = connection.query("SELECT DOLT_HASHOF(%s)", f"{commit}~{number}")
         except (QueryFailed, RevisionNotFound, ShallowClone):
             return False
         hashes[number] = str(found[0][0])
@@ -295,11 +295,11 @@ def _added(connection: Connection, before: str, after: str) -> tuple[Rule, ...]:
     """Return the rules that ``after`` has, and ``before`` had not, at which the connection may be."""
     asked = "SELECT to_table_name, to_target_ref, to_ref_table FROM DOLT_DIFF(%s, %s, %s) WHERE diff_type <> 'removed'"
     try:
-        found = connection.rows(asked, before, after, RULES)
+        found = connection.query(asked, before, after, RULES)
     except AccessDenied:  # on a revision this takes rights on all databases; elsewhere rules that lead nowhere stop it
         connection.use(None)
         try:
-            found = connection.rows(asked, before, after, RULES)
+            found = connection.query(asked, before, after, RULES)
         except (AccessDenied, QueryFailed):
             raise _unknown(after) from None
     return tuple(Rule(str(pattern), str(target or ""), str(table or "")) for pattern, target, table in found)
@@ -327,7 +327,7 @@ def _staying(connection: Connection) -> Iterator[None]:
 def _triggers_at(connection: Connection, commit: str) -> tuple[Trigger, ...]:
     held = _held[commit]
     if held.triggers is None:
-        shown = connection.rows("SHOW TRIGGERS")
+        shown = connection.query("SHOW TRIGGERS")
         found = tuple(Trigger(str(name), str(event), str(table)) for name, event, table, *_ in shown)
         held = replace(held, triggers=found)
         _remember(commit, held)

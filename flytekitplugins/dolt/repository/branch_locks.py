@@ -20,7 +20,7 @@ from . import scratch_branches
 if TYPE_CHECKING:
     from .connections import Connection
 
-PLACES = 64
+QUEUE_LENGTH = 64
 """Places in a queue; those who find it full wait for its last place, in no order."""
 
 _POLL_S = 0.01
@@ -39,19 +39,19 @@ def held(connection: Connection, branch: str, *, timeout_s: float, place: object
     with attempting(f"lock branch {branch!r}"):
         # The usual case in one statement: nobody is in front, nobody waits.
         free = "SELECT IF(IS_FREE_LOCK(%s), GET_LOCK(%s, 0), 0)"
-        if connection.rows(free, queue[1], queue[0]) != [(1,)]:
+        if connection.query(free, queue[1], queue[0]) != [(1,)]:
             began = time.monotonic()
             if not _wait(connection, queue, began + timeout_s):
                 raise _busy(connection, branch, place, queue[0], timeout_s)
     yield
     # Not in a finally: a connection that is left by an error is closed, and the server lets go by itself.
     with suppress(ConnectionLost):
-        connection.rows("SELECT RELEASE_LOCK(%s)", queue[0])
+        connection.query("SELECT RELEASE_LOCK(%s)", queue[0])
 
 
 def _queue(connection: Connection, branch: str) -> list[str]:
     name = hashlib.sha256(f"{connection.database}/{branch}".encode()).hexdigest()[:40]
-    return [f"flyte-{name}-{number}" for number in range(PLACES)]
+    return [f"flyte-{name}-{number}" for number in range(QUEUE_LENGTH)]
 
 
 def _wait(connection: Connection, queue: Sequence[str], deadline: float) -> bool:
@@ -69,12 +69,12 @@ def _join(connection: Connection, queue: Sequence[str], deadline: float) -> int 
     """Take the first free place behind everybody, and return its number, or None when the time is over."""
     look = f"SELECT {', '.join(['IS_FREE_LOCK(%s)'] * len(queue))}"
     while True:
-        (free,) = connection.rows(look, *queue)
+        (free,) = connection.query(look, *queue)
         place = max((number for number, is_free in enumerate(free) if not is_free), default=-1) + 1
         if place == len(queue):
             waited = _within(connection, "SELECT GET_LOCK(%s, %s)", queue[-1], deadline)
             return len(queue) - 1 if waited else None
-        if connection.rows("SELECT GET_LOCK(%s, 0)", queue[place]) == [(1,)]:
+        if connection.query("SELECT GET_LOCK(%s, 0)", queue[place]) == [(1,)]:
             return place
         if time.monotonic() > deadline:
             return None
@@ -85,7 +85,7 @@ def _within(connection: Connection, statement: str, lock: str, deadline: float, 
     while True:
         # The server rounds to whole seconds, so what is less is waited for here.
         remaining = deadline - time.monotonic()
-        if connection.rows(statement, lock, max(0, int(remaining)), *rest) == [(1,)]:
+        if connection.query(statement, lock, max(0, int(remaining)), *rest) == [(1,)]:
             return True
         if deadline - time.monotonic() <= 0:
             return False
@@ -108,14 +108,14 @@ def _busy(connection: Connection, branch: str, place: object, lock: str, timeout
 def _holder(connection: Connection, lock: str) -> str:
     """Return who holds ``lock``, in words, as far as the server knows."""
     try:
-        ((number,),) = connection.rows("SELECT IS_USED_LOCK(%s)", lock)
+        ((number,),) = connection.query("SELECT IS_USED_LOCK(%s)", lock)
         if number is None:
             return "it was let go this moment, and others were first"
         owner = scratch_branches.owner(connection, int(number))
         if owner is not None:
             return str(owner)
         known = "SELECT user, host FROM information_schema.processlist WHERE id = %s"
-        (user, host) = next(iter(connection.rows(known, number)), ("unknown", "unknown"))
+        (user, host) = next(iter(connection.query(known, number)), ("unknown", "unknown"))
         return f"connection {number} of the server, user {user!r} from {host!r}"
     except DoltError:
         return "the server does not say who"

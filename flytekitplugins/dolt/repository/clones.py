@@ -59,14 +59,14 @@ _WHOLE = "whole"
 
 
 @dataclass(frozen=True)
-class Origin:
+class CloneSource:
     """A remote, and the name of the database that its clones are."""
 
     remote: Remote
     name: str
 
     @classmethod
-    def of(cls, remote: Remote, db_path: str | os.PathLike[str]) -> Origin:
+    def of(cls, remote: Remote, db_path: str | os.PathLike[str]) -> CloneSource:
         """Return the origin for a config's ``remote_conf`` and ``db_path``, whose last part is the name."""
         name = re.sub(r"[^\w.-]", "_", Path(db_path).name).strip(".")
         return cls(remote, f"{name}_" if name in _NOT_FOR_DATABASES else name or "repository")
@@ -75,7 +75,7 @@ class Origin:
         return without_password(self.remote.url)
 
 
-def whole(origin: Origin) -> Path:
+def whole(origin: CloneSource) -> Path:
     """Return the clone that has the histories of branches, ready for use; it is made if it is missing or damaged.
 
     Raises:
@@ -87,17 +87,17 @@ def whole(origin: Origin) -> Path:
     return _cloned(origin, _WHOLE, origin.remote.branch, [])
 
 
-def has_whole(origin: Origin) -> bool:
+def has_whole(origin: CloneSource) -> bool:
     """Whether there is a whole clone already."""
     return binary.is_repository(_folder(origin, _WHOLE))
 
 
-def is_whole(origin: Origin, clone: Path) -> bool:
+def is_whole(origin: CloneSource, clone: Path) -> bool:
     """Whether ``clone`` is the whole one."""
     return clone == _folder(origin, _WHOLE)
 
 
-def shallow(origin: Origin, branch: str | None) -> Path:
+def shallow(origin: CloneSource, branch: str | None) -> Path:
     """Return a clone of nothing but the head of ``branch`` (None: the default one), and what was fetched since.
 
     Raises:
@@ -106,12 +106,12 @@ def shallow(origin: Origin, branch: str | None) -> Path:
     return _cloned(origin, _shallow_kind(branch), branch, ["--depth", "1"])
 
 
-def has_shallow(origin: Origin, branch: str | None) -> bool:
+def has_shallow(origin: CloneSource, branch: str | None) -> bool:
     """Whether there is such a shallow clone already."""
     return binary.is_repository(_folder(origin, _shallow_kind(branch)))
 
 
-def remove(origin: Origin, clone: Path) -> None:
+def remove(origin: CloneSource, clone: Path) -> None:
     """Remove a clone, so that the next use makes it anew.
 
     Raises:
@@ -121,7 +121,7 @@ def remove(origin: Origin, clone: Path) -> None:
         _discard(origin, clone)
 
 
-def login(origin: Origin) -> list[str]:
+def login(origin: CloneSource) -> list[str]:
     """Return how Dolt's commands and procedures are told who logs in."""
     return ["--user", origin.remote.user] if origin.remote.user else []
 
@@ -130,7 +130,7 @@ def _shallow_kind(branch: str | None) -> str:
     return f"shallow {branch or ''}"
 
 
-def _cloned(origin: Origin, kind: str, branch: str | None, options: list[str]) -> Path:
+def _cloned(origin: CloneSource, kind: str, branch: str | None, options: list[str]) -> Path:
     """Return the clone of this kind, ready for use; one that is missing or damaged is made."""
     folder = _folder(origin, kind)
     _make_private(origin, folder.parent)
@@ -158,7 +158,7 @@ def _opens(clone: Path) -> bool:
         return False
 
 
-def _discard(origin: Origin, clone: Path) -> None:
+def _discard(origin: CloneSource, clone: Path) -> None:
     """Remove what is left of a damaged clone; all that was in it is on the remote, or was never there."""
     local_server.release(clone)
     deadline = time.monotonic() + _ENDING_S
@@ -173,7 +173,7 @@ def _discard(origin: Origin, clone: Path) -> None:
         time.sleep(0.01)
 
 
-def _clone(origin: Origin, folder: Path, branch: str | None, options: list[str]) -> None:
+def _clone(origin: CloneSource, folder: Path, branch: str | None, options: list[str]) -> None:
     _refuse_missing_folder(origin)
     if branch is not None:
         options = [*options, "--branch", branch]
@@ -194,7 +194,7 @@ def _clone(origin: Origin, folder: Path, branch: str | None, options: list[str])
             (Path(new) / folder.name).rename(folder)
 
 
-def _refuse_missing_folder(origin: Origin) -> None:
+def _refuse_missing_folder(origin: CloneSource) -> None:
     """Say that the folder of a ``file://`` remote is not there, which Dolt would make, to find nothing in it."""
     if not origin.remote.url.lower().startswith("file://"):
         return
@@ -216,14 +216,14 @@ def _refuse_missing_folder(origin: Origin) -> None:
         )
 
 
-def _prepare(origin: Origin, folder: Path) -> None:
+def _prepare(origin: CloneSource, folder: Path) -> None:
     """Note that the clone is in use, and let its server find the credentials."""
     with suppress(OSError):
         os.utime(folder.parent / ".lock")
     local_server.prepare(folder, _environment(origin, folder))
 
 
-def _environment(origin: Origin, folder: Path) -> Environment:
+def _environment(origin: CloneSource, folder: Path) -> Environment:
     """Return what Dolt needs to log in: the user's home and Dolt's credentials there, and the password if there is one.
 
     Dolt's own settings are a copy, so that nothing is counted, sent, or written to the user's home.
@@ -281,7 +281,7 @@ def _link(link: Path, target: Path) -> None:
             link.symlink_to(target)
 
 
-def _folder(origin: Origin, kind: str) -> Path:
+def _folder(origin: CloneSource, kind: str) -> Path:
     """Return where the clone of this kind is; it is for one login, so that nobody works with that of another."""
     root = Path(os.environ.get("FLYTE_DOLT_CLONES") or Path(tempfile.gettempdir()) / f"flyte-dolt-clones-{os.getuid()}")
     remote = origin.remote
@@ -289,7 +289,7 @@ def _folder(origin: Origin, kind: str) -> Path:
     return root.resolve() / hashlib.sha256(key.encode()).hexdigest()[:24] / origin.name
 
 
-def _make_private(origin: Origin, folder: Path) -> None:
+def _make_private(origin: CloneSource, folder: Path) -> None:
     """Make the folder of a clone, and refuse it where somebody else could have put something there."""
     for part in (folder.parent, folder):
         part.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -327,7 +327,7 @@ def _remove_unused(clone: Path, folder: Path) -> bool:
 
 
 @contextmanager
-def _clone_lock(origin: Origin, clone: Path) -> Iterator[None]:
+def _clone_lock(origin: CloneSource, clone: Path) -> Iterator[None]:
     """Let one process of this machine at a time make or remove a clone."""
     with attempting(f"clone {str(origin)!r}"), _locked(clone.parent / ".lock", CLONE_TIMEOUT_S):
         yield

@@ -50,7 +50,7 @@ from ..errors import (
     close_names,
     from_server,
 )
-from ..model.location import Place, ServerPlace, Tls
+from ..model.location import Location, ServerLocation, Tls
 from ..model.sql_text import literal, quote
 from ..server import files, local_server
 from . import active_content, logins
@@ -120,13 +120,13 @@ class Connection:
         """The port of a server of this very machine, which no start has in common with another; else 0."""
         return self._endpoint.port if self._endpoint.shares_files else 0
 
-    def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
         with self._translated(), self._raw.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             return list(cursor.fetchall())
 
-    def run(self, sql: str, *parameters: object) -> int:
+    def execute(self, sql: str, *parameters: object) -> int:
         """Run one statement and return the number of rows it affected."""
         with self._translated(), self._raw.cursor() as cursor:
             affected: int = cursor.execute(sql, parameters or None)
@@ -142,7 +142,7 @@ class Connection:
         """
         place = self.database if revision is None else f"{self.database}/{revision}"
         try:
-            self.run(f"USE {quote(place)}")
+            self.execute(f"USE {quote(place)}")
         except AccessDenied as error:
             if revision is None:
                 raise
@@ -151,12 +151,12 @@ class Connection:
 
     def _refuse_absent(self, place: str, denied: AccessDenied) -> NoReturn:
         """Raise for a revision that is not there: to users with rights on one database only, Dolt says "denied"."""
-        self.run(f"USE {quote(self.database)}")  # denied, too, where they may not be here at all
+        self.execute(f"USE {quote(self.database)}")  # denied, too, where they may not be here at all
         raise from_server(1049, f"database not found: {place}") from denied
 
     def active_branch(self) -> str:
         """Return the name of the branch that the connection is on."""
-        branch: str = self.rows("SELECT active_branch()")[0][0]
+        branch: str = self.query("SELECT active_branch()")[0][0]
         return branch
 
     def describe(self, sql: str) -> list[Field]:
@@ -250,7 +250,7 @@ class Connection:
         if self._reader is None:
             self._reader = Connection(_open(login), login, self.database)
             self._reader._folder = self._file_folder()
-        self._reader.run("ROLLBACK")
+        self._reader.execute("ROLLBACK")
         self._reader.use(self.revision)
         yield self._reader
 
@@ -271,14 +271,14 @@ class Connection:
         password = Password(hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest())
         login = replace(self._endpoint, user=_READER, password=password)
         is_ready = "SELECT authentication_string = %s AND select_priv = 'Y' FROM mysql.user WHERE user = %s"
-        found = self.rows(is_ready, _native_hash(password), _READER)
+        found = self.query(is_ready, _native_hash(password), _READER)
         if found == [(1,)]:
             return login
         user = f"'{_READER}'@'localhost'"
         how = "ALTER USER" if found else "CREATE USER IF NOT EXISTS"  # it may have given itself another password
-        self.run(f"{how} {user} IDENTIFIED BY %s", password)
+        self.execute(f"{how} {user} IDENTIFIED BY %s", password)
         # Not on this database alone: to Dolt 1.83 its revisions are databases of their own to table functions.
-        self.run(f"GRANT SELECT ON *.* TO {user}")
+        self.execute(f"GRANT SELECT ON *.* TO {user}")
         return login
 
     def shared_folder(self) -> Path | None:
@@ -290,7 +290,7 @@ class Connection:
 
     def _file_folder(self) -> Path | None:
         if self._folder is _UNKNOWN:
-            (folder,) = self.rows("SELECT @@secure_file_priv")[0]
+            (folder,) = self.query("SELECT @@secure_file_priv")[0]
             self._folder = Path(folder) if folder else None
         return self._folder
 
@@ -320,7 +320,7 @@ class Connection:
                 ) from error
             # Not LOCAL: that means IGNORE to the server, and values would be changed in silence.
             statement = f"LOAD DATA INFILE {literal(file.name)} {how}INTO TABLE {quote(table)} {columns}"
-            return self.run(statement)
+            return self.execute(statement)
 
     def close(self) -> None:
         """Close the session."""
@@ -440,8 +440,8 @@ class _Endpoint:
         return bool(self.password) and not self.shares_files
 
     @classmethod
-    def of(cls, found: local_server.Address | ServerPlace, others: tuple[str, ...] = ()) -> _Endpoint:
-        if isinstance(found, ServerPlace):
+    def of(cls, found: local_server.Address | ServerLocation, others: tuple[str, ...] = ()) -> _Endpoint:
+        if isinstance(found, ServerLocation):
             return cls(found.host, found.port, found.user, found.password, found.tls)
         return cls(found.host, found.port, found.user, found.password, shares_files=True, others=others)
 
@@ -622,7 +622,7 @@ def _silence_in_url() -> str:
 class _Pool:
     """Warm connections to one server; given out one by one, to any thread."""
 
-    def __init__(self, place: Place, endpoint: _Endpoint) -> None:
+    def __init__(self, place: Location, endpoint: _Endpoint) -> None:
         self.endpoint = endpoint
         self._place = place
         self._idle: list[Connection] = []
@@ -664,7 +664,7 @@ class _Pool:
     def _check(self, connection: Connection) -> str:
         """Refuse a server that is too old, and find the name under which it serves the repository."""
         try:
-            ((version,),) = connection.rows("SELECT dolt_version()")
+            ((version,),) = connection.query("SELECT dolt_version()")
         except (QueryFailed, ValueError) as error:
             raise ServerFailed(
                 f"Cannot {attempted()}: it is a database server, but not Dolt's. Check the URL."
@@ -673,9 +673,9 @@ class _Pool:
             raise ServerFailed(
                 f"Cannot {attempted()}: it runs Dolt {version}, and 1.83 or newer is needed. Upgrade it."
             )
-        served = [name for (name,) in connection.rows("SHOW DATABASES")]
+        served = [name for (name,) in connection.query("SHOW DATABASES")]
         own = [name for name in served if name not in ("information_schema", "mysql")]
-        if isinstance(self._place, ServerPlace):
+        if isinstance(self._place, ServerLocation):
             return self._check_database(self._place, own)
         return self._database_of_folder(self._place, own)
 
@@ -700,7 +700,7 @@ class _Pool:
         )
 
     @staticmethod
-    def _check_database(place: ServerPlace, served: list[str]) -> str:
+    def _check_database(place: ServerLocation, served: list[str]) -> str:
         if place.database in served:
             return place.database
         raise RepositoryNotFound(
@@ -714,12 +714,12 @@ class _Pool:
 _readers: dict[_Endpoint, _Endpoint] = {}
 """How to log in for reading where this process knows it already, by how it is logged in."""
 
-_pools: dict[Place, _Pool] = {}
+_pools: dict[Location, _Pool] = {}
 _pools_lock = threading.Lock()
 
 
 @contextmanager
-def connect(place: Place, *, patience_s: float = PATIENCE_S) -> Iterator[Connection]:
+def connect(place: Location, *, patience_s: float = PATIENCE_S) -> Iterator[Connection]:
     """Give a connection to the server of ``place``; for a resolved folder it is started if none runs there.
 
     The connection is on the checked-out (or the server's default) branch; `Connection.use` goes elsewhere. It goes back
@@ -733,45 +733,45 @@ def connect(place: Place, *, patience_s: float = PATIENCE_S) -> Iterator[Connect
     """
     with _reached(place) as endpoint:
         try:
-            connection = _checked_out(place, endpoint)
+            connection = _acquire(place, endpoint)
         except ConnectionLost:
-            _let_go(place)
+            _release(place)
             connection = None
         if connection is not None:
-            with _returned(place, endpoint, connection):
+            with _release_after(place, endpoint, connection):
                 yield connection
             return
     with _reached(place) as endpoint:
-        if isinstance(place, ServerPlace):
+        if isinstance(place, ServerLocation):
             connection = _patiently(place, endpoint, patience_s)
         else:
-            connection = _checked_out(place, endpoint)
-        with _returned(place, endpoint, connection):
+            connection = _acquire(place, endpoint)
+        with _release_after(place, endpoint, connection):
             yield connection
 
 
 @contextmanager
-def _reached(place: Place) -> Iterator[_Endpoint]:
-    if isinstance(place, ServerPlace):
+def _reached(place: Location) -> Iterator[_Endpoint]:
+    if isinstance(place, ServerLocation):
         yield _Endpoint.of(place)
         return
     with local_server.using(place) as address:
         yield _Endpoint.of(address, local_server.passwords(place))
 
 
-def _let_go(place: Place) -> None:
+def _release(place: Location) -> None:
     """Forget what was open: the server was killed or restarted, or its owner is gone."""
-    if isinstance(place, ServerPlace):
+    if isinstance(place, ServerLocation):
         _pool(place, _Endpoint.of(place)).close()
     else:
         local_server.release(place)
 
 
-def _patiently(place: ServerPlace, endpoint: _Endpoint, patience_s: float) -> Connection:
+def _patiently(place: ServerLocation, endpoint: _Endpoint, patience_s: float) -> Connection:
     deadline, pause_s = time.monotonic() + patience_s, 0.05
     while True:
         try:
-            return _checked_out(place, endpoint)
+            return _acquire(place, endpoint)
         except ConnectionLost:
             if time.monotonic() + pause_s >= deadline:
                 raise
@@ -779,11 +779,11 @@ def _patiently(place: ServerPlace, endpoint: _Endpoint, patience_s: float) -> Co
         pause_s *= 2
 
 
-def _checked_out(place: Place, endpoint: _Endpoint) -> Connection:
+def _acquire(place: Location, endpoint: _Endpoint) -> Connection:
     connection = _pool(place, endpoint).take()
     with attempting(f"reach the dolt sql-server of {str(place)!r}"):
         try:
-            connection.run("ROLLBACK")  # nobody's view of yesterday; and a sign of life
+            connection.execute("ROLLBACK")  # nobody's view of yesterday; and a sign of life
             connection.use(None)
             if not connection.is_known:
                 active_content.refuse_false_tables(connection)
@@ -795,29 +795,29 @@ def _checked_out(place: Place, endpoint: _Endpoint) -> Connection:
 
 
 @contextmanager
-def _returned(place: Place, endpoint: _Endpoint, connection: Connection) -> Iterator[None]:
+def _release_after(place: Location, endpoint: _Endpoint, connection: Connection) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         connection.close()  # the server drops its transaction and its locks
-        if isinstance(error, DiskFull) and not isinstance(place, ServerPlace):
+        if isinstance(error, DiskFull) and not isinstance(place, ServerLocation):
             # Dolt 1.83 goes on saying so after there is space again; the next server does not.
             local_server.replace(place)
         raise
     _pool(place, endpoint).give_back(connection)
 
 
-def _pool(place: Place, endpoint: _Endpoint) -> _Pool:
+def _pool(place: Location, endpoint: _Endpoint) -> _Pool:
     with _pools_lock:
         pool = _pools.get(place)
         if pool is None or pool.endpoint != endpoint:
             pool = _pools[place] = _Pool(place, endpoint)
-            if not isinstance(place, ServerPlace):
+            if not isinstance(place, ServerLocation):
                 local_server.on_release(place, pool.close)
         return pool
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: the sockets are the parent's; they are dropped without a word on them."""
     global _pools_lock
     _pools_lock = threading.Lock()
@@ -827,4 +827,4 @@ def _forget() -> None:
     _pools.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_after_fork)

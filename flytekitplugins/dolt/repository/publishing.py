@@ -33,7 +33,7 @@ from ..errors import (
     attempting,
 )
 from ..model.configs import Branch, Commit, MergeBranch, NewBranch
-from ..model.location import Place, ServerPlace
+from ..model.location import Location, ServerLocation
 from ..model.sql_text import literal, quote
 from ..server import binary
 from . import active_content, branch_locks, scratch_branches
@@ -85,7 +85,7 @@ class Statements:
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """What `write` did."""
 
     commit: Commit
@@ -94,7 +94,7 @@ class Written:
 
 
 def write(
-    repository: Place,
+    repository: Location,
     *,
     table: str,
     policy: Branch | None,
@@ -104,7 +104,7 @@ def write(
     key: str | None = None,
     lock_timeout_s: float = LOCK_TIMEOUT_S,
     before_publishing: Callable[[Connection, str], None] | None = None,
-) -> Written:
+) -> WriteResult:
     """Run ``work`` on a scratch branch, and move the branch of ``policy`` forward to one commit with its changes.
 
     ``work`` gets a connection on the scratch branch and may be called again when the head has moved or the server went
@@ -124,7 +124,7 @@ def write(
         OutcomeUnknown: the server went away while the branch was being moved, and does not come back to say whether it
             was.
     """
-    job = _Job(
+    job = WriteJob(
         table=table,
         message=message if key is None else _with_key(message, key),
         author=author_of(repository),
@@ -139,7 +139,7 @@ def write(
                 return _write(connection, repository, policy, job, lock_timeout_s)
         except OutcomeUnknown as unknown:
             if _is_published(repository, unknown, lock_timeout_s):
-                return Written(Commit(unknown.commit, branch=unknown.branch), changed=True)
+                return WriteResult(Commit(unknown.commit, branch=unknown.branch), changed=True)
             fault = ConnectionLost(
                 f"Cannot publish table {table!r} on branch {unknown.branch!r}: the server went away before it moved it."
                 " Try again."
@@ -152,13 +152,13 @@ def write(
     raise fault
 
 
-def author_of(repository: Place) -> str:
+def author_of(repository: Location) -> str:
     """Return the author of what is made in a repository: its or the user's Dolt identity, else `DEFAULT_AUTHOR`."""
-    return binary.identity(None if isinstance(repository, ServerPlace) else repository) or DEFAULT_AUTHOR
+    return binary.identity(None if isinstance(repository, ServerLocation) else repository) or DEFAULT_AUTHOR
 
 
 def differs(
-    repository: Place, commit: Commit, *, table: str, work: Work, statements: Statements = Statements()
+    repository: Location, commit: Commit, *, table: str, work: Work, statements: Statements = Statements()
 ) -> bool:
     """Whether ``work``, done on ``commit``, would change anything; nothing is kept of it.
 
@@ -169,8 +169,8 @@ def differs(
         with connect(repository) as connection, Scratch(connection, commit.hash):
             _refuse_what_is_obeyed(connection, commit.hash, table, statements)
             work(connection)
-            connection.run("CALL DOLT_ADD('-A', '--force')")
-            return bool(connection.rows("SELECT 1 FROM dolt_status LIMIT 1"))
+            connection.execute("CALL DOLT_ADD('-A', '--force')")
+            return bool(connection.query("SELECT 1 FROM dolt_status LIMIT 1"))
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,9 @@ def _target(connection: Connection, policy: Branch | None) -> _Target:
 
 
 @dataclass(frozen=True)
-class _Job:
+class WriteJob:
+    """What is written, with everything that each attempt needs."""
+
     table: str
     message: str
     author: str
@@ -212,8 +214,8 @@ _swept_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
 
 def _write(
-    connection: Connection, repository: Place, policy: Branch | None, job: _Job, lock_timeout_s: float
-) -> Written:
+    connection: Connection, repository: Location, policy: Branch | None, job: WriteJob, lock_timeout_s: float
+) -> WriteResult:
     """Do the job on one connection, under the lock of its branch, again and again while others move the branch."""
     target = _target(connection, policy)
     _sweep_when_due(connection)
@@ -259,12 +261,12 @@ def start_of(connection: Connection, policy: Branch | None) -> str:
     return find_head(connection, target.branch) or _start(connection, target)
 
 
-def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
+def _write_once(connection: Connection, target: _Target, job: WriteJob) -> WriteResult:
     state = _state(connection, target.branch, key=job.key)
     if state is None:
         start = _start(connection, target)
     elif state.written is not None:
-        return Written(Commit(state.written, branch=target.branch), changed=True)
+        return WriteResult(Commit(state.written, branch=target.branch), changed=True)
     else:
         start = state.head
         _refuse_early(connection, state, target.branch, job.table)
@@ -279,7 +281,7 @@ def _write_once(connection: Connection, target: _Target, job: _Job) -> Written:
             _create(connection, target.branch, start, branch, commit or start)
         elif commit is not None:
             _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
-    return Written(Commit(commit or start, branch=target.branch), changed=commit is not None)
+    return WriteResult(Commit(commit or start, branch=target.branch), changed=commit is not None)
 
 
 def _refuse_what_is_obeyed(connection: Connection, start: str, table: str, statements: Statements) -> None:
@@ -290,7 +292,9 @@ def _refuse_what_is_obeyed(connection: Connection, start: str, table: str, state
     active_content.refuse_writing(connection, start, table, events=kinds, triggers=statements.triggers)
 
 
-def _verify(connection: Connection, job: _Job, branch: str, start: str, commit: str | None, rows: int | None) -> None:
+def _verify(
+    connection: Connection, job: WriteJob, branch: str, start: str, commit: str | None, rows: int | None
+) -> None:
     """Raise unless the scratch branch is one commit ahead of ``start``, with what was written and nothing else.
 
     Raises:
@@ -319,7 +323,7 @@ def _verify(connection: Connection, job: _Job, branch: str, start: str, commit: 
         _look_ahead(connection, job, start, commit, changed)
 
 
-def _found(connection: Connection, job: _Job, commit: str | None, rows: int | None) -> list[tuple[Any, ...]]:
+def _found(connection: Connection, job: WriteJob, commit: str | None, rows: int | None) -> list[tuple[Any, ...]]:
     """Say where the connection is and what is there, with a row for each table that the commit has changed."""
     parent = "DOLT_HASHOF('HEAD^')" if commit is not None else "NULL"  # it is an error where there is none
     count = f"(SELECT COUNT(*) FROM {quote(job.table)})" if rows is not None else "NULL"
@@ -327,19 +331,19 @@ def _found(connection: Connection, job: _Job, commit: str | None, rows: int | No
         f"active_branch(), DOLT_HASHOF('HEAD'), {parent}, DOLT_HASHOF_DB('HEAD') = DOLT_HASHOF_DB('WORKING'), {count}"
     )
     if commit is None or not job.statements.are_alone:
-        return connection.rows(f"SELECT {told}, NULL")
+        return connection.query(f"SELECT {told}, NULL")
     # An outer join, as Dolt leaves out a table whose key has changed. No bound value: a name may have a % in it.
     changed = f"(SELECT 1) one LEFT JOIN dolt_diff d ON d.commit_hash = {literal(commit)}"
-    return connection.rows(f"SELECT {told}, d.table_name FROM {changed}")
+    return connection.query(f"SELECT {told}, d.table_name FROM {changed}")
 
 
-def _of_the_table(job: _Job, start: str, changed: set[str]) -> set[str]:
+def _of_the_table(job: WriteJob, start: str, changed: set[str]) -> set[str]:
     """Return those of the changed tables that are what the work is on: triggers go with a table that is replaced."""
     own = {job.table.casefold()} | ({"dolt_schemas"} if active_content.has_triggers(start, job.table) else set())
     return {name for name in changed if name.casefold() in own}
 
 
-def _look_ahead(connection: Connection, job: _Job, start: str, commit: str, changed: set[str]) -> None:
+def _look_ahead(connection: Connection, job: WriteJob, start: str, commit: str, changed: set[str]) -> None:
     """Know what the new commit has the server obey, so that nobody has to ask, or refuse what triggers have put in."""
     if job.statements.triggers == "run":
         active_content.refuse_writing(connection, commit, job.table, events=(), triggers="run")
@@ -347,7 +351,7 @@ def _look_ahead(connection: Connection, job: _Job, start: str, commit: str, chan
         active_content.take_over(start, commit)
 
 
-def _refuse_early(connection: Connection, state: _State, branch: str, table: str) -> None:
+def _refuse_early(connection: Connection, state: BranchState, branch: str, table: str) -> None:
     """Refuse before the work; moving the branch asks again. What a killed server left half done is no user's work."""
     try:
         _refuse_if_in_the_way(state, branch, table)
@@ -418,7 +422,7 @@ def _create(connection: Connection, branch: str, start: str, scratch_branch: Scr
         raise
 
 
-def _is_published(repository: Place, unknown: OutcomeUnknown, lock_timeout_s: float) -> bool:
+def _is_published(repository: Location, unknown: OutcomeUnknown, lock_timeout_s: float) -> bool:
     """Ask the branch itself whether what was being published when the connection broke is there.
 
     A commit that is there stays there. One that is not may still be on its way: the broken session holds the branch's
@@ -448,26 +452,26 @@ def _leads_to(connection: Connection, unknown: OutcomeUnknown) -> bool:
         return False
     with attempting(f"look for commit {unknown.commit}"):
         since = "SELECT 1 FROM DOLT_LOG(%s) WHERE commit_hash = %s LIMIT 1"
-        return bool(connection.rows(since, f"{unknown.start}..{head}", unknown.commit))
+        return bool(connection.query(since, f"{unknown.start}..{head}", unknown.commit))
 
 
 def _commit(connection: Connection, message: str, author: str) -> str | None:
     """Commit everything on the scratch branch and return the hash, or None when nothing is different."""
     save = "CALL DOLT_COMMIT('-A', '--skip-empty', '--author', %s, '-m', %s)"
-    rows = connection.rows(save, author, message)
+    rows = connection.query(save, author, message)
     if not rows:
         # Nothing is different, or the user's dolt_ignore names the table: it was asked for by name, so it is taken.
-        connection.run("CALL DOLT_ADD('-A', '--force')")
-        rows = connection.rows(save.replace("'-A', ", ""), author, message)
+        connection.execute("CALL DOLT_ADD('-A', '--force')")
+        rows = connection.query(save.replace("'-A', ", ""), author, message)
     # Dolt's commit leaves the transaction open, and the connection would go on seeing the branches of its beginning.
-    connection.run("COMMIT")
+    connection.execute("COMMIT")
     return str(rows[0][0]) if rows else None
 
 
 def _fast_forward(connection: Connection, branch: str, start: str, source: str, commit: str, table: str) -> None:
     """Move ``branch`` from ``start`` to ``commit``, which ``source`` points to, or change nothing."""
     with attempting(f"publish table {table!r} on branch {branch!r}"):
-        connection.run("START TRANSACTION")
+        connection.execute("START TRANSACTION")
         state = _state(connection, branch)
         if state is None:
             raise HeadMoved(f"Cannot {attempted()}: the branch was deleted meanwhile.", branch=branch)
@@ -476,8 +480,8 @@ def _fast_forward(connection: Connection, branch: str, start: str, source: str, 
         _refuse_if_in_the_way(state, branch, table)
         _refuse_uncommitted_keys(connection, state, branch, table)
         try:
-            connection.run("CALL DOLT_MERGE('--ff-only', %s)", source)
-            connection.run("COMMIT")
+            connection.execute("CALL DOLT_MERGE('--ff-only', %s)", source)
+            connection.execute("COMMIT")
         except ConnectionLost as error:
             raise OutcomeUnknown(
                 f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while "
@@ -495,7 +499,7 @@ def _fast_forward(connection: Connection, branch: str, start: str, source: str, 
 
 
 @dataclass(frozen=True)
-class _State:
+class BranchState:
     """What a branch is like, from one question."""
 
     head: str
@@ -505,7 +509,7 @@ class _State:
     """The commit that has the key that was asked for."""
 
 
-def _state(connection: Connection, branch: str, *, key: str | None = None) -> _State | None:
+def _state(connection: Connection, branch: str, *, key: str | None = None) -> BranchState | None:
     """Go to ``branch`` and say what it is like, or return None when there is none of exactly that name.
 
     Raises:
@@ -515,7 +519,7 @@ def _state(connection: Connection, branch: str, *, key: str | None = None) -> _S
         connection.use(branch)
         # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to
         # case.
-        found = connection.rows(
+        found = connection.query(
             "SELECT active_branch(), DOLT_HASHOF('HEAD'), one.written, s.table_name, s.staged, s.status"
             f" FROM (SELECT {'NULL' if key is None else _WITH_KEY} AS written) one LEFT JOIN dolt_status s ON TRUE",
             *([] if key is None else [LOOK_BACK, f"\n{KEY_TRAILER}: {key}\n"]),
@@ -525,7 +529,7 @@ def _state(connection: Connection, branch: str, *, key: str | None = None) -> _S
         return None
     opened, head, written = found[0][:3]
     if opened == branch:
-        return _State(head, [row[3:] for row in found if row[3] is not None], written)
+        return BranchState(head, [row[3:] for row in found if row[3] is not None], written)
     if find_head(connection, branch) is None:
         return None
     raise BranchNotFound(
@@ -541,7 +545,7 @@ _WITH_KEY = (
 )
 
 
-def _refuse_uncommitted_keys(connection: Connection, state: _State, branch: str, table: str) -> None:
+def _refuse_uncommitted_keys(connection: Connection, state: BranchState, branch: str, table: str) -> None:
     """Raise if the user has added or dropped foreign keys, in any table: Dolt 1.83 forgets that in a fast-forward."""
     changed = [
         name
@@ -560,7 +564,7 @@ def _refuse_uncommitted_keys(connection: Connection, state: _State, branch: str,
 
 def _foreign_keys(connection: Connection, table: str, revision: str) -> list[str]:
     try:
-        shown = connection.rows(f"SHOW CREATE TABLE {quote(table)}{revision}")
+        shown = connection.query(f"SHOW CREATE TABLE {quote(table)}{revision}")
     except TableNotFound:
         return []
     return re.findall(r"^  CONSTRAINT .* FOREIGN KEY .*$", str(shown[0][1]).replace(",\n", "\n"), re.MULTILINE)
@@ -571,7 +575,7 @@ def _refuse_what_has_no_status(connection: Connection, branch: str, table: str) 
 
     Dolt shows neither among the changes of a branch.
     """
-    if connection.rows("SELECT 1 FROM dolt_merge_status WHERE is_merging"):
+    if connection.query("SELECT 1 FROM dolt_merge_status WHERE is_merging"):
         raise UncommittedChanges(
             f"Cannot commit table {table!r} to branch {branch!r}: you are in the middle of a merge there. Commit it, "
             "end it with `dolt merge --abort`, or give the task a NewBranch(...) to write to.",
@@ -579,8 +583,8 @@ def _refuse_what_has_no_status(connection: Connection, branch: str, table: str) 
             tables=[],
         )
     tables = "SHOW TABLES"
-    here = {str(name).casefold() for (name,) in connection.rows(tables)}
-    committed = connection.rows(f"{tables} AS OF 'HEAD'")
+    here = {str(name).casefold() for (name,) in connection.query(tables)}
+    committed = connection.query(f"{tables} AS OF 'HEAD'")
     if table.casefold() in here - {str(name).casefold() for (name,) in committed}:
         raise UncommittedChanges(
             f"Cannot commit table {table!r} to branch {branch!r}: you have a table of that name there that is in no "
@@ -590,7 +594,7 @@ def _refuse_what_has_no_status(connection: Connection, branch: str, table: str) 
         )
 
 
-def _refuse_if_in_the_way(state: _State | None, branch: str, table: str) -> None:
+def _refuse_if_in_the_way(state: BranchState | None, branch: str, table: str) -> None:
     """Raise if the user's work on ``branch`` would be lost or swept in by moving it.
 
     Staged tables stop every write: Dolt unstages them when the branch moves, and no other way keeps them.

@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..model import location, trust
 from ..model.configs import Branch, Commit, MergeBranch, NewBranch, SerialBranch
-from ..model.location import Place, ServerPlace
+from ..model.location import Location, ServerLocation
 from ..model.naming import SCRATCH_PREFIX
 from ..server import binary
 from . import active_content
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 AWAY_S = 10.0
 """Seconds for which a replica that did not answer is not asked again: a network may let each question wait."""
 
-_away_since: dict[ServerPlace, float] = {}
+_away_since: dict[ServerLocation, float] = {}
 
 REREADS = 2
 """How often rows are read again because the server went away in the midst of them, before giving up."""
@@ -46,7 +46,7 @@ REREADS = 2
 @location.refuses_passwords
 def locate(
     db_path: str | os.PathLike[str], *, password: Callable[[], str] | None = None, read_from: Sequence[str] = ()
-) -> Place:
+) -> Location:
     """Return where ``db_path`` is: the resolved folder of a repository, or the server that a URL names.
 
     ``password`` is asked for a server only, and ``read_from`` are the URLs of its replicas.
@@ -94,7 +94,7 @@ def _found_instead(folder: Path) -> str:
     return "it is not a Dolt repository"
 
 
-def resolve(repository: Place, policy: Branch | None) -> Commit:
+def resolve(repository: Location, policy: Branch | None) -> Commit:
     """Return the head of the branch that ``policy`` names; reading never makes a branch.
 
     Raises:
@@ -117,14 +117,14 @@ def head_of(connection: Connection, policy: Branch | None) -> Commit:
     return Commit(head, branch=branch)
 
 
-def branches(repository: Place) -> dict[str, str]:
+def branches(repository: Location) -> dict[str, str]:
     """Return the name and head of every branch, this package's scratch branches left out."""
     with connect(repository) as connection:
         return heads(connection)
 
 
 def log(
-    repository: Place, revision: str | None = None, *, table: str | None = None, limit: int | None = None
+    repository: Location, revision: str | None = None, *, table: str | None = None, limit: int | None = None
 ) -> list[Commit]:
     """Return the commits that lead to ``revision``, newest first; with ``table``, those that changed it.
 
@@ -153,7 +153,7 @@ def walk(connection: Connection, *starts: str, table: str | None = None, limit: 
     """
     places = ", ".join(["%s"] * len(starts))
     of_table = ", '--tables', %s" if table is not None else ""
-    rows = connection.rows(
+    rows = connection.query(
         "SELECT l.commit_hash, l.parents, l.committer, l.email,"
         " DATE_FORMAT(l.date, '%%Y-%%m-%%dT%%H:%%i:%%s.%%f'), l.message"
         f" FROM DOLT_LOG({places}, '--parents'{of_table}) l{'' if limit is None else f' LIMIT {int(limit)}'}",
@@ -173,7 +173,7 @@ def walk(connection: Connection, *starts: str, table: str | None = None, limit: 
 
 
 @contextmanager
-def at(repository: Place, commit: Commit) -> Iterator[Connection]:
+def at(repository: Location, commit: Commit) -> Iterator[Connection]:
     """Give a read-only connection on which every table is as ``commit`` left it.
 
     Raises:
@@ -208,9 +208,9 @@ def reread(work: Callable[[], _T]) -> _T:
     return work()
 
 
-def _replicas(repository: Place) -> Sequence[ServerPlace]:
+def _replicas(repository: Location) -> Sequence[ServerLocation]:
     """Return the replicas in any order, so that many readers spread over them, without those that were just away."""
-    replicas = repository.replicas if isinstance(repository, ServerPlace) else ()
+    replicas = repository.replicas if isinstance(repository, ServerLocation) else ()
     lately = time.monotonic() - AWAY_S
     there = [replica for replica in replicas if _away_since.get(replica, lately) <= lately]
     return random.sample(there, len(there))
@@ -238,7 +238,7 @@ def hash_of_table(connection: Connection, table: str) -> str:
     Raises:
         TableNotFound: there is no such table at that commit.
     """
-    rows = connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table)
+    rows = connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table)
     return str(rows[0][0])
 
 
@@ -256,7 +256,7 @@ def branch_of(policy: Branch | None) -> str | None:
 def find_head(connection: Connection, branch: str) -> str | None:
     """Return the hash of a branch's head, or None when there is no branch of exactly this name."""
     listed = "SELECT name, hash, DOLT_HASHOF(CONCAT(name, '')) FROM dolt_branches WHERE name = %s"
-    rows = connection.rows(listed, branch)
+    rows = connection.query(listed, branch)
     for name, found, meant in rows:
         if name == branch:
             if found != meant:  # a tag of that name; or somebody else's table in the place of Dolt's
@@ -267,7 +267,7 @@ def find_head(connection: Connection, branch: str) -> str | None:
 
 def heads(connection: Connection) -> dict[str, str]:
     """Return the name and head of every branch, this package's scratch branches left out."""
-    rows = connection.rows("SELECT name, hash FROM dolt_branches")
+    rows = connection.query("SELECT name, hash FROM dolt_branches")
     return {name: found for name, found in rows if not name.startswith(SCRATCH_PREFIX)}
 
 

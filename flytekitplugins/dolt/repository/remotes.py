@@ -31,12 +31,12 @@ from ..errors import (
 )
 from ..model import runtime, trust
 from ..model.configs import Branch, Commit, DoltConfig, NewBranch, Secret, SerialBranch
-from ..model.location import Place
+from ..model.location import Location
 from ..model.naming import SCRATCH_PREFIX
 from . import clones, publishing, refs
-from .clones import Origin
+from .clones import CloneSource
 from .connections import Connection, connect
-from .publishing import Written
+from .publishing import WriteResult
 
 Where: TypeAlias = "str | os.PathLike[str] | DoltConfig"
 """A repository: its folder or address, or a config, which knows of a remote and of a password, too."""
@@ -50,12 +50,12 @@ _REMOTE = "origin"
 # ------------------------------------------------------------------------------------------------- what a config says
 
 
-def origin_of(config: DoltConfig) -> Origin | None:
+def origin_of(config: DoltConfig) -> CloneSource | None:
     """Return the remote that is cloned, or None where the repository at `db_path` itself is meant."""
-    return Origin.of(config.remote_conf, config.db_path) if config.remote_conf is not None else None
+    return CloneSource.of(config.remote_conf, config.db_path) if config.remote_conf is not None else None
 
 
-def locate(config: DoltConfig) -> Place:
+def locate(config: DoltConfig) -> Location:
     """Return the folder or server that ``config`` means.
 
     Raises:
@@ -77,17 +77,17 @@ def locate(config: DoltConfig) -> Place:
     )
 
 
-def place_named(where: Where) -> Place:
+def named_location(where: Where) -> Location:
     """Return the folder or server that a path or URL names, or that a config of a table there means."""
     return locate(where) if isinstance(where, DoltConfig) else refs.locate(where)
 
 
-def place_to_read(where: Where) -> Place:
-    """Return where a repository can be looked at: as `place_named`, and of a remote an up to date whole clone."""
-    return place_of(where) if isinstance(where, DoltConfig) else refs.locate(where)
+def location_to_read(where: Where) -> Location:
+    """Return where a repository can be looked at: as `named_location`, and of a remote an up to date whole clone."""
+    return location_of(where) if isinstance(where, DoltConfig) else refs.locate(where)
 
 
-def place_of(config: DoltConfig) -> Place:
+def location_of(config: DoltConfig) -> Location:
     """Return where the repository that ``config`` means can be looked at: its own place, or an up to date whole clone.
 
     What is written to a clone stays there; only `publish` pushes.
@@ -96,7 +96,7 @@ def place_of(config: DoltConfig) -> Place:
     return locate(config) if origin is None else mirrored(origin)
 
 
-def place_at(config: DoltConfig, commit: Commit, *, history: bool) -> Place:
+def location_at(config: DoltConfig, commit: Commit, *, history: bool) -> Location:
     """Return where ``commit`` of the repository that ``config`` means can be read; see `holding`."""
     origin = origin_of(config)
     return locate(config) if origin is None else holding(origin, commit, history=history)
@@ -105,7 +105,7 @@ def place_at(config: DoltConfig, commit: Commit, *, history: bool) -> Place:
 # ------------------------------------------------------------------------------------------------------------- verbs
 
 
-def resolve(origin: Origin, policy: Branch | None, *, history: bool) -> Commit:
+def resolve(origin: CloneSource, policy: Branch | None, *, history: bool) -> Commit:
     """Return the head that the branch of ``policy`` has on the remote now.
 
     ``history`` says whether what is going to be read needs more than that very commit.
@@ -123,7 +123,7 @@ def resolve(origin: Origin, policy: Branch | None, *, history: bool) -> Commit:
         return _head(origin, clones.whole(origin), branch)  # Dolt cannot always bring a shallow clone up to date
 
 
-def holding(origin: Origin, commit: Commit, *, history: bool) -> Path:
+def holding(origin: CloneSource, commit: Commit, *, history: bool) -> Path:
     """Return a clone that has ``commit``, fetching it if need be; a shallow one is enough without ``history``.
 
     Raises:
@@ -147,7 +147,7 @@ def holding(origin: Origin, commit: Commit, *, history: bool) -> Path:
     )
 
 
-def _shallow_holding(origin: Origin, commit: Commit) -> Path | None:
+def _shallow_holding(origin: CloneSource, commit: Commit) -> Path | None:
     """Return a shallow clone that has ``commit``, if one does: that of the default branch, or of the commit's own."""
     if commit.branch is not None and clones.has_shallow(origin, None):
         clone = clones.shallow(origin, None)
@@ -160,7 +160,7 @@ def _shallow_holding(origin: Origin, commit: Commit) -> Path | None:
     return None
 
 
-def mirrored(origin: Origin) -> Path:
+def mirrored(origin: CloneSource) -> Path:
     """Return a whole clone, every branch of which is what it is on the remote now.
 
     What an interrupted or rejected write has left there is no part of the remote, and is removed.
@@ -189,12 +189,12 @@ def _mirror(connection: Connection, clone: Path, branch: str) -> None:
 
 
 def publish(
-    origin: Origin,
+    origin: CloneSource,
     policy: Branch | None,
-    write: Callable[[Path, Branch], Written],
+    write: Callable[[Path, Branch], WriteResult],
     *,
     lock_timeout_s: float = publishing.LOCK_TIMEOUT_S,
-) -> Written:
+) -> WriteResult:
     """Run ``write`` in a clone whose branch is at the remote's head, and push that branch; all once more when it moved.
 
     ``write`` gets the clone and the policy to write with, and may be called again. Nothing is pushed when it changed
@@ -221,7 +221,7 @@ def publish(
             exists = _asked(origin, clone, branch, sent)
             landed = _landed(clone, branch, sent) if exists else None
             if landed is not None:
-                return Written(Commit(landed, branch=branch), changed=True)
+                return WriteResult(Commit(landed, branch=branch), changed=True)
             _start(clone, branch, branch if exists else _base(origin, clone, branch, policy))
             try:
                 written = write(clone, SerialBranch(branch))
@@ -248,7 +248,7 @@ class _Sent:
     """Whether the answer to the last push was lost; otherwise it was a no."""
 
 
-def _pushed(origin: Origin, clone: Path, branch: str, commit: str, sent: _Sent) -> bool:
+def _pushed(origin: CloneSource, clone: Path, branch: str, commit: str, sent: _Sent) -> bool:
     """Push the branch, and say whether the remote has taken it; if not, note what is to be looked for there."""
     sent.commits.append(commit)
     try:
@@ -260,7 +260,7 @@ def _pushed(origin: Origin, clone: Path, branch: str, commit: str, sent: _Sent) 
         return _leads_to(connection, commit, _tracked(connection)[branch])
 
 
-def _asked(origin: Origin, clone: Path, branch: str, sent: _Sent) -> bool:
+def _asked(origin: CloneSource, clone: Path, branch: str, sent: _Sent) -> bool:
     """Fetch the branch, and say whether the remote has it; who cannot find out what a push has done says so."""
     try:
         return _fetch(origin, clone, branch)
@@ -282,7 +282,7 @@ def _landed(clone: Path, branch: str, sent: _Sent) -> str | None:
         return next((commit for commit in reversed(sent.commits) if _leads_to(connection, commit, head)), None)
 
 
-def _base(origin: Origin, clone: Path, branch: str, policy: Branch | None) -> str:
+def _base(origin: CloneSource, clone: Path, branch: str, policy: Branch | None) -> str:
     """Return the branch from which a missing one starts, which is fetched."""
     if not isinstance(policy, NewBranch):
         raise _no_branch(origin, clone, branch, "write to")
@@ -304,24 +304,24 @@ def _start(clone: Path, branch: str, source: str) -> None:
 # -------------------------------------------------------------------------------------------------- fetching, pushing
 
 
-def _fetch(origin: Origin, clone: Path, branch: str | None) -> bool:
+def _fetch(origin: CloneSource, clone: Path, branch: str | None) -> bool:
     """Fetch a branch, or all, and forget those that are gone; return whether the remote has it."""
     what = "the branches" if branch is None else f"branch {branch!r}"
     with attempting(f"fetch {what} of {str(origin)!r}"):
         arguments = [*clones.login(origin), *(["--prune", _REMOTE] if branch is None else [_REMOTE, branch])]
         with connect(clone) as connection:
             try:
-                connection.run(f"CALL DOLT_FETCH({_marks(arguments)})", *arguments)
+                connection.execute(f"CALL DOLT_FETCH({_marks(arguments)})", *arguments)
             except RevisionNotFound:
                 return False
             return branch is None or branch in _tracked(connection)
 
 
-def _push(origin: Origin, clone: Path, branch: str) -> None:
+def _push(origin: CloneSource, clone: Path, branch: str) -> None:
     arguments = [*clones.login(origin), _REMOTE, branch]
     with connect(clone) as connection:
         with attempting(f"push branch {branch!r} to {str(origin)!r}"):
-            connection.run(f"CALL DOLT_PUSH({_marks(arguments)})", *arguments)
+            connection.execute(f"CALL DOLT_PUSH({_marks(arguments)})", *arguments)
 
 
 def _marks(arguments: list[str]) -> str:
@@ -331,31 +331,31 @@ def _marks(arguments: list[str]) -> str:
 def _tracked(connection: Connection) -> dict[str, str]:
     """Return the branches of the remote, as the last fetch found them."""
     prefix = f"remotes/{_REMOTE}/"
-    rows = connection.rows("SELECT name, hash FROM dolt_remote_branches")
+    rows = connection.query("SELECT name, hash FROM dolt_remote_branches")
     return {str(name).removeprefix(prefix): str(head) for name, head in rows if str(name).startswith(prefix)}
 
 
 def _local(connection: Connection) -> dict[str, str]:
-    rows = connection.rows("SELECT name, hash FROM dolt_branches")
+    rows = connection.query("SELECT name, hash FROM dolt_branches")
     return {str(name): str(head) for name, head in rows if not str(name).startswith(SCRATCH_PREFIX)}
 
 
 def _point(connection: Connection, branch: str, head: str) -> None:
     """Make our clone's ``branch`` be at ``head``, whatever an interrupted or rejected write has left there."""
     if _local(connection).get(branch) != head:
-        connection.run("CALL DOLT_BRANCH('-f', %s, %s)", branch, head)
+        connection.execute("CALL DOLT_BRANCH('-f', %s, %s)", branch, head)
 
 
 def _remove(connection: Connection, branch: str) -> None:
     """Remove from our clone a branch that an interrupted or rejected write has left there."""
     if branch in _local(connection):
-        connection.run("CALL DOLT_BRANCH('-D', %s)", branch)
+        connection.execute("CALL DOLT_BRANCH('-D', %s)", branch)
 
 
 def _leads_to(connection: Connection, commit: str, head: str) -> bool:
     """Whether ``commit`` is ``head`` or one of those before it."""
     if _holds(connection, commit):
-        rows = connection.rows("SELECT DOLT_MERGE_BASE(%s, %s)", commit, head)
+        rows = connection.query("SELECT DOLT_MERGE_BASE(%s, %s)", commit, head)
         return bool(rows == [(commit,)])
     return False
 
@@ -368,7 +368,7 @@ def _has(clone: Path, commit: Commit) -> bool:
 def _holds(connection: Connection, commit: str) -> bool:
     try:
         connection.use(commit)
-        connection.rows("SHOW TABLES")  # a shallow clone may know but its name
+        connection.query("SHOW TABLES")  # a shallow clone may know but its name
     except (RevisionNotFound, ShallowClone, QueryFailed):
         return False
     finally:
@@ -376,7 +376,7 @@ def _holds(connection: Connection, commit: str) -> bool:
     return True
 
 
-def _head(origin: Origin, clone: Path, branch: str | None) -> Commit:
+def _head(origin: CloneSource, clone: Path, branch: str | None) -> Commit:
     name = branch or _default(origin, clone)
     if not _fetch(origin, clone, name):
         raise _no_branch(origin, clone, name, "read")
@@ -384,14 +384,14 @@ def _head(origin: Origin, clone: Path, branch: str | None) -> Commit:
         return Commit(_tracked(connection)[name], branch=name)
 
 
-def _default(origin: Origin, clone: Path) -> str:
+def _default(origin: CloneSource, clone: Path) -> str:
     if origin.remote.branch is not None:
         return origin.remote.branch
     with connect(clone) as connection:
         return connection.active_branch()
 
 
-def _no_branch(origin: Origin, clone: Path, branch: str, verb: str) -> BranchNotFound:
+def _no_branch(origin: CloneSource, clone: Path, branch: str, verb: str) -> BranchNotFound:
     is_whole = clones.is_whole(origin, clone)
     if is_whole:  # into a shallow one the histories of all would come
         with suppress(DoltError):

@@ -93,7 +93,7 @@ class Scratch:
         if self._mark is not None:
             with suppress(OSError):  # without it the next writer removes the branch, instead of the supervisor
                 self._mark.touch()
-        self._connection.run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start)
+        self._connection.execute("CALL DOLT_BRANCH(%s, %s)", self.name, self._start)
         self._connection.use(self.name)
         return self
 
@@ -101,7 +101,7 @@ class Scratch:
         """Give this branch the name ``branch``, or change nothing where that name is taken."""
         with attempting(f"create branch {branch!r}"):
             self._connection.use(None)
-            self._connection.run("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch)
+            self._connection.execute("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch)
             self._is_ours = False
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
@@ -111,8 +111,8 @@ class Scratch:
                 if failure is not None or self._connection.revision == self.name:
                     self._connection.use(None)
                 if failure is not None:
-                    self._connection.run("ROLLBACK")
-                self._connection.run("CALL DOLT_BRANCH('-D', %s)", self.name)
+                    self._connection.execute("ROLLBACK")
+                self._connection.execute("CALL DOLT_BRANCH('-D', %s)", self.name)
             if self._mark is not None:
                 with suppress(OSError):
                     self._mark.unlink()
@@ -139,7 +139,7 @@ def sweep(connection: Connection) -> list[str]:
 
 
 def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
-    found = connection.rows("SELECT id FROM information_schema.processlist")
+    found = connection.query("SELECT id FROM information_schema.processlist")
     alive = {int(number) for (number,) in found} - {connection.number}
     removed = []
     for name, head in heads.items():
@@ -147,7 +147,7 @@ def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
         if left is not None and left.is_gone(connection, alive):
             with suppress(DoltError):  # somebody else was faster, or this user may not
                 _mend(connection, name, head)
-                connection.run("CALL DOLT_BRANCH('-D', %s)", name)
+                connection.execute("CALL DOLT_BRANCH('-D', %s)", name)
                 removed.append(name)
     return removed
 
@@ -172,10 +172,12 @@ def _mend(connection: Connection, name: str, commit: str) -> None:
     ``name``, has changed, and that are still exactly as they were before it: nobody's work is in them.
     """
     with attempting(f"finish moving a branch to commit {commit}"):
-        found = connection.rows("SELECT name FROM dolt_branches WHERE hash = %s AND dirty AND name <> %s", commit, name)
+        found = connection.query(
+            "SELECT name FROM dolt_branches WHERE hash = %s AND dirty AND name <> %s", commit, name
+        )
         # More than one state in the branch's log: the commit was made there, and is not just where the branch began.
         made = "SELECT COUNT(DISTINCT commit_hash) > 1 FROM DOLT_REFLOG(%s)"
-        if not found or connection.rows(made, name) != [(1,)]:
+        if not found or connection.query(made, name) != [(1,)]:
             return
         try:
             for (branch,) in found:
@@ -189,24 +191,24 @@ def _mend(connection: Connection, name: str, commit: str) -> None:
 def _catch_up(connection: Connection, commit: str) -> None:
     """Take the commit's tables from the branch that ``connection`` is on, where they are as before it."""
     branch = connection.revision
-    ((before,),) = connection.rows("SELECT DOLT_HASHOF(%s)", f"{commit}^")
-    changed = connection.rows("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit)
+    ((before,),) = connection.query("SELECT DOLT_HASHOF(%s)", f"{commit}^")
+    changed = connection.query("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit)
     for (table,) in changed:
         # One change, staged or not: either the index or the working set is that of another state.
-        status = connection.rows("SELECT staged FROM dolt_status WHERE table_name = %s", table)
+        status = connection.query("SELECT staged FROM dolt_status WHERE table_name = %s", table)
         now = _hash_of(connection, table)
         connection.use(before)
         is_as_before = now == _hash_of(connection, table)
         connection.use(branch)
         if is_as_before and len(status) == 1:
-            connection.run("CALL DOLT_RESET(%s)", table)
-            connection.run("CALL DOLT_CHECKOUT(%s)", table)
+            connection.execute("CALL DOLT_RESET(%s)", table)
+            connection.execute("CALL DOLT_CHECKOUT(%s)", table)
 
 
 def _hash_of(connection: Connection, table: str) -> str | None:
     """Return the hash of a table where the connection is, or None; Dolt's diffs would take rights on all databases."""
     try:
-        return str(connection.rows("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
+        return str(connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
     except TableNotFound:
         return None
 
@@ -237,7 +239,7 @@ def _old_marks(connection: Connection) -> list[Path]:
 
 def _heads(connection: Connection) -> dict[str, str]:
     statement = "SELECT name, hash FROM dolt_branches WHERE name LIKE %s"
-    return dict(connection.rows(statement, f"{SCRATCH_PREFIX}%"))
+    return dict(connection.query(statement, f"{SCRATCH_PREFIX}%"))
 
 
 def _name(connection: Connection, task: str) -> str:

@@ -90,7 +90,7 @@ class Address:
         return f"Address({self.host}:{self.port}, pid {self.pid})"
 
 
-class _Use:
+class _Lease:
     """This process's hold on the server of one repository folder."""
 
     def __init__(self, repository: Path) -> None:
@@ -161,13 +161,13 @@ class _Use:
             raise
 
 
-_uses: dict[Path, _Use] = {}
+_leases: dict[Path, _Lease] = {}
 _uses_lock = threading.Lock()
 
 
-def _use_of(repository: Path) -> _Use:
+def _lease_of(repository: Path) -> _Lease:
     with _uses_lock:
-        return _uses.setdefault(repository, _Use(repository))
+        return _leases.setdefault(repository, _Lease(repository))
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def using(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[A
         ServerFailed: the server could not be started.
         BinaryNotFound, BinaryUnsupported: there is no ``dolt`` to start.
     """
-    use = _use_of(repository)
+    use = _lease_of(repository)
     address = use.enter(timeout_s)
     try:
         yield address
@@ -224,7 +224,7 @@ def _log_beside(folder: Path) -> Path:
 
 def on_release(repository: Path, close: Callable[[], None]) -> None:
     """Call ``close`` once, just before this process lets go of the server of ``repository``."""
-    _use_of(repository).on_release.append(close)
+    _lease_of(repository).on_release.append(close)
 
 
 def prepare(repository: Path, environment: Environment) -> None:
@@ -232,7 +232,7 @@ def prepare(repository: Path, environment: Environment) -> None:
 
     One that this process has started with others is replaced.
     """
-    use = _use_of(repository)
+    use = _lease_of(repository)
     if use.environment != environment:
         use.environment = environment
         replace(repository)
@@ -240,13 +240,13 @@ def prepare(repository: Path, environment: Environment) -> None:
 
 def passwords(repository: Path) -> tuple[str, ...]:
     """Return what the server of ``repository`` logs in with elsewhere, which it may repeat in what it says."""
-    found = _use_of(repository).environment.get("DOLT_REMOTE_PASSWORD")
+    found = _lease_of(repository).environment.get("DOLT_REMOTE_PASSWORD")
     return (found,) if found else ()
 
 
 def release(repository: Path) -> None:
     """Let go of the server of ``repository`` now: it is gone, or about to be needed by somebody else."""
-    _use_of(repository).release()
+    _lease_of(repository).release()
 
 
 def replace(repository: Path) -> None:
@@ -254,7 +254,7 @@ def replace(repository: Path) -> None:
 
     One that others use goes on: their next failure is followed by the same.
     """
-    use = _use_of(repository)
+    use = _lease_of(repository)
     address = use.address
     use.release()
     if address is not None:
@@ -477,7 +477,7 @@ def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subproces
     kept |= {**private, "DOLT_DISABLE_EVENT_FLUSH": "1", "DOLT_EVENTS_EMITTER": "null"}
     process = subprocess.Popen(  # noqa: S603  # our own script, arguments are paths
         [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
-        env=Environment({**kept, **_use_of(repository).environment}),
+        env=Environment({**kept, **_lease_of(repository).environment}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -573,7 +573,7 @@ def _tail(log: Path, lines: int = 10) -> str:
 def _at_exit() -> None:
     """Let go of every server, and give those that nobody else uses a moment to be gone when the shell prompts again."""
     waiting = []
-    for use in list(_uses.values()):
+    for use in list(_leases.values()):
         if use.address is not None:
             waiting.append((use.repository, use.address.pid))
             use.release()
@@ -593,16 +593,16 @@ def _await_end(repository: Path, pid: int, deadline: float) -> None:
         time.sleep(0.005)
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: drop what belongs to the parent. Closing a copied descriptor does not unlock the parent's."""
     global _uses_lock
     _uses_lock = threading.Lock()
-    for use in _uses.values():
+    for use in _leases.values():
         if use._held is not None:
             os.close(use._held)
             use._held = None  # a block that was open at the fork must not close another's descriptor
-    _uses.clear()
+    _leases.clear()
 
 
 atexit.register(_at_exit)
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..codec.notes import UNFIT, Note, Notes, meaning
-from ..codec.pandas_frames import Encoded, SqlType, as_arrow, first
+from ..codec.pandas_frames import Encoded, SqlType, as_arrow, first_true_index
 from ..errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
 from ..model.sql_text import literal, quote
 
@@ -100,7 +100,7 @@ _GENERATED = re.compile(
 
 
 @dataclass(frozen=True)
-class Existing:
+class TableSchema:
     """A table as it is: what a frame has to fit, and what must survive a rewrite of its rows."""
 
     columns: tuple[Column, ...]
@@ -113,7 +113,7 @@ class Existing:
     """Its CREATE TABLE statement."""
 
     @classmethod
-    def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> Existing:
+    def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> TableSchema:
         """Return the table that the rows of ``SHOW FULL COLUMNS`` and the text of ``SHOW CREATE TABLE`` describe."""
         generated = {_name(text) for text in _GENERATED.findall(statement)}
         key = re.search(r"^  PRIMARY KEY \((.*?)\),?$", statement, re.M | re.S)
@@ -158,7 +158,7 @@ def _comment(options: str) -> str:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedRows:
     """A frame in the types of the table, and the statements without which it would not fit."""
 
     arrow: pa.Table
@@ -173,7 +173,7 @@ def fit(
     new_types: dict[str, str],
     evolve: bool = False,
     partial: bool = False,
-) -> Fitted:
+) -> FittedRows:
     """Return the frame's columns in the types of ``existing``, in the frame's order.
 
     Args:
@@ -215,7 +215,7 @@ def fit(
             table=table,
             problems=problems,
         )
-    return Fitted(pa.table(columns), tuple(alterations))
+    return FittedRows(pa.table(columns), tuple(alterations))
 
 
 def _missing(existing: Sequence[Column], given: set[str], *, partial: bool) -> list[str]:
@@ -333,7 +333,7 @@ def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
     if not key:
         return
     for name in key:
-        row = first(pc.is_null(arrow.column(name)))
+        row = first_true_index(pc.is_null(arrow.column(name)))
         if row is not None:
             raise UnsupportedFrame(
                 f"Cannot store the frame in {table!r}: the key column {name!r} has no value in row {row}. Fill it in, "

@@ -27,7 +27,7 @@ def load_clause(arrow: pa.Table) -> str:
         if marks:
             variable = f"{prefix}{number}"
             names.append(variable)
-            sets.append(f"{quote(name)} = {_unmarked(variable, arrow.column(name).type)}")
+            sets.append(f"{quote(name)} = {_without_prefix(variable, arrow.column(name).type)}")
         else:
             names.append(quote(name))
     clause = f"CHARACTER SET utf8mb4 ({', '.join(names)})"
@@ -40,7 +40,7 @@ def lines(arrow: pa.Table) -> Iterator[pa.Buffer]:
     for batch in arrow.to_batches(max_chunksize=_CHUNK_ROWS):
         if batch.num_rows:
             fields = [
-                _marked_field(column) if marks else _field(column)
+                _prefixed_field(column) if marks else _field(column)
                 for column, marks in zip(batch.columns, marked, strict=True)
             ]
             yield _joined(fields)
@@ -97,23 +97,23 @@ def _field(column: pa.Array) -> pa.Array:
     return pc.fill_null(_escaped(text) if pa.types.is_string(column.type) else text, "\\N")
 
 
-def _marked_field(column: pa.Array) -> pa.Array:
+def _prefixed_field(column: pa.Array) -> pa.Array:
     return pc.fill_null(pc.binary_join_element_wise("=", _escaped(_text(column)), ""), "!")
 
 
 def _marks(arrow: pa.Table) -> list[bool]:
     """Say for each column whether it goes by a variable; Dolt takes a quoted name with an @ before it for one."""
-    return [name.startswith("@") or _needs_marks(arrow.column(name)) for name in arrow.column_names]
+    return [name.startswith("@") or _needs_null_prefix(arrow.column(name)) for name in arrow.column_names]
 
 
-def _needs_marks(column: pa.ChunkedArray) -> bool:
+def _needs_null_prefix(column: pa.ChunkedArray) -> bool:
     """Whether LOAD DATA needs help: it reads the very text ``NULL`` as no value, and bytes go as digits."""
     if pa.types.is_binary(column.type):
         return True
     return pa.types.is_string(column.type) and bool(pc.any(pc.equal(column, "NULL")).as_py())
 
 
-def _unmarked(variable: str, kind: pa.DataType) -> str:
+def _without_prefix(variable: str, kind: pa.DataType) -> str:
     value = f"SUBSTRING({variable}, 2)"
     return f"IF({variable} = '!', NULL, {f'UNHEX({value})' if pa.types.is_binary(kind) else value})"
 

@@ -43,7 +43,7 @@ _BLANKS = " \t\r\n"
 
 
 @dataclass(frozen=True)
-class Read:
+class ReadResult:
     """Rows as they arrived, and what was noted about them when they were written."""
 
     arrow: pa.Table
@@ -65,7 +65,7 @@ def read(
     columns: Sequence[str] | None = None,
     order_by: Sequence[str] = (),
     limit: int | None = None,
-) -> Read:
+) -> ReadResult:
     """Return the rows of ``table`` in the revision the connection is on, at most ``limit`` of them.
 
     Without ``order_by`` they come in key order, or, without a key, in one stable order.
@@ -78,7 +78,7 @@ def read(
         plan = _plan_read(connection, table, columns, order_by)
         if limit is not None:
             plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
-        return Read(_arrow(connection, quote(table), plan), plan.notes)
+        return ReadResult(_arrow(connection, quote(table), plan), plan.notes)
 
 
 def select(
@@ -93,13 +93,13 @@ def select(
     return _arrow(connection, source, _ReadPlan(rest, wanted, list(columns), _times(columns), Notes()))
 
 
-def _nullable(want: result_columns.Wanted) -> result_columns.Wanted:
+def _nullable(want: result_columns.ColumnRequest) -> result_columns.ColumnRequest:
     """Ask for a column in a way that lets it be NULL.
 
     Dolt announces a NOT NULL column as such even where a diff or an outer join has no value for it, and the fast
     transport believes that.
     """
-    return result_columns.Wanted(f"IF(TRUE, {want.select}, NULL)", want.arrow)
+    return result_columns.ColumnRequest(f"IF(TRUE, {want.select}, NULL)", want.arrow)
 
 
 def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
@@ -117,7 +117,7 @@ def stream(
     columns: Sequence[str] | None = None,
     order_by: Sequence[str] = (),
     holding: Holding | None = None,
-) -> Iterator[Iterator[Read]]:
+) -> Iterator[Iterator[ReadResult]]:
     """Give the rows of ``table`` as `read` does, ``batch_rows`` at a time, without holding them all.
 
     ``holding`` is that of who makes frames of them: notes that do not fit all values are left out of every part then,
@@ -132,7 +132,7 @@ def stream(
             return
         with connection.arrow_batches(plan.statement, batch_rows=batch_rows) as batches:
             yield (
-                Read(result_columns.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
+                ReadResult(result_columns.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
                 for batch in batches
             )
 
@@ -161,7 +161,7 @@ def kept_notes(connection: Connection, table: str, notes: Notes, names: Sequence
 class _ReadPlan:
     rest: str
     """The statement from its FROM on."""
-    wanted: Sequence[result_columns.Wanted]
+    wanted: Sequence[result_columns.ColumnRequest]
     names: Sequence[str]
     times: Sequence[str]
     """Columns of the type TIME."""
@@ -185,7 +185,7 @@ def _has_spans(connection: Connection, source: str, plan: _ReadPlan) -> bool:
     if not plan.times:
         return False
     conditions = " OR ".join(f"{quote(name)} < '00:00:00' OR {quote(name)} >= '24:00:00'" for name in plan.times)
-    return bool(connection.rows(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1"))
+    return bool(connection.query(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1"))
 
 
 def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]) -> _ReadPlan:
@@ -206,7 +206,7 @@ def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None
 
 def table_names(connection: Connection) -> list[str]:
     """Return the names of the tables and views in the revision the connection is on."""
-    return [str(name) for (name,) in connection.rows("SHOW TABLES")]
+    return [str(name) for (name,) in connection.query("SHOW TABLES")]
 
 
 def _no_such_table(connection: Connection, table: str) -> TableNotFound:
@@ -256,7 +256,7 @@ def part_of_query(sql: str, *, columns: Sequence[str] | None = None, limit: int 
     return f"SELECT {selected} FROM ({sql}) AS q{most}"
 
 
-def query(connection: Connection, sql: str) -> Read:
+def query(connection: Connection, sql: str) -> ReadResult:
     """Return the rows of one SQL statement, run in the revision the connection is on.
 
     It is sent as it is: whether it only reads is the business of `queries`.
@@ -294,7 +294,7 @@ def telling_panics(connection: Connection) -> Iterator[None]:
         ) from error
 
 
-def _query(connection: Connection, statement: str) -> Read:
+def _query(connection: Connection, statement: str) -> ReadResult:
     try:
         # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis; and not
         # LIMIT 0, for which Dolt answers a subquery without any columns.
@@ -309,7 +309,7 @@ def _query(connection: Connection, statement: str) -> Read:
     exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
     if fields and exact and not _needs_text(fields, statement):
         try:
-            return Read(result_columns.restored(_fetched(connection, statement), wanted, names), Notes())
+            return ReadResult(result_columns.restored(_fetched(connection, statement), wanted, names), Notes())
         except QueryFailed as error:
             if error.code:  # the server's word; the transport has none, and gives up where a column is announced wrong
                 raise
@@ -319,10 +319,10 @@ def _query(connection: Connection, statement: str) -> Read:
         error.in_query = True
         raise
     try:
-        return Read(result_columns.from_text(fields, printed), Notes())
+        return ReadResult(result_columns.from_text(fields, printed), Notes())
     except pa.ArrowInvalid:  # EXPLAIN announces numbers and prints the word NULL
         texts = [replace(found, wire="VAR_STRING", binary=False) for found in fields]
-        return Read(result_columns.from_text(texts, printed), Notes())
+        return ReadResult(result_columns.from_text(texts, printed), Notes())
 
 
 def _fetched(connection: Connection, statement: str) -> pa.Table:
@@ -350,7 +350,7 @@ def _needs_text(fields: Sequence[result_columns.Field], statement: str) -> bool:
     return any(found.wire in ("TIME", "NULL") for found in fields) or _may_lie(fields, statement)
 
 
-def describe(connection: Connection, table: str) -> fitting.Existing | None:
+def describe(connection: Connection, table: str) -> fitting.TableSchema | None:
     """Return what a table looks like in the revision the connection is on, or None when there is none of that name.
 
     Raises:
@@ -358,8 +358,8 @@ def describe(connection: Connection, table: str) -> fitting.Existing | None:
     """
     active_content.refuse_reading(connection, table)
     try:
-        shown = connection.rows(f"SHOW FULL COLUMNS FROM {quote(table)}")
-        statement = connection.rows(f"SHOW CREATE TABLE {quote(table)}")[0][1]
+        shown = connection.query(f"SHOW FULL COLUMNS FROM {quote(table)}")
+        statement = connection.query(f"SHOW CREATE TABLE {quote(table)}")[0][1]
     except TableNotFound:
         return None
-    return fitting.Existing.parse(shown, statement)
+    return fitting.TableSchema.parse(shown, statement)

@@ -17,7 +17,7 @@ _MAX_CHANGED = 0.4
 
 
 @dataclass(frozen=True)
-class Changes:
+class RowDelta:
     """What makes the table equal to the frame."""
 
     put: pa.Table
@@ -31,11 +31,11 @@ class Changes:
         return int(self.put.num_rows + self.delete.num_rows)
 
 
-class OutOfOrder(Exception):  # never leaves this package
+class DeltaUnavailable(Exception):  # never leaves this package
     """The table's rows did not come in the order in which Arrow sorts their keys, or too many of them differ."""
 
 
-def find(old: Iterable[pa.RecordBatch], new: pa.Table, key: Sequence[str]) -> Changes:
+def find(old: Iterable[pa.RecordBatch], new: pa.Table, key: Sequence[str]) -> RowDelta:
     """Return what has to change in the table whose rows are ``old`` for it to hold exactly the rows of ``new``.
 
     Args:
@@ -44,7 +44,7 @@ def find(old: Iterable[pa.RecordBatch], new: pa.Table, key: Sequence[str]) -> Ch
         key: the key's columns in the order of the key.
 
     Raises:
-        OutOfOrder: that cannot be said, or is not worth it; write the table anew.
+        DeltaUnavailable: that cannot be said, or is not worth it; write the whole table.
     """
     new = _sorted(new, key)
     put: list[pa.Table] = []
@@ -56,19 +56,19 @@ def find(old: Iterable[pa.RecordBatch], new: pa.Table, key: Sequence[str]) -> Ch
         if not table.num_rows:
             continue
         if not _ascends(table, key) or (last is not None and last >= _key_at(table, key, 0)):
-            raise OutOfOrder
+            raise DeltaUnavailable
         last = _key_at(table, key, table.num_rows - 1)
         until = _after(new, key, last, at, at + table.num_rows)
         changes = _stretch(table, new.slice(at, until - at), key)
         at = until
         touched += changes.count
         if touched > _MAX_CHANGED * max(new.num_rows, 1000):
-            raise OutOfOrder
+            raise DeltaUnavailable
         put.append(changes.put)
         delete.append(changes.delete)
     put.append(new.slice(at))
     rows = pa.concat_tables(put)
-    return Changes(rows, pa.concat_tables(delete) if delete else rows.select(list(key)).slice(0, 0))
+    return RowDelta(rows, pa.concat_tables(delete) if delete else rows.select(list(key)).slice(0, 0))
 
 
 def _sorted(table: pa.Table, key: Sequence[str]) -> pa.Table:
@@ -111,17 +111,17 @@ def _after(table: pa.Table, key: Sequence[str], last: tuple[object, ...], start:
     return low
 
 
-def _stretch(old: pa.Table, new: pa.Table, key: Sequence[str]) -> Changes:
+def _stretch(old: pa.Table, new: pa.Table, key: Sequence[str]) -> RowDelta:
     """Compare the rows of one stretch of keys."""
     keys = list(key)
     if old.num_rows == new.num_rows and all(_same(old.column(name), new.column(name)) for name in keys):
-        return Changes(new.filter(differing(old, new)), old.select(keys).slice(0, 0))
+        return RowDelta(new.filter(differing(old, new)), old.select(keys).slice(0, 0))
     matched = pairs(old.select(keys), new.select(keys))
     gone, fresh = pc.is_null(matched["new"]), pc.is_null(matched["old"])
     both = matched.filter(pc.invert(pc.or_(gone, fresh)))
     kept = new.take(both["new"])
     changed = kept.filter(differing(old.take(both["old"]), kept))
-    return Changes(
+    return RowDelta(
         pa.concat_tables([changed, new.take(matched.filter(fresh)["new"])]),
         old.take(matched.filter(gone)["old"]).select(keys),
     )

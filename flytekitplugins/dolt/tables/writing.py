@@ -80,7 +80,7 @@ def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, op
             and options.on_schema_change == "replace"
             and not _fits(encoded, existing, table, options)
         ):
-            connection.run(f"DROP TABLE {quote(table)}")
+            connection.execute(f"DROP TABLE {quote(table)}")
             existing = None
         if options.mode == "upsert" and not (options.key if existing is None else existing.key):
             raise SchemaMismatch(
@@ -97,7 +97,7 @@ def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, op
         return before + rows if existing.key and before is not None else None
 
 
-def _fits(encoded: pandas_frames.Encoded, existing: fitting.Existing, table: str, options: WriteOptions) -> bool:
+def _fits(encoded: pandas_frames.Encoded, existing: fitting.TableSchema, table: str, options: WriteOptions) -> bool:
     try:
         fitting.fit(encoded.arrow, existing.columns, table=table, new_types={})
         if options.key is not None:
@@ -116,7 +116,7 @@ def _create(connection: Connection, table: str, encoded: pandas_frames.Encoded, 
     if key:
         lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
     comment = encoded.notes.to_comment()
-    connection.run(f"CREATE TABLE {quote(table)} ({', '.join(lines)})")
+    connection.execute(f"CREATE TABLE {quote(table)} ({', '.join(lines)})")
     if comment:  # in a statement of its own: Dolt 1.83 forgets a COMMENT behind a PRIMARY KEY (...) clause
         _comment(connection, table, comment)
     _within_constraints(connection, lambda: _append(connection, table, arrow))
@@ -126,7 +126,7 @@ def _rewrite(
     connection: Connection,
     table: str,
     encoded: pandas_frames.Encoded,
-    existing: fitting.Existing,
+    existing: fitting.TableSchema,
     options: WriteOptions,
 ) -> int | None:
     """Put the rows into a table that is there, and return how many stay in it beside them, if that is known."""
@@ -138,7 +138,7 @@ def _rewrite(
     if options.mode != "replace":
         # With a key Dolt knows the number; without one it would read all rows.
         some = "COUNT(*)" if existing.key else "1"
-        found = connection.rows(f"SELECT {some} FROM {quote(table)} LIMIT 1")
+        found = connection.query(f"SELECT {some} FROM {quote(table)} LIMIT 1")
         there = int(found[0][0]) if found else 0
         stay = there if options.mode == "append" else None
         if not there:
@@ -155,7 +155,7 @@ def _rewrite(
     )
     fitting.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
     for statement in fitted.alterations:
-        connection.run(statement)
+        connection.execute(statement)
     _note(
         connection,
         table,
@@ -170,7 +170,7 @@ def _rewrite(
     return stay
 
 
-def _notes(table: str, existing: fitting.Existing) -> tuple[Notes, str]:
+def _notes(table: str, existing: fitting.TableSchema) -> tuple[Notes, str]:
     """Return what is noted about an existing table and fits its columns, and the user's own text."""
     notes, own = Notes.from_comment(existing.comment, table=table)
     return fitting.fitting(notes, existing.columns), own
@@ -195,12 +195,14 @@ def _agreeing(
     return replace(encoded, arrow=arrow), before
 
 
-def _fill(connection: Connection, table: str, fitted: fitting.Fitted, existing: fitting.Existing, mode: str) -> None:
+def _fill(
+    connection: Connection, table: str, fitted: fitting.FittedRows, existing: fitting.TableSchema, mode: str
+) -> None:
     """Put the rows into the table as ``mode`` says, whose columns are as they have to be by now."""
     if any(column.counts for column in existing.columns):
         # Else the server would put a number of its own for a 0 of the frame's.
         sql_mode = "CONCAT_WS(',', @@GLOBAL.sql_mode, 'NO_AUTO_VALUE_ON_ZERO')"
-        connection.run(f"SET sql_mode = {sql_mode}")
+        connection.execute(f"SET sql_mode = {sql_mode}")
     if mode == "append":
         _within_constraints(connection, lambda: _append(connection, table, fitted.arrow))
     elif mode == "upsert":
@@ -213,7 +215,7 @@ def _note(
     connection: Connection,
     table: str,
     encoded: pandas_frames.Encoded,
-    existing: fitting.Existing,
+    existing: fitting.TableSchema,
     options: WriteOptions,
     *,
     before: Notes,
@@ -242,14 +244,14 @@ def _note(
 
 def _comment(connection: Connection, table: str, comment: str) -> None:
     statement = f"ALTER TABLE {quote(table)} COMMENT={literal(comment)}"
-    connection.run(statement)
+    connection.execute(statement)
 
 
 def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name != pandas_frames.ROW_COLUMN)
 
 
-def _replace(connection: Connection, table: str, fitted: fitting.Fitted, existing: fitting.Existing) -> None:
+def _replace(connection: Connection, table: str, fitted: fitting.FittedRows, existing: fitting.TableSchema) -> None:
     """Make the frame the table's whole content: by what differs where that can be found out, else all anew."""
     found = None
     if not fitted.alterations and existing.key and fitted.arrow.num_rows >= _MIN_ROWS_TO_COMPARE:
@@ -257,7 +259,7 @@ def _replace(connection: Connection, table: str, fitted: fitting.Fitted, existin
 
     def work() -> None:
         if found is None:
-            connection.run(f"DELETE FROM {quote(table)}")
+            connection.execute(f"DELETE FROM {quote(table)}")
             _append(connection, table, fitted.arrow)
         else:
             _delete(connection, table, existing.key, found.delete)
@@ -269,13 +271,13 @@ def _replace(connection: Connection, table: str, fitted: fitting.Fitted, existin
 
 def _within_constraints(connection: Connection, work: Callable[[], None]) -> None:
     """Do ``work`` in one transaction, which the commit ends; where a foreign key forbids it, ask at the end."""
-    connection.run("START TRANSACTION")
+    connection.execute("START TRANSACTION")
     try:
         work()
     except ConstraintViolated as error:
         if "foreign key" not in str(error).lower():
             raise
-        connection.run("ROLLBACK")
+        connection.execute("ROLLBACK")
         _with_keys_asked_at_the_end(connection, work)
 
 
@@ -285,26 +287,26 @@ def _rewriting(connection: Connection, table: str, work: Callable[[], None]) -> 
     A foreign key forbids that, or, with ON DELETE CASCADE or SET NULL, takes the other table's rows along.
     """
     refers = "SELECT 1 FROM information_schema.referential_constraints WHERE constraint_schema = DATABASE()"
-    if connection.rows(f"{refers} AND LOWER(referenced_table_name) = LOWER(%s) LIMIT 1", table):
+    if connection.query(f"{refers} AND LOWER(referenced_table_name) = LOWER(%s) LIMIT 1", table):
         _with_keys_asked_at_the_end(connection, work)
     else:
         _within_constraints(connection, work)
 
 
 def _with_keys_asked_at_the_end(connection: Connection, work: Callable[[], None]) -> None:
-    connection.run("SET foreign_key_checks = 0")
+    connection.execute("SET foreign_key_checks = 0")
     try:
-        connection.run("START TRANSACTION")
+        connection.execute("START TRANSACTION")
         work()
-        connection.run("COMMIT")
+        connection.execute("COMMIT")
     finally:
-        connection.run("SET foreign_key_checks = 1")
-    connection.run("CALL DOLT_VERIFY_CONSTRAINTS('--all')")
+        connection.execute("SET foreign_key_checks = 1")
+    connection.execute("CALL DOLT_VERIFY_CONSTRAINTS('--all')")
 
 
 def _differences(
-    connection: Connection, table: str, new: pa.Table, existing: fitting.Existing
-) -> row_changes.Changes | None:
+    connection: Connection, table: str, new: pa.Table, existing: fitting.TableSchema
+) -> row_changes.RowDelta | None:
     """Return what differs between the table and the frame, or None where writing it all is better."""
     if not existing.sorts_as_arrow or any(column.generated for column in existing.columns):
         return None
@@ -314,23 +316,23 @@ def _differences(
             return row_changes.find(
                 (batch for part in old for batch in _in_schema(part.arrow, schema).to_batches()), new, existing.key
             )
-    except (row_changes.OutOfOrder, pa.ArrowInvalid):
+    except (row_changes.DeltaUnavailable, pa.ArrowInvalid):
         return None
 
 
 def _in_schema(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
     for name in schema.names:
         if pa.types.is_boolean(schema.field(name).type) and not pa.types.is_boolean(arrow.schema.field(name).type):
-            raise row_changes.OutOfOrder  # somebody put other numbers than 0 and 1 there
+            raise row_changes.DeltaUnavailable  # somebody put other numbers than 0 and 1 there
     return arrow.select(schema.names).cast(schema).combine_chunks()
 
 
 def _delete(connection: Connection, table: str, key: Sequence[str], keys: pa.Table) -> None:
     for condition in load_data.key_lists(key, keys):
-        connection.run(f"DELETE FROM {quote(table)} WHERE {condition}")
+        connection.execute(f"DELETE FROM {quote(table)} WHERE {condition}")
 
 
-def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.Existing) -> None:
+def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema) -> None:
     """Insert or overwrite rows by key."""
     if existing.unique:
         # REPLACE would delete any row that shares a value of another unique index, without a word.
@@ -351,4 +353,4 @@ def _append(connection: Connection, table: str, arrow: pa.Table, *, replacing: b
             connection.load(table, clause, lines, folder=folder, replacing=replacing)
         else:
             for statement in load_data.insert_statements(table, arrow, replacing=replacing):
-                connection.run(statement)
+                connection.execute(statement)
