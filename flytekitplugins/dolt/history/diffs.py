@@ -8,6 +8,7 @@ with the table. How a revision is named is decided in `revisions`, how rows look
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,11 @@ from ..model import provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
 from ..model.sql_text import literal, quote
-from ..repository import publishing, refs, remotes
+from ..repository import refs, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..tables import reading, row_changes
-from . import revisions
+from . import publishing, revisions
 from .revisions import Revision
 
 if TYPE_CHECKING:
@@ -179,12 +180,12 @@ def _hashes(connection: Connection, commit: Commit | None) -> dict[str, str]:
     """Return the hash of each table's schema and rows; Dolt's own summary leaves out tables whose key has changed."""
     if commit is None:
         return {}
-    refs.use(connection, commit)
-    listed = connection.query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
-    names = [str(name) for name, _ in listed]
-    if not names:
-        return {}
-    found = connection.query(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
+    with refs.at_commit(connection, commit):
+        listed = connection.query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
+        names = [str(name) for name, _ in listed]
+        if not names:
+            return {}
+        found = connection.query(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
     return dict(zip(names, map(str, found[0]), strict=True))
 
 
@@ -308,7 +309,7 @@ class _Side:
 def between(
     connection: Connection, table: str, before: Commit | None, after: Commit | None, *, limit: int | None = None
 ) -> TableDiff:
-    """Return what differs in ``table``; the connection is left on one of the two commits."""
+    """Return what differs in ``table``."""
     with attempting(f"compare table {table!r} of two commits"):
         old, new = (_side(connection, table, commit) for commit in (before, after))
         if old.existing is None and new.existing is None:
@@ -333,16 +334,18 @@ def between(
 def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
     if commit is None:
         return _Side(None, None, None)
-    refs.use(connection, commit)
-    existing = reading.describe(connection, table)
-    if existing is None:
-        return _Side(commit, None, None)
-    rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
-    return _Side(commit, existing, rows)
+    with refs.at_commit(connection, commit):
+        existing = reading.describe(connection, table)
+        if existing is None:
+            return _Side(commit, None, None)
+        rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
+        return _Side(commit, existing, rows)
 
 
 def _no_table(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> TableNotFound:
-    known = reading.table_names(connection)
+    last = after or before
+    with refs.at_commit(connection, last) if last is not None else nullcontext():
+        known = reading.table_names(connection)
     places = " nor at ".join(commit.hash for commit in (before, after) if commit is not None)
     return TableNotFound(
         f"Cannot compare table {table!r}: there is none of that name at {places or 'no commit'}."
@@ -415,10 +418,10 @@ def _compared(
         counts = {"added": new.rows or 0, "modified": 0, "removed": old.rows or 0}
         return counts, _unpaired(connection, table, old, new, kinds, limit)
     # Not on a revision, where Dolt 1.83 lets only those with rights on all databases call a function for rows.
-    connection.use(None)
-    found = _counts(connection, table, old, new)
-    if found is not None:
-        return found, _paired(connection, table, old, new, kinds, limit)
+    with connection.at(None):
+        found = _counts(connection, table, old, new)
+        if found is not None:
+            return found, _paired(connection, table, old, new, kinds, limit)
     pairs = _matched(connection, table, old, new)
     counts = {kind: pc.sum(pc.equal(pairs.kinds, kind)).as_py() or 0 for kind in KINDS}
     wanted = pc.is_in(pairs.kinds, pa.array(kinds, pa.string()))
@@ -524,8 +527,8 @@ def _differing(before: pa.Table, after: pa.Table, key: Sequence[str]) -> pa.Chun
 def _whole(connection: Connection, table: str, side: _Side, limit: int | None) -> pa.Table:
     if side.commit is None or side.existing is None:
         return pa.table({})
-    refs.use(connection, side.commit)
-    return reading.select(connection, quote(table), side.types, limit=limit)
+    with refs.at_commit(connection, side.commit):
+        return reading.select(connection, quote(table), side.types, limit=limit)
 
 
 def _nulls(schema: pa.Schema, rows: int) -> pa.Table:

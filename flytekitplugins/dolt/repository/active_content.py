@@ -9,8 +9,7 @@ found, exactly and once for each commit, since what a commit holds never changes
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -98,7 +97,7 @@ def rules(connection: Connection, commit: str) -> tuple[Rule, ...]:
 
 
 def rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
-    """Return what `rules` does, wherever the connection is, which comes back to there.
+    """Return what `rules` does, wherever the connection is.
 
     Raises:
         RevisionNotFound: there is no such commit.
@@ -106,8 +105,7 @@ def rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
     """
     if commit in _held or connection.revision == commit:
         return rules(connection, commit)
-    with _staying(connection):
-        connection.use(commit)
+    with connection.at(commit):
         return rules(connection, commit)
 
 
@@ -122,8 +120,7 @@ def refuse_false_tables(connection: Connection) -> None:
         return
     ((head,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
     found = rules_at(connection, str(head))
-    with _staying(connection):
-        connection.use(str(head))
+    with connection.at(str(head)):
         is_committed = _hash_of(connection, RULES) == here
     for rule in found if is_committed else (*found, *_added(connection, str(head), "WORKING")):
         if rule.takes_dolts_own:
@@ -263,8 +260,7 @@ def _rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
     if _hash_of(connection, RULES) is None:
         return ()
     first = _beginning(connection, commit)
-    with _staying(connection):
-        connection.use(first)
+    with connection.at(first):
         if _hash_of(connection, RULES) is None:
             return _added(connection, first, commit)
     raise _unknown(commit)
@@ -297,9 +293,9 @@ def _added(connection: Connection, before: str, after: str) -> tuple[Rule, ...]:
     try:
         found = connection.query(asked, before, after, RULES)
     except AccessDenied:  # on a revision this takes rights on all databases; elsewhere rules that lead nowhere stop it
-        connection.use(None)
         try:
-            found = connection.query(asked, before, after, RULES)
+            with connection.at(None):
+                found = connection.query(asked, before, after, RULES)
         except (AccessDenied, QueryFailed):
             raise _unknown(after) from None
     return tuple(Rule(str(pattern), str(target or ""), str(table or "")) for pattern, target, table in found)
@@ -314,14 +310,6 @@ def _unknown(commit: str) -> TableRedirected:
         pattern=None,
         target=None,
     )
-
-
-@contextmanager
-def _staying(connection: Connection) -> Iterator[None]:
-    """Bring the connection back to where it is now."""
-    here = connection.revision
-    yield
-    connection.use(here)
 
 
 def _triggers_at(connection: Connection, commit: str) -> tuple[Trigger, ...]:
