@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...doltdb import redaction
+from ...doltdb.patterns import pattern
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig
 from . import location, options, query_parameters, timepoints, trust
@@ -44,7 +44,7 @@ PUBLIC_MODULE = "flytekitplugins.dolt.schema"
 
 _V = TypeVar("_V", bound="Portable")
 
-_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PARAMETER = pattern(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from ...doltdb.patterns import pattern
 from ..errors import InvalidConfig, UntrustedInput
 from . import location
 
@@ -32,7 +33,7 @@ _MARKED = ("db_path", "fn", "read_from", "url")
 """The fields, of whichever class, whose texts name a place or a function."""
 
 # Nothing that Python's and Go's readers of URLs, or the resolver behind them, could understand in two ways.
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
+_HOST = pattern(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
