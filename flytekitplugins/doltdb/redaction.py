@@ -297,7 +297,8 @@ def _spellings(text: str) -> set[str]:
 def stripped(error: _E, *secrets: str) -> _E:
     """Return somebody else's error without what must not be seen: its frames, whose variables hold the password.
 
-    What it was raised of goes as well, and the secrets out of its words. So it can be the cause of one of ours.
+    What it was raised of goes as well, and the secrets out of its words. So it can be the cause of one of this
+    package's.
     """
     error.args = tuple(hide(part, secrets) if isinstance(part, str) else part for part in error.args)
     error.__dict__.clear()

@@ -1,8 +1,7 @@
 """What differs in one table between two states of a repository: counts, schema, and the rows, as values.
 
 Dolt finds the rows by comparing the two trees of rows where they differ only, so the time goes with the change and not
-with the table. How a revision is named is decided in `revisions`, how rows look as a frame in `codec`. Called by people
-(`diff`), by decks and the command line, and by `frames` for a config with ``changes``.
+with the table. How a revision is named is decided in `revisions`, how rows look as a frame in `codec`.
 """
 
 from __future__ import annotations
@@ -392,7 +391,7 @@ def read(
 
     Columns of both schemas are there: where a row has no value for one it is NULL. A column whose type has changed has
     the new type where the old values fit into it, else it is text. Where the table has a column ``diff_type`` or
-    ``before_x`` of its own, ours has underscores in front.
+    ``before_x`` of its own, the added one has underscores in front.
 
     Raises:
         TableNotFound: neither state has the table.

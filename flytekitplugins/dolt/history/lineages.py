@@ -202,7 +202,7 @@ def lineage(
     """Return what ``commit`` was made of and what was made of it, as far as the trailers of commits say.
 
     It goes across branches, and looks in this repository and in ``repositories``, and in no others: what a commit's
-    message names is up to whoever wrote it. A read from elsewhere is a `Gap`.
+    message names is up to its author. A read from elsewhere is a `Gap`.
 
     Args:
         commit: a table that has a commit, a commit, or the name of one (a hash, branch or tag).

@@ -2,7 +2,7 @@
 
 A merge is work like any other to `publishing.write`: it happens on a scratch branch at the target's head, and the
 target is moved to its commit, under the same lock, refusals and retries. A conflict is therefore found where it harms
-nobody. Called by people and tasks (`merge`), and by `frames` for a config with `MergeBranch`.
+nobody.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def _name(check: Check) -> str:
 
 
 def _rules(connection: Connection, source: Commit) -> tuple[active_content.Rule, ...]:
-    """Return the names that lead elsewhere on either side of a merge which is on this branch of ours."""
+    """Return the names that lead elsewhere on either side of a merge that is on this scratch branch."""
     ((start,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
     found: list[active_content.Rule] = []
     for commit in (str(start), source.hash):

@@ -1,7 +1,6 @@
-"""Who asked to be told of loads and saves is told: a row in a table, or a call of a function.
+"""Reports loads and saves to the observer that a config names: a row in a table, or a call of a function.
 
-The entries are those of the earlier plugin. A load is told when rows are fetched, a save when it is committed; `frames`
-is the only caller.
+The entries are those of the earlier plugin. A load is told when rows are fetched, a save when it is committed.
 """
 
 from __future__ import annotations

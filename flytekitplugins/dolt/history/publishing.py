@@ -263,7 +263,7 @@ def _write_once(connection: Connection, target: _Target, job: WriteJob, author: 
 
 def _refuse_what_is_obeyed(connection: Connection, start: str, table: str, statements: Statements) -> None:
     """Raise if the repository itself has it that rows for ``table`` land elsewhere, or start triggers."""
-    # Files that are loaded start none, whoever runs the server.
+    # Files that are loaded start none, no matter who runs the server.
     silent = {"INSERT"} if connection.shared_folder() is not None else set()
     kinds = set(statements.kinds) - silent
     active_content.refuse_writing(connection, start, table, events=kinds, triggers=statements.triggers)

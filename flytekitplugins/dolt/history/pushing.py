@@ -104,7 +104,7 @@ def _asked(origin: CloneSource, clone: Path, branch: str, sent: _Sent) -> bool:
 
 
 def _landed(clone: Path, branch: str, sent: _Sent) -> str | None:
-    """Return the commit of ours that the remote's branch has after all."""
+    """Return which of the pushed commits the remote's branch has after all."""
     with connect(clone) as connection:
         head = remotes.tracked(connection)[branch]
         return next((commit for commit in reversed(sent.commits) if _leads_to(connection, commit, head)), None)

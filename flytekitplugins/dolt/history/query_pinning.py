@@ -1,7 +1,7 @@
 """What the moving parts of a query mean now: branches, tags and times become the hashes of commits, for good.
 
-The repository is asked once, when a task starts (`pin`); the statement that comes out means the same for ever, and is
-what a literal carries. `moving` finds the parts and knows no server; nothing here reads rows. Called by `frames`.
+The repository is asked once, when a task starts (`pin`); the statement that comes out means the same forever, and is
+what a literal carries. `query.moving_parts` finds the parts and knows no server; nothing here reads rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tags: names for commits, for ever. Made, listed and removed; a write gives one to its commit."""
+"""Tags: names for commits, forever. Made, listed and removed; a write gives one to its commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Tag", "delete_tag", "tag", "tags"]
 
 @dataclass(frozen=True)
 class Tag:
-    """A name for one commit, for ever."""
+    """A name for one commit, forever."""
 
     name: str
     commit: Commit
@@ -95,7 +95,7 @@ def tagged(connection: Connection, name: str) -> Commit | None:
 def _tag_exists(name: str, found: Commit | None, wanted: str) -> TagExists:
     return TagExists(
         f"Cannot give {wanted} the tag {name!r}: it names commit {found.hash if found else '(unknown)'} already, and a "
-        "tag is for ever. Take another name, or delete that tag first.",
+        "tag is forever. Take another name, or delete that tag first.",
         name=name,
         commit=found.hash if found else None,
     )

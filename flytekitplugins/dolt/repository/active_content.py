@@ -2,8 +2,8 @@
 
 Both come with any clone. A row of ``dolt_nonlocal_tables`` makes the name of a table mean one on another branch, for
 reading, for writing, and for Dolt's own tables, too; a trigger runs with the rows that are written. Here they are
-found, exactly and once for each commit, since what a commit holds never changes, and refused. `engine`, `tables`,
-`writing` and whoever runs queries ask; that what was written is what is published is checked in `writing`.
+found, exactly and once for each commit, since what a commit holds never changes, and refused. That what was written is
+what is published is checked in `history.publishing`.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def refuse_false_tables(connection: Connection) -> None:
 def refuse_reading(connection: Connection, table: str) -> None:
     """Raise if ``table`` would be one of somewhere else at the commit that the connection is on.
 
-    On a branch of ours it was asked before, by `refuse_writing`.
+    On a scratch branch it was asked before, by `refuse_writing`.
 
     Raises:
         TableRedirected: it would, or it cannot be told.
@@ -199,7 +199,7 @@ def _lower(name: str) -> str:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """Match without going back further than to the last ``*``: the pattern is not ours."""
+    """Match without going back further than to the last ``*``: the pattern comes from the repository."""
     at = here = 0
     star, after = -1, 0
     while here < len(name):
@@ -253,7 +253,7 @@ def _hash_of(connection: Connection, table: str) -> str | None:
 
 
 def _rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
-    """Return the rows of ``dolt_nonlocal_tables``, of which one may hide all of them from whoever reads that table.
+    """Return the rows of ``dolt_nonlocal_tables``, of which one may hide all of them from those who read that table.
 
     Dolt's function for changes reads the tables themselves: they are asked for as what was added since the beginning.
     """

@@ -178,7 +178,7 @@ class _Server:
         """Do nothing: it is never let go of."""
 
     def release(self) -> None:
-        """Do nothing: it is not ours to stop."""
+        """Do nothing: somebody else stops it."""
 
     def replace(self) -> None:
-        """Do nothing: whoever runs it has to."""
+        """Do nothing: those who run it have to."""

@@ -274,7 +274,7 @@ def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _replace(connection: Connection, table: str, fitted: fitting.FittedRows, existing: fitting.TableSchema) -> None:
-    """Make the frame the table's whole content: by what differs where that can be found out, else all anew."""
+    """Make the frame the table's whole content: send only what differs where that can be found out."""
     found = None
     if not fitted.alterations and existing.key and fitted.arrow.num_rows >= _MIN_ROWS_TO_COMPARE:
         found = _differences(connection, table, fitted.arrow, existing)
