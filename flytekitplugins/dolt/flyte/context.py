@@ -172,7 +172,7 @@ def _reads(config: DoltConfig, commit: str) -> list[ReadRecord]:
 
     place = provenance.address_of(config)
     if config.sql is None:
-        return [ReadRecord(commit, place, table=config.tablename)]
+        return [provenance.ReadRecord(commit, place, table=config.tablename)]
     from ..query import validation  # loads a parser
 
     query = provenance.digest(config.sql)
@@ -180,8 +180,10 @@ def _reads(config: DoltConfig, commit: str) -> list[ReadRecord]:
         sources = validation.sources(config.sql)
     except QueryRefused:
         sources = ()
-    reads = [ReadRecord(source.commit or commit, place, table=source.table, query=query) for source in sources]
-    return reads or [ReadRecord(commit, place, query=query)]
+    reads = [
+        provenance.ReadRecord(source.commit or commit, place, table=source.table, query=query) for source in sources
+    ]
+    return reads or [provenance.ReadRecord(commit, place, query=query)]
 
 
 def _is_local(ctx: FlyteContext) -> bool:
