@@ -24,6 +24,9 @@ FRAME = pd.DataFrame({"id": [1, 2], "name": ["a", "b"]})
 DECORATORS = {"location.py:checked", "redaction.py:discreet"}
 """What a decorator of a lower package wraps is called by whoever calls the decorated function."""
 
+RUNTIME = "task_runtime.py:"
+"""The running task is a value that Flyte's border has registered, and is asked through `model.runtime`."""
+
 NOT_COUNTED = {"model", "errors", "doltdb"}
 """What every package may use: values, errors, and what both plugins share."""
 
@@ -80,7 +83,7 @@ def traced() -> Iterator[Hops]:
         if called not in found.entered:
             found.entered.append(called)
         if caller != called and floor.get(called, -1) >= floor.get(str(caller), len(floor)):
-            found.up.add(f"{named(above)} -> {named(frame)}")
+            found.up |= set() if named(frame).startswith(RUNTIME) else {f"{named(above)} -> {named(frame)}"}
 
     sys.setprofile(note)
     try:

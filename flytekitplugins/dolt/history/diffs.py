@@ -171,21 +171,8 @@ def changed_tables(before: Commit | Revision | None, after: Commit | Revision | 
     """
     with connect(remotes.location_to_read(db_path)) as connection:
         commits = [_commit(connection, side) for side in (before, after)]
-        old, new = (_hashes(connection, commit) for commit in commits)
+        old, new = ({} if commit is None else refs.table_hashes(connection, commit) for commit in commits)
     return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-
-
-def _hashes(connection: Connection, commit: Commit | None) -> dict[str, str]:
-    """Return the hash of each table's schema and rows; Dolt's own summary leaves out tables whose key has changed."""
-    if commit is None:
-        return {}
-    with refs.at_commit(connection, commit):
-        listed = connection.query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
-        names = [str(name) for name, _ in listed]
-        if not names:
-            return {}
-        found = connection.query(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
-    return dict(zip(names, map(str, found[0]), strict=True))
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..repository.scratch_branches import Scratch
 from ..tables import reading
-from . import publishing, revisions
+from . import note_merging, publishing, revisions
 from .publishing import WriteJob, WriteResult
 
 if TYPE_CHECKING:
@@ -158,17 +158,32 @@ def _merge_here(connection: Connection, source: str, branch: str, target: str) -
     """Merge a commit where the connection is, without a commit; leave no trace of a merge that fails."""
     with attempting(f"merge branch {branch!r} into {target!r}"):
         connection.execute("START TRANSACTION")
+        ((ours,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
         rows = connection.query("CALL DOLT_MERGE('--no-ff', '--no-commit', %s)", source)
         if rows[0][2]:
             conflicts = tuple(_conflicts(connection))
+            said = "; ".join(map(str, conflicts)) or str(rows[0][3])
+        else:
+            conflicts = tuple(_conflicting_notes(connection, str(ours), source))
+            said = "; ".join(map(str, conflicts))
+        if said:
             connection.execute("ROLLBACK")
             raise MergeConflict(
-                f"Cannot {attempted()}: {'; '.join(map(str, conflicts)) or rows[0][3]}. Both branches are as they "
-                "were. Merge by hand, or change one side and merge again.",
+                f"Cannot {attempted()}: {said}. Both branches are as they were. Merge by hand, or change one side and "
+                "merge again.",
                 branch=branch,
                 into=target,
                 conflicts=conflicts,
             )
+
+
+def _conflicting_notes(connection: Connection, ours: str, theirs: str) -> Iterator[Conflict]:
+    """Bring the notes of the merged tables together, and give what cannot be."""
+    found: dict[str, list[str]] = {}
+    for table, problem in note_merging.merge_notes(connection, ours, theirs):
+        found.setdefault(table, []).append(problem)
+    for table, problems in found.items():
+        yield Conflict(table, "schema", len(problems), description="; ".join(problems))
 
 
 def _conflicts(connection: Connection) -> Iterator[Conflict]:

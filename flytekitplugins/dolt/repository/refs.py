@@ -227,6 +227,20 @@ def hash_of_table(connection: Connection, table: str) -> str:
     return str(rows[0][0])
 
 
+def table_hashes(connection: Connection, commit: Commit) -> dict[str, str]:
+    """Return the hash of each table's schema and rows at a commit.
+
+    Dolt's own summary of what differs leaves out tables whose key has changed.
+    """
+    with at_commit(connection, commit):
+        listed = connection.query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
+        names = [str(name) for name, _ in listed]
+        if not names:
+            return {}
+        found = connection.query(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
+    return dict(zip(names, map(str, found[0]), strict=True))
+
+
 def branch_of(policy: Branch | None) -> str | None:
     """Return the branch that ``policy`` names; None is the one that the repository has checked out."""
     if policy is None:

@@ -140,7 +140,7 @@ def _create(connection: Connection, table: str, encoded: pandas_frames.Encoded, 
     comment = encoded.notes.to_comment()
     connection.execute(f"CREATE TABLE {quote(table)} ({', '.join(lines)})")
     if comment:  # in a statement of its own: Dolt 1.83 forgets a COMMENT behind a PRIMARY KEY (...) clause
-        _comment(connection, table, comment)
+        set_comment(connection, table, comment)
     _within_constraints(connection, lambda: _append(connection, table, arrow))
 
 
@@ -261,10 +261,11 @@ def _note(
     comment = notes.to_comment(own)
     # Dolt 1.83 forgets the comment of a table whose columns are modified.
     if comment != existing.comment or (altered and comment):
-        _comment(connection, table, comment)
+        set_comment(connection, table, comment)
 
 
-def _comment(connection: Connection, table: str, comment: str) -> None:
+def set_comment(connection: Connection, table: str, comment: str) -> None:
+    """Make ``comment`` the table's, on the branch the connection is on."""
     statement = f"ALTER TABLE {quote(table)} COMMENT={literal(comment)}"
     connection.execute(statement)
 

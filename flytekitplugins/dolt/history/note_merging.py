@@ -1,0 +1,157 @@
+"""The notes of a table whose rows are merged: Dolt's merge keeps those of one side, and drops the other's.
+
+Notes say what the stored values mean: a unit, a zone, the levels of a category. Where both sides have changed a table,
+they are merged three-way, column by column, as the rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from ..codec.notes import Note, Notes
+from ..errors import DoltError
+from ..model.configs import Commit
+from ..repository import refs
+from ..tables import reading, writing
+
+if TYPE_CHECKING:
+    from ..repository.connections import Connection
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Side:
+    """A table at one of the three commits of a merge."""
+
+    notes: Notes
+    own: str
+    """The user's own text in the table's comment."""
+    columns: frozenset[str]
+    has_new_rows: bool
+    """Whether rows were added or changed since the base."""
+
+
+def merge_notes(connection: Connection, ours: str, theirs: str) -> list[tuple[str, str]]:
+    """Bring the notes of merged tables together, on the branch the connection is on, and return what cannot be.
+
+    Args:
+        connection: on a branch that holds the merged rows, in no commit yet.
+        ours: the commit that was merged into.
+        theirs: the commit that was merged.
+
+    Returns:
+        The tables that hold values of two meanings now, each with what is wrong, in words.
+    """
+    base = str(connection.query("SELECT DOLT_MERGE_BASE(%s, %s)", ours, theirs)[0][0])
+    if base in (ours, theirs):
+        return []
+    tables = _changed_on_both_sides(connection, base, ours, theirs)
+    return [(table, wrong) for table in tables for wrong in _merge_table(connection, table, base, ours, theirs)]
+
+
+def _merge_table(connection: Connection, table: str, *commits: str) -> list[str]:
+    base, ours, theirs = (_side(connection, table, commits[0], commit) for commit in commits)
+    merged = reading.describe(connection, table)
+    if merged is None or base is None or ours is None or theirs is None:
+        return []
+    notes, problems = merged_notes(base, ours, theirs)
+    kept = {name: note for name, note in notes.columns.items() if name in merged.sql_types}
+    comment = replace(notes, columns=kept).to_comment(_changed(base.own, ours.own, theirs.own))
+    if not problems and comment != merged.comment:
+        writing.set_comment(connection, table, comment)
+    return problems
+
+
+def _changed_on_both_sides(connection: Connection, *commits: str) -> list[str]:
+    base, ours, theirs = (refs.table_hashes(connection, Commit(commit)) for commit in commits)
+    return [
+        name
+        for name, before in base.items()
+        if name in ours and name in theirs and before not in (ours[name], theirs[name]) and ours[name] != theirs[name]
+    ]
+
+
+def _side(connection: Connection, table: str, base: str, commit: str) -> Side | None:
+    with refs.at_commit(connection, Commit(commit)):
+        found = reading.describe(connection, table)
+    if found is None:
+        return None
+    notes, own = Notes.from_comment(found.comment, table=table)
+    has_new_rows = commit != base and _has_new_rows(connection, table, base, commit)
+    return Side(notes, own, frozenset(found.sql_types), has_new_rows)
+
+
+def _has_new_rows(connection: Connection, table: str, base: str, commit: str) -> bool:
+    try:
+        with connection.at(None):
+            asked = "SELECT rows_added + rows_modified FROM DOLT_DIFF_STAT(%s, %s, %s)"
+            return any(count for (count,) in connection.query(asked, base, commit, table))
+    except DoltError:  # of a table without a key, or whose key has changed, Dolt counts nothing
+        return True
+
+
+def merged_notes(base: Side, ours: Side, theirs: Side) -> tuple[Notes, list[str]]:
+    """Return the notes that hold for the rows of both sides, and what cannot be said of them, in words.
+
+    A change on one side wins, unless the other side has put in rows under the old note meanwhile. Levels unite.
+    """
+    columns, problems = {}, []
+    for name in dict.fromkeys((*ours.notes.columns, *theirs.notes.columns, *base.notes.columns)):
+        notes = [side.notes.columns.get(name, Note()) for side in (base, ours, theirs)]
+        found = _merged(name, notes, (base, ours, theirs))
+        if found is None:
+            shown = " and ".join(f"{note.told() or 'nothing'}" for note in notes[1:])
+            problems.append(f"column {name!r} is noted as {shown} on the two sides")
+        elif found:
+            columns[name] = found
+    b, o, t = base.notes, ours.notes, theirs.notes
+    if o.index != t.index and b.index not in (o.index, t.index):
+        problems.append(f"its index is {list(o.index)} and {list(t.index)} on the two sides")
+    if o.rows != t.rows:
+        problems.append("its rows have a kept order on one side only")
+    index, order = _changed(b.index, o.index, t.index), _changed(b.order, o.order, t.order)
+    return Notes(columns, index, order, o.rows, o.table), problems
+
+
+def _changed(base: _T, ours: _T, theirs: _T) -> _T:
+    """Return what one side has changed; where both have, that of ours."""
+    return theirs if ours == base else ours
+
+
+def _merged(name: str, notes: Sequence[Note], sides: Sequence[Side]) -> Note | None:
+    """Return the note of one column, or None where there is none for the values of both sides."""
+    base, ours, theirs = notes
+    if ours == theirs:
+        return ours
+    if not all(name in side.columns for side in sides[1:]):  # the column is new, or gone, on one side
+        return ours if name in sides[1].columns else theirs
+    if _differ_in_levels(ours, theirs):
+        levels = _united(ours, theirs)
+        return None if levels is None else replace(ours, levels=levels)
+    was_there = name in sides[0].columns
+    if was_there and ours == base and not sides[1].has_new_rows:
+        return theirs
+    return ours if was_there and theirs == base and not sides[2].has_new_rows else None
+
+
+def _differ_in_levels(ours: Note, theirs: Note) -> bool:
+    """Whether both are categories, and nothing else than their levels differs."""
+    return None not in (ours.levels, theirs.levels) and replace(ours, levels=theirs.levels) == theirs
+
+
+def _united(ours: Note, theirs: Note) -> tuple[object, ...] | None:
+    """Return the levels of both, or None where each side has an order that the other's does not fit into."""
+    first, second = ours.levels or (), theirs.levels or ()
+    if not ours.ordered:
+        return (*first, *(level for level in second if level not in first))
+    return next(_in_one_order(first, second), None)
+
+
+def _in_one_order(first: Sequence[object], second: Sequence[object]) -> Iterator[tuple[object, ...]]:
+    """Give the longer of two orders if the other is a part of it."""
+    for longer, shorter in ((first, second), (second, first)):
+        if [level for level in longer if level in shorter] == list(shorter):
+            yield tuple(longer)
