@@ -119,7 +119,10 @@ and all scripts are fine.
 A named index (of any number of levels) is stored as columns, which may be the primary key, and comes back as the index. An
 unnamed index is not stored if it is 0, 1, 2, ...; any other unnamed index is refused, or dropped with `index="drop"`.
 
-A table with a primary key reads in the order of the key, one without in one stable order. `order_by=[...]` chooses.
+A table with a primary key reads in the order of the key. One without is sorted by its values, column by column in the frame's order:
+numbers and times by value, text, JSON and bytes by bytes whatever the collation, ordered categories by level, missing values last.
+`order_by=[...]` chooses, and `order_by=[]` is the order of storage, in which `iter` and `open` stream; else the server sorts a table without
+a key for them, and holds all of it. A query has the order of its own ORDER BY and no other.
 `keep_order=True` keeps the frame's own order in a column `_flyte_row`; a row inserted in the middle then changes all rows
 behind it, in diffs and on disk.
 

@@ -91,7 +91,8 @@ class ReadSpec:
     params: Mapping[str, Any]
     columns: Sequence[str] | None
     """The columns to read, in this order; None is all."""
-    order_by: Sequence[str]
+    order_by: Sequence[str] | None
+    """Columns to read in the order of; nothing in it is the order of storage, None that of the key or the values."""
     changes: Changes | None
     """Which of the table's changes are read instead of its rows."""
 
@@ -104,7 +105,7 @@ class ReadSpec:
             config.sql,
             config.params or {},
             columns or (given.get("columns") if config.sql is None else None),
-            given.get("order_by", ()),
+            given.get("order_by"),
             config.changes,
         )
 

@@ -89,8 +89,12 @@ def _parameters(table: DoltTable) -> Iterator[tuple[str, str]]:
             del given["branch_conf"]
     yield from ((name, value) for name, value in state if value is not None)
     for name in sorted(given):
-        for value in given[name] if isinstance(given[name], list) else [given[name]]:
-            yield name, _to_text(value)
+        yield from ((name, _to_text(value)) for value in _values(given[name]))
+
+
+def _values(given: Any) -> list[Any]:
+    """Return what stands behind one name: a list has an entry for each of its values, an empty one an empty entry."""
+    return given or [""] if isinstance(given, list) else [given]
 
 
 def _to_text(value: Any) -> str:
@@ -186,7 +190,8 @@ def _commit(text: str, given: dict[str, list[str]]) -> Commit | None:
 def _config(text: str, place: str, given: dict[str, list[str]]) -> DoltConfig:
     one = {name: values[0] for name, values in given.items()}
     fields: dict[str, Any] = {name: _from_text(one[name]) for name in one.keys() & _FIELDS}
-    fields |= {name: [_from_text(value) for value in given[name]] for name in given.keys() & set(_LISTS)}
+    lists = {name: given[name] if given[name] != [""] else [] for name in given.keys() & set(_LISTS)}
+    fields |= {name: [_from_text(value) for value in values] for name, values in lists.items()}
     policies = [name for name in ("branch", "new_branch", "branch_conf") if name in one]
     if len(policies) > 1 or ("base" in one and "new_branch" not in one):
         raise _invalid(text, f"{' and '.join([*policies, 'base'][:2])} do not go together")

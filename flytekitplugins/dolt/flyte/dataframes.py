@@ -152,7 +152,8 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         wanted = flyte_dataset_transformer.get_literal_type(plain).structured_dataset_type
         table = from_uri(given.uri)
         own = self._config.options()
-        table.config.order_by = table.config.order_by or own.get("order_by")
+        if table.config.order_by is None:
+            table.config.order_by = own.get("order_by")
         table = task_inputs.table(ctx, table)
         columns = _names(wanted) or own.get("columns") or _names(given.metadata.structured_dataset_type)
         frame = _frame(table, _class_of(plain), columns)

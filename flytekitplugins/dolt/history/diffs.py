@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...doltdb.redaction import visible
-from ..codec.pandas_frames import Notes
+from ..codec import row_order
+from ..codec.notes import Note, Notes
 from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, close_names
 from ..model import provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
@@ -528,13 +529,25 @@ def _joined(pairs: _Pairs, old: _Side, new: _Side, *, with_before: bool) -> read
     columns |= {name: _row_values(pairs, name, removed) for name in names}
     notes = {**old.notes.columns, **new.notes.columns}
     if with_before and new.key == old.key and new.key:
-        modified = pc.equal(pairs.kinds, "modified")
-        for name in names:
-            if name in old.types and name not in old.key:
-                was, ours = pairs.before.column(name), _free(f"before_{name}", names)
-                columns[ours] = pc.if_else(modified, was, pa.scalar(None, was.type))
-                notes |= {ours: old.notes.columns[name]} if name in old.notes.columns else {}
-    return reading.ReadResult(pa.table(columns), Notes(notes))
+        before, noted = _before(pairs, old, names)
+        columns, notes = columns | before, notes | noted
+    rows = pa.table(columns)
+    if not old.key and not new.key:
+        rows = row_order.sorted_rows(rows, Notes(notes, order=tuple(names)))
+    return reading.ReadResult(rows, Notes(notes))
+
+
+def _before(pairs: _Pairs, old: _Side, names: Sequence[str]) -> tuple[dict[str, pa.ChunkedArray], dict[str, Note]]:
+    """Return what the columns of modified rows held before, under names that are free, and the notes about it."""
+    columns: dict[str, pa.ChunkedArray] = {}
+    notes: dict[str, Note] = {}
+    modified = pc.equal(pairs.kinds, "modified")
+    for name in names:
+        if name in old.types and name not in old.key:
+            was, free = pairs.before.column(name), _free(f"before_{name}", names)
+            columns[free] = pc.if_else(modified, was, pa.scalar(None, was.type))
+            notes |= {free: old.notes.columns[name]} if name in old.notes.columns else {}
+    return columns, notes
 
 
 def _in_order(side: _Side) -> list[str]:

@@ -402,7 +402,8 @@ class DoltConfig(Portable):
     """Seconds that a write waits for other writers of its branch (default 60); then it is `errors.RepositoryBusy`."""
 
     order_by: list[str] | None = field(default=None, kw_only=True)
-    """Columns by which a table is read in order; None (the default) is key order, or one stable order without a key."""
+    """Columns by which a table is read in order. None (the default) is the order of the key or, of a table without one,
+    that of its values, column by column. ``[]`` is the order of storage, in which rows can be streamed."""
 
     columns: list[str] | None = field(default=None, kw_only=True)
     """Columns that are read of a table, in this order; None (the default) is all."""

@@ -64,6 +64,10 @@ def _checked(config: DoltConfig, name: str, value: Any) -> Any:
             raise InvalidConfig(f"Cannot use {config!r}: {name} is one of {', '.join(map(repr, allowed))}.")
         return value
     names = [value] if isinstance(value, str) else list(value)
-    if not names or not all(isinstance(item, str) for item in names) or len(set(names)) < len(names):
+    if (
+        (not names and name != "order_by")
+        or not all(isinstance(item, str) for item in names)
+        or len(set(names)) < len(names)
+    ):
         raise InvalidConfig(f"Cannot use {config!r}: {name} must be a list of different column names.")
     return names

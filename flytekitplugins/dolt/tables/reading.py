@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ..codec import arrow_tables, pandas_frames, result_columns
+from ..codec import arrow_tables, pandas_frames, result_columns, row_order
 from ..codec.pandas_frames import Notes
 from ..errors import (
     ConnectionLost,
@@ -63,12 +63,13 @@ def read(
     table: str,
     *,
     columns: Sequence[str] | None = None,
-    order_by: Sequence[str] = (),
+    order_by: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> ReadResult:
     """Return the rows of ``table`` in the revision the connection is on, at most ``limit`` of them.
 
-    Without ``order_by`` they come in key order, or, without a key, in one stable order.
+    They come in the order of ``order_by``, where nothing in it is the order of storage. None is the order that was
+    kept, that of the key, or, where there is neither, that of the values in the columns that are read.
 
     Raises:
         TableNotFound: there is no such table at that revision.
@@ -78,7 +79,8 @@ def read(
         plan = _plan_read(connection, table, columns, order_by)
         if limit is not None:
             plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
-        return ReadResult(_arrow(connection, quote(table), plan), plan.notes)
+        rows = _arrow(connection, quote(table), plan)
+        return ReadResult(row_order.sorted_rows(rows, plan.sort_notes) if plan.by_value else rows, plan.notes)
 
 
 def select(
@@ -115,16 +117,21 @@ def stream(
     *,
     batch_rows: int,
     columns: Sequence[str] | None = None,
-    order_by: Sequence[str] = (),
+    order_by: Sequence[str] | None = None,
     holding: Holding | None = None,
 ) -> Iterator[Iterator[ReadResult]]:
     """Give the rows of ``table`` as `read` does, ``batch_rows`` at a time, without holding them all.
+
+    Rows that have to come in the order of their values are sorted by the server, which holds all of them for that; an
+    ``order_by`` with nothing in it streams them as they are stored.
 
     ``holding`` is that of who makes frames of them: notes that do not fit all values are left out of every part then,
     which is found out by reading the columns in doubt before.
     """
     with attempting(f"read table {table!r}"):
         plan = _plan_read(connection, table, columns, order_by)
+        if plan.by_value:
+            plan = replace(plan, rest=f"{plan.rest} ORDER BY {', '.join(plan.by_value)}")
         if holding is not None:
             plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
         if _has_spans(connection, quote(table), plan):
@@ -144,14 +151,14 @@ Holding = Callable[[pa.Table, Notes], Notes]
 def settled(connection: Connection, table: str, *, columns: Sequence[str] | None, holding: Holding) -> Notes:
     """Return the notes of a table that fit all its values, so that each part of it is read in the same types."""
     with attempting(f"read table {table!r}"):
-        plan = _plan_read(connection, table, columns, ())
+        plan = _plan_read(connection, table, columns, [])
         return kept_notes(connection, table, plan.notes, plan.doubtful, holding)
 
 
 def kept_notes(connection: Connection, table: str, notes: Notes, names: Sequence[str], holding: Holding) -> Notes:
     """Return the notes that fit the values of all columns in ``names``, which are read for that."""
     if names:
-        with stream(connection, table, batch_rows=BATCH_ROWS, columns=names) as parts:
+        with stream(connection, table, batch_rows=BATCH_ROWS, columns=names, order_by=[]) as parts:
             for part in parts:
                 notes = holding(part.arrow, notes)
     return notes
@@ -168,6 +175,10 @@ class _ReadPlan:
     notes: Notes
     doubtful: Sequence[str] = ()
     """Columns about which only the values say whether the notes fit."""
+    by_value: Sequence[str] = ()
+    """Where the rows have no order of their own: what the server would sort them by."""
+    sort_notes: Notes = field(default_factory=Notes)
+    """All notes of the table, also where only some columns are read."""
 
     @property
     def statement(self) -> str:
@@ -188,20 +199,32 @@ def _has_spans(connection: Connection, source: str, plan: _ReadPlan) -> bool:
     return bool(connection.query(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1"))
 
 
-def _plan_read(connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str]) -> _ReadPlan:
+def _plan_read(
+    connection: Connection, table: str, columns: Sequence[str] | None, order_by: Sequence[str] | None
+) -> _ReadPlan:
     existing = describe(connection, table)
     if existing is None:
         raise _no_such_table(connection, table)
     sql_types = existing.sql_types
-    check_columns(table, [*(columns or ()), *order_by], list(sql_types))
-    notes = Notes.from_comment(existing.comment, table=table)[0]
-    names, notes = _chosen(columns, list(sql_types), notes)
-    order_by = order_by or ([pandas_frames.ROW_COLUMN] if notes.rows and pandas_frames.ROW_COLUMN in sql_types else ())
+    check_columns(table, [*(columns or ()), *(order_by or ())], list(sql_types))
+    noted = Notes.from_comment(existing.comment, table=table)[0]
+    names, notes = _chosen(columns, list(sql_types), noted)
+    if order_by is None and noted.rows and pandas_frames.ROW_COLUMN in sql_types:
+        order_by = [pandas_frames.ROW_COLUMN]
+    by_value = _order_of_values(existing, names, noted) if order_by is None else ()
     wanted = [result_columns.wanted((name, sql_types[name])) for name in names]
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
     times = _times({name: sql_types[name] for name in names})
-    return _ReadPlan(rest, wanted, names, times, notes, fitting.doubtful(notes, existing.columns, names))
+    doubtful = fitting.doubtful(notes, existing.columns, names)
+    return _ReadPlan(rest, wanted, names, times, notes, doubtful, by_value, noted)
+
+
+def _order_of_values(existing: fitting.TableSchema, names: Sequence[str], notes: Notes) -> Sequence[str]:
+    """Return what sorts a table that has no key; nothing for one that has, and for a view."""
+    if existing.key or not existing.statement.startswith("CREATE TABLE "):
+        return ()
+    return row_order.order_terms(existing.sql_types, names, notes)
 
 
 def table_names(connection: Connection) -> list[str]:
