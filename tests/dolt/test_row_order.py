@@ -124,11 +124,13 @@ def test_what_differs_is_in_that_order(config: Config, repo: Path) -> None:
 
 def test_parts_that_commit_in_reverse(config: Config) -> None:
     """Each part's table has its own row, whatever was written before it; the row is found by its value."""
-    squares = config("squares", mode="append")
-    made = {part: write(squares, pd.DataFrame({"part": [part], "square": [part**2]})) for part in (3, 2, 1)}
-    tables = [made[part] for part in (1, 2, 3)]
-    assert [len(table.data) for table in tables] == [3, 2, 1]
-    assert [int(table.data.set_index("part").at[part, "square"]) for part, table in zip((1, 2, 3), tables)] == [1, 4, 9]
+    commits = {}
+    for part in (3, 2, 1):
+        made = write(config("squares", mode="append"), pd.DataFrame({"part": [part], "square": [part**2]}))
+        commits[part] = made.commit
+    tables = {part: read(config("squares", as_of=commits[part])).set_index("part") for part in (1, 2, 3)}
+    assert [len(table) for table in tables.values()] == [3, 2, 1]
+    assert [int(table.at[part, "square"]) for part, table in tables.items()] == [1, 4, 9]
 
 
 def test_storage_order_travels(repo: Path) -> None:
