@@ -50,7 +50,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -60,6 +59,8 @@ if TYPE_CHECKING:
     from .history.merging import Conflict
 
 from ..doltdb import redaction
+from ..doltdb.attempts import attempted as attempted
+from ..doltdb.attempts import attempting as attempting
 
 __all__ = [
     "AccessDenied",
@@ -521,31 +522,6 @@ def without_stack(message: str) -> str:
     """
     found = _STACK.search(message)
     return message if found is None else message[: found.start()]
-
-
-_attempted: ContextVar[str] = ContextVar("attempted", default="use the repository")
-
-
-class attempting:  # noqa: N801  # used as a statement, as contextlib's are
-    """Say what is attempted while a block runs: it completes the sentence "Cannot ..." of an error raised in it.
-
-    The innermost one counts, and each thread has its own.
-    """
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        self._before = _attempted.get()
-        _attempted.set(self._what)
-
-    def __exit__(self, *_: object) -> None:
-        _attempted.set(self._before)
-
-
-def attempted() -> str:
-    """Return what is attempted now, as `attempting` said."""
-    return _attempted.get()
 
 
 def from_server(code: int, message: str) -> DoltError:

@@ -33,6 +33,8 @@ from dataclasses import dataclass
 
 from flytekit.exceptions.user import FlyteRecoverableException
 
+from ..doltdb.attempts import attempted
+
 __all__ = [
     "AccessDenied",
     "ConnectionLost",
@@ -213,12 +215,14 @@ _FAULTS = (
 )
 
 
-def from_server(code: object, message: str, *, attempt: str) -> SQLTaskError:
-    """Return the error for what the server said when ``attempt`` was made; ``attempt`` completes "Cannot ..."."""
+def from_server(code: object, message: str) -> SQLTaskError:
+    """Return the error for what the server said (``code``, ``message``) of what is attempted now."""
     known = "" if code is None else str(code)
     said = message.strip().rstrip(".")
     for fault in _FAULTS:
         if fault.matches(known, message):
-            return fault.error(f"Cannot {attempt}: {said}. {fault.advice}", code=code, server_message=message)
+            return fault.error(f"Cannot {attempted()}: {said}. {fault.advice}", code=code, server_message=message)
     numbered = f" (code {known})" if known else ""
-    return StatementFailed(f"Cannot {attempt}: the server says: {said}{numbered}.", code=code, server_message=message)
+    return StatementFailed(
+        f"Cannot {attempted()}: the server says: {said}{numbered}.", code=code, server_message=message
+    )

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig
-from flytekitplugins.sqlalchemy.connections import Place, place
+from flytekitplugins.sqlalchemy.connections import Target, target_of
 from flytekitplugins.sqlalchemy.hiding import hide, spellings
 
 HOSTILE = "a b/c:d@e%f'g\"h\\i&j=k?ü+ж"
 
 
-def _place(uri: str, *, connect_args: dict[str, Any] | None = None, **secrets: str) -> Place:
-    return place(uri, connect_args=connect_args or {}, secrets=secrets, connect_timeout_s=1, timeout_s=1)
+def _place(uri: str, *, connect_args: dict[str, Any] | None = None, **secrets: str) -> Target:
+    return target_of(uri, connect_args=connect_args or {}, secrets=secrets, connect_timeout_s=1, timeout_s=1)
 
 
 @pytest.mark.parametrize("part", ["user", "host", "database", "password"])

@@ -145,7 +145,7 @@ def test_mariadb_says_no_to_an_old_snapshot(mariadb: Server) -> None:
         with pytest.raises(pymysql.MySQLError, match="Record has changed") as caught:
             c.cursor().execute("update seen set n = 1")
     assert caught.value.args[0] == 1020
-    found = errors.from_server(*caught.value.args, attempt="update")
+    found = errors.from_server(*caught.value.args)
     assert type(found) is TransactionConflict
 
 
