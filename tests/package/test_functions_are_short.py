@@ -27,7 +27,7 @@ REASONS = {
     "dolt/codec/pandas_frames.py:_encode_objects": "one branch for each kind of Python object",
     "dolt/codec/pandas_frames.py:decode": "one branch for each kind of note",
     "dolt/codec/pandas_frames.py:storable": "one branch for each kind of Arrow type",
-    "dolt/history/diffs.py:_place": "what two sides may be, and that they agree",
+    "dolt/history/diffs.py:_table_ref": "what two sides may be, and that they agree",
     "dolt/history/lineages.py:Lineage._tree": "one walk, in which each branch is a line of the picture",
     "dolt/history/lineages.py:_Walk._links": "to follow a link, or to say why it cannot be, is one decision",
     "dolt/history/lineages.py:lineage": "half of it is the docstring",

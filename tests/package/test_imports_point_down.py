@@ -34,7 +34,7 @@ def contracts(folder: Path) -> subprocess.CompletedProcess[str]:
         ("errors.py", "from .model import configs", "packages import downwards only"),
         ("tables/fitting.py", "from . import writing", "within a package, files import downwards only: tables"),
         ("api/frames.py", "import flytekit", "only the border to Flyte imports flytekit"),
-        ("history/diffs.py", "import pymysql", "only one file talks to drivers"),
+        ("history/diffs.py", "import pymysql", "only one file knows PyMySQL"),
     ],
 )
 def test_an_import_that_points_up_breaks_the_contract(tmp_path: Path, file: str, line: str, contract: str) -> None:

@@ -14,26 +14,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...doltdb.wire_types import Column
 from ..model.sql_text import quote
 from .pandas_frames import SqlType
-
-BINARY_CHARSET = 63
-"""The character set number by which MySQL marks bytes."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """A column of a result, as the server announces it."""
-
-    name: str
-    wire: str
-    """MySQL's name of the type on the wire, for example ``LONGLONG`` or ``NEWDECIMAL``."""
-    unsigned: bool
-    binary: bool
-    length: int
-    scale: int
-    not_null: bool = False
-    """Whether the server says that there is no NULL; behind an outer join Dolt 1.83 says so wrongly."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +29,13 @@ class ColumnRequest:
     """The Arrow type to give it afterwards; None leaves it as it arrives."""
 
 
-def wanted(column: Field | tuple[str, str]) -> ColumnRequest:
+def wanted(column: Column | tuple[str, str]) -> ColumnRequest:
     """Say how to ask for a column so that no value changes on the way.
 
     ``column`` is a result's column as the server announces it, or name and SQL type of a table's column. Only the SQL
     type tells a boolean from a small integer.
     """
-    name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Field) else _kind_in_the_table(*column)
+    name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Column) else _kind_in_the_table(*column)
     if kind == "decimal":  # the transport wants all values at one scale and has no more than 128 bits
         return ColumnRequest(f"CAST({quote(name)} AS CHAR)", decimal)
     if kind == "bits":  # as a number, which is what a query's printed bits are read as
@@ -62,7 +45,7 @@ def wanted(column: Field | tuple[str, str]) -> ColumnRequest:
     return ColumnRequest(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
 
 
-def _kind_on_the_wire(found: Field) -> tuple[str, str, pa.DataType | None]:
+def _kind_on_the_wire(found: Column) -> tuple[str, str, pa.DataType | None]:
     if found.wire == "NEWDECIMAL":
         return found.name, "decimal", _decimal_on_the_wire(found)
     if found.wire == "BIT":
@@ -72,11 +55,11 @@ def _kind_on_the_wire(found: Field) -> tuple[str, str, pa.DataType | None]:
     return found.name, "bytes" if _is_bytes_on_the_wire(found) else "", None
 
 
-def _is_bytes_on_the_wire(found: Field) -> bool:
+def _is_bytes_on_the_wire(found: Column) -> bool:
     return found.binary and found.wire.endswith(("BLOB", "STRING", "VARCHAR"))
 
 
-def _decimal_on_the_wire(found: Field) -> pa.DataType:
+def _decimal_on_the_wire(found: Column) -> pa.DataType:
     precision = max(1, found.length - (1 if found.scale else 0) - (0 if found.unsigned else 1))
     return pa.decimal256(min(precision, 76), found.scale)
 
@@ -127,7 +110,7 @@ _WIRE_TYPES = {
 }
 
 
-def from_text(fields: Sequence[Field], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
+def from_text(fields: Sequence[Column], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
     """Return rows that the server printed as an Arrow table in the types of ``fields``.
 
     TIME is a duration here: SQL's TIME goes from -838 to 838 hours.
@@ -137,7 +120,7 @@ def from_text(fields: Sequence[Field], rows: Sequence[tuple[bytes | None, ...]])
     return pa.Table.from_arrays(arrays, names=[found.name for found in fields])
 
 
-def _from_text(found: Field, values: Sequence[bytes | None]) -> pa.Array:
+def _from_text(found: Column, values: Sequence[bytes | None]) -> pa.Array:
     raw = pa.array(values, pa.binary())
     if found.wire == "TIME":
         return pa.array([None if value is None else _duration(value.decode()) for value in values], pa.duration("us"))
