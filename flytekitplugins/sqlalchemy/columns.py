@@ -11,15 +11,24 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pymysql.constants import FIELD_TYPE as T
-from pymysql.constants import FLAG
 
+from ..doltdb.wire_types import Column
 from .errors import UnreadableResult
-from .wire import Column
 
-_BINARY_CHARSET = 63
-_INTEGERS = {T.TINY, T.SHORT, T.INT24, T.LONG, T.LONGLONG, T.YEAR}
-_TEXTS = {T.VARCHAR, T.VAR_STRING, T.STRING, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB, T.ENUM, T.SET}
+_INTEGERS = {"TINY", "SHORT", "INT24", "LONG", "LONGLONG", "YEAR"}
+_TEXTS = {"VARCHAR", "VAR_STRING", "STRING", "TINY_BLOB", "MEDIUM_BLOB", "LONG_BLOB", "BLOB", "ENUM", "SET"}
+_DATES = {"DATE", "NEWDATE", "DATETIME", "TIMESTAMP"}
+_OTHERS = {
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "DATE": pa.date32(),
+    "NEWDATE": pa.date32(),
+    "DATETIME": pa.timestamp("us"),
+    "TIMESTAMP": pa.timestamp("us"),
+    "TIME": pa.duration("us"),
+    "JSON": pa.string(),
+    "NULL": pa.null(),
+}
 _TIME = r"^(?P<sign>-?)(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)(?:\.(?P<f>\d{1,6}))?$"
 
 
@@ -28,30 +37,20 @@ def arrow_type(column: Column) -> pa.DataType:
 
     All integers are as wide as there are, so that arithmetic in a frame does not overflow where SQL does not.
     """
-    code = column.type_code
-    if code in _INTEGERS:
-        return pa.uint64() if code == T.LONGLONG and column.flags & FLAG.UNSIGNED else pa.int64()
-    if code in (T.DECIMAL, T.NEWDECIMAL):
+    wire = column.wire
+    if wire in _INTEGERS:
+        return pa.uint64() if wire == "LONGLONG" and column.unsigned else pa.int64()
+    if wire in ("DECIMAL", "NEWDECIMAL"):
         return _decimal(column)
-    if code == T.BIT:
+    if wire == "BIT":
         return pa.bool_() if column.length == 1 else pa.uint64()
-    if code in _TEXTS:
-        return pa.binary() if column.charset == _BINARY_CHARSET else pa.string()
-    return {
-        T.FLOAT: pa.float32(),
-        T.DOUBLE: pa.float64(),
-        T.DATE: pa.date32(),
-        T.NEWDATE: pa.date32(),
-        T.DATETIME: pa.timestamp("us"),
-        T.TIMESTAMP: pa.timestamp("us"),
-        T.TIME: pa.duration("us"),
-        T.JSON: pa.string(),
-        T.NULL: pa.null(),
-    }.get(code, pa.binary())
+    if wire in _TEXTS:
+        return pa.binary() if column.binary else pa.string()
+    return _OTHERS.get(wire, pa.binary())
 
 
 def _decimal(column: Column) -> pa.DataType:
-    signs = (0 if column.flags & FLAG.UNSIGNED else 1) + (1 if column.scale else 0)
+    signs = (0 if column.unsigned else 1) + (1 if column.scale else 0)
     digits = max(column.length - signs, column.scale, 1)
     return pa.decimal128(digits, column.scale) if digits <= 38 else pa.decimal256(min(digits, 76), column.scale)
 
@@ -69,7 +68,7 @@ def converted(column: Column, raw: pa.Array) -> pa.Array:
         return raw
     if pa.types.is_binary(target):
         return raw.cast(target)
-    if column.type_code == T.BIT:
+    if column.wire == "BIT":
         return pa.array([v and int.from_bytes(v, "big") for v in raw.to_pylist()], pa.uint64()).cast(target)
     try:
         text = raw.cast(pa.string())
@@ -137,7 +136,7 @@ _READERS: dict[int, Callable[[pa.Array, pa.DataType], pa.Array]] = {
 
 def _unreadable(column: Column, raw: pa.Array, error: Exception) -> UnreadableResult:
     name = column.name
-    if column.type_code in (T.DATE, T.NEWDATE, T.DATETIME, T.TIMESTAMP):
+    if column.wire in _DATES:
         zeros, nothing = (pc.match_substring_regex(raw, pattern) for pattern in (rb"^0000-|-00", rb"^0000-00-00"))
         if pc.any(zeros).as_py():
             wanted = f"cast({name} as char) for the text"

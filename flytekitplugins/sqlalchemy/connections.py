@@ -19,11 +19,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-import pymysql.charset
-
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from ..doltdb import driver
 from ..doltdb.attempts import attempted, attempting
 from ..doltdb.redaction import discreet
 from . import logins
@@ -146,7 +145,7 @@ def _check_charset(url: URL, arguments: Mapping[str, Any], hidden: tuple[str, ..
     asked = arguments.get("charset") or url.query.get("charset")
     if not asked or not url.drivername.endswith("+pymysql"):
         return
-    known = isinstance(asked, str) and pymysql.charset.charset_by_name(asked) is not None
+    known = isinstance(asked, str) and driver.knows_charset(asked)
     if not known or str(asked).lower().startswith(("ucs2", "utf16", "utf32")):
         raise InvalidTask(
             hide(
@@ -433,7 +432,7 @@ def _prepare_mysql(session: Session, *, read_only: bool) -> None:
     if session.is_dolt and "/" in str(where.url.database or ""):
         _assert_branch(session)
     if _connect_read_timeout(where):
-        session.raw._read_timeout = where.connect_args.get("read_timeout")
+        session.raw.set_read_timeout(where.connect_args.get("read_timeout"))
 
 
 def _assert_branch(session: Session) -> None:

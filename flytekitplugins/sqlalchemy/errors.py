@@ -175,6 +175,12 @@ _FAULTS = (
         "(?ssl_ca=/path/of/ca.pem at the end of the uri), or a user that is IDENTIFIED WITH mysql_native_password.",
     ),
     _Fault(
+        "2068",
+        "",
+        StatementFailed,
+        "It gets one with local_infile, and after it has proved by a certificate who it is.",
+    ),
+    _Fault(
         "",
         "authentication method requirement",
         UntrustedServer,

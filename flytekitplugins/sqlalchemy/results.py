@@ -25,6 +25,7 @@ from .errors import UnreadableResult
 if TYPE_CHECKING:
     from sqlalchemy.engine import CursorResult
 
+    from ..doltdb.wire_types import Column
     from .connections import Session
 
 ROWS_AT_ONCE = 2_000
@@ -87,8 +88,8 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
     if number is None:
         session.raw.query(sql, unbuffered=True)
     else:
-        prepared.execute(session.raw, number)
-    described = wire.columns(session.raw)
+        session.raw.run_prepared(number)
+    described = session.raw.columns()
 
     def take_apart(rows: wire.Rows) -> list[pa.Array]:
         is_text = number is None
@@ -99,7 +100,7 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
         assert_distinct(schema.names)
         yield pa.RecordBatch.from_pylist([], schema=schema)
     except BaseException:
-        wire.abandon(session.raw)
+        session.raw.hang_up()
         raise
     if described:
         with contextlib.closing(wire.pieces(session.raw, take_apart=take_apart)) as pieces:
@@ -110,21 +111,18 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
 def from_procedure(session: Session, sql: str) -> Generator[pa.RecordBatch, None, None]:
     """Run a CALL on PyMySQL's connection and give the rows of its first result, which has to be the only one."""
     raw = session.raw
-    decoders, raw.decoders, raw.use_unicode = raw.decoders, {}, False
-    try:
+    with raw.printing():
         raw.query(sql)
-        described, arrays = wire.columns(raw), wire.whole(raw) if wire.columns(raw) else []
-        while raw._result.has_next:
+        described, arrays = raw.columns(), wire.whole(raw) if raw.columns() else []
+        while raw.has_more_results:
             raw.next_result()
-            if wire.columns(raw):
+            if raw.columns():
                 raise UnreadableResult("the procedure gives several results, and a frame is made of one.", columns=[])
-    finally:
-        raw.decoders, raw.use_unicode = decoders, True
     assert_distinct([column.name for column in described])
     yield _batch(described, arrays)
 
 
-def _batch(described: Sequence[wire.Column], arrays: Sequence[pa.Array]) -> pa.RecordBatch:
+def _batch(described: Sequence[Column], arrays: Sequence[pa.Array]) -> pa.RecordBatch:
     values = [converted(column, array) for column, array in zip(described, arrays, strict=True)]
     return pa.RecordBatch.from_arrays(values, names=[column.name for column in described])
 

@@ -33,6 +33,7 @@ from flytekitplugins.sqlalchemy.errors import (
 ELSEWHERE = {
     "2059": "see test_logins.py, servers that only ask",
     "answer to a challenge": "see test_logins.py, servers that only ask",
+    "2068": "see test_logins.py, no file is sent",
     "authentication method requirement": "see test_logins.py, a PostgreSQL that only asks",
     "1129": "MariaDB blocks a host after a hundred broken handshakes, and with it every test",
     "1130": "needs a server none of whose users may come from this machine",
