@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 
 from ..doltdb import driver
 from ..doltdb.attempts import attempted, attempting
+from ..doltdb.hiding import MASK, hide
 from ..doltdb.redaction import discreet
 from . import logins
 from .errors import (
@@ -37,7 +38,7 @@ from .errors import (
     StatementTimedOut,
     from_server,
 )
-from .hiding import MASK, confidential, hide
+from .hiding import confidential
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext

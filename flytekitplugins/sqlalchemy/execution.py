@@ -19,6 +19,7 @@ import pyarrow as pa
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..doltdb.attempts import attempted, attempting
+from ..doltdb.hiding import replaced, spellings
 from . import effects, results, templates
 from .connections import Phase, Session, Target, connect, stop, translated
 from .errors import (
@@ -34,7 +35,6 @@ from .errors import (
     UncommittedChanges,
     UnreadableResult,
 )
-from .hiding import replaced, spellings
 from .values import as_text, bindable, is_list
 
 _LONGEST_SHOWN = 2000
