@@ -1,8 +1,8 @@
 """What a MySQL server prints as exact Arrow columns: which type a column has, and its values as that type.
 
-Pure: no connection, no Flyte. The other plugin of this distribution converts what Dolt prints, too; this is a piece of
-its own all the same, because either plugin works without the other, and here any query of any server of the family has
-to be read, without a table whose types could be asked for. `results` calls it for each piece that `wire` gives.
+Pure: no connection, no Flyte. `wire_types` has what both plugins agree on. The other one reads tables of Dolt, and
+their types; here any query of any server of the family has to be read, without a table whose types could be asked for.
+`results` calls it for each piece that `wire` gives.
 """
 
 from __future__ import annotations
@@ -12,24 +12,13 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..doltdb.wire_types import Column
+from ..doltdb.wire_types import EXACT, INTEGERS, Column, read_bits, read_times
 from .errors import UnreadableResult
 
-_INTEGERS = {"TINY", "SHORT", "INT24", "LONG", "LONGLONG", "YEAR"}
+_INTEGERS = {*INTEGERS, "YEAR"}
 _TEXTS = {"VARCHAR", "VAR_STRING", "STRING", "TINY_BLOB", "MEDIUM_BLOB", "LONG_BLOB", "BLOB", "ENUM", "SET"}
 _DATES = {"DATE", "NEWDATE", "DATETIME", "TIMESTAMP"}
-_OTHERS = {
-    "FLOAT": pa.float32(),
-    "DOUBLE": pa.float64(),
-    "DATE": pa.date32(),
-    "NEWDATE": pa.date32(),
-    "DATETIME": pa.timestamp("us"),
-    "TIMESTAMP": pa.timestamp("us"),
-    "TIME": pa.duration("us"),
-    "JSON": pa.string(),
-    "NULL": pa.null(),
-}
-_TIME = r"^(?P<sign>-?)(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)(?:\.(?P<f>\d{1,6}))?$"
+_TYPES = {**EXACT, "JSON": pa.string(), "NULL": pa.null()}
 
 
 def arrow_type(column: Column) -> pa.DataType:
@@ -46,13 +35,12 @@ def arrow_type(column: Column) -> pa.DataType:
         return pa.bool_() if column.length == 1 else pa.uint64()
     if wire in _TEXTS:
         return pa.binary() if column.binary else pa.string()
-    return _OTHERS.get(wire, pa.binary())
+    return _TYPES.get(wire, pa.binary())
 
 
 def _decimal(column: Column) -> pa.DataType:
-    signs = (0 if column.unsigned else 1) + (1 if column.scale else 0)
-    digits = max(column.length - signs, column.scale, 1)
-    return pa.decimal128(digits, column.scale) if digits <= 38 else pa.decimal256(min(digits, 76), column.scale)
+    digits = column.digits
+    return pa.decimal128(digits, column.scale) if digits <= 38 else pa.decimal256(digits, column.scale)
 
 
 def converted(column: Column, raw: pa.Array) -> pa.Array:
@@ -69,7 +57,7 @@ def converted(column: Column, raw: pa.Array) -> pa.Array:
     if pa.types.is_binary(target):
         return raw.cast(target)
     if column.wire == "BIT":
-        return pa.array([v and int.from_bytes(v, "big") for v in raw.to_pylist()], pa.uint64()).cast(target)
+        return read_bits(raw).cast(target)
     try:
         text = raw.cast(pa.string())
         return _READERS.get(target.id, pc.cast)(text, target)
@@ -84,20 +72,6 @@ def _read_decimals(text: pa.Array, target: pa.DataType) -> pa.Array:
         from decimal import Decimal
 
         return pa.array([None if v is None else Decimal(v) for v in text.to_pylist()])
-
-
-def _read_times(text: pa.Array, target: pa.DataType) -> pa.Array:
-    """Return times, which in MySQL go from -838:59:59 to 838:59:59, as durations."""
-    parts = pc.extract_regex(text, _TIME)
-    if parts.null_count != text.null_count:
-        raise pa.ArrowInvalid("not a time")
-    hours, minutes, seconds = (pc.cast(pc.struct_field(parts, name), pa.int64()) for name in "hms")
-    fraction = pc.cast(pc.utf8_rpad(pc.coalesce(pc.struct_field(parts, "f"), ""), 6, "0"), pa.int64())
-    total = pc.add(
-        pc.multiply(pc.add(pc.multiply(pc.add(pc.multiply(hours, 60), minutes), 60), seconds), 10**6), fraction
-    )
-    negative = pc.equal(pc.struct_field(parts, "sign"), "-")
-    return pc.if_else(negative, pc.negate(total), total).cast(target)
 
 
 def _read_dates(text: pa.Array, target: pa.DataType) -> pa.Array:
@@ -127,7 +101,7 @@ def _read_nothing(text: pa.Array, target: pa.DataType) -> pa.Array:
 _READERS: dict[int, Callable[[pa.Array, pa.DataType], pa.Array]] = {
     pa.decimal128(1).id: _read_decimals,
     pa.decimal256(1).id: _read_decimals,
-    pa.duration("us").id: _read_times,
+    pa.duration("us").id: lambda text, _target: read_times(text),
     pa.date32().id: _read_dates,
     pa.timestamp("us").id: _read_datetimes,
     pa.null().id: _read_nothing,

@@ -7,14 +7,13 @@ and what the columns become in a frame is up to `pandas_frames`.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...doltdb.wire_types import Column
+from ...doltdb.wire_types import EXACT, INTEGERS, Column, read_bits, read_times
 from ..model.sql_text import quote
 from .pandas_frames import SqlType
 
@@ -60,8 +59,7 @@ def _is_bytes_on_the_wire(found: Column) -> bool:
 
 
 def _decimal_on_the_wire(found: Column) -> pa.DataType:
-    precision = max(1, found.length - (1 if found.scale else 0) - (0 if found.unsigned else 1))
-    return pa.decimal256(min(precision, 76), found.scale)
+    return pa.decimal256(found.digits, found.scale)
 
 
 def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType | None]:
@@ -95,19 +93,7 @@ def _is_zero_or_one(column: pa.ChunkedArray) -> bool:
     return limits["min"] is None or (limits["min"] >= 0 and limits["max"] <= 1)
 
 
-_WIRE_TYPES = {
-    "TINY": (pa.int8(), pa.uint8()),
-    "SHORT": (pa.int16(), pa.uint16()),
-    "INT24": (pa.int32(), pa.uint32()),
-    "LONG": (pa.int32(), pa.uint32()),
-    "LONGLONG": (pa.int64(), pa.uint64()),
-    "FLOAT": (pa.float32(), pa.float32()),
-    "DOUBLE": (pa.float64(), pa.float64()),
-    "DATE": (pa.date32(), pa.date32()),
-    "DATETIME": (pa.timestamp("us"), pa.timestamp("us")),
-    "TIMESTAMP": (pa.timestamp("us"), pa.timestamp("us")),
-    "YEAR": (pa.int16(), pa.int16()),
-}
+_TYPES = {**EXACT, "YEAR": pa.int16()}
 
 
 def from_text(fields: Sequence[Column], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
@@ -122,19 +108,15 @@ def from_text(fields: Sequence[Column], rows: Sequence[tuple[bytes | None, ...]]
 
 def _from_text(found: Column, values: Sequence[bytes | None]) -> pa.Array:
     raw = pa.array(values, pa.binary())
-    if found.wire == "TIME":
-        return pa.array([None if value is None else _duration(value.decode()) for value in values], pa.duration("us"))
     if found.wire == "BIT":
-        return pa.array([None if value is None else int.from_bytes(value, "big") for value in values], pa.uint64())
+        return read_bits(raw)
     if _is_bytes_on_the_wire(found):
         return raw
     text = raw.cast(pa.string())
+    if found.wire == "TIME":
+        return read_times(text)
     if found.wire == "NEWDECIMAL":
         return text.cast(_decimal_on_the_wire(found))
-    return text.cast(_WIRE_TYPES[found.wire][found.unsigned]) if found.wire in _WIRE_TYPES else text
-
-
-def _duration(text: str) -> datetime.timedelta:
-    hours, minutes, seconds = text.lstrip("-").split(":")
-    span = datetime.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
-    return -span if text.startswith("-") else span
+    if found.wire in INTEGERS:
+        return text.cast(INTEGERS[found.wire][found.unsigned])
+    return text.cast(_TYPES[found.wire]) if found.wire in _TYPES else text
