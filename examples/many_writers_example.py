@@ -4,9 +4,9 @@
     Running many_writers_example.py main...
     12 writers, 12 rows, 12 commits
 
-Each writer upserts a row of its own. Whoever comes second is written on top of the first, so that the result is that of
-one after the other, whatever the order. On a cluster each is in a pod of its own, and `docs/clusters.md` says where to
-have the repository then.
+Each writer upserts a row of its own. The writer that comes second is written on top of the first, so that the result is
+that of one after the other, whatever the order. On a cluster each is in a pod of its own, and `docs/clusters.md` says
+where to have the repository then.
 """
 
 import os

@@ -49,6 +49,7 @@ QUICK = {
     "reliability": ("test_retried_writes.py",),
     "docs": ("test_docs.py", "test_guarantees.py"),
     "package": ("test_import.py",),
+    "security": ("test_doors.py", "test_lexical_classes.py", "test_triggers.py", "test_what_arrives.py"),
 }
 """What of a folder is in the quick round; all files of folders that are not named. Slow tests are in none."""
 

@@ -174,7 +174,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _warn_of_conflicts() -> None:
-    """Say so if an earlier plugin, whose files have the same names as some of ours, is installed as well."""
+    """Say so if an earlier plugin, whose files have the same names as some of this package's, is installed as well."""
     if not any(_is_installed(name) for name in ("flytekitplugins-dolt", "flytekitplugins-sqlalchemy")):
         return
     from .cli.doctor import conflicting_distributions

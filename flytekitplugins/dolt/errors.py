@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 from ..doltdb import redaction
 from ..doltdb.attempts import attempted as attempted
 from ..doltdb.attempts import attempting as attempting
+from ..doltdb.patterns import pattern
 
 __all__ = [
     "AccessDenied",
@@ -376,7 +377,7 @@ class _Fault:
     """One row of the table below: what the server says, what it is to us, what the user can do."""
 
     def __init__(self, code: int | None, text: str, error: type[DoltError], advice: str) -> None:
-        self.code, self.text, self.error, self.advice = code, re.compile(text, re.IGNORECASE), error, advice
+        self.code, self.text, self.error, self.advice = code, pattern(text, re.IGNORECASE), error, advice
 
     def matches(self, code: int, message: str) -> bool:
         return (self.code is None or self.code == code) and self.text.search(message) is not None
@@ -511,7 +512,7 @@ _FAULTS = (
 
 
 # What Go prints below the line that says what went wrong, line breaks written out or not.
-_STACK = re.compile(r"\s*(?:\n|\\n)\s*(?:goroutine \d+ \[|\S+\.(?:go|s):\d+|\S+\(\.{0,3}\)\s*(?:\n|\\n))")
+_STACK = pattern(r"\s*(?:\n|\\n)\s*(?:goroutine \d+ \[|\S+\.(?:go|s):\d+|\S+\(\.{0,3}\)\s*(?:\n|\\n))")
 
 
 def without_stack(message: str) -> str:

@@ -1,8 +1,8 @@
 """Logging in without telling the password: which answers may be given to a server that has not proved who it is.
 
 A MySQL server says how a client is to log in, and may change its mind. Some ways answer a challenge, so that the
-password stays here; others hand it over, in the clear or locked with a key that the peer itself has sent, and whoever
-takes a port or a name would only have to ask. Pure.
+password stays here; others hand it over, in the clear or locked with a key that the peer itself has sent, and anybody
+who takes a port or a name would only have to ask. Pure.
 """
 
 from __future__ import annotations

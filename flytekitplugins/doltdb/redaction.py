@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from urllib.parse import unquote
 
 from .hiding import MASK, hide
+from .patterns import pattern
 
 IN_AN_ADDRESS = (
     *("table", "sql", "commit", "branch", "new_branch", "base"),
@@ -29,22 +30,22 @@ _R = TypeVar("_R")
 _V = TypeVar("_V")
 _E = TypeVar("_E", bound=BaseException)
 
-_SECRET_BY_NAME = re.compile(
+_SECRET_BY_NAME = pattern(
     r"pass(word|wd|phrase|code|key)?$|_pass|^pw$|pwd$|secret|token|credential|signature|^sig$|^auth(orization)?$"
     r"|(private|api|access|account|shared)[_-]?key",
     re.IGNORECASE,
 )
 # One slash is what is left of two in a path; the length is bounded for the sake of long words.
-_START = re.compile(
+_START = pattern(
     r"(?:[A-Za-z][A-Za-z0-9+.-]{0,30}(?:://|%(?:25)*3A%(?:25)*2F%(?:25)*2F)"
     r"|(?:(?<![^/'\"])|(?<=\s))[A-Za-z][A-Za-z0-9+.-]{1,30}:/(?!/))",
     re.IGNORECASE,
 )
-_PROPER = re.compile(r"(?:(?P<user>[^:@/?#]*)@)?(?P<host>\[[^\]@/]*\]|[^:@/?#\[\]]*)(?P<port>:[0-9]{0,5})?(?=[/?#]|\Z)")
-_QUERY = re.compile(r"\?(?=[\w.%-]+=)")
-_PARAMETER = re.compile(r"[?&;#]([\w.%+-]+)=")
+_PROPER = pattern(r"(?:(?P<user>[^:@/?#]*)@)?(?P<host>\[[^\]@/]*\]|[^:@/?#\[\]]*)(?P<port>:[0-9]{0,5})?(?=[/?#]|\Z)")
+_QUERY = pattern(r"\?(?=[\w.%-]+=)")
+_PARAMETER = pattern(r"[?&;#]([\w.%+-]+)=")
 _NAME = f"(?:{'|'.join(IN_AN_ADDRESS)})="
-_DOLT_QUERY, _DOLT_PARAMETER = re.compile(rf"\?(?={_NAME})"), re.compile(rf"&(?={_NAME})")
+_DOLT_QUERY, _DOLT_PARAMETER = pattern(rf"\?(?={_NAME})"), pattern(rf"&(?={_NAME})")
 _TEXT_OF_OTHERS = ("sql", "params")
 _MOST_WITHIN = 100
 """Addresses within one address; one that has more is hidden whole, so that looking through it ends soon."""
@@ -144,7 +145,7 @@ def _end(text: str, start: re.Match[str]) -> int:
     if before in "'\"`":
         closing = re.compile(rf"(?<!\\){before}").search(text, start.end())
         return closing.start() if closing is not None else len(text)
-    space = re.compile(r"\s").search(text, start.end())
+    space = pattern(r"\s").search(text, start.end())
     return space.start() if space is not None else len(text)
 
 
@@ -270,7 +271,8 @@ def _field(field: str) -> str:
 def stripped(error: _E, *secrets: str) -> _E:
     """Return somebody else's error without what must not be seen: its frames, whose variables hold the password.
 
-    What it was raised of goes as well, and the secrets out of its words. So it can be the cause of one of ours.
+    What it was raised of goes as well, and the secrets out of its words. So it can be the cause of one of this
+    package's.
     """
     error.args = tuple(hide(part, secrets) if isinstance(part, str) else part for part in error.args)
     error.__dict__.clear()

@@ -57,17 +57,17 @@ def test_the_stored_content_is_that_of_a_full_rewrite(
         new = new.sample(frac=1, random_state=seed % 1000).reset_index(drop=True)
     name = f"t{next(COUNTER)}"
     with connect(shared) as connection:
-        writing.write(connection, name, old, options)
+        writing.TableWrite.of(name, old, options).apply(connection)
         connection.execute("COMMIT")
         existing = reading.describe(connection, name)
         assert existing is not None
         found = writing._differences(connection, name, pandas_frames.encode(new).arrow, existing)
         assert found is not None, "this is not compared at all"
         assert found.count <= len(new) * (share * 2 + 0.01)
-        writing.write(connection, name, new, options)
+        writing.TableWrite.of(name, new, options).apply(connection)
         mine = hash_of(connection, name)
         connection.execute(f"DROP TABLE {name}")
-        writing.write(connection, name, new, options)
+        writing.TableWrite.of(name, new, options).apply(connection)
         assert hash_of(connection, name) == mine
         connection.execute(f"DROP TABLE {name}")
 

@@ -195,8 +195,7 @@ class TestRunBranches:
         """By age and prefix; never the checked-out branch, never one with uncommitted work."""
         for name in ("run/1", "run/2", "mine"):
             put(config("t", branch_conf=NewBranch(name)), 9)
-        with connect(repo) as connection:
-            connection.use("run/2")
+        with connect(repo) as connection, connection.at("run/2"):
             connection.execute("INSERT INTO t VALUES (77)")
         assert delete_run_branches(repo, older_than=timedelta(hours=1)) == []
         listed = {branch.name: branch.kept for branch in run_branches(repo)}

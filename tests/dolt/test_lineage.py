@@ -312,8 +312,7 @@ def test_a_thousand_commits_cost_the_same_beside_any_table(
     counts = []
     for path, rows in ((repo, 10), (other, 1_000_000)):
         write(DoltConfig(str(path), "big"), pd.DataFrame({"a": range(rows)}))
-        with connections.connect(refs.locate(path)) as connection:
-            connection.use("main")
+        with connections.connect(refs.locate(path)) as connection, connection.at("main"):
             connection.execute("CREATE TABLE small (a INT PRIMARY KEY)")
             head = ""
             for number in range(998):

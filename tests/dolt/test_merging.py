@@ -38,8 +38,7 @@ def heads(repo: Path) -> dict[str, str]:
 
 def sql(repo: Path, *statements: str, on: str | None = None) -> None:
     """Run statements on a branch, and commit all."""
-    with connect(repo) as connection:
-        connection.use(on)
+    with connect(repo) as connection, connection.at(on):
         for statement in statements:
             connection.execute(statement)
         connection.execute("CALL DOLT_COMMIT('-A', '-m', 'by hand', '--author', 'A <a@b.c>')")

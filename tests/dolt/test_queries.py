@@ -466,7 +466,7 @@ def test_queries_run_as_a_user_who_may_only_read(shop: Path, run: Run) -> None:
     """On our own server the second line of defence is the server's: even a statement that got through is denied."""
     assert run("select user() u").data.u[0] == "flyte_reader@localhost"
     before = state(shop)
-    with connect(shop) as connection, connection.reading() as reading:
+    with connect(shop) as connection, connection.read_only_session() as reading:
         for statement in (
             "INSERT INTO orders (id) VALUES (1000)", "DELETE FROM orders", "UPDATE orders SET id = 1 WHERE id = 2",
             "DROP TABLE orders", "CREATE TABLE x (n INT)", "ALTER TABLE orders ADD x INT", "TRUNCATE orders",
@@ -483,14 +483,14 @@ def test_queries_run_as_a_user_who_may_only_read(shop: Path, run: Run) -> None:
 
 def test_the_fast_transport_is_that_user_too(shop: Path) -> None:
     """Both transports log in as the same user."""
-    with connect(shop) as connection, connection.reading() as reading:
+    with connect(shop) as connection, connection.read_only_session() as reading:
         with reading.arrow_batches("SELECT user() u", batch_rows=10) as batches:
             assert next(batches).column("u").to_pylist() == ["flyte_reader@localhost"]
 
 
 def test_nobody_logs_in_without_the_password(shop: Path) -> None:
     """The reader has a password that only those know who may read the server's own notice."""
-    with connect(shop) as connection, connection.reading():
+    with connect(shop) as connection, connection.read_only_session():
         port = connection._endpoint.port
     for password in ("", "flyte_reader", "x"):
         with pytest.raises(pymysql.err.OperationalError, match="Access denied"):

@@ -63,6 +63,7 @@ from flytekitplugins.dolt.errors import (
     UncommittedChanges,
     UntrustedServer,
 )
+from flytekitplugins.dolt.history import pushing
 from flytekitplugins.dolt.repository import remotes
 from flytekitplugins.dolt.repository.clones import UNUSED_S, branch_lock
 
@@ -201,8 +202,8 @@ class Rival:
 
     def __init__(self, remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch, *, times: int) -> None:
         self.remote, self.times, self.pushes, self.rejected = remote, times, 0, 0
-        self._push = remotes._push
-        monkeypatch.setattr(remotes, "_push", self.push)
+        self._push = pushing._push
+        monkeypatch.setattr(pushing, "_push", self.push)
 
     def push(self, origin: remotes.Origin, clone: Path, branch: str) -> None:
         with self.remote.cloned() as rivals:
@@ -233,7 +234,7 @@ def test_a_rejected_push_is_done_again(remote: RemoteFolder, monkeypatch: pytest
 def test_redoing_has_an_end(remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who loses every race is told so; the others' commits stand, nothing of ours is pushed or read."""
     put(remote.config(), 0)
-    monkeypatch.setattr(remotes, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(pushing, "MAX_ATTEMPTS", 3)
     rival = Rival(remote, monkeypatch, times=3)
     with pytest.raises(HeadMoved, match="3 attempts.*NewBranch") as caught:
         put(remote.config(), 1)
@@ -291,19 +292,19 @@ def test_what_others_do_in_the_clone_between_commit_and_push(
 ) -> None:
     """Whatever another task of the machine does in the clone just before a push, what is said to be pushed is."""
     put(remote.config(), 1)
-    push = remotes._push
+    push = pushing._push
 
     def interrupted(*args: object) -> None:
-        monkeypatch.setattr(remotes, "_push", push)
+        monkeypatch.setattr(pushing, "_push", push)
         if between == "a query":
-            monkeypatch.setattr(remotes.publishing, "LOCK_TIMEOUT_S", 0.1)
+            monkeypatch.setattr(remotes.branch_locks, "TIMEOUT_S", 0.1)
             with pytest.raises(RepositoryBusy, match="process"):
                 by_query(remote)
         else:
             put(remote.config(mode="append", branch_conf=NewBranch("run/1")), 7)
         push(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(remotes, "_push", interrupted)
+    monkeypatch.setattr(pushing, "_push", interrupted)
     commit = put(remote.config(mode="append"), 2)
     assert remote.commits()[0] == commit
     assert remote.rows() == [1, 2]
@@ -334,7 +335,7 @@ def test_what_was_not_pushed_is_never_read(remote: RemoteFolder, monkeypatch: py
     """A writer that ends between its commit and its push leaves nothing: not for a query, not for the next write."""
     put(remote.config(), 1)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt, match="now"):
-        patch.setattr(remotes, "_push", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt("now")))
+        patch.setattr(pushing, "_push", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt("now")))
         put(remote.config(mode="append", branch_conf=NewBranch(branch)), 2)
     (clone,) = clones(remote.machine("here"))
     assert [int(number) for number in values(clone, f"SELECT number FROM log AS OF '{branch}'")] == [1, 2]
@@ -350,18 +351,18 @@ def test_what_was_not_pushed_is_never_read(remote: RemoteFolder, monkeypatch: py
 @pytest.mark.parametrize("others_push", [False, True])
 def test_a_lost_answer_is_looked_up(remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch, others_push: bool) -> None:
     """A push that arrived, though nobody said so, is found on the remote and not repeated, also under another one."""
-    push, lost = remotes._push, []
+    push, lost = pushing._push, []
 
     def losing(origin: remotes.Origin, clone: Path, branch: str) -> None:
         push(origin, clone, branch)
-        monkeypatch.setattr(remotes, "_push", push)
+        monkeypatch.setattr(pushing, "_push", push)
         if others_push:
             with remote.on("other"):
                 put(remote.config("another"), 7)
         lost.append(branch)
         raise ConnectionLost("Cannot push: the connection broke.")
 
-    monkeypatch.setattr(remotes, "_push", losing)
+    monkeypatch.setattr(pushing, "_push", losing)
     commit = put(remote.config(mode="append"), 1)
     assert lost == ["main"]
     assert remote.commits()[int(others_push)] == commit
@@ -858,16 +859,16 @@ def test_a_server_that_was_stopped(hub: Hub) -> None:
 def test_a_server_that_is_killed_before_the_push(hub: Hub, monkeypatch: pytest.MonkeyPatch, is_back: bool) -> None:
     """Killed between fetch and push: written once if it is back, else OutcomeUnknown, and once when tried again."""
     put(hub.config(), 1)
-    push = remotes._push
+    push = pushing._push
 
     def killing(*args: object) -> None:
-        monkeypatch.setattr(remotes, "_push", push)
+        monkeypatch.setattr(pushing, "_push", push)
         hub.server.kill()
         if is_back:
             hub.server.start()
         push(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(remotes, "_push", killing)
+    monkeypatch.setattr(pushing, "_push", killing)
     config = hub.config(mode="append")
     if not is_back:
         with pytest.raises(OutcomeUnknown, match=r"commit \w+"):

@@ -34,10 +34,10 @@ from flytekitplugins.dolt.errors import (
     TableNotFound,
     UncommittedChanges,
 )
-from flytekitplugins.dolt.repository import publishing
+from flytekitplugins.dolt.history import publishing
+from flytekitplugins.dolt.history.publishing import WriteJob, WriteResult, write
 from flytekitplugins.dolt.repository import refs as repository_module
 from flytekitplugins.dolt.repository.connections import Connection, connect
-from flytekitplugins.dolt.repository.publishing import WriteResult, write
 from flytekitplugins.dolt.repository.refs import branches, locate, log
 from flytekitplugins.dolt.server import binary, local_server
 
@@ -58,14 +58,12 @@ def numbers(table: str, *values: int) -> Work:
 
 
 def put(repo: Path, table: str, *values: int, policy: Branch | None = None, message: str = "put") -> WriteResult:
-    return write(repo, table=table, policy=policy, message=message, work=numbers(table, *values))
+    return write(repo, policy, WriteJob(table, message, numbers(table, *values)))
 
 
 def ask(repo: Path, sql: str, *parameters: object, on: str | None = None) -> list[tuple[object, ...]]:
     """Return the rows of a statement, on the checked-out branch or another revision."""
-    with connect(repo) as connection:
-        if on is not None:
-            connection.use(on)
+    with connect(repo) as connection, connection.at(on):
         return connection.query(sql, *parameters)
 
 
@@ -276,7 +274,7 @@ def test_work_that_appears_while_writing(repo: Path, dolt: Dolt) -> None:
 
     head = branches(repo)
     with pytest.raises(UncommittedChanges, match="'users'"):
-        write(repo, table="users", policy=None, message="late", work=work)
+        write(repo, None, WriteJob("users", "late", work))
     assert branches(repo) == head
     assert values(repo, "users") == [1, 2, 3]
     assert scratch_branches(repo) == []
@@ -284,8 +282,7 @@ def test_work_that_appears_while_writing(repo: Path, dolt: Dolt) -> None:
 
 def test_uncommitted_work_on_the_other_branch(repo: Path, dolt: Dolt) -> None:
     """Uncommitted rows on the target are in the way even when the target is not checked out."""
-    with connect(repo) as connection:
-        connection.use("other")
+    with connect(repo) as connection, connection.at("other"):
         connection.execute("INSERT INTO users VALUES (3)")
     with pytest.raises(UncommittedChanges, match="'other'.*'users'"):
         put(repo, "users", 10, policy=SerialBranch("other"))
@@ -412,10 +409,8 @@ def test_failed_work_makes_no_branch(repo: Path) -> None:
     with pytest.raises(TableNotFound, match="table not found: nope"):
         write(
             repo,
-            table="users",
-            policy=NewBranch("run/1"),
-            message="x",
-            work=lambda connection: connection.execute("DELETE FROM nope") and None,
+            NewBranch("run/1"),
+            WriteJob("users", "x", lambda connection: connection.execute("DELETE FROM nope") and None),
         )
     assert state(repo) == before
 
@@ -451,7 +446,7 @@ def test_unchanged_content_makes_no_commit(repo: Path, dolt: Dolt) -> None:
     before = state(repo)
     written = put(repo, "users", 2, 1)
     assert written == WriteResult(Commit(str(before.head), branch="main"), changed=False)
-    nothing = write(repo, table="users", policy=None, message="x", work=lambda connection: None)
+    nothing = write(repo, None, WriteJob("users", "x", lambda connection: None))
     assert nothing == written
     assert state(repo) == before
 
@@ -553,7 +548,7 @@ def test_failing_work_leaves_nothing(repo: Path, error: BaseException) -> None:
     before = state(repo)
     for policy in (None, SerialBranch("other"), NewBranch("run/1")):
         with pytest.raises(type(error), match=r"boom|stop|end") as caught:
-            write(repo, table="users", policy=policy, message="x", work=_raise(error))
+            write(repo, policy, WriteJob("users", "x", _raise(error)))
         assert caught.value is error
     assert state(repo) == before
 
@@ -572,10 +567,8 @@ def test_no_scratch_branch_is_left(repo: Path, dolt: Dolt) -> None:
     seen = []
     write(
         repo,
-        table="users",
-        policy=SerialBranch("other"),
-        message="look",
-        work=lambda connection: seen.append((scratch_branches(repo), set(branches(repo)))),
+        SerialBranch("other"),
+        WriteJob("users", "look", lambda connection: seen.append((scratch_branches(repo), set(branches(repo))))),
     )
     ((during, listed),) = seen
     assert len(during) == 1
@@ -588,11 +581,7 @@ def test_work_sees_the_head_and_not_the_working_set(repo: Path, dolt: Dolt) -> N
     users_work(dolt, "unstaged")
     seen = []
     write(
-        repo,
-        table="users",
-        policy=None,
-        message="look",
-        work=lambda connection: seen.extend(connection.query("SELECT n FROM others")),
+        repo, None, WriteJob("users", "look", lambda connection: seen.extend(connection.query("SELECT n FROM others")))
     )
     assert seen == [(7,)]
 
@@ -622,7 +611,7 @@ def test_moved_head_is_redone_on_the_new_one(repo: Path, dolt: Dolt) -> None:
         dolt("sql", "-q", "insert into others values (8); call dolt_commit('-am', 'meanwhile')")
 
     work = Racing(users_commit)
-    written = write(repo, table="users", policy=None, message="ours", work=work)
+    written = write(repo, None, WriteJob("users", "ours", work))
     assert work.calls == 2
     assert work.seen == [[(7,)], [(7,), (8,)]]
     ours, meanwhile, _ = log(repo, limit=3)
@@ -637,7 +626,7 @@ def test_moved_head_is_redone_on_the_new_one(repo: Path, dolt: Dolt) -> None:
 def test_same_table_committed_meanwhile(repo: Path, dolt: Dolt) -> None:
     """When somebody commits to the same table meanwhile, the result is ours after theirs, not a mixture."""
     work = Racing(lambda call: dolt("sql", "-q", "insert into users values (9); call dolt_commit('-am', 'meanwhile')"))
-    write(repo, table="users", policy=None, message="ours", work=work)
+    write(repo, None, WriteJob("users", "ours", work))
     assert [commit.message for commit in log(repo, limit=2)] == ["ours", "meanwhile"]
     assert values(repo, "users") == [100]
     assert ask(repo, "SELECT n FROM users AS OF 'HEAD~' ORDER BY n") == [(1,), (2,), (9,)]
@@ -647,7 +636,7 @@ def test_branch_set_back_meanwhile(repo: Path, dolt: Dolt) -> None:
     """When the user sets the branch back meanwhile, the work is done again there: dropped commits do not come back."""
     dropped = put(repo, "others", 70, policy=SerialBranch("other")).commit
     work = Racing(lambda call: dolt("branch", "-f", "other", "main"))
-    write(repo, table="users", policy=SerialBranch("other"), message="ours", work=work)
+    write(repo, SerialBranch("other"), WriteJob("users", "ours", work))
     assert work.calls == 2
     assert dropped.hash not in [commit.hash for commit in log(repo, "other")]
     assert values(repo, "others", on="other") == [7]
@@ -657,7 +646,7 @@ def test_branch_deleted_meanwhile(repo: Path, dolt: Dolt) -> None:
     """When the target is deleted meanwhile, it is not made again; the error says what happened."""
     work = Racing(lambda call: dolt("branch", "-D", "other"))
     with pytest.raises(BranchNotFound, match="'other'"):
-        write(repo, table="users", policy=SerialBranch("other"), message="ours", work=work)
+        write(repo, SerialBranch("other"), WriteJob("users", "ours", work))
     assert set(branches(repo)) == {"main"}
     assert scratch_branches(repo) == []
 
@@ -667,13 +656,12 @@ def test_new_branch_created_meanwhile(repo: Path, dolt: Dolt) -> None:
 
     def create(call: int) -> None:
         dolt("branch", "run/1")
-        with connect(repo) as connection:
-            connection.use("run/1")
+        with connect(repo) as connection, connection.at("run/1"):
             connection.execute("INSERT INTO others VALUES (8)")
             connection.execute("CALL DOLT_COMMIT('-am', 'meanwhile')")
 
     work = Racing(create)
-    write(repo, table="users", policy=NewBranch("run/1"), message="ours", work=work)
+    write(repo, NewBranch("run/1"), WriteJob("users", "ours", work))
     assert [commit.message for commit in log(repo, "run/1", limit=2)] == ["ours", "meanwhile"]
     assert values(repo, "others", on="run/1") == [7, 8]
 
@@ -686,7 +674,7 @@ def test_every_race_lost(repo: Path, dolt: Dolt, monkeypatch: pytest.MonkeyPatch
         times=99,
     )
     with pytest.raises(HeadMoved, match="3.*NewBranch") as caught:
-        write(repo, table="users", policy=None, message="ours", work=work)
+        write(repo, None, WriteJob("users", "ours", work))
     assert (caught.value.branch, caught.value.attempts, work.calls) == ("main", 3, 3)
     assert [commit.message for commit in log(repo, limit=3)] == ["3", "2", "1"]
     assert values(repo, "users") == [1, 2]
@@ -704,9 +692,7 @@ def busy(repo: Path) -> Iterator[threading.Event]:
         inside.set()
         assert go_on.wait(timeout=60)
 
-    writer = threading.Thread(
-        target=write, args=(repo,), kwargs={"table": "users", "policy": None, "message": "first", "work": work}
-    )
+    writer = threading.Thread(target=write, args=(repo, None, WriteJob("users", "first", work)))
     writer.start()
     assert inside.wait(timeout=60)
     yield go_on
@@ -718,14 +704,7 @@ def test_wait_for_another_writer_is_bounded(repo: Path, busy: threading.Event) -
     """A second writer of the branch waits as long as it was told to and is then RepositoryBusy; others do not wait."""
     began = time.monotonic()
     with pytest.raises(RepositoryBusy, match=r"0\.3 s") as caught:
-        write(
-            repo,
-            table="users",
-            policy=None,
-            message="second",
-            work=numbers("users", 60),
-            lock_timeout_s=0.3,
-        )
+        write(repo, None, WriteJob("users", "second", numbers("users", 60), lock_timeout_s=0.3))
     assert 0.2 < time.monotonic() - began < 10
     assert (caught.value.path, caught.value.waited_s) == (repo, 0.3)
     put(repo, "users", 60, policy=SerialBranch("other"))
@@ -736,16 +715,12 @@ def test_wait_for_another_writer_is_bounded(repo: Path, busy: threading.Event) -
 def test_second_writer_goes_on_when_the_first_is_done(repo: Path, busy: threading.Event) -> None:
     """A second writer of the branch waits for the first one and then does its work once, on the first one's commit."""
     calls = []
-    second = threading.Thread(
-        target=write,
-        args=(repo,),
-        kwargs={
-            "table": "users",
-            "policy": None,
-            "message": "second",
-            "work": lambda connection: (calls.append(1), numbers("users", 60)(connection))[1],
-        },
-    )
+
+    def work(connection: Connection) -> None:
+        calls.append(1)
+        numbers("users", 60)(connection)
+
+    second = threading.Thread(target=write, args=(repo, None, WriteJob("users", "second", work)))
     second.start()
     busy.set()
     second.join()
@@ -757,8 +732,8 @@ def test_lock_of_a_failed_writer_is_let_go(repo: Path) -> None:
     """A writer that failed, in any way, holds nobody up."""
     for error in (_Broken("boom"), KeyboardInterrupt("stop")):
         with pytest.raises(type(error), match=r"boom|stop"):
-            write(repo, table="users", policy=None, message="x", work=_raise(error))
-        write(repo, table="users", policy=None, message="y", work=numbers("users", 1), lock_timeout_s=0.5)
+            write(repo, None, WriteJob("users", "x", _raise(error)))
+        write(repo, None, WriteJob("users", "y", numbers("users", 1), lock_timeout_s=0.5))
 
 
 # ------------------------------------------------------------------------------------------------ hostile names, texts

@@ -74,9 +74,8 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Graph:
         commit("grown", DAYS["grown"], "create table t (id int primary key)", "insert into t values (1)")
         connection.execute("CALL DOLT_BRANCH('side')")
         commit("other", DAYS["other"], "insert into u values (2)")
-        connection.use("side")
-        commit("aside", "2024-02-20", "insert into t values (7)")
-        connection.use(None)
+        with connection.at("side"):
+            commit("aside", "2024-02-20", "insert into t values (7)")
         connection.execute("CALL DOLT_MERGE('side', '--author', 'A <a@b.c>')")
         connection.execute("CALL DOLT_COMMIT('--amend', '--date', '2024-04-10T12:00:00', '-m', 'merged')")
         commits["merged"] = connection.query("SELECT DOLT_HASHOF('HEAD')")[0][0]

@@ -36,7 +36,8 @@ from flytekitplugins.dolt.errors import (
     ServerFailed,
     attempting,
 )
-from flytekitplugins.dolt.repository import publishing, refs
+from flytekitplugins.dolt.history import publishing
+from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.server import binary, local_server
 
 Dolt = Callable[..., str]
@@ -530,7 +531,7 @@ def test_killed_server_during_a_use(repo: Path) -> None:
             os.kill(killed[0], signal.SIGKILL)
         connection.execute("ALTER TABLE half ADD COLUMN m INT")
 
-    written = publishing.write(repo, table="half", policy=None, message="half", work=work)
+    written = publishing.write(repo, None, publishing.WriteJob("half", "half", work))
     assert killed
     assert [commit.hash for commit in refs.log(repo, limit=2)] == [written.commit.hash, first]
     assert scratch_branches(repo) == []
@@ -548,7 +549,7 @@ def test_server_that_is_killed_each_time(repo: Path, monkeypatch: pytest.MonkeyP
         connection.execute("CREATE TABLE whole (n INT)")
 
     with attempting("write the other half"), pytest.raises(ConnectionLost, match="the other half"):
-        publishing.write(repo, table="half", policy=None, message="half", work=work)
+        publishing.write(repo, None, publishing.WriteJob("half", "half", work))
     assert len(set(killed)) == 2
     assert refs.branches(repo) == {"main": first}
     second = put(repo, "t", 2)

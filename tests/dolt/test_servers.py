@@ -64,10 +64,11 @@ from flytekitplugins.dolt.errors import (
     ServerFailed,
     UntrustedServer,
 )
+from flytekitplugins.dolt.history import publishing
 from flytekitplugins.dolt.model import location
 from flytekitplugins.dolt.model.location import ServerLocation
 from flytekitplugins.dolt.report import collect, page
-from flytekitplugins.dolt.repository import connections, publishing, refs
+from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.server import binary
 
 
@@ -238,7 +239,7 @@ def test_a_server_that_is_full(log: DoltServer, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(publishing, "MAX_LOST", 1)
     config = log.config()
     table = pin(config)
-    connections._release(place_of(log))
+    connections.disconnect(place_of(log))
     log.stop()
     log.listener["max_connections"] = 1
     log.start()
@@ -301,7 +302,7 @@ def test_something_that_never_says_a_word(monkeypatch: pytest.MonkeyPatch) -> No
 def test_statements_may_take_longer_than_connecting(shop: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time that connecting may take does not end a statement that is at work."""
     monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", 0.2)
-    connections._release(place_of(shop))  # so that it connects now
+    connections.disconnect(place_of(shop))  # so that it connects now
     with connections.connect(place_of(shop)) as connection:
         assert connection.query("SELECT SLEEP(0.5)") == [(0,)]
 
@@ -582,7 +583,7 @@ def test_a_write_that_is_cut(log: DoltServer) -> None:
                 expected.append((hash_, f"put ({number},)"))
         assert named(log) == expected
         assert len(numbers(log)) == len(expected)
-        connections._release(location.server(url, password=PASSWORD))
+        connections.disconnect(location.server(url, password=PASSWORD))
     assert nothing_is_left(log)
 
 
@@ -726,7 +727,7 @@ sys.stdin.readline()
 @pytest.mark.parametrize("end", ["exit", "SIGKILL"])
 def test_a_process_keeps_one_connection_and_leaves_none(log: DoltServer, end: str) -> None:
     """Writes and reads of a process go over one connection, which is gone from the server with the process."""
-    connections._release(place_of(log))
+    connections.disconnect(place_of(log))
     assert eventually(lambda: log.connections == [], within_s=5)
     argv = [sys.executable, "-c", SCRIPT, log.config("t").to_json()]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -746,7 +747,7 @@ def test_a_process_keeps_one_connection_and_leaves_none(log: DoltServer, end: st
 
 def test_threads_have_a_connection_each_and_some_are_kept(log: DoltServer) -> None:
     """Twelve threads at once get connections of their own; of those that come back eight are kept."""
-    connections._release(place_of(log))
+    connections.disconnect(place_of(log))
     together = threading.Barrier(12)
 
     def use() -> None:

@@ -27,8 +27,7 @@ def ask(repo: Path) -> Ask:
     """Give a function that runs a statement on the checked-out branch, or on another one."""
 
     def run(sql: str, *parameters: object, on: str | None = None) -> list[tuple[object, ...]]:
-        with refs.connect(repo) as connection:
-            connection.use(on)
+        with refs.connect(repo) as connection, connection.at(on):
             return connection.query(sql, *parameters)
 
     return run

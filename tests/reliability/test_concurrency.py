@@ -97,9 +97,9 @@ def changes(repo: Path) -> dict[str, set[str]]:
     with refs.connect(repo) as connection:
         found: dict[str, set[str]] = {}
         for head in refs.branches(repo).values():
-            connection.use(head)
-            for hash_, table in connection.query("SELECT commit_hash, table_name FROM dolt_diff"):
-                found.setdefault(hash_, set()).add(table)
+            with connection.at(head):
+                for hash_, table in connection.query("SELECT commit_hash, table_name FROM dolt_diff"):
+                    found.setdefault(hash_, set()).add(table)
         return found
 
 

@@ -18,7 +18,8 @@ from proxy import Once, Proxy, Verdict, between
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, api
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, OutcomeUnknown
-from flytekitplugins.dolt.repository import branch_locks, publishing, refs
+from flytekitplugins.dolt.history import publishing
+from flytekitplugins.dolt.repository import branch_locks, refs
 from flytekitplugins.dolt.server import local_server
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, api
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryBusy
-from flytekitplugins.dolt.repository import publishing, refs
+from flytekitplugins.dolt.history import publishing
+from flytekitplugins.dolt.repository import refs
 
 
 def append(repo: Path, key: str | None, number: int = 1, branch: str | None = None) -> str:
@@ -95,8 +96,8 @@ def test_holder_of_the_lock_is_named(repo: Path) -> None:
         assert go_on.wait(timeout=60)
 
     message = "Generated\n\nFlyte-Execution: ex:proj:dev:abc"
-    options = {"table": "log", "policy": None, "message": message, "work": work}
-    writer = threading.Thread(target=publishing.write, args=(repo,), kwargs=options)
+    job = publishing.WriteJob("log", message, work)
+    writer = threading.Thread(target=publishing.write, args=(repo, None, job))
     writer.start()
     try:
         assert inside.wait(timeout=60)

@@ -163,11 +163,11 @@ def test_that_user_sees_what_the_session_is_on(repo: Path) -> None:
     with connect(repo) as connection:
         connection.execute("CALL DOLT_BRANCH('other')")
         for place, count in ((commit.hash, 1), ("other", 2), (None, 1)):
-            connection.use(place)
-            if place == "other":
-                connection.execute("INSERT INTO t VALUES (2)")
-            with connection.arrow_batches("SELECT user() u FROM t", batch_rows=9) as batches:
-                users = [user for batch in batches for user in batch["u"].to_pylist()]
+            with connection.at(place):
+                if place == "other":
+                    connection.execute("INSERT INTO t VALUES (2)")
+                with connection.arrow_batches("SELECT user() u FROM t", batch_rows=9) as batches:
+                    users = [user for batch in batches for user in batch["u"].to_pylist()]
             assert users == ["flyte_reader@localhost"] * count
 
 
@@ -184,7 +184,7 @@ def test_a_server_of_the_users_own_is_logged_in_to_as_before(tmp_path: Path, log
 def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Give the list of the statements that are sent."""
     found: list[str] = []
-    for name in ("run", "rows"):
+    for name in ("execute", "query"):
         monkeypatch.setattr(connections.Connection, name, _noting(found, getattr(connections.Connection, name)))
     return found
 
@@ -238,7 +238,7 @@ def test_what_that_user_is_denied(repo: Path, tmp_path: Path) -> None:
     """Neither rights nor files nor other sessions are to be had from a statement that got through."""
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [1]}))
     denied = "(?i)command denied|access denied|secure-file-priv|syntax error|read only variable"
-    with connect(repo) as connection, connection.reading() as reading:
+    with connect(repo) as connection, connection.read_only_session() as reading:
         for statement in DENIED:
             with pytest.raises(DoltError, match=denied):
                 reading.execute(statement.format(out=tmp_path / "out"))
@@ -285,7 +285,7 @@ def test_its_password_is_set_again(repo: Path) -> None:
     """If a statement gave it another password all the same, the next process does not stay outside."""
     config = DoltConfig(str(repo), "t")
     write(config, pd.DataFrame({"n": [1]}))
-    with connect(repo) as connection, connection.reading() as reading:
+    with connect(repo) as connection, connection.read_only_session() as reading:
         reading.execute("ALTER USER flyte_reader@localhost IDENTIFIED BY 'x'")
         reading.close()
     connections._readers.clear()  # as in another process

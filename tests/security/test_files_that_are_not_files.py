@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from letting_go import let_go
 from waiting import eventually
 
 from flytekitplugins.dolt import DoltConfig, Remote, create_repository, read, write
@@ -97,10 +98,8 @@ NOTICES = [
 def notice(repo: Path) -> Path:
     """Give where a server's notice is, in a repository with a table and without a server."""
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"a": [1]}))
-    local_server.release(repo)
-    file = repo / ".dolt" / "sql-server.info"
-    assert eventually(lambda: not file.exists(), within_s=20)
-    return file
+    let_go(repo)
+    return repo / ".dolt" / "sql-server.info"
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from thief import Thief, listening
 
 from flytekitplugins.dolt import DoltConfig, dolt_uri, read, write
 from flytekitplugins.dolt.errors import DoltError, ServerFailed, UntrustedServer
-from flytekitplugins.dolt.repository import connections
+from flytekitplugins.dolt.repository import connections, hosts
 
 FULL = b"\x01\x04"
 """What follows an answer by which caching_sha2_password wants the password itself."""
@@ -174,7 +174,7 @@ def test_no_file_is_sent(tmp_path: Path) -> None:
 def test_a_server_that_asks_the_second_session_only(way: str) -> None:
     """Who let the first session pass gets nothing from the one that fetches the rows, either."""
     with listening(Thief()) as polite, listening(Thief(**WAYS[way])) as thief:
-        first = connections._Endpoint("127.0.0.1", polite.port, USER, PASSWORD)
+        first = hosts.Endpoint("127.0.0.1", polite.port, USER, PASSWORD)
         with closing(connections._open(first)) as raw:
             connection = connections.Connection(raw, replace(first, port=thief.port), "shop")
             with (

@@ -106,7 +106,7 @@ def test_passwords_are_nowhere(
 
     address = local_server.running(repo)
     assert address is not None
-    with connections.connect(repo) as connection, connection.reading() as reader:
+    with connections.connect(repo) as connection, connection.read_only_session() as reader:
         passwords = {SECRET, address.password, reader._endpoint.password}
         said += [repr(each) for each in (address, connection, reader, reader._endpoint, connection._endpoint)]
         said += [str(reader.query("SELECT * FROM information_schema.processlist"))]

@@ -116,8 +116,7 @@ def _cut(config: DoltConfig, monkeypatch: pytest.MonkeyPatch, *, times: int, clo
 
 def test_a_stack_trace_is_cut_to_what_it_is_about(users: DoltConfig) -> None:
     """What Go prints below a panic is nobody's help, however its lines are broken; messages without one are whole."""
-    with connect(Path(users.db_path)) as connection:
-        connection.use(_head(users))
+    with connect(Path(users.db_path)) as connection, connection.at(_head(users)):
         with pytest.raises(QueryFailed, match=r"panic recovered: [^\n]*'[^\n]*$") as found:
             connection.query("SELECT * FROM dolt_backups")
     assert "goroutine" not in str(found.value) + found.value.server_message  # type: ignore[attr-defined]

@@ -315,10 +315,9 @@ def state(shop: Shop) -> dict[str, object]:
             "checked out": rows("SELECT active_branch()"),
         }
         for branch, _ in branches:
-            connection.use(str(branch))
-            roots = rows("SELECT dolt_hashof_db('HEAD'), dolt_hashof_db('STAGED'), dolt_hashof_db('WORKING')")
-            found[f"roots of {branch}"] = roots + rows("SELECT * FROM dolt_status")
-        connection.use(None)
+            with connection.at(str(branch)):
+                roots = rows("SELECT dolt_hashof_db('HEAD'), dolt_hashof_db('STAGED'), dolt_hashof_db('WORKING')")
+                found[f"roots of {branch}"] = roots + rows("SELECT * FROM dolt_status")
         folder = connection.shared_folder()
     assert folder is not None
     found["files"] = _files(shop.path.parent) + _files(folder)

@@ -15,7 +15,8 @@ from dolt_server import PASSWORD, VARIABLE, DoltServer
 from waiting import eventually
 
 from flytekitplugins.dolt import DoltConfig, dolt_uri, errors, from_uri, merge, read, restore, write
-from flytekitplugins.dolt.repository import connections, publishing, refs
+from flytekitplugins.dolt.history import publishing
+from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
@@ -208,22 +209,20 @@ def test_what_was_not_written_is_not_published(folder: Config, dolt: Dolt, repo:
         return 1
 
     with pytest.raises(errors.WriteNotVerified, match=said):
-        publishing.write(repo, table="t", policy=None, message="m", work=work)
+        publishing.write(repo, None, publishing.WriteJob("t", "m", work))
     assert dolt("branch", "-v", "-a") == heads
     assert read(folder("t")).v.tolist() == ["a"]
+
+
+def _on_main(connection: connections.Connection) -> None:
+    connection.execute("USE `foo/main`")
 
 
 def test_nothing_written_is_held_against_the_head(folder: Config, repo: Path) -> None:
     """A write that leaves everything as it is was done where it should be."""
     head = refs.resolve(repo, None)
     with pytest.raises(errors.WriteNotVerified, match="the branch that it was written on was moved"):
-        publishing.write(
-            repo,
-            table="t",
-            policy=None,
-            message="m",
-            work=lambda connection: connection.use("main"),
-        )
+        publishing.write(repo, None, publishing.WriteJob("t", "m", _on_main))
     assert refs.resolve(repo, None) == head
     assert write(folder("t"), BEFORE).commit == head
 

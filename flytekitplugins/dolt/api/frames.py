@@ -1,7 +1,6 @@
 """Frames in and out of a repository, as a `DoltConfig` says.
 
-This is where a config is taken apart (which repository, which table, which branch policy); nothing below knows of
-configs. Scripts and Flyte's tasks store and read through the same functions.
+What a config asks for is taken apart in `specs`. Scripts and Flyte's tasks store and read through the same functions.
 """
 
 from __future__ import annotations
@@ -13,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec import arrow_tables, pandas_frames
 from ..errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed, attempting
-from ..history import diffs, merging, observers, revisions, table_log, tagging
+from ..history import diffs, merging, observers, publishing, pushing, revisions, table_log, tagging
 from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
-from ..repository import publishing, refs, remotes
+from ..repository import refs, remotes
 from ..repository.connections import connect
-from ..tables import reading, writing
+from ..tables import reading
+from ..tables.writing import TableWrite
+from .specs import ReadSpec, WriteSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from ..model.configs import Branch
+    from ..history.publishing import WriteResult
     from ..model.location import Location
     from ..repository.connections import Connection
-    from ..repository.publishing import WriteResult
+
+
+REREADS = 2
+"""How often rows are read again because the server went away in the midst of them, before giving up."""
 
 
 def commit_table(config: DoltConfig, frame: Any, *, message: str, key: str | None = None) -> Commit:
@@ -37,81 +41,41 @@ def commit_table(config: DoltConfig, frame: Any, *, message: str, key: str | Non
     ``key`` names the write: one that the branch's log has already is not done again.
     """
     with attempting(f"write table {config.tablename!r}"):
-        name = _table_to_store(config)
-        options, tag = _write_options(config), config.tag
-        if tag is not None:
+        spec = WriteSpec.of(config)
+        observers.check(config)
+        if spec.tag is not None:
             remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
-        # Once for all attempts: a reader gives its rows only once, and a lazy frame is not computed again.
-        streamed = arrow_tables.table_of(frame)
-        rows = frame if streamed is None else streamed
-
-        def work(connection: Connection) -> int | None:
-            count = writing.write(connection, name, rows, options)
-            if tag is not None:
-                tagging.refuse_taken_tag(connection, tag)
-            return count
-
-        how: Any = {"table": name, "message": message, "work": work, "statements": _statements(config), "key": key}
-        how["lock_timeout_s"] = config.options().get("lock_timeout_s", publishing.LOCK_TIMEOUT_S)
-
-        def put(place: Location, policy: Branch | None) -> WriteResult:
-            if isinstance(policy, MergeBranch):
-                return merging.write(place, policy, **how)
-            return publishing.write(place, policy=policy, **how)
-
-        origin = remotes.origin_of(config)
-        if origin is None:
-            written = put(remotes.locate(config), config.branch_conf)
-        else:
-            written = remotes.publish(origin, config.branch_conf, put, lock_timeout_s=how["lock_timeout_s"])
-        if tag is not None:
-            tagging.tag_commit(tag, config, written.commit)
+        written = _published(config, spec, _rows(spec, frame), message, key)
+        if spec.tag is not None:
+            tagging.tag_commit(spec.tag, config, written.commit)
         observers.tell("save", Pinned(config, written.commit), changed=written.changed)
         return written.commit
 
 
-def _table_to_store(config: DoltConfig) -> str:
-    """Return the name of the table that is written; raise if the config only reads."""
-    config.check()
-    if config.tablename is None:
-        raise InvalidConfig(
-            f"Cannot store data with {config!r}: its sql is a query, which is only read. Give the config a tablename."
-        )
-    if config.changes is not None:
-        raise InvalidConfig(f"Cannot store data with {config!r}: its changes are only read. Use a config without them.")
-    if config.as_of is not None:
-        raise InvalidConfig(
-            f"Cannot store data with {config!r}: its as_of={config.as_of!r} is of the past, which is only read. Use a "
-            "config without it, or restore(config, as_of) to put the past back."
-        )
-    observers.check(config)
-    return config.tablename
+def _rows(spec: WriteSpec, frame: Any) -> TableWrite:
+    """Return what is written, encoded before any lock is held and once for all attempts.
+
+    A reader gives its rows only once, and a lazy frame is not computed again.
+    """
+    streamed = arrow_tables.table_of(frame)
+    return TableWrite.of(spec.table, frame if streamed is None else streamed, spec.options)
+
+
+def _published(config: DoltConfig, spec: WriteSpec, rows: TableWrite, message: str, key: str | None) -> WriteResult:
+    job = publishing.WriteJob(
+        spec.table, message, rows.apply, spec.statements, key, tag=spec.tag, lock_timeout_s=spec.lock_timeout_s
+    )
+    origin = remotes.origin_of(config)
+    if origin is not None:
+        return pushing.publish(origin, spec.policy, job)
+    place = remotes.locate(config)
+    if isinstance(spec.policy, MergeBranch):
+        return merging.write(place, spec.policy, job)
+    return publishing.write(place, spec.policy, job)
 
 
 def _location_at(config: DoltConfig, commit: Commit) -> Location:
-    return remotes.location_at(config, commit, history=config.sql is not None or config.changes is not None)
-
-
-def _write_options(config: DoltConfig) -> writing.WriteOptions:
-    given = config.options()
-    key = given.get("primary_key")
-    names = ("mode", "on_schema_change", "index", "keep_order")
-    options = writing.WriteOptions(key=tuple(key) if key else None, **{n: given[n] for n in names if n in given})
-    if options.keep_order and options.mode != "replace":
-        raise InvalidConfig(f"Cannot use {config!r}: keep_order goes with mode='replace' only. Leave one of them out.")
-    if options.on_schema_change == "replace" and options.mode != "replace":
-        raise InvalidConfig(
-            f"Cannot use {config!r}: on_schema_change='replace' would drop the rows that mode={options.mode!r} keeps. "
-            "Use 'evolve', or leave one of them out."
-        )
-    return options
-
-
-def _statements(config: DoltConfig) -> publishing.Statements:
-    """Return which statements a write with ``config`` sends, and what it says of triggers."""
-    return publishing.Statements(
-        writing.statements(_write_options(config)), triggers=config.options().get("triggers", "refuse")
-    )
+    return remotes.location_at(config, commit, history=ReadSpec.of(config).needs_history)
 
 
 def _reading(config: DoltConfig) -> str:
@@ -151,7 +115,7 @@ def _pinned(place: Location, commit: Commit, config: DoltConfig) -> DoltConfig:
 
     assert config.sql is not None  # noqa: S101  # for the type checker: the caller asked
     with attempting(f"run the query {config.sql!r}"):
-        with refs.at(place, commit) as connection, connection.reading() as session:
+        with refs.at(place, commit) as connection, connection.read_only_session() as session:
             with reading.telling_panics(session):
                 pinned = query_pinning.pin(session, commit, config.sql, config.params).sql
         kept = {name: value for name, value in (config.params or {}).items() if name in validation.names(pinned)}
@@ -178,27 +142,27 @@ def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | No
         ConnectionLost: the server went away again and again.
         QueryFailed: the server refused the query, or drops the connection whenever it is to run it.
     """
-    lost: list[bool] = []
+    spec, lost = ReadSpec.of(table.config, columns=columns), []
+    with attempting(_reading(table.config)):
+        for again in reversed(range(REREADS + 1)):
+            try:
+                return _loaded(table, spec, limit)
+            except ConnectionLost as error:
+                lost.append(error.in_query)
+                if not again and all(lost) and _answers(table):
+                    raise _always_dropped(spec, len(lost), error) from error
+                if not again:
+                    raise
+    raise AssertionError("the last round returns or raises")
 
-    def work() -> reading.ReadResult:
-        try:
-            return _loaded(table, columns, limit)
-        except ConnectionLost as error:
-            lost.append(error.in_query)
-            raise
 
-    try:
-        with attempting(_reading(table.config)):
-            return refs.reread(work)
-    except ConnectionLost as error:
-        if not all(lost) or not _answers(table):
-            raise
-        raise QueryFailed(
-            f"Cannot run the query {table.config.sql!r}: the server dropped the connection each of the {len(lost)} "
-            "times that it was to run it, and answers otherwise. Write it in other words; its log may say why.",
-            code=0,
-            server_message=str(error),
-        ) from error
+def _always_dropped(spec: ReadSpec, times: int, error: ConnectionLost) -> QueryFailed:
+    return QueryFailed(
+        f"Cannot run the query {spec.sql!r}: the server dropped the connection each of the {times} times that it was "
+        "to run it, and answers otherwise. Write it in other words; its log may say why.",
+        code=0,
+        server_message=str(error),
+    )
 
 
 def _answers(table: Pinned) -> bool:
@@ -210,21 +174,13 @@ def _answers(table: Pinned) -> bool:
         return False
 
 
-def _loaded(table: Pinned, columns: Sequence[str] | None, limit: int | None) -> reading.ReadResult:
-    config, options = table.config, table.config.options()
+def _loaded(table: Pinned, spec: ReadSpec, limit: int | None) -> reading.ReadResult:
     with _at(table) as connection:
-        if config.sql is not None:
-            return _queried(connection, table.commit, config, columns=columns, limit=limit)
-        assert config.tablename is not None  # noqa: S101  # for the type checker: the config was checked
-        if config.changes is not None:
-            return _changes(connection, table, config.changes, columns or options.get("columns"), limit)
-        return reading.read(
-            connection,
-            config.tablename,
-            columns=columns or options.get("columns"),
-            order_by=options.get("order_by", ()),
-            limit=limit,
-        )
+        if spec.table is None:
+            return _queried(connection, table.commit, spec, limit=limit)
+        if spec.changes is not None:
+            return _changes(connection, table.commit, spec, spec.changes, limit)
+        return reading.read(connection, spec.table, columns=spec.columns, order_by=spec.order_by, limit=limit)
 
 
 def settled(table: Pinned, *, columns: Sequence[str] | None) -> pandas_frames.Notes:
@@ -234,31 +190,29 @@ def settled(table: Pinned, *, columns: Sequence[str] | None) -> pandas_frames.No
 
 
 def _changes(
-    connection: Connection, table: Pinned, changes: Changes, columns: Sequence[str] | None, limit: int | None
+    connection: Connection, commit: Commit, spec: ReadSpec, changes: Changes, limit: int | None
 ) -> reading.ReadResult:
     since = Commit(changes.since) if changes.since is not None else None
-    name = str(table.config.tablename)
-    found = diffs.read(connection, name, since, table.commit, kinds=changes.kinds, limit=limit)
-    if columns is None:
+    name = str(spec.table)
+    found = diffs.read(connection, name, since, commit, kinds=changes.kinds, limit=limit)
+    if spec.columns is None:
         return found
     there = found.arrow.column_names
-    reading.check_columns(name, columns, there)
-    kept = [there[0], *columns, *(f"before_{each}" for each in columns if f"before_{each}" in there)]
+    reading.check_columns(name, spec.columns, there)
+    kept = [there[0], *spec.columns, *(f"before_{each}" for each in spec.columns if f"before_{each}" in there)]
     return reading.ReadResult(found.arrow.select(list(dict.fromkeys(kept))), found.notes)
 
 
-def _queried(
-    connection: Connection, commit: Commit, config: DoltConfig, *, columns: Sequence[str] | None, limit: int | None
-) -> reading.ReadResult:
+def _queried(connection: Connection, commit: Commit, spec: ReadSpec, *, limit: int | None) -> reading.ReadResult:
     """Run a query, checked again because a literal can come from anywhere, as a user who may only read."""
     from ..history import query_pinning
     from ..query import validation
 
-    sql, params = str(config.sql), config.params or {}
+    sql = str(spec.sql)
     with attempting(f"run the query {sql!r}"):
-        with connection.reading() as session:
-            query = query_pinning.pin(session, commit, sql, params)
-            statement = reading.part_of_query(validation.bind(query, params), columns=columns, limit=limit)
+        with connection.read_only_session() as session:
+            query = query_pinning.pin(session, commit, sql, spec.params)
+            statement = reading.part_of_query(validation.bind(query, spec.params), columns=spec.columns, limit=limit)
             found = reading.query(session, statement)
         # SHOW TABLES names its column for the database, which to the server is the one at this commit.
         names = [name.removesuffix(f"/{commit.hash}") for name in found.arrow.column_names]
@@ -287,21 +241,21 @@ def open_reader(table: Pinned, *, batch_rows: int, columns: Sequence[str] | None
 def _parts(
     table: Pinned, batch_rows: int, columns: Sequence[str] | None, *, holding: reading.Holding | None = None
 ) -> Iterator[Iterator[reading.ReadResult]]:
-    options = table.config.options()
-    if table.config.tablename is None:
+    spec = ReadSpec.of(table.config, columns=columns)
+    if spec.table is None:
         raise InvalidConfig(
             f"Cannot read {table.config!r} in parts: it is a query. Use its data, or LIMIT in the query."
         )
-    if table.config.changes is not None:
+    if spec.changes is not None:
         raise InvalidConfig(f"Cannot read {table.config!r} in parts: it is what has changed. Use its data.")
     with (
         _at(table) as connection,
         reading.stream(
             connection,
-            table.config.tablename,
+            spec.table,
             batch_rows=batch_rows,
-            columns=columns or options.get("columns"),
-            order_by=options.get("order_by", ()),
+            columns=spec.columns,
+            order_by=spec.order_by,
             holding=holding,
         ) as parts,
     ):
@@ -330,12 +284,7 @@ def has_unsaved_rows(table: Pinned, frame: Any) -> bool:
         return False
     if name is None or table.config.changes is not None or table.config.as_of is not None:
         return True
-    options = _write_options(table.config)
-    rows = frame if streamed is None else streamed
-    return publishing.differs(
-        _location_at(table.config, table.commit),
-        table.commit,
-        table=name,
-        statements=_statements(table.config),
-        work=lambda connection: writing.write(connection, name, rows, options),
-    )
+    spec = WriteSpec.of(table.config)
+    rows = TableWrite.of(name, frame if streamed is None else streamed, spec.options)
+    place = _location_at(table.config, table.commit)
+    return publishing.differs(place, table.commit, table=name, work=rows.apply, statements=spec.statements)

@@ -87,7 +87,7 @@ class DoltTable(_Rows):
     if TYPE_CHECKING:
         data: _Data = _Data()
     else:
-        data: InitVar[Frame | None] = None  # no field: whoever visits all fields of a dataclass would fetch the rows
+        data: InitVar[Frame | None] = None  # no field: code that visits all fields of a dataclass would fetch the rows
 
         def __post_init__(self, data: Frame | None) -> None:
             if not isinstance(self.config, DoltConfig):

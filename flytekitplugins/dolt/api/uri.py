@@ -109,7 +109,7 @@ def _from_text(text: str) -> Any:
 
 
 def is_dolt_uri(text: object) -> bool:
-    """Whether ``text`` means to be an address of ours."""
+    """Whether ``text`` means to be a `dolt://` address."""
     return isinstance(text, str) and text.startswith(_START)
 
 

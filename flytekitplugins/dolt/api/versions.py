@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import InvalidConfig, attempting
-from ..history import revisions, table_log
+from ..history import restoring, revisions, table_log
 from ..history.revisions import Revision
 from ..model import runtime
 from ..model.configs import Commit, DoltConfig
-from ..model.sql_text import quote
-from ..repository import publishing, remotes
-from ..repository.connections import Connection, connect
-from ..tables import reading
+from ..repository import remotes
+from ..repository.connections import connect
 from .table import DoltTable
 
 __all__ = ["first_appeared", "restore", "versions"]
@@ -104,14 +102,8 @@ def restore(
             with connect(place) as connection:
                 old = revisions.of_config(connection, past)
                 table_log.check_was_there(connection, past, old)
-            written = publishing.write(
-                place,
-                table=table,
-                policy=config.branch_conf,
-                message=runtime.current().commit_message(target, first) or first,
-                work=lambda connection: _put_back(connection, table, old),
-                statements=publishing.Statements(kinds=()),
-            )
+            words = runtime.current().commit_message(target, first) or first
+            written = restoring.put_back(place, config.branch_conf, table, old, message=words)
         return DoltTable(config=target).at(written.commit)
 
 
@@ -121,10 +113,3 @@ def _config_at(config: DoltConfig, as_of: Revision | Commit | DoltTable | None) 
             raise InvalidConfig(f"Cannot restore to {as_of!r}: it is at no commit. Take one of versions(config).")
         as_of = as_of.commit
     return replace(config, as_of=as_of)
-
-
-def _put_back(connection: Connection, table: str, old: Commit) -> None:
-    if reading.describe(connection, table) is None:
-        # Dolt's own way wants the table to be there; it is replaced whole a moment later.
-        connection.execute(f"CREATE TABLE {quote(table)} (n INT)")
-    connection.execute("CALL DOLT_CHECKOUT(%s, '--', %s)", old.hash, table)

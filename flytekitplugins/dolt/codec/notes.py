@@ -388,7 +388,7 @@ class Notes:
     def from_comment(cls, comment: str, *, table: str = "") -> tuple[Notes, str]:
         """Return what a table comment notes, and the user's own text in front of it.
 
-        What is no note of ours is passed over, column by column, and said in the log once for each table.
+        What is no note of this package is passed over, column by column, and said in the log once for each table.
         """
         own, _, last = comment.rpartition("\n")  # the notes are one line; names and levels in them may hold the mark
         if not last.startswith(NOTES_MARK):

@@ -1,8 +1,8 @@
 """Flyte's cache and tables: a hash of what a table holds.
 
-Flyte takes a value that came before for the same, and does not run a cached task again. A literal of ours names a
-commit, so that is right, if stricter than need be: `content_hash` makes equal rows the same value, whichever commit or
-branch has them. A query without a commit is always the same value, though its rows change: `unpinned_inputs` warns
+Flyte takes a value that came before for the same, and does not run a cached task again. A literal of this package names
+a commit, so that is right, if stricter than need be: `content_hash` makes equal rows the same value, whichever commit
+or branch has them. A query without a commit is always the same value, though its rows change: `unpinned_inputs` warns
 of it, and the task `resolve` (in `pinning`) gives it a commit.
 """
 

@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
 from ..errors import QueryRefused
-from ..model import provenance
-from ..model.provenance import Consumed, Provenance, ReadRecord, WriteRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from flytekit.core.context_manager import FlyteContext
 
     from ..model.configs import Commit, DoltConfig
+    from ..model.provenance import Consumed, ReadRecord
 
 _DISTRIBUTION = "flytekitplugins-doltdb"
 
@@ -70,6 +69,8 @@ class TaskRun:
 
     def consume(self, config: DoltConfig, commit: str) -> None:
         """Remember that changes up to ``commit`` go into a table, if the config says into which."""
+        from ..model import provenance
+
         if config.changes is not None and config.changes.into is not None:
             into = config.changes.into
             with self._lock:
@@ -78,11 +79,15 @@ class TaskRun:
 
     def consumed(self, config: DoltConfig) -> tuple[Consumed, ...]:
         """Return what was consumed to be written with ``config``."""
+        from ..model import provenance
+
         with self._lock:
             return tuple(self._consumed.get((provenance.address_of(config), config.tablename), {}))
 
     def reads(self, here: str) -> tuple[ReadRecord, ...]:
         """Return what was read until now, with the repository ``here`` under its short name."""
+        from ..model import provenance
+
         with self._lock:
             found = list(self._reads)
         return tuple(replace(read, repository=provenance.HERE) if read.repository == here else read for read in found)
@@ -124,6 +129,8 @@ def commit_message(config: DoltConfig, first: str | None) -> str | None:
 
 
 def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key: str | None) -> str:
+    from ..model import provenance
+
     task = ctx.user_space_params.task_id if not _is_local(ctx) else None
     running = provenance.Execution(
         id=_execution_name(ctx),
@@ -136,9 +143,9 @@ def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key
     mode = config.options().get("mode", "replace")
     return provenance.compose(
         first,
-        Provenance(
+        provenance.Provenance(
             execution=running,
-            writes=(WriteRecord(config.tablename, mode),) if config.tablename else (),
+            writes=(provenance.WriteRecord(config.tablename, mode),) if config.tablename else (),
             reads=_execution(ctx).reads(provenance.address_of(config)) if is_in_task(ctx) else (),
             write_key=write_key,
             consumed=_execution(ctx).consumed(config) if is_in_task(ctx) else (),
@@ -161,9 +168,11 @@ def _plugin() -> str | None:
 
 def _reads(config: DoltConfig, commit: str) -> list[ReadRecord]:
     """Return what reading ``config`` at ``commit`` reads: its table, or the tables that its query names."""
+    from ..model import provenance
+
     place = provenance.address_of(config)
     if config.sql is None:
-        return [ReadRecord(commit, place, table=config.tablename)]
+        return [provenance.ReadRecord(commit, place, table=config.tablename)]
     from ..query import validation  # loads a parser
 
     query = provenance.digest(config.sql)
@@ -171,8 +180,10 @@ def _reads(config: DoltConfig, commit: str) -> list[ReadRecord]:
         sources = validation.sources(config.sql)
     except QueryRefused:
         sources = ()
-    reads = [ReadRecord(source.commit or commit, place, table=source.table, query=query) for source in sources]
-    return reads or [ReadRecord(commit, place, query=query)]
+    reads = [
+        provenance.ReadRecord(source.commit or commit, place, table=source.table, query=query) for source in sources
+    ]
+    return reads or [provenance.ReadRecord(commit, place, query=query)]
 
 
 def _is_local(ctx: FlyteContext) -> bool:

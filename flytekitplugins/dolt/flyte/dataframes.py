@@ -177,7 +177,7 @@ def _unpickled(config: DoltConfig, _: str) -> DoltFrame:
 
 
 def _plain(t: Any) -> Any:
-    """Return an annotation without ours."""
+    """Return an annotation without this package's."""
     if typing.get_origin(t) is not Annotated:
         return t
     base, *others = typing.get_args(t)

@@ -1,8 +1,8 @@
 """The border to Flyte: tables, configs and branch policies as literals, and execution ids as commit messages.
 
 A `DoltTable` that a task returns is committed here; one that a task takes is resolved to a commit here, once, when the
-task starts. What travels is a small canonical msgpack value (config and commit, never rows, paths of ours or times), so
-it can serve as a cache key. It must stay cheap to import, because ``import flytekit`` does so.
+task starts. What travels is a small canonical msgpack value (config and commit, never rows, paths of temporary files or
+times), so it can serve as a cache key. It must stay cheap to import, because ``import flytekit`` does so.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _ValueTransformer(TypeTransformer[_T]):
         """Return the type that `get_literal_type` tagged.
 
         Raises:
-            ValueError: it is no type of ours, which tells flytekit to ask the next transformer.
+            ValueError: it is no type of this package, which tells flytekit to ask the next transformer.
         """
         if literal_type.simple == SimpleType.STRUCT and (literal_type.metadata or {}).get(_TAG) == self.name:
             found: type[_T] = self.python_type
@@ -267,7 +267,7 @@ def resolve_in_task(table: DoltTable) -> DoltTable | None:
 def resolve_nested(table: DoltTable) -> DoltTable:
     """Return a table that came inside another value as one that came by itself.
 
-    Whoever unpacks the other value hides the errors of that, so what is wrong is raised when the rows are looked at.
+    Code that unpacks the other value hides the errors of that, so what is wrong is raised when the rows are looked at.
     """
     ctx = FlyteContextManager.current_context()
     if not context.is_executing(ctx):
@@ -322,7 +322,7 @@ def retryable(recoverable: type[FlyteRecoverableException] = UserRecoverableExce
 
     flytekit asks the platform to run a task again only after exceptions of its own: of the conversions of inputs and
     outputs `FlyteDownloadDataException` and `FlyteUploadDataException`, of a task's own code, which is the default,
-    `FlyteRecoverableException`. Whoever catches ours catches it as before.
+    `FlyteRecoverableException`. Code that catches this package's error catches it as before.
     """
     try:
         yield
@@ -389,7 +389,7 @@ def register() -> None:
 
 
 def _read_on_the_command_line(kind: Any) -> None:
-    """Have ``pyflyte run`` read values of ours within a user's dataclass, for which it takes dataclasses_json."""
+    """Have ``pyflyte run`` read values of this package within a dataclass, for which it takes dataclasses_json."""
 
     def listed(values: list[Any]) -> list[Any]:
         return [kind.from_dict(value) for value in values]

@@ -1,13 +1,13 @@
 """What differs in one table between two states of a repository: counts, schema, and the rows, as values.
 
 Dolt finds the rows by comparing the two trees of rows where they differ only, so the time goes with the change and not
-with the table. How a revision is named is decided in `revisions`, how rows look as a frame in `codec`. Called by people
-(`diff`), by decks and the command line, and by `frames` for a config with ``changes``.
+with the table. How a revision is named is decided in `revisions`, how rows look as a frame in `codec`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,11 @@ from ..model import provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
 from ..model.sql_text import literal, quote
-from ..repository import publishing, refs, remotes
+from ..repository import refs, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..tables import reading, row_changes
-from . import revisions
+from . import publishing, revisions
 from .revisions import Revision
 
 if TYPE_CHECKING:
@@ -179,12 +179,12 @@ def _hashes(connection: Connection, commit: Commit | None) -> dict[str, str]:
     """Return the hash of each table's schema and rows; Dolt's own summary leaves out tables whose key has changed."""
     if commit is None:
         return {}
-    refs.use(connection, commit)
-    listed = connection.query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
-    names = [str(name) for name, _ in listed]
-    if not names:
-        return {}
-    found = connection.query(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
+    with refs.at_commit(connection, commit):
+        listed = connection.query("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
+        names = [str(name) for name, _ in listed]
+        if not names:
+            return {}
+        found = connection.query(f"SELECT {', '.join(['DOLT_HASHOF_TABLE(%s)'] * len(names))}", *names)
     return dict(zip(names, map(str, found[0]), strict=True))
 
 
@@ -308,7 +308,7 @@ class _Side:
 def between(
     connection: Connection, table: str, before: Commit | None, after: Commit | None, *, limit: int | None = None
 ) -> TableDiff:
-    """Return what differs in ``table``; the connection is left on one of the two commits."""
+    """Return what differs in ``table``."""
     with attempting(f"compare table {table!r} of two commits"):
         old, new = (_side(connection, table, commit) for commit in (before, after))
         if old.existing is None and new.existing is None:
@@ -333,16 +333,18 @@ def between(
 def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
     if commit is None:
         return _Side(None, None, None)
-    refs.use(connection, commit)
-    existing = reading.describe(connection, table)
-    if existing is None:
-        return _Side(commit, None, None)
-    rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
-    return _Side(commit, existing, rows)
+    with refs.at_commit(connection, commit):
+        existing = reading.describe(connection, table)
+        if existing is None:
+            return _Side(commit, None, None)
+        rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
+        return _Side(commit, existing, rows)
 
 
 def _no_table(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> TableNotFound:
-    known = reading.table_names(connection)
+    last = after or before
+    with refs.at_commit(connection, last) if last is not None else nullcontext():
+        known = reading.table_names(connection)
     places = " nor at ".join(commit.hash for commit in (before, after) if commit is not None)
     return TableNotFound(
         f"Cannot compare table {table!r}: there is none of that name at {places or 'no commit'}."
@@ -389,7 +391,7 @@ def read(
 
     Columns of both schemas are there: where a row has no value for one it is NULL. A column whose type has changed has
     the new type where the old values fit into it, else it is text. Where the table has a column ``diff_type`` or
-    ``before_x`` of its own, ours has underscores in front.
+    ``before_x`` of its own, the added one has underscores in front.
 
     Raises:
         TableNotFound: neither state has the table.
@@ -415,10 +417,10 @@ def _compared(
         counts = {"added": new.rows or 0, "modified": 0, "removed": old.rows or 0}
         return counts, _unpaired(connection, table, old, new, kinds, limit)
     # Not on a revision, where Dolt 1.83 lets only those with rights on all databases call a function for rows.
-    connection.use(None)
-    found = _counts(connection, table, old, new)
-    if found is not None:
-        return found, _paired(connection, table, old, new, kinds, limit)
+    with connection.at(None):
+        found = _counts(connection, table, old, new)
+        if found is not None:
+            return found, _paired(connection, table, old, new, kinds, limit)
     pairs = _matched(connection, table, old, new)
     counts = {kind: pc.sum(pc.equal(pairs.kinds, kind)).as_py() or 0 for kind in KINDS}
     wanted = pc.is_in(pairs.kinds, pa.array(kinds, pa.string()))
@@ -524,8 +526,8 @@ def _differing(before: pa.Table, after: pa.Table, key: Sequence[str]) -> pa.Chun
 def _whole(connection: Connection, table: str, side: _Side, limit: int | None) -> pa.Table:
     if side.commit is None or side.existing is None:
         return pa.table({})
-    refs.use(connection, side.commit)
-    return reading.select(connection, quote(table), side.types, limit=limit)
+    with refs.at_commit(connection, side.commit):
+        return reading.select(connection, quote(table), side.types, limit=limit)
 
 
 def _nulls(schema: pa.Schema, rows: int) -> pa.Table:

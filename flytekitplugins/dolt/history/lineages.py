@@ -7,7 +7,6 @@ at. What cannot be followed is an answer, too (`Gap`). For people, programs and 
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ...doltdb.redaction import visible
 from ..errors import InvalidConfig, RevisionNotFound, attempting
 from ..model import provenance
 from ..model.configs import Commit, DoltConfig, TableRef
-from ..model.location import Location, ServerLocation, refuses_passwords
+from ..model.location import Location, is_url, refuses_passwords
 from ..model.naming import is_hash
 from ..model.provenance import Execution, Provenance, ReadRecord
 from ..repository import refs, remotes
@@ -203,7 +202,7 @@ def lineage(
     """Return what ``commit`` was made of and what was made of it, as far as the trailers of commits say.
 
     It goes across branches, and looks in this repository and in ``repositories``, and in no others: what a commit's
-    message names is up to whoever wrote it. A read from elsewhere is a `Gap`.
+    message names is up to its author. A read from elsewhere is a `Gap`.
 
     Args:
         commit: a table that has a commit, a commit, or the name of one (a hash, branch or tag).
@@ -283,7 +282,7 @@ def _opened(where: Where) -> tuple[Location, str]:
     place = remotes.location_to_read(where)
     if isinstance(where, DoltConfig):
         return place, provenance.address_of(where)
-    return place, provenance.redacted_address(os.fspath(where)) if isinstance(place, ServerLocation) else str(place)
+    return place, provenance.redacted_address(str(where)) if is_url(where) else str(place)
 
 
 # ----------------------------------------------------------------------------------------------------------- the graphs
@@ -385,17 +384,16 @@ class _Graph:
 
     def _load_changes(self, connection: Connection, parent: str, commit: str) -> None:
         if len(self.commits[commit].parents) > 1:
-            connection.use(None)  # on a revision this takes rights on all databases
             rows = connection.query(
                 "SELECT from_table_name, to_table_name FROM DOLT_DIFF_SUMMARY(%s, %s)", parent, commit
             )
             self._changed[parent, commit] = frozenset(name for row in rows for name in row if name)
             return
         # One statement for this commit and all before it, instead of one for each of them.
-        connection.use(commit)
         changed: dict[str, set[str]] = defaultdict(set)
-        for found, table in connection.query("SELECT commit_hash, table_name FROM dolt_diff"):
-            changed[found].add(table)
+        with connection.at(commit):
+            for found, table in connection.query("SELECT commit_hash, table_name FROM dolt_diff"):
+                changed[found].add(table)
         queue = [commit]
         while queue:
             current = self.commits.get(queue.pop())

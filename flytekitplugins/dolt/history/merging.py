@@ -2,13 +2,13 @@
 
 A merge is work like any other to `publishing.write`: it happens on a scratch branch at the target's head, and the
 target is moved to its commit, under the same lock, refusals and retries. A conflict is therefore found where it harms
-nobody. Called by people and tasks (`merge`), and by `frames` for a config with `MergeBranch`.
+nobody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...doltdb.redaction import visible
@@ -17,13 +17,13 @@ from ..model import runtime
 from ..model.configs import Commit, MergeBranch, NewBranch, SerialBranch
 from ..model.location import Location, refuses_passwords
 from ..model.sql_text import quote
-from ..repository import active_content, publishing, refs, remotes
+from ..repository import active_content, refs, remotes
 from ..repository.connections import Connection, connect
-from ..repository.publishing import WriteResult
 from ..repository.remotes import Where
 from ..repository.scratch_branches import Scratch
 from ..tables import reading
-from . import revisions
+from . import publishing, revisions
+from .publishing import WriteJob, WriteResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,10 +111,8 @@ def merge(
         return _merged(place, source, branch, into, message=first, checks=_named(checks)).commit
 
 
-def write(
-    place: Location, policy: MergeBranch, *, table: str, message: str, work: publishing.Work, **options: Any
-) -> WriteResult:
-    """Write on the branch of ``policy`` and merge the result into its ``into``; see `writing.write`.
+def write(place: Location, policy: MergeBranch, job: WriteJob) -> WriteResult:
+    """Write on the branch of ``policy`` and merge the result into its ``into``; see `publishing.write`.
 
     Raises:
         MergeConflict: the result does not merge; both branches are as they were.
@@ -126,11 +124,9 @@ def write(
             _merge_here(connection, commit, policy.branch, str(into.branch))
 
     on_branch = NewBranch(policy.branch, base=policy.into)
-    written = publishing.write(
-        place, table=table, policy=on_branch, message=message, work=work, before_publishing=try_it, **options
-    )
-    first = f"Merge {policy.branch} into {policy.into or 'the checked-out branch'}\n\n{message}"
-    merged = _merged(place, written.commit, policy.branch, policy.into, message=first, table=table)
+    written = publishing.write(place, on_branch, replace(job, before_publishing=try_it))
+    first = f"Merge {policy.branch} into {policy.into or 'the checked-out branch'}\n\n{job.message}"
+    merged = _merged(place, written.commit, policy.branch, policy.into, message=first, table=job.table)
     return WriteResult(merged.commit, changed=written.changed or merged.changed)
 
 
@@ -154,14 +150,8 @@ def _merged(
     with connect(place) as connection:
         target = str(refs.head_of(connection, SerialBranch(into)).branch)
     what = table or f"(merge of {branch})"
-    return publishing.write(
-        place,
-        table=what,
-        policy=SerialBranch(target),
-        message=message,
-        work=work,
-        statements=publishing.Statements(kinds=(), tables="any"),
-    )
+    statements = publishing.Statements(kinds=(), tables="any")
+    return publishing.write(place, SerialBranch(target), WriteJob(what, message, work, statements))
 
 
 def _merge_here(connection: Connection, source: str, branch: str, target: str) -> None:
@@ -241,7 +231,7 @@ def _name(check: Check) -> str:
 
 
 def _rules(connection: Connection, source: Commit) -> tuple[active_content.Rule, ...]:
-    """Return the names that lead elsewhere on either side of a merge which is on this branch of ours."""
+    """Return the names that lead elsewhere on either side of a merge that is on this scratch branch."""
     ((start,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
     found: list[active_content.Rule] = []
     for commit in (str(start), source.hash):

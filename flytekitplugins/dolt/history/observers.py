@@ -1,7 +1,6 @@
-"""Who asked to be told of loads and saves is told: a row in a table, or a call of a function.
+"""Reports loads and saves to the observer that a config names: a row in a table, or a call of a function.
 
-The entries are those of the earlier plugin. A load is told when rows are fetched, a save when it is committed; `frames`
-is the only caller.
+The entries are those of the earlier plugin. A load is told when rows are fetched, a save when it is committed.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..errors import InvalidConfig
 from ..model import provenance, runtime, trust
 from ..model.configs import CallbackMeta, DoltMeta, NewBranch, Pinned
-from ..repository import publishing, refs, remotes
+from ..repository import refs, remotes
 from ..tables import writing
+from . import publishing
 
 if TYPE_CHECKING:
     from ..model.configs import DoltConfig
@@ -64,14 +64,11 @@ def _note(meta: DoltMeta, entry: dict[str, Any]) -> None:
     texts = {name: pd.array([value], dtype="str") for name, value in entry.items() if name != "timestamp"}
     row = pd.DataFrame({**texts, "timestamp": pd.array([entry["timestamp"]], dtype="datetime64[us]")})
     options = writing.WriteOptions(mode="append")
-    publishing.write(
-        refs.locate(meta.db_path),
-        table=meta.tablename,
-        policy=NewBranch(meta.branch) if meta.branch is not None else None,
-        message=MESSAGE,
-        statements=publishing.Statements(writing.statements(options)),
-        work=lambda connection: writing.write(connection, meta.tablename, row, options),
-    )
+    rows = writing.TableWrite.of(meta.tablename, row, options)
+    statements = publishing.Statements(writing.statements(options))
+    policy = NewBranch(meta.branch) if meta.branch is not None else None
+    job = publishing.WriteJob(meta.tablename, MESSAGE, rows.apply, statements)
+    publishing.write(refs.locate(meta.db_path), policy, job)
 
 
 def _function(meta: CallbackMeta) -> Any:

@@ -1,7 +1,7 @@
 """What the moving parts of a query mean now: branches, tags and times become the hashes of commits, for good.
 
-The repository is asked once, when a task starts (`pin`); the statement that comes out means the same for ever, and is
-what a literal carries. `moving` finds the parts and knows no server; nothing here reads rows. Called by `frames`.
+The repository is asked once, when a task starts (`pin`); the statement that comes out means the same forever, and is
+what a literal carries. `query.moving_parts` finds the parts and knows no server; nothing here reads rows.
 """
 
 from __future__ import annotations
@@ -58,13 +58,11 @@ def _refuse_elsewhere(connection: Connection, commit: Commit, sql: str) -> None:
         try:
             found = active_content.rules_at(connection, revision)
         except RevisionNotFound:  # a text that only looks like a commit
-            connection.use(commit.hash)
             continue
         if found:
             tables = validation.plain_tables(sql, own=commit.hash, commit=revision)
-            connection.use(revision)
-            active_content.refuse_query(connection, found, tables, where=f"at commit {revision}")
-            connection.use(commit.hash)
+            with connection.at(revision):
+                active_content.refuse_query(connection, found, tables, where=f"at commit {revision}")
 
 
 def _check_double_quotes(connection: Connection, sql: str) -> None:
@@ -131,13 +129,12 @@ class _Now:
         value = self._connection.query(f"SELECT {expression}")[0][0]
         if not isinstance(value, datetime) and not _TIME.match(str(value)):
             return self._hash(str(value))
-        self._connection.use(None)  # on a revision this takes rights on all databases
-        rows = self._connection.query(
-            "SELECT commit_hash FROM DOLT_LOG(%s) WHERE date <= CAST(%s AS DATETIME(6)) LIMIT 1",
-            self._commit.hash,
-            str(value),
-        )
-        self._connection.use(self._commit.hash)
+        with self._connection.at(None):  # on a revision this takes rights on all databases
+            rows = self._connection.query(
+                "SELECT commit_hash FROM DOLT_LOG(%s) WHERE date <= CAST(%s AS DATETIME(6)) LIMIT 1",
+                self._commit.hash,
+                str(value),
+            )
         if not rows:
             raise RevisionNotFound(
                 f"Cannot {attempted()}: there is no commit as early as {expression}. Name a later time.",
@@ -146,15 +143,13 @@ class _Now:
         return str(rows[0][0])
 
     def _merge_base(self, left: str, right: str) -> str:
-        self._connection.use(None)
-        found = self._connection.query("SELECT DOLT_MERGE_BASE(%s, %s)", left, right)
-        self._connection.use(self._commit.hash)
+        with self._connection.at(None):
+            found = self._connection.query("SELECT DOLT_MERGE_BASE(%s, %s)", left, right)
         return str(found[0][0])
 
     def _state(self, commit: str) -> str:
-        self._connection.use(commit)
-        found = self._connection.query("SELECT DOLT_HASHOF_DB()")
-        self._connection.use(self._commit.hash)
+        with self._connection.at(commit):
+            found = self._connection.query("SELECT DOLT_HASHOF_DB()")
         return str(found[0][0])
 
     def _time(self, kind: str, zone: str, digits: str) -> str:

@@ -1,8 +1,7 @@
 """What names a state of the repository, resolved to the one commit that it means: `resolve`, the only door.
 
 Nothing is read here but the graph of commits, so the time goes with the number of commits walked and never with the
-size of tables. Called by everything that takes a revision from a user: configs with ``as_of``, `diffs`, `history`, and
-``AS OF`` inside queries.
+size of tables.
 """
 
 from __future__ import annotations

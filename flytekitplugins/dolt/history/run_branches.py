@@ -9,7 +9,7 @@ from ..errors import InvalidConfig, attempting
 from ..model.configs import Commit
 from ..model.location import Location, refuses_passwords
 from ..model.naming import SCRATCH_PREFIX
-from ..repository import branch_locks, publishing, remotes
+from ..repository import branch_locks, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 
@@ -76,7 +76,7 @@ def _run_branches(connection: Connection, older_than: timedelta, prefix: str) ->
 
 def _deleted(connection: Connection, place: Location, branch: RunBranch, older_than: timedelta, prefix: str) -> bool:
     """Delete the branch under its lock if it is still what it was, and say whether it was deleted."""
-    with branch_locks.held(connection, branch.name, timeout_s=publishing.LOCK_TIMEOUT_S, place=place):
+    with branch_locks.held(connection, branch.name, timeout_s=branch_locks.TIMEOUT_S, place=place):
         if branch not in _run_branches(connection, older_than, prefix):
             return False
         connection.execute("CALL DOLT_BRANCH('-D', %s)", branch.name)

@@ -44,9 +44,9 @@ def _differs(connection: Connection, table: str, merge: Commit) -> bool:
 
 def table_hash(connection: Connection, table: str, commit: str) -> str | None:
     """Return the hash of a table's schema and rows at ``commit``, or None where there is no such table."""
-    refs.use(connection, Commit(commit))
     try:
-        return str(connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
+        with refs.at_commit(connection, Commit(commit)):
+            return str(connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
     except TableNotFound:
         return None
 
@@ -72,8 +72,8 @@ def never_there(connection: Connection, table: str, head: Commit) -> TableNotFou
 
 
 def _tables(connection: Connection, commit: Commit) -> list[str]:
-    refs.use(connection, commit)
-    return reading.table_names(connection)
+    with refs.at_commit(connection, commit):
+        return reading.table_names(connection)
 
 
 def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) -> None:
@@ -85,7 +85,6 @@ def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) 
     table = config.tablename
     if table is None or table_hash(connection, table, commit.hash) is not None:
         return
-    connection.use(None)
     head = refs.head_of(connection, config.branch_conf)
     first = first_commit(connection, table, head)
     if first is None:

@@ -1,4 +1,4 @@
-"""Tags: names for commits, for ever. Made, listed and removed; a write gives one to its commit."""
+"""Tags: names for commits, forever. Made, listed and removed; a write gives one to its commit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import InvalidConfig, RevisionNotFound, TagExists, attempting, clo
 from ..model.configs import Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
 from ..model.naming import check_tag_name
-from ..repository import publishing, remotes
+from ..repository import hosts, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from . import revisions
@@ -19,7 +19,7 @@ __all__ = ["Tag", "delete_tag", "tag", "tags"]
 
 @dataclass(frozen=True)
 class Tag:
-    """A name for one commit, for ever."""
+    """A name for one commit, forever."""
 
     name: str
     commit: Commit
@@ -58,7 +58,7 @@ def tag(
             commit = table.commit
         else:
             commit = revisions.resolve(connection, at) if config is None else revisions.of_config(connection, config)
-        return set_tag(connection, name, commit, author=publishing.author_of(place), message=message)
+        return set_tag(connection, name, commit, author=hosts.author_of(place), message=message)
 
 
 def tag_commit(name: str, config: DoltConfig, commit: Commit) -> Tag:
@@ -66,7 +66,7 @@ def tag_commit(name: str, config: DoltConfig, commit: Commit) -> Tag:
     check_tag_name(name)
     place = remotes.locate(config)
     with connect(place) as connection:
-        return set_tag(connection, name, commit, author=publishing.author_of(place))
+        return set_tag(connection, name, commit, author=hosts.author_of(place))
 
 
 def set_tag(connection: Connection, name: str, commit: Commit, *, author: str, message: str = "") -> Tag:
@@ -95,7 +95,7 @@ def tagged(connection: Connection, name: str) -> Commit | None:
 def _tag_exists(name: str, found: Commit | None, wanted: str) -> TagExists:
     return TagExists(
         f"Cannot give {wanted} the tag {name!r}: it names commit {found.hash if found else '(unknown)'} already, and a "
-        "tag is for ever. Take another name, or delete that tag first.",
+        "tag is forever. Take another name, or delete that tag first.",
         name=name,
         commit=found.hash if found else None,
     )

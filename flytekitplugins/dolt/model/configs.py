@@ -10,13 +10,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-import re
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...doltdb import redaction
+from ...doltdb.patterns import pattern
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig
 from . import location, options, query_parameters, timepoints, trust
@@ -44,7 +44,7 @@ PUBLIC_MODULE = "flytekitplugins.dolt.schema"
 
 _V = TypeVar("_V", bound="Portable")
 
-_PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_PARAMETER = pattern(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 @dataclass(frozen=True)
@@ -439,7 +439,7 @@ class DoltConfig(Portable):
         trust.name_server(self.db_path, self.read_from)
 
     def _take_over(self) -> None:
-        """Turn the objects of the earlier plugin into ours; fields may have been assigned since the config was made."""
+        """Convert the objects of the earlier plugin; fields may have been assigned since the config was made."""
         for name in ("branch_conf", "meta_conf", "remote_conf"):
             given = getattr(self, name)
             if type(given).__module__.startswith("dolt_integrations."):
@@ -649,7 +649,7 @@ class Commit:
     """
 
     hash: str
-    """The 32 characters that name the commit everywhere and for ever."""
+    """The 32 characters that name the commit everywhere and forever."""
 
     branch: str | None = None
     """The branch on which it was published or found."""
@@ -709,7 +709,7 @@ _HINTS = typing.get_type_hints(DoltConfig) | dict.fromkeys(("io_args", "params")
 for _field in dataclasses.fields(DoltConfig):
     _field.type = _HINTS[_field.name]
 
-# Whoever asks for the hints of these classes looks for their names in the module that users import from.
+# Code that asks for the hints of these classes looks for their names in the module that users import from.
 for _name in __all__:
     _class = globals()[_name]
     if isinstance(_class, type):

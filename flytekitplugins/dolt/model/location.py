@@ -52,7 +52,7 @@ class Tls:
 
 @dataclass(frozen=True)
 class ServerLocation:
-    """One database of a ``dolt sql-server`` that is reached over TCP and is not ours to start or stop."""
+    """One database of a ``dolt sql-server`` that is reached over TCP and somebody else starts and stops."""
 
     host: str
     port: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from ...doltdb.patterns import pattern
 from ..errors import InvalidName
 
 SCRATCH_PREFIX = "flyte-tmp/"
@@ -18,14 +19,14 @@ HASH = "[0-9a-v]{32}"
 
 _RESERVED_BRANCHES = {"HEAD", "WORKING", "STAGED", "@"}
 _BRANCH_TRAPS = (
-    (re.compile(r"[^\x21-\x7e]"), "only printable ASCII without spaces is possible"),
-    (re.compile(r"[~^:?*\[\\]"), "the characters ~ ^ : ? * [ \\ are not possible"),
-    (re.compile(r"\.\.|@\{|//"), "'..', '@{' and '//' are not possible"),
-    (re.compile(r"^[-/.]|[/.]$"), "it may not start with - / . or end with / ."),
-    (re.compile(r"/\.|\.lock(/|$)"), "no part of it may start with '.' or end with '.lock'"),
-    (re.compile(rf"^{HASH}$"), "32 characters of 0-9a-v would read as a commit hash"),
+    (pattern(r"[^\x21-\x7e]"), "only printable ASCII without spaces is possible"),
+    (pattern(r"[~^:?*\[\\]"), "the characters ~ ^ : ? * [ \\ are not possible"),
+    (pattern(r"\.\.|@\{|//"), "'..', '@{' and '//' are not possible"),
+    (pattern(r"^[-/.]|[/.]$"), "it may not start with - / . or end with / ."),
+    (pattern(r"/\.|\.lock(/|$)"), "no part of it may start with '.' or end with '.lock'"),
+    (pattern(rf"^{HASH}$"), "32 characters of 0-9a-v would read as a commit hash"),
 )
-_TABLE_NAME = re.compile(r"^[\w$](?:[\w$.-]*[\w$-])?\Z")
+_TABLE_NAME = pattern(r"^[\w$](?:[\w$.-]*[\w$-])?\Z")
 
 
 def is_hash(text: str) -> bool:

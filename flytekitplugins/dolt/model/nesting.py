@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ...doltdb.patterns import pattern
+
 MAX_CELL = 500
 """How deep lists and dictionaries in a column of a frame may be nested."""
 
@@ -16,9 +18,10 @@ MAX_CONFIG = 50
 """How deep a config, a table or an address may be nested."""
 
 # One without an end goes to the end of the text, or looking for one would start again behind each of its quotes.
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
-_TOKEN = re.compile(rf"{_STRING.pattern}|[\[{{]|[\]}}]", re.DOTALL)
-_BRACKET = re.compile(r"[\[{]|[\]}]")
+_IN_QUOTES = r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)'
+_STRING = pattern(_IN_QUOTES, re.DOTALL)
+_TOKEN = pattern(rf"{_IN_QUOTES}|[\[{{]|[\]}}]", re.DOTALL)
+_BRACKET = pattern(r"[\[{]|[\]}]")
 
 
 def is_deep(text: str, most: int) -> bool:

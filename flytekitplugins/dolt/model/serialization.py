@@ -1,4 +1,4 @@
-"""How a value of ours travels: as a plain dictionary, by itself or inside dataclasses and pydantic models.
+"""How a value of this package travels: as a plain dictionary, by itself or inside dataclasses and pydantic models.
 
 `Portable` is what the classes of `configs` inherit. It answers to whatever takes a dataclass apart on the way, each in
 its own words: mashumaro and dataclasses_json (for flytekit), pydantic, and makers of JSON schemas. No I/O.
@@ -26,7 +26,7 @@ _V = TypeVar("_V", bound="Portable")
 
 
 class _NotByFields:
-    """What dataclasses_json asks before it makes a value of ours out of its fields, which loses some of it."""
+    """Prevents dataclasses_json from making values field by field, which loses some of them."""
 
     @staticmethod
     @discreet
@@ -158,7 +158,7 @@ class OneOfSeveral(Portable):
 
 
 def check_nesting(cls: type[Any], given: object) -> None:
-    """Raise where what is to become a ``cls`` is nested deeper than any value of ours, and could not even be printed.
+    """Raise where what is to become a ``cls`` is nested deeper than any value here, and could not even be printed.
 
     Raises:
         InvalidConfig: it is.

@@ -13,14 +13,15 @@ import re
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta, timezone
 
+from ...doltdb.patterns import pattern
 from ..errors import InvalidConfig
 
 UNITS = ("years", "months", "weeks", "days", "hours", "minutes", "seconds")
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
+_DATE = pattern(r"\d{4}-\d\d-\d\d\Z")
 _NUMBER = r"(\d{1,12}(?:\.\d{1,12})?)"
-_PART = re.compile(rf"{_NUMBER}\s+(year|month|week|day|hour|minute|second)s?(?:\s*,)?(?:\s+and)?(?:\s+|\Z)")
-_AGO = re.compile(r"(.*\S)\s+ago\Z", re.IGNORECASE)
+_PART = pattern(rf"{_NUMBER}\s+(year|month|week|day|hour|minute|second)s?(?:\s*,)?(?:\s+and)?(?:\s+|\Z)")
+_AGO = pattern(r"(.*\S)\s+ago\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

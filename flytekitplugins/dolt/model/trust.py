@@ -1,10 +1,10 @@
 """What is obeyed of a value that only arrived: where passwords go, how they are protected, which functions are called.
 
-A literal, JSON text or ``dolt://`` address can name any host, secret and function, and whoever starts an execution can
-write one. So the texts in it that name a place or a function are `Arrived`, and stay that wherever the value is copied
-to; what the program's own code writes is plain text. What a plain text names is remembered, because a config that the
-code has built comes back from Flyte as a value that arrived. `schema` marks and names, `credentials` and `repository`
-ask before a password is read or a server is reached, `observers` before anything is told. No I/O.
+A literal, JSON text or ``dolt://`` address can name any host, secret and function, and anybody who starts an execution
+can write one. So the texts in it that name a place or a function are `Arrived`, and stay that wherever the value is
+copied to; what the program's own code writes is plain text. What a plain text names is remembered, because a config
+that the code has built comes back from Flyte as a value that arrived. `schema` marks and names, `credentials` and
+`repository` ask before a password is read or a server is reached, `observers` before anything is told. No I/O.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from ...doltdb.patterns import pattern
 from ..errors import InvalidConfig, UntrustedInput
 from . import location
 
@@ -32,7 +33,7 @@ _MARKED = ("db_path", "fn", "read_from", "url")
 """The fields, of whichever class, whose texts name a place or a function."""
 
 # Nothing that Python's and Go's readers of URLs, or the resolver behind them, could understand in two ways.
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
+_HOST = pattern(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

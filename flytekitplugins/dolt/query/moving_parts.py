@@ -54,7 +54,7 @@ _LOG_VALUES = {"--min-parents", "-n", "--number", "--decorate"}
 _LOG_LISTS = {"--not", "--tables", "-t"}
 _UNDECORATED = ("no", "auto")
 
-# Tables of Dolt's own that are the same at a commit for ever, because its tables or its history say what is in them,
+# Tables of Dolt's own that are the same at a commit forever, because its tables or its history say what is in them,
 # or because they tell of uncommitted work, of which a commit has none. Tried on Dolt 1.83 by tests/security.
 _OF_A_COMMIT = frozenset(
     """
@@ -359,7 +359,7 @@ class Finder:
         self.references.append(Reference(*at, kind, names, dots))
 
     def _note_revision(self, start: int, end: int, name: str, *, in_call: bool = False) -> None:
-        """Note a revision; a hash that stands there as a text means the same for ever, unless it is part of a call."""
+        """Note a revision; a hash that stands there as a text means the same forever, unless it is part of a call."""
         if in_call or not is_hash(name) or self.tokens[start].kind == "parameter":
             self._note(start, end, "revision", name)
 

@@ -2,15 +2,14 @@
 
 Both come with any clone. A row of ``dolt_nonlocal_tables`` makes the name of a table mean one on another branch, for
 reading, for writing, and for Dolt's own tables, too; a trigger runs with the rows that are written. Here they are
-found, exactly and once for each commit, since what a commit holds never changes, and refused. `engine`, `tables`,
-`writing` and whoever runs queries ask; that what was written is what is published is checked in `writing`.
+found, exactly and once for each commit, since what a commit holds never changes, and refused. That what was written is
+what is published is checked in `history.publishing`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -98,7 +97,7 @@ def rules(connection: Connection, commit: str) -> tuple[Rule, ...]:
 
 
 def rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
-    """Return what `rules` does, wherever the connection is, which comes back to there.
+    """Return what `rules` does, wherever the connection is.
 
     Raises:
         RevisionNotFound: there is no such commit.
@@ -106,8 +105,7 @@ def rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
     """
     if commit in _held or connection.revision == commit:
         return rules(connection, commit)
-    with _staying(connection):
-        connection.use(commit)
+    with connection.at(commit):
         return rules(connection, commit)
 
 
@@ -122,8 +120,7 @@ def refuse_false_tables(connection: Connection) -> None:
         return
     ((head,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
     found = rules_at(connection, str(head))
-    with _staying(connection):
-        connection.use(str(head))
+    with connection.at(str(head)):
         is_committed = _hash_of(connection, RULES) == here
     for rule in found if is_committed else (*found, *_added(connection, str(head), "WORKING")):
         if rule.takes_dolts_own:
@@ -133,7 +130,7 @@ def refuse_false_tables(connection: Connection) -> None:
 def refuse_reading(connection: Connection, table: str) -> None:
     """Raise if ``table`` would be one of somewhere else at the commit that the connection is on.
 
-    On a branch of ours it was asked before, by `refuse_writing`.
+    On a scratch branch it was asked before, by `refuse_writing`.
 
     Raises:
         TableRedirected: it would, or it cannot be told.
@@ -202,7 +199,7 @@ def _lower(name: str) -> str:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """Match without going back further than to the last ``*``: the pattern is not ours."""
+    """Match without going back further than to the last ``*``: the pattern comes from the repository."""
     at = here = 0
     star, after = -1, 0
     while here < len(name):
@@ -256,15 +253,14 @@ def _hash_of(connection: Connection, table: str) -> str | None:
 
 
 def _rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
-    """Return the rows of ``dolt_nonlocal_tables``, of which one may hide all of them from whoever reads that table.
+    """Return the rows of ``dolt_nonlocal_tables``, of which one may hide all of them from those who read that table.
 
     Dolt's function for changes reads the tables themselves: they are asked for as what was added since the beginning.
     """
     if _hash_of(connection, RULES) is None:
         return ()
     first = _beginning(connection, commit)
-    with _staying(connection):
-        connection.use(first)
+    with connection.at(first):
         if _hash_of(connection, RULES) is None:
             return _added(connection, first, commit)
     raise _unknown(commit)
@@ -297,9 +293,9 @@ def _added(connection: Connection, before: str, after: str) -> tuple[Rule, ...]:
     try:
         found = connection.query(asked, before, after, RULES)
     except AccessDenied:  # on a revision this takes rights on all databases; elsewhere rules that lead nowhere stop it
-        connection.use(None)
         try:
-            found = connection.query(asked, before, after, RULES)
+            with connection.at(None):
+                found = connection.query(asked, before, after, RULES)
         except (AccessDenied, QueryFailed):
             raise _unknown(after) from None
     return tuple(Rule(str(pattern), str(target or ""), str(table or "")) for pattern, target, table in found)
@@ -314,14 +310,6 @@ def _unknown(commit: str) -> TableRedirected:
         pattern=None,
         target=None,
     )
-
-
-@contextmanager
-def _staying(connection: Connection) -> Iterator[None]:
-    """Bring the connection back to where it is now."""
-    here = connection.revision
-    yield
-    connection.use(here)
 
 
 def _triggers_at(connection: Connection, commit: str) -> tuple[Trigger, ...]:

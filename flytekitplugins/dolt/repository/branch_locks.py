@@ -3,7 +3,7 @@
 The queue is a row of named locks (`GET_LOCK`), so it works for threads, processes and machines alike, keeps nothing on
 disk, and forgets a waiter whose connection ends. Place 0 is the lock itself. Who comes last takes the first free place
 behind all others, and moves up place by place; nobody can overtake. The lock only saves needless work: what makes
-concurrent writers right is how `publishing` publishes.
+concurrent writers right is that a branch moves only from the head that the work began at.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 QUEUE_LENGTH = 64
 """Places in a queue; those who find it full wait for its last place, in no order."""
+
+TIMEOUT_S = 60.0
+"""Seconds to wait for another writer of the same branch."""
 
 _POLL_S = 0.01
 

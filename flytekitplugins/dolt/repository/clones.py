@@ -1,8 +1,7 @@
 """The clones of remotes on this machine: where they are, made, opened, locked, and removed when nobody uses them.
 
 There is one for each remote, login and kind: whole, or shallow with nothing but a branch's head. They are this
-package's own, in a folder that only this user can look into. What is fetched into them and pushed from them is up to
-`remotes`, the only caller.
+package's own, in a folder that only this user can look into. What is fetched into them is up to `remotes`.
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ def has_shallow(origin: CloneSource, branch: str | None) -> bool:
 
 
 def remove(origin: CloneSource, clone: Path) -> None:
-    """Remove a clone, so that the next use makes it anew.
+    """Remove a clone, so that the next use makes it again.
 
     Raises:
         RepositoryBusy: another process has it open.
@@ -165,7 +164,7 @@ def _discard(origin: CloneSource, clone: Path) -> None:
     while clone.exists() and not _remove_unused(clone, clone):
         if time.monotonic() > deadline:
             raise RepositoryBusy(
-                f"Cannot clone {str(origin)!r} anew: the clone {str(clone)!r} is out of date or damaged, and another "
+                f"Cannot clone {str(origin)!r} again: the clone {str(clone)!r} is out of date or damaged, and another "
                 "process has it open. Wait for that process, or end it.",
                 path=clone,
                 waited_s=_ENDING_S,
@@ -303,7 +302,7 @@ def _make_private(origin: CloneSource, folder: Path) -> None:
 
 
 def _sweep(root: Path) -> None:
-    """Remove clones that nobody has used for long; what else is in the folder is not ours."""
+    """Remove clones that nobody has used for long; what else is in the folder stays."""
     for folder in root.iterdir():
         with suppress(OSError):
             if _OURS.fullmatch(folder.name) and time.time() - (folder / ".lock").stat().st_mtime > UNUSED_S:

@@ -3,8 +3,8 @@
 PyMySQL, which `doltdb.driver` knows, carries the verbs; rows in bulk come through connectorx (Arrow in,
 no Python object per value; not over TLS, where it verifies nothing, nor with a secret, which it would not keep) and go
 out as a file that the server loads, or as INSERT statements where it cannot read our files. Connections are kept warm
-between uses and belong to no thread; each use starts on the checked-out branch and goes from there with ``USE``, never
-with a checkout.
+between uses and belong to no thread; each use starts on the checked-out branch and goes elsewhere by `Connection.at`,
+never with a checkout.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NoReturn
@@ -42,18 +42,17 @@ from ..errors import (
     DoltError,
     InvalidConfig,
     QueryFailed,
-    RepositoryNotFound,
     ServerFailed,
     UntrustedServer,
     attempted,
     attempting,
-    close_names,
     from_server,
 )
-from ..model.location import Location, ServerLocation, Tls
+from ..model.location import Location, Tls
 from ..model.sql_text import literal, quote
 from ..server import files, local_server
-from . import active_content
+from . import active_content, hosts
+from .hosts import Endpoint
 
 CONNECT_TIMEOUT_S = 10
 """Seconds until a server that does not answer at all, or does not say a word then, is given up."""
@@ -88,16 +87,18 @@ def _is_ours(folder: Path) -> bool:
 
 
 class Connection:
-    """One session with the server, positioned on one revision of one database.
+    """One session with the server, on one revision of one database: the checked-out branch, but inside `at`.
 
     What is attempted, as `errors.attempting` says, completes the sentence "Cannot ..." when the server refuses.
     """
 
-    def __init__(self, raw: driver.Connection, endpoint: _Endpoint, database: str) -> None:
+    def __init__(self, raw: driver.Connection, endpoint: Endpoint, database: str) -> None:
         self._raw = raw
         self._endpoint = endpoint
         self.database = database
-        self.revision: str | None = None
+        self._revision: str | None = None
+        self._went_to: str | None = ""
+        """Where the server's session is; if that is not `revision`, the next statement goes there first."""
         self.is_known = False
         """Whether it was asked if Dolt's own tables are its own here."""
         self._folder: Path | None = _UNKNOWN
@@ -116,36 +117,60 @@ class Connection:
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
+        self._settle()
         with self._translated(), self._raw.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             return list(cursor.fetchall())
 
     def execute(self, sql: str, *parameters: object) -> int:
         """Run one statement and return the number of rows it affected."""
+        self._settle()
+        return self._send(sql, *parameters)
+
+    def _send(self, sql: str, *parameters: object) -> int:
         with self._translated(), self._raw.cursor() as cursor:
             affected: int = cursor.execute(sql, parameters or None)
             return affected
 
-    def use(self, revision: str | None) -> None:
-        """Go to a commit (read-only), a branch (writable), or to the checked-out branch (None), without a checkout.
+    @property
+    def revision(self) -> str | None:
+        """The commit or branch that statements are about; None is the checked-out branch."""
+        return self._revision
 
-        The server looks for branches without regard to case: `active_branch` says where one has landed.
+    @contextmanager
+    def at(self, revision: str | None) -> Iterator[Connection]:
+        """Be on a commit (read-only), a branch (writable), or the checked-out branch (None) inside the block.
+
+        Nothing is checked out. The server looks for branches without regard to case: `active_branch` says where one has
+        landed. After the block the connection is where it was before; the next statement takes it there.
 
         Raises:
             RevisionNotFound: there is nothing of this name.
         """
-        place = self.database if revision is None else f"{self.database}/{revision}"
+        before, self._revision = self._revision, revision
         try:
-            self.execute(f"USE {quote(place)}")
+            self._settle()
+            yield self
+        finally:
+            self._revision = before
+
+    def _settle(self) -> None:
+        """Go to where the connection is meant to be."""
+        if self._went_to == self._revision or not self.database:
+            return
+        place = self.database if self._revision is None else f"{self.database}/{self._revision}"
+        try:
+            self._send(f"USE {quote(place)}")
         except AccessDenied as error:
-            if revision is None:
+            if self._revision is None:
                 raise
             self._refuse_absent(place, error)
-        self.revision = revision
+        self._went_to = self._revision
 
     def _refuse_absent(self, place: str, denied: AccessDenied) -> NoReturn:
         """Raise for a revision that is not there: to users with rights on one database only, Dolt says "denied"."""
-        self.execute(f"USE {quote(self.database)}")  # denied, too, where they may not be here at all
+        self._send(f"USE {quote(self.database)}")  # denied, too, where they may not be here at all
+        self._went_to = None
         raise from_server(1049, f"database not found: {place}") from denied
 
     def active_branch(self) -> str:
@@ -155,6 +180,7 @@ class Connection:
 
     def describe(self, sql: str) -> list[Column]:
         """Return names and types of the columns that a statement gives; the statement is run, so let it be cheap."""
+        self._settle()
         with self._translated():
             self._raw.query(sql)
             return self._raw.columns()
@@ -180,7 +206,7 @@ class Connection:
         with contextlib.closing(_translated_batches(reader, login)) as batches:
             yield batches
 
-    def _url(self, endpoint: _Endpoint) -> str:
+    def _url(self, endpoint: Endpoint) -> str:
         database = self.database if self.revision is None else f"{self.database}/{self.revision}"
         login = f"{url_quote(endpoint.user, safe='')}:{url_quote(endpoint.password, safe='')}"
         host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
@@ -198,8 +224,7 @@ class Connection:
         raw = _open(self._endpoint)
         session = Connection(raw, self._endpoint, self.database)
         try:
-            session.use(self.revision)
-            with session._translated():
+            with session.at(self.revision), session._translated():
                 with raw.printing():
                     raw.query(sql, unbuffered=True)
                 yield session._arriving(batch_rows)
@@ -219,12 +244,13 @@ class Connection:
 
     def text_rows(self, sql: str) -> tuple[list[Column], list[tuple[bytes | None, ...]]]:
         """Return columns and rows of a statement as the server printed them; slow, for what Arrow cannot carry."""
+        self._settle()
         with self._translated(), self._raw.printing():
             self._raw.query(sql)
             return self._raw.columns(), self._raw.rows()
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def read_only_session(self) -> Iterator[Connection]:
         """Give a session on the same revision whose user may do nothing but SELECT.
 
         On a server that somebody else runs no users are made there, and the session is this one.
@@ -237,10 +263,10 @@ class Connection:
             self._reader = Connection(_open(login), login, self.database)
             self._reader._folder = self._file_folder()
         self._reader.execute("ROLLBACK")
-        self._reader.use(self.revision)
-        yield self._reader
+        with self._reader.at(self.revision):
+            yield self._reader
 
-    def _reader_login(self) -> _Endpoint:
+    def _reader_login(self) -> Endpoint:
         """Return how to log in for reading: on a private server as a user who may do nothing but SELECT."""
         if not self._endpoint.shares_files:
             return self._endpoint
@@ -252,7 +278,7 @@ class Connection:
             _readers[self._endpoint] = _readers[found] = found
         return found
 
-    def _made_reader(self) -> _Endpoint:
+    def _made_reader(self) -> Endpoint:
         """Make the user, whose password follows from the server's own, so that all processes know it."""
         password = Password(hashlib.sha256(f"{_READER}:{self._endpoint.password}".encode()).hexdigest())
         login = replace(self._endpoint, user=_READER, password=password)
@@ -346,7 +372,7 @@ def _from_pymysql(error: driver.MySQLError) -> DoltError:
 
 
 @contextmanager
-def _connectorx_errors(endpoint: _Endpoint) -> Iterator[None]:
+def _connectorx_errors(endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
@@ -357,7 +383,7 @@ def _connectorx_errors(endpoint: _Endpoint) -> Iterator[None]:
         raise _from_connectorx(str(error)) from error
 
 
-def _translated_batches(reader: pa.RecordBatchReader, endpoint: _Endpoint) -> Generator[pa.RecordBatch]:
+def _translated_batches(reader: pa.RecordBatchReader, endpoint: Endpoint) -> Generator[pa.RecordBatch]:
     with _connectorx_errors(endpoint):
         batch = None
         for batch in reader:
@@ -385,39 +411,7 @@ def _times_of_day(printed: pa.Table) -> pa.Table:
     return printed
 
 
-@dataclass(frozen=True)
-class _Endpoint:
-    """Where a server listens, and how to log in."""
-
-    host: str
-    port: int
-    user: str
-    password: str = field(repr=False)
-    tls: Tls | None = None
-    shares_files: bool = False
-    """Whether the server is on this machine for sure, so that it may load files of ours."""
-
-    others: tuple[str, ...] = field(default=(), repr=False)
-    """Passwords with which the server itself logs in elsewhere."""
-
-    @property
-    def has_a_secret(self) -> bool:
-        """Whether the password is somebody's own, and good for more than this very run of the server."""
-        return bool(self.password) and not self.shares_files
-
-    @classmethod
-    def of(cls, found: local_server.Address | ServerLocation, others: tuple[str, ...] = ()) -> _Endpoint:
-        if isinstance(found, ServerLocation):
-            return cls(found.host, found.port, found.user, found.password, found.tls)
-        return cls(found.host, found.port, found.user, found.password, shares_files=True, others=others)
-
-    @property
-    def passwords(self) -> tuple[str, ...]:
-        """What a server may repeat and nobody may see."""
-        return (self.password, *self.others)
-
-
-def _open(endpoint: _Endpoint) -> driver.Connection:
+def _open(endpoint: Endpoint) -> driver.Connection:
     tls = _tls_context(endpoint.tls) if endpoint.tls is not None else None
     try:
         raw = driver.logged_in(
@@ -461,7 +455,7 @@ def _tls_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-def _not_connected(error: Exception, endpoint: _Endpoint) -> DoltError:
+def _not_connected(error: Exception, endpoint: Endpoint) -> DoltError:
     cause = getattr(error, "original_exception", None) or error
     if isinstance(error.__context__, ssl.SSLError):  # said with the first answer: that of TLS 1.3 to a client
         cause = error.__context__
@@ -528,7 +522,7 @@ def _silence_in_url() -> str:
 class _Pool:
     """Warm connections to one server; given out one by one, to any thread."""
 
-    def __init__(self, place: Location, endpoint: _Endpoint) -> None:
+    def __init__(self, place: Location, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self._place = place
         self._idle: list[Connection] = []
@@ -581,43 +575,10 @@ class _Pool:
             )
         served = [name for (name,) in connection.query("SHOW DATABASES")]
         own = [name for name in served if name not in ("information_schema", "mysql")]
-        if isinstance(self._place, ServerLocation):
-            return self._check_database(self._place, own)
-        return self._database_of_folder(self._place, own)
-
-    def _database_of_folder(self, place: Path, own: Sequence[str]) -> str:
-        """Return the one of the server's ``own`` databases that the repository's folder is served as."""
-        folder = place.name
-        if own in ([], [""], [folder]) and (re.search("[:@]", folder) or folder in ("information_schema", "mysql")):
-            raise ServerFailed(
-                f"Cannot {attempted()}: Dolt names the database for the folder, and a database called {folder!r} "
-                "cannot be reached. Give the repository's folder a name without ':' and '@' that is not 'mysql' or "
-                "'information_schema'.",
-                path=place,
-            )
-        for name in (folder, folder.replace("-", "_")):
-            if name in own:
-                return name
-        if len(own) == 1:
-            return str(own[0])
-        raise ServerFailed(
-            f"Cannot {attempted()}: it serves the databases {', '.join(map(repr, own)) or 'none'}, and none of them is "
-            f"{folder!r}. Start it in the repository's own folder."
-        )
-
-    @staticmethod
-    def _check_database(place: ServerLocation, served: list[str]) -> str:
-        if place.database in served:
-            return place.database
-        raise RepositoryNotFound(
-            f"Cannot open the database {place.database!r} of {str(place)!r}: this user sees "
-            f"{', '.join(map(repr, sorted(served))) or 'none'} there.{close_names(place.database, served)} Make it "
-            "with CREATE DATABASE, or check the URL and the user's rights.",
-            path=place,
-        )
+        return hosts.host(self._place).database(own)
 
 
-_readers: dict[_Endpoint, _Endpoint] = {}
+_readers: dict[Endpoint, Endpoint] = {}
 """How to log in for reading where this process knows it already, by how it is logged in."""
 
 _pools: dict[Location, _Pool] = {}
@@ -628,7 +589,7 @@ _pools_lock = threading.Lock()
 def connect(place: Location, *, patience_s: float = PATIENCE_S) -> Iterator[Connection]:
     """Give a connection to the server of ``place``; for a resolved folder it is started if none runs there.
 
-    The connection is on the checked-out (or the server's default) branch; `Connection.use` goes elsewhere. It goes back
+    The connection is on the checked-out (or the server's default) branch; `Connection.at` goes elsewhere. It goes back
     to the warm ones when the block ends well, and is closed when it does not. Somebody else's server that does not
     answer is tried again for ``patience_s`` seconds.
 
@@ -637,43 +598,32 @@ def connect(place: Location, *, patience_s: float = PATIENCE_S) -> Iterator[Conn
         AccessDenied, UntrustedServer, RepositoryNotFound: somebody else's server does not let us in, or is not what
             was expected.
     """
-    with _reached(place) as endpoint:
+    where = hosts.host(place)
+    with where.reached() as endpoint:
         try:
             connection = _acquire(place, endpoint)
         except ConnectionLost:
-            _release(place)
+            disconnect(place)  # the server was killed or restarted, or its owner is gone
             connection = None
         if connection is not None:
             with _release_after(place, endpoint, connection):
                 yield connection
             return
-    with _reached(place) as endpoint:
-        if isinstance(place, ServerLocation):
-            connection = _patiently(place, endpoint, patience_s)
-        else:
-            connection = _acquire(place, endpoint)
+    with where.reached() as endpoint:
+        connection = _patiently(place, endpoint, where.patience_s(patience_s))
         with _release_after(place, endpoint, connection):
             yield connection
 
 
-@contextmanager
-def _reached(place: Location) -> Iterator[_Endpoint]:
-    if isinstance(place, ServerLocation):
-        yield _Endpoint.of(place)
-        return
-    with local_server.using(place) as address:
-        yield _Endpoint.of(address, local_server.passwords(place))
+def disconnect(place: Location) -> None:
+    """Close what is open to the server of a repository, and let go of it."""
+    hosts.host(place).release()
+    pool = _pools.get(place)
+    if pool is not None:
+        pool.close()
 
 
-def _release(place: Location) -> None:
-    """Forget what was open: the server was killed or restarted, or its owner is gone."""
-    if isinstance(place, ServerLocation):
-        _pool(place, _Endpoint.of(place)).close()
-    else:
-        local_server.release(place)
-
-
-def _patiently(place: ServerLocation, endpoint: _Endpoint, patience_s: float) -> Connection:
+def _patiently(place: Location, endpoint: Endpoint, patience_s: float) -> Connection:
     deadline, pause_s = time.monotonic() + patience_s, 0.05
     while True:
         try:
@@ -685,12 +635,11 @@ def _patiently(place: ServerLocation, endpoint: _Endpoint, patience_s: float) ->
         pause_s *= 2
 
 
-def _acquire(place: Location, endpoint: _Endpoint) -> Connection:
+def _acquire(place: Location, endpoint: Endpoint) -> Connection:
     connection = _pool(place, endpoint).take()
     with attempting(f"reach the dolt sql-server of {str(place)!r}"):
         try:
             connection.execute("ROLLBACK")  # nobody's view of yesterday; and a sign of life
-            connection.use(None)
             if not connection.is_known:
                 active_content.refuse_false_tables(connection)
                 connection.is_known = True
@@ -701,25 +650,23 @@ def _acquire(place: Location, endpoint: _Endpoint) -> Connection:
 
 
 @contextmanager
-def _release_after(place: Location, endpoint: _Endpoint, connection: Connection) -> Iterator[None]:
+def _release_after(place: Location, endpoint: Endpoint, connection: Connection) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
         connection.close()  # the server drops its transaction and its locks
-        if isinstance(error, DiskFull) and not isinstance(place, ServerLocation):
-            # Dolt 1.83 goes on saying so after there is space again; the next server does not.
-            local_server.replace(place)
+        if isinstance(error, DiskFull):
+            hosts.host(place).replace()
         raise
     _pool(place, endpoint).give_back(connection)
 
 
-def _pool(place: Location, endpoint: _Endpoint) -> _Pool:
+def _pool(place: Location, endpoint: Endpoint) -> _Pool:
     with _pools_lock:
         pool = _pools.get(place)
         if pool is None or pool.endpoint != endpoint:
             pool = _pools[place] = _Pool(place, endpoint)
-            if not isinstance(place, ServerLocation):
-                local_server.on_release(place, pool.close)
+            hosts.host(place).on_release(pool.close)
         return pool
 
 

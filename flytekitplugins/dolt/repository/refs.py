@@ -1,6 +1,6 @@
 """What a repository holds: where it is, its branches and their log, and reading at a commit.
 
-Reads only; what changes a repository is in `publishing`. A commit is read through Dolt's read-only revision databases,
+Reads only. A commit is read through Dolt's read-only revision databases,
 so nothing is checked out.
 """
 
@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from ..errors import (
     BranchNotFound,
     ConnectionLost,
+    InvalidName,
     RepositoryNotFound,
     RepositoryReadOnly,
     RevisionNotFound,
@@ -29,18 +29,13 @@ from ..model.configs import Branch, Commit, MergeBranch, NewBranch, SerialBranch
 from ..model.location import Location, ServerLocation
 from ..model.naming import SCRATCH_PREFIX
 from ..server import binary
-from . import active_content
+from . import active_content, hosts
 from .connections import Connection, connect
-
-_T = TypeVar("_T")
 
 AWAY_S = 10.0
 """Seconds for which a replica that did not answer is not asked again: a network may let each question wait."""
 
 _away_since: dict[ServerLocation, float] = {}
-
-REREADS = 2
-"""How often rows are read again because the server went away in the midst of them, before giving up."""
 
 
 @location.refuses_passwords
@@ -183,7 +178,7 @@ def at(repository: Location, commit: Commit) -> Iterator[Connection]:
         with ExitStack() as stack:
             try:
                 connection = stack.enter_context(connect(replica, patience_s=0))
-                connection.use(commit.hash)
+                stack.enter_context(connection.at(commit.hash))
             except (RevisionNotFound, RepositoryNotFound):
                 continue  # it lags behind; the next one, and in the end the primary, has what it lacks
             except ConnectionLost:
@@ -191,45 +186,35 @@ def at(repository: Location, commit: Commit) -> Iterator[Connection]:
                 continue
             yield connection
             return
-    with connect(repository) as connection:
-        use(connection, commit)
+    with connect(repository) as connection, at_commit(connection, commit):
         yield connection
-
-
-def reread(work: Callable[[], _T]) -> _T:
-    """Return what ``work`` reads at a commit, where it is always the same; read again when the server went away.
-
-    Raises:
-        ConnectionLost: it went away each time, `REREADS` times more.
-    """
-    for _ in range(REREADS):
-        with suppress(ConnectionLost):
-            return work()
-    return work()
 
 
 def _replicas(repository: Location) -> Sequence[ServerLocation]:
     """Return the replicas in any order, so that many readers spread over them, without those that were just away."""
-    replicas = repository.replicas if isinstance(repository, ServerLocation) else ()
+    replicas = hosts.host(repository).replicas
     lately = time.monotonic() - AWAY_S
     there = [replica for replica in replicas if _away_since.get(replica, lately) <= lately]
     return random.sample(there, len(there))
 
 
-def use(connection: Connection, commit: Commit) -> None:
-    """Put a connection on ``commit``, where every table is as that commit left it, and read-only.
+@contextmanager
+def at_commit(connection: Connection, commit: Commit) -> Iterator[None]:
+    """Have a connection on ``commit`` inside the block, where every table is as that commit left it, and read-only.
 
     Raises:
         RevisionNotFound: the repository does not hold that commit (any more).
     """
-    try:
-        connection.use(commit.hash)
-    except RevisionNotFound as error:
-        raise RevisionNotFound(
-            f"Cannot read at commit {commit.hash}: the repository {connection.database!r} does not hold it. It may be "
-            "another clone, or the commit was on a branch that is deleted and collected.",
-            revision=commit.hash,
-        ) from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(connection.at(commit.hash))
+        except RevisionNotFound as error:
+            raise RevisionNotFound(
+                f"Cannot read at commit {commit.hash}: the repository {connection.database!r} does not hold it. It may "
+                "be another clone, or the commit was on a branch that is deleted and collected.",
+                revision=commit.hash,
+            ) from error
+        yield
 
 
 def hash_of_table(connection: Connection, table: str) -> str:
@@ -269,6 +254,23 @@ def heads(connection: Connection) -> dict[str, str]:
     """Return the name and head of every branch, this package's scratch branches left out."""
     rows = connection.query("SELECT name, hash FROM dolt_branches")
     return {name: found for name, found in rows if not name.startswith(SCRATCH_PREFIX)}
+
+
+def refuse_double(branch: str, known: Iterable[str]) -> None:
+    """Raise if a branch's name differs from that of another in case only.
+
+    Dolt would open the new one for both, and hide what the user has on the other.
+
+    Raises:
+        InvalidName: it does.
+    """
+    double = next((name for name in known if name.casefold() == branch.casefold()), None)
+    if double is not None:
+        raise InvalidName(
+            f"Cannot create branch {branch!r}: there is {double!r}, whose name differs in case only, and Dolt "
+            "does not tell them apart. Use another name.",
+            name=branch,
+        )
 
 
 def no_branch(connection: Connection, branch: str, verb: str) -> BranchNotFound:

@@ -1,8 +1,7 @@
 """Scratch branches: short-lived branches on which work happens, each named for its owner.
 
 The name says who made it and for which connection of the server, so that everybody on that server can tell a writer
-that is at work from one that was killed; what the latter left is swept. It is not for a user's branches, and what is
-published is decided in `publishing`.
+that is at work from one that was killed; what the latter left is swept. It is not for a user's branches.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,34 +87,39 @@ class Scratch:
         self._start = start
         self._is_ours = True
         self._mark = _mark(connection, self.name)
+        self._position = ExitStack()
 
     def __enter__(self) -> Scratch:
         if self._mark is not None:
             with suppress(OSError):  # without it the next writer removes the branch, instead of the supervisor
                 self._mark.touch()
         self._connection.execute("CALL DOLT_BRANCH(%s, %s)", self.name, self._start)
-        self._connection.use(self.name)
+        self._position.enter_context(self._connection.at(self.name))
         return self
 
     def become(self, branch: str) -> None:
         """Give this branch the name ``branch``, or change nothing where that name is taken."""
         with attempting(f"create branch {branch!r}"):
-            self._connection.use(None)
-            self._connection.execute("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch)
+            with self._connection.at(None):
+                self._connection.execute("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch)
             self._is_ours = False
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
+        self._position.close()
         # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
         with suppress(DoltError):
-            if self._is_ours:
-                if failure is not None or self._connection.revision == self.name:
-                    self._connection.use(None)
-                if failure is not None:
+            if self._is_ours and failure is None:
+                self._remove()
+            elif self._is_ours:
+                with self._connection.at(None):  # where it was may be gone, too
                     self._connection.execute("ROLLBACK")
-                self._connection.execute("CALL DOLT_BRANCH('-D', %s)", self.name)
+                    self._remove()
             if self._mark is not None:
                 with suppress(OSError):
                     self._mark.unlink()
+
+    def _remove(self) -> None:
+        self._connection.execute("CALL DOLT_BRANCH('-D', %s)", self.name)
 
 
 def owner(connection: Connection, number: int) -> Owner | None:
@@ -179,27 +183,22 @@ def _mend(connection: Connection, name: str, commit: str) -> None:
         made = "SELECT COUNT(DISTINCT commit_hash) > 1 FROM DOLT_REFLOG(%s)"
         if not found or connection.query(made, name) != [(1,)]:
             return
-        try:
-            for (branch,) in found:
-                connection.use(branch)
+        for (branch,) in found:
+            with connection.at(branch):
                 if connection.active_branch() == branch:
                     _catch_up(connection, commit)
-        finally:
-            connection.use(None)
 
 
 def _catch_up(connection: Connection, commit: str) -> None:
     """Take the commit's tables from the branch that ``connection`` is on, where they are as before it."""
-    branch = connection.revision
     ((before,),) = connection.query("SELECT DOLT_HASHOF(%s)", f"{commit}^")
     changed = connection.query("SELECT table_name FROM dolt_diff WHERE commit_hash = %s", commit)
     for (table,) in changed:
         # One change, staged or not: either the index or the working set is that of another state.
         status = connection.query("SELECT staged FROM dolt_status WHERE table_name = %s", table)
         now = _hash_of(connection, table)
-        connection.use(before)
-        is_as_before = now == _hash_of(connection, table)
-        connection.use(branch)
+        with connection.at(before):
+            is_as_before = now == _hash_of(connection, table)
         if is_as_before and len(status) == 1:
             connection.execute("CALL DOLT_RESET(%s)", table)
             connection.execute("CALL DOLT_CHECKOUT(%s)", table)

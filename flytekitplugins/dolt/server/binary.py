@@ -125,7 +125,7 @@ def _settings() -> Iterator[tuple[str, str]]:
     chosen = os.environ.get("DOLT_BIN", "")
     if chosen:
         yield "DOLT_BIN", chosen
-    # Only looked up, never imported: whoever called doltcli's set_dolt_path has imported it.
+    # Only looked up, never imported: code that called doltcli's set_dolt_path has imported it.
     doltcli_path = getattr(sys.modules.get("doltcli.utils"), "DOLT_PATH", "dolt")
     if doltcli_path != "dolt":
         yield "doltcli.utils.DOLT_PATH", str(doltcli_path)

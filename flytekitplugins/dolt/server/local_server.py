@@ -55,7 +55,7 @@ _MOST_LOGGED = 2**20
 _PANIC = re.compile(r"caught panic:\s*(?:\\n|\n)?(.+?)(?:\\n|\n|\"\s*$)", re.MULTILINE)
 """What vitess logs, in one line with its breaks written out, before it drops the connection."""
 _DOLT_FILES = (".dolt/config.json", ".dolt/repo_state.json", ".dolt/noms/manifest", ".dolt/noms/LOCK")
-"""What Dolt opens in a repository while it starts, and would wait at for ever if it were a FIFO."""
+"""What Dolt opens in a repository while it starts, and would wait at forever if it were a FIFO."""
 
 # Dolt counts nothing and sends nothing home. What a repository's own `config.json` has under "sqlserver.global" would
 # be set in the server: where to copy each commit to, from where to pull, how SQL is read. Settings here come after the
@@ -109,7 +109,7 @@ class _Lease:
     def enter(self, timeout_s: float) -> Address:
         with self.lock:
             if self.address is not None and self._identity != _identity(self.repository):
-                self.release()  # the folder was removed and made anew: what we hold serves a ghost
+                self.release()  # the folder was removed and made again: this server serves the old one
             if self.address is None:
                 self._attach(timeout_s)
             assert self.address is not None  # noqa: S101  # for the type checker: _attach raises otherwise
@@ -198,7 +198,7 @@ def is_private(folder: Path) -> bool:
 
 
 def log_size(folder: Path) -> int:
-    """Return how much the server that loads files from ``folder`` has logged; 0 if its log is not ours to see."""
+    """Return how much the server that loads files from ``folder`` has logged; 0 if its log is not readable here."""
     try:
         return _log_beside(folder).stat().st_size if is_private(folder) else 0
     except OSError:

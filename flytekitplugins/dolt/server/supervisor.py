@@ -155,7 +155,7 @@ def _remove_scratch_branches(dolt: str, repository: Path, folder: Path) -> None:
         if not name.startswith("flyte-tmp/") or not name.isascii() or left_s <= 0:
             continue
         if not all(letter.isalnum() or letter in "_-/" for letter in name):
-            continue  # none of ours, and it goes into a statement
+            continue  # not made here, and it goes into a statement
         with suppress(OSError, SubprocessError):
             asked = run(  # noqa: S603  # the name is checked, no shell is used
                 [dolt, "sql", "-r", "csv", "-q", _NEEDS_A_WRITER.format(name)],

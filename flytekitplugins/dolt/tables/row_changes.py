@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _MAX_CHANGED = 0.4
-"""Share of changed rows from which writing everything anew is cheaper (putting a row costs more than loading it)."""
+"""Share of changed rows from which writing all rows is cheaper (putting a row costs more than loading it)."""
 
 
 @dataclass(frozen=True)

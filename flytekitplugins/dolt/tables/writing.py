@@ -16,7 +16,6 @@ from ..codec import arrow_tables, pandas_frames
 from ..codec.pandas_frames import Notes
 from ..errors import ConstraintViolated, SchemaMismatch, attempted, attempting
 from ..model.sql_text import literal, quote
-from ..repository import publishing
 from ..repository.connections import Connection
 from . import fitting, load_data, row_changes
 from .progress import shown
@@ -29,6 +28,9 @@ if TYPE_CHECKING:
 
 SchemaChange = Literal["refuse", "evolve", "replace"]
 Mode = Literal["replace", "append", "upsert"]
+
+STATEMENTS = frozenset({"INSERT", "DELETE"})
+"""The kinds of statements that put rows into tables here, and so start triggers."""
 
 _MIN_ROWS_TO_COMPARE = 2000
 """Below this many rows, writing them all is quicker than finding out which ones differ."""
@@ -54,26 +56,46 @@ class WriteOptions:
 
 
 def statements(options: WriteOptions) -> frozenset[str]:
-    """Return the kinds of statements that `write` may send for these options."""
-    return publishing.STATEMENTS if options.mode != "append" else publishing.STATEMENTS - {"DELETE"}
+    """Return the kinds of statements that `TableWrite.apply` may send for these options."""
+    return STATEMENTS if options.mode != "append" else STATEMENTS - {"DELETE"}
 
 
-def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, options: WriteOptions) -> int | None:
-    """Put ``frame`` into ``table`` on the branch the connection is on, creating the table if it is missing.
+@dataclass(frozen=True)
+class TableWrite:
+    """Rows that go into one table, encoded once, however often they are written."""
 
-    Returns how many rows the table has to have now, or None where that cannot be said, or not be asked without reading
-    them all: of an upsert, and of a table without a key.
+    table: str
+    rows: pandas_frames.Encoded
+    options: WriteOptions
 
-    Raises:
-        UnsupportedFrame: the frame cannot be stored exactly.
-        SchemaMismatch: it does not fit the existing table.
-        ConstraintViolated: its rows break a key or another constraint.
-    """
-    with attempting(f"write table {table!r}"):
-        if isinstance(frame, pa.Table):
-            encoded = arrow_tables.encode(frame, keep_order=options.keep_order)
-        else:
+    @classmethod
+    def of(cls, table: str, frame: pd.DataFrame | pa.Table, options: WriteOptions) -> TableWrite:
+        """Return what puts ``frame`` into ``table``.
+
+        Raises:
+            UnsupportedFrame: the frame cannot be stored exactly.
+        """
+        with attempting(f"write table {table!r}"):
+            if isinstance(frame, pa.Table):
+                return cls(table, arrow_tables.encode(frame, keep_order=options.keep_order), options)
             encoded = pandas_frames.encode(frame, index=options.index, keep_order=options.keep_order)
+            return cls(table, encoded, options)
+
+    def apply(self, connection: Connection) -> int | None:
+        """Write the rows on the branch the connection is on, creating the table if it is missing.
+
+        Returns how many rows the table has to have now, or None where that cannot be said, or not be asked without
+        reading them all: of an upsert, and of a table without a key.
+
+        Raises:
+            SchemaMismatch: they do not fit the existing table.
+            ConstraintViolated: they break a key or another constraint.
+        """
+        return _apply(connection, self.table, self.rows, self.options)
+
+
+def _apply(connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions) -> int | None:
+    with attempting(f"write table {table!r}"):
         existing = describe(connection, table)
         if (
             existing is not None
@@ -252,7 +274,7 @@ def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _replace(connection: Connection, table: str, fitted: fitting.FittedRows, existing: fitting.TableSchema) -> None:
-    """Make the frame the table's whole content: by what differs where that can be found out, else all anew."""
+    """Make the frame the table's whole content: send only what differs where that can be found out."""
     found = None
     if not fitted.alterations and existing.key and fitted.arrow.num_rows >= _MIN_ROWS_TO_COMPARE:
         found = _differences(connection, table, fitted.arrow, existing)

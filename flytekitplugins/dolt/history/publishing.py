@@ -1,9 +1,9 @@
 """The one way in which anything is ever written.
 
-`write` lets work happen on a scratch branch that starts at the target's head, commits it there, and moves the target
-forward to that very commit. Nothing is checked out, so what the user has in the working set stays; nobody sees half a
-table; and when another writer was faster the work is done again on the new head, so that the result is always that of
-one writer after the other. What is written (frames, merges, restored tables) is the business of the callers above.
+`write` does work on a scratch branch that starts at the target's head, commits it there, and moves the target forward
+to that very commit. Nothing is checked out, so what the user has in the working set stays; nobody sees half a table;
+and when another writer was faster the work is done again on the new head, so that the result is always that of one
+writer after the other. The work is rows for a table (`tables.writing.TableWrite`), a merge or a table put back.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Collection, Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -23,7 +23,6 @@ from ..errors import (
     DoltError,
     HeadMoved,
     InvalidConfig,
-    InvalidName,
     OutcomeUnknown,
     RevisionNotFound,
     TableNotFound,
@@ -33,16 +32,14 @@ from ..errors import (
     attempting,
 )
 from ..model.configs import Branch, Commit, MergeBranch, NewBranch
-from ..model.location import Location, ServerLocation
+from ..model.location import Location
 from ..model.sql_text import literal, quote
-from ..server import binary
-from . import active_content, branch_locks, scratch_branches
-from .connections import Connection, connect
-from .refs import branch_of, find_head, heads, no_branch
-from .scratch_branches import Scratch
-
-LOCK_TIMEOUT_S = 60.0
-"""Seconds to wait for another writer of the same branch."""
+from ..repository import active_content, branch_locks, hosts, scratch_branches
+from ..repository.connections import Connection, connect
+from ..repository.refs import branch_of, find_head, heads, no_branch, refuse_double
+from ..repository.scratch_branches import Scratch
+from ..tables.writing import STATEMENTS
+from . import tagging
 
 MAX_ATTEMPTS = 20
 """How often work is done again because the head moved, before giving up."""
@@ -55,12 +52,6 @@ LOOK_BACK = 10_000
 
 KEY_TRAILER = "Flyte-Write-Key"
 """The line of a commit message that names the write; what is written again under the same key is not written twice."""
-
-STATEMENTS = frozenset({"INSERT", "DELETE"})
-"""The kinds of statements that put rows into tables here, and so start triggers."""
-
-DEFAULT_AUTHOR = "Flyte <flyte@localhost>"
-"""Author of a commit where the user has told Dolt no name and email."""
 
 
 Work = Callable[[Connection], "int | None"]
@@ -85,6 +76,33 @@ class Statements:
 
 
 @dataclass(frozen=True)
+class WriteJob:
+    """What is written, with everything that each attempt needs."""
+
+    table: str
+    """The table that changes; or words about what does, where that is more than one."""
+    message: str
+    work: Work
+    """It gets a connection on the scratch branch, and may be called again when the head has moved or the server went
+    away. It changes `table` only and keeps nothing of the connection."""
+    statements: Statements = Statements()
+    key: str | None = None
+    """What names the write: one that the branch's newest `LOOK_BACK` commits have is not done again. Without a key each
+    call is a write of its own."""
+    tag: str | None = None
+    """The tag that the commit is going to have, which no other commit may have yet."""
+    lock_timeout_s: float = branch_locks.TIMEOUT_S
+    before_publishing: Callable[[Connection, str], None] | None = None
+    """Called with the commit that is about to be published, and stops that by raising."""
+
+    @property
+    def task(self) -> str | None:
+        """Return the execution that the message names, for those who wait for this writer."""
+        found = re.search(r"^Flyte-Execution: (.+)$", self.message, re.MULTILINE)
+        return found[1] if found else None
+
+
+@dataclass(frozen=True)
 class WriteResult:
     """What `write` did."""
 
@@ -93,56 +111,37 @@ class WriteResult:
     changed: bool
 
 
-def write(
-    repository: Location,
-    *,
-    table: str,
-    policy: Branch | None,
-    message: str,
-    work: Work,
-    statements: Statements = Statements(),
-    key: str | None = None,
-    lock_timeout_s: float = LOCK_TIMEOUT_S,
-    before_publishing: Callable[[Connection, str], None] | None = None,
-) -> WriteResult:
-    """Run ``work`` on a scratch branch, and move the branch of ``policy`` forward to one commit with its changes.
+def write(repository: Location, policy: Branch | None, job: WriteJob) -> WriteResult:
+    """Do the job on a scratch branch, and move the branch of ``policy`` forward to one commit with its changes.
 
-    ``work`` gets a connection on the scratch branch and may be called again when the head has moved or the server went
-    away; it must change ``table`` only and keep nothing of the connection. The author is the repository's or the user's
-    Dolt identity. A write whose ``key`` one of the branch's newest `LOOK_BACK` commits has was done before: it returns
-    that commit. Without a key each call is a write of its own. ``before_publishing`` is called with the commit that is
-    about to be published, and stops that by raising. Before that the commit is held against what was written.
+    The author is the repository's or the user's Dolt identity. Before the commit is published it is held against what
+    was written.
 
     Raises:
         BranchNotFound: the branch (or the base of a new one) does not exist.
         UncommittedChanges: the user's work on the target branch stands in the way; nothing was changed.
-        RepositoryBusy: another writer held the branch for ``lock_timeout_s`` seconds.
+        RepositoryBusy: another writer held the branch for the job's ``lock_timeout_s`` seconds.
         TableRedirected, TriggersRefused: the rows would land elsewhere, or start triggers; nothing was written.
         WriteNotVerified: the commit is not just what was written; it was not published.
+        TagExists: another commit has the job's tag.
         HeadMoved: other writers, which do not use this package's lock, won `MAX_ATTEMPTS` times in a row.
         ConnectionLost: the server went away `MAX_LOST` times before the branch was moved.
         OutcomeUnknown: the server went away while the branch was being moved, and does not come back to say whether it
             was.
     """
-    job = WriteJob(
-        table=table,
-        message=message if key is None else _with_key(message, key),
-        author=author_of(repository),
-        work=work,
-        statements=statements,
-        key=key,
-        before_publishing=before_publishing,
-    )
+    if job.key is not None:
+        job = replace(job, message=_with_key(job.message, job.key))
+    author = hosts.author_of(repository)
     for lost in range(1, MAX_LOST + 1):
         try:
             with connect(repository) as connection:
-                return _write(connection, repository, policy, job, lock_timeout_s)
+                return _write(connection, repository, policy, job, author)
         except OutcomeUnknown as unknown:
-            if _is_published(repository, unknown, lock_timeout_s):
+            if _is_published(repository, unknown, job.lock_timeout_s):
                 return WriteResult(Commit(unknown.commit, branch=unknown.branch), changed=True)
             fault = ConnectionLost(
-                f"Cannot publish table {table!r} on branch {unknown.branch!r}: the server went away before it moved it."
-                " Try again."
+                f"Cannot publish table {job.table!r} on branch {unknown.branch!r}: the server went away before it "
+                "moved it. Try again."
             )
             fault.__cause__ = unknown
         except ConnectionLost as error:
@@ -150,11 +149,6 @@ def write(
         if lost < MAX_LOST:
             time.sleep(random.uniform(0.02, 0.1 * 2**lost))  # noqa: S311  # jitter, no secret
     raise fault
-
-
-def author_of(repository: Location) -> str:
-    """Return the author of what is made in a repository: its or the user's Dolt identity, else `DEFAULT_AUTHOR`."""
-    return binary.identity(None if isinstance(repository, ServerLocation) else repository) or DEFAULT_AUTHOR
 
 
 def differs(
@@ -190,41 +184,22 @@ def _target(connection: Connection, policy: Branch | None) -> _Target:
     return _Target(branch or connection.active_branch(), None)
 
 
-@dataclass(frozen=True)
-class WriteJob:
-    """What is written, with everything that each attempt needs."""
-
-    table: str
-    message: str
-    author: str
-    work: Work
-    statements: Statements
-    key: str | None
-    before_publishing: Callable[[Connection, str], None] | None = None
-
-    @property
-    def task(self) -> str | None:
-        """Return the execution that the message names, for those who wait for this writer."""
-        found = re.search(r"^Flyte-Execution: (.+)$", self.message, re.MULTILINE)
-        return found[1] if found else None
-
-
 # By connection: a new one may mean that the server was started again, and that our own scratch branch is left there.
 _swept_at: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
 
 def _write(
-    connection: Connection, repository: Location, policy: Branch | None, job: WriteJob, lock_timeout_s: float
+    connection: Connection, repository: Location, policy: Branch | None, job: WriteJob, author: str
 ) -> WriteResult:
     """Do the job on one connection, under the lock of its branch, again and again while others move the branch."""
     target = _target(connection, policy)
     _sweep_when_due(connection)
-    with branch_locks.held(connection, target.branch, timeout_s=lock_timeout_s, place=repository):
+    with branch_locks.held(connection, target.branch, timeout_s=job.lock_timeout_s, place=repository):
         for attempt in range(MAX_ATTEMPTS):
             if attempt:
                 time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 5)))  # noqa: S311  # jitter, no secret
             try:
-                return _write_once(connection, target, job)
+                return _write_once(connection, target, job, author)
             except HeadMoved:
                 continue
     raise HeadMoved(
@@ -261,32 +236,34 @@ def start_of(connection: Connection, policy: Branch | None) -> str:
     return find_head(connection, target.branch) or _start(connection, target)
 
 
-def _write_once(connection: Connection, target: _Target, job: WriteJob) -> WriteResult:
-    state = _state(connection, target.branch, key=job.key)
-    if state is None:
-        start = _start(connection, target)
-    elif state.written is not None:
-        return WriteResult(Commit(state.written, branch=target.branch), changed=True)
-    else:
-        start = state.head
-        _refuse_early(connection, state, target.branch, job.table)
-    with Scratch(connection, start, task=job.task) as branch:
-        _refuse_what_is_obeyed(connection, start, job.table, job.statements)
-        rows = job.work(connection)
-        commit = _commit(connection, job.message, job.author)
-        _verify(connection, job, branch.name, start, commit, rows)
-        if job.before_publishing is not None:
-            job.before_publishing(connection, commit or start)
+def _write_once(connection: Connection, target: _Target, job: WriteJob, author: str) -> WriteResult:
+    with _on(connection, target.branch, key=job.key) as state:
         if state is None:
-            _create(connection, target.branch, start, branch, commit or start)
-        elif commit is not None:
-            _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
-    return WriteResult(Commit(commit or start, branch=target.branch), changed=commit is not None)
+            start = _start(connection, target)
+        elif state.written is not None:
+            return WriteResult(Commit(state.written, branch=target.branch), changed=True)
+        else:
+            start = state.head
+            _refuse_early(connection, state, target.branch, job.table)
+        with Scratch(connection, start, task=job.task) as branch:
+            _refuse_what_is_obeyed(connection, start, job.table, job.statements)
+            rows = job.work(connection)
+            if job.tag is not None:
+                tagging.refuse_taken_tag(connection, job.tag)
+            commit = _commit(connection, job.message, author)
+            _verify(connection, job, branch.name, start, commit, rows)
+            if job.before_publishing is not None:
+                job.before_publishing(connection, commit or start)
+            if state is None:
+                _create(connection, target.branch, start, branch, commit or start)
+            elif commit is not None:
+                _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
+        return WriteResult(Commit(commit or start, branch=target.branch), changed=commit is not None)
 
 
 def _refuse_what_is_obeyed(connection: Connection, start: str, table: str, statements: Statements) -> None:
     """Raise if the repository itself has it that rows for ``table`` land elsewhere, or start triggers."""
-    # Files that are loaded start none, whoever runs the server.
+    # Files that are loaded start none, no matter who runs the server.
     silent = {"INSERT"} if connection.shared_folder() is not None else set()
     kinds = set(statements.kinds) - silent
     active_content.refuse_writing(connection, start, table, events=kinds, triggers=statements.triggers)
@@ -373,23 +350,6 @@ def _start(connection: Connection, target: _Target) -> str:
     return head
 
 
-def refuse_double(branch: str, known: Iterable[str]) -> None:
-    """Raise if a branch's name differs from that of another in case only.
-
-    Dolt would open the new one for both, and hide what the user has on the other.
-
-    Raises:
-        InvalidName: it does.
-    """
-    double = next((name for name in known if name.casefold() == branch.casefold()), None)
-    if double is not None:
-        raise InvalidName(
-            f"Cannot create branch {branch!r}: there is {double!r}, whose name differs in case only, and Dolt "
-            "does not tell them apart. Use another name.",
-            name=branch,
-        )
-
-
 def _with_key(message: str, key: str) -> str:
     """Return the message with the line that names the write, which may be there already."""
     if not re.fullmatch(r"[A-Za-z0-9._:/@+=-]{1,200}", key):
@@ -472,30 +432,35 @@ def _fast_forward(connection: Connection, branch: str, start: str, source: str, 
     """Move ``branch`` from ``start`` to ``commit``, which ``source`` points to, or change nothing."""
     with attempting(f"publish table {table!r} on branch {branch!r}"):
         connection.execute("START TRANSACTION")
-        state = _state(connection, branch)
-        if state is None:
-            raise HeadMoved(f"Cannot {attempted()}: the branch was deleted meanwhile.", branch=branch)
-        if state.head != start:  # also when it was set back: Dolt would move it forward again
-            raise HeadMoved(f"Cannot {attempted()}: it was moved meanwhile.", branch=branch)
-        _refuse_if_in_the_way(state, branch, table)
-        _refuse_uncommitted_keys(connection, state, branch, table)
-        try:
-            connection.execute("CALL DOLT_MERGE('--ff-only', %s)", source)
-            connection.execute("COMMIT")
-        except ConnectionLost as error:
-            raise OutcomeUnknown(
-                f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while "
-                f"the branch was moved to commit {commit}. Look whether `dolt log` shows that commit there; if it does "
-                "not, run the task again.",
-                commit=commit,
-                branch=branch,
-                start=start,
-            ) from error
-        except UncommittedChanges as error:
-            _refuse_if_in_the_way(_state(connection, branch), branch, table)
-            _refuse_what_has_no_status(connection, branch, table)
-            # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
-            raise HeadMoved(f"Cannot {attempted()}: another writer was faster.", branch=branch) from error
+        with _on(connection, branch) as state:
+            if state is None:
+                raise HeadMoved(f"Cannot {attempted()}: the branch was deleted meanwhile.", branch=branch)
+            if state.head != start:  # also when it was set back: Dolt would move it forward again
+                raise HeadMoved(f"Cannot {attempted()}: it was moved meanwhile.", branch=branch)
+            _refuse_if_in_the_way(state, branch, table)
+            _refuse_uncommitted_keys(connection, state, branch, table)
+            _move(connection, branch, start, source, commit, table)
+
+
+def _move(connection: Connection, branch: str, start: str, source: str, commit: str, table: str) -> None:
+    """Let Dolt move ``branch``, which the connection is on and whose state was found to allow it."""
+    try:
+        connection.execute("CALL DOLT_MERGE('--ff-only', %s)", source)
+        connection.execute("COMMIT")
+    except ConnectionLost as error:
+        raise OutcomeUnknown(
+            f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while "
+            f"the branch was moved to commit {commit}. Look whether `dolt log` shows that commit there; if it does "
+            "not, run the task again.",
+            commit=commit,
+            branch=branch,
+            start=start,
+        ) from error
+    except UncommittedChanges as error:
+        _refuse_if_in_the_way(_state(connection, branch), branch, table)
+        _refuse_what_has_no_status(connection, branch, table)
+        # The working set is clean now: what Dolt saw was another writer half way through moving the branch.
+        raise HeadMoved(f"Cannot {attempted()}: another writer was faster.", branch=branch) from error
 
 
 @dataclass(frozen=True)
@@ -509,24 +474,32 @@ class BranchState:
     """The commit that has the key that was asked for."""
 
 
+@contextmanager
+def _on(connection: Connection, branch: str, *, key: str | None = None) -> Iterator[BranchState | None]:
+    """Be on ``branch`` inside the block, and give what it is like; None, on no other branch, where there is none."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(connection.at(branch))
+            state = _state(connection, branch, key=key)
+        except RevisionNotFound:
+            state = None
+        if state is None:
+            stack.close()  # on a branch that was deleted, every other question fails as well
+        yield state
+
+
 def _state(connection: Connection, branch: str, *, key: str | None = None) -> BranchState | None:
-    """Go to ``branch`` and say what it is like, or return None when there is none of exactly that name.
+    """Return what ``branch`` is like, which the connection is on, or None when there is none of exactly that name.
 
     Raises:
         BranchNotFound: Dolt opens another branch for it, whose name differs in case.
     """
-    try:
-        connection.use(branch)
-        # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to
-        # case.
-        found = connection.query(
-            "SELECT active_branch(), DOLT_HASHOF('HEAD'), one.written, s.table_name, s.staged, s.status"
-            f" FROM (SELECT {'NULL' if key is None else _WITH_KEY} AS written) one LEFT JOIN dolt_status s ON TRUE",
-            *([] if key is None else [LOOK_BACK, f"\n{KEY_TRAILER}: {key}\n"]),
-        )
-    except RevisionNotFound:
-        connection.use(None)  # on a branch that was deleted, every other question fails as well
-        return None
+    # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to case.
+    found = connection.query(
+        "SELECT active_branch(), DOLT_HASHOF('HEAD'), one.written, s.table_name, s.staged, s.status"
+        f" FROM (SELECT {'NULL' if key is None else _WITH_KEY} AS written) one LEFT JOIN dolt_status s ON TRUE",
+        *([] if key is None else [LOOK_BACK, f"\n{KEY_TRAILER}: {key}\n"]),
+    )
     opened, head, written = found[0][:3]
     if opened == branch:
         return BranchState(head, [row[3:] for row in found if row[3] is not None], written)

@@ -1,0 +1,184 @@
+"""What differs between a repository in a folder of this machine and one behind a server that somebody else runs.
+
+`host` is the only place that tells the two apart; all others ask the `Host` that it returns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from ..errors import RepositoryNotFound, ServerFailed, attempted, close_names
+from ..model.location import Location, ServerLocation, Tls
+from ..server import binary, local_server
+
+DEFAULT_AUTHOR = "Flyte <flyte@localhost>"
+"""Author of a commit where the user has told Dolt no name and email."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server listens, and how to log in."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    tls: Tls | None = None
+    shares_files: bool = False
+    """Whether the server is on this machine for sure, so that it may load files from here."""
+
+    others: tuple[str, ...] = field(default=(), repr=False)
+    """Passwords with which the server itself logs in elsewhere."""
+
+    @property
+    def has_a_secret(self) -> bool:
+        """Whether the password is somebody's own, and good for more than this very run of the server."""
+        return bool(self.password) and not self.shares_files
+
+    @property
+    def passwords(self) -> tuple[str, ...]:
+        """What a server may repeat and nobody may see."""
+        return (self.password, *self.others)
+
+
+class Host(Protocol):
+    """Who serves a repository."""
+
+    @property
+    def replicas(self) -> Sequence[ServerLocation]:
+        """Servers with copies of the repository, which may lag behind."""
+
+    def reached(self) -> AbstractContextManager[Endpoint]:
+        """Give where the server listens; it runs inside the block, if that is in our hands."""
+
+    def patience_s(self, asked: float) -> float:
+        """Return for how many of the seconds ``asked`` for a server that does not answer is tried again."""
+
+    def database(self, served: Sequence[str]) -> str:
+        """Return which of the databases that a server has is the repository.
+
+        Raises:
+            RepositoryNotFound, ServerFailed: none of them is.
+        """
+
+    def author(self) -> str:
+        """Return the author of what is made here: the repository's or the user's Dolt identity, if there is one."""
+
+    def on_release(self, close: Callable[[], None]) -> None:
+        """Call ``close`` when this process lets go of the server."""
+
+    def release(self) -> None:
+        """Let go of the server."""
+
+    def replace(self) -> None:
+        """Let go of a server whose disk was full: Dolt 1.83 says so after there is space again; the next does not."""
+
+
+def host(location: Location) -> Host:
+    """Return who serves the repository at a location."""
+    return _Server(location) if isinstance(location, ServerLocation) else _Folder(location)
+
+
+def author_of(location: Location) -> str:
+    """Return the author of what is made in a repository; see `Host.author`."""
+    return host(location).author()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A folder of this machine, with a server of this package's own."""
+
+    path: Path
+
+    @property
+    def replicas(self) -> Sequence[ServerLocation]:
+        return ()
+
+    @contextmanager
+    def reached(self) -> Iterator[Endpoint]:
+        with local_server.using(self.path) as found:
+            others = local_server.passwords(self.path)
+            yield Endpoint(found.host, found.port, found.user, found.password, shares_files=True, others=others)
+
+    def patience_s(self, asked: float) -> float:
+        return 0  # it was just started
+
+    def database(self, served: Sequence[str]) -> str:
+        folder = self.path.name
+        if list(served) in ([], [""], [folder]) and (
+            re.search("[:@]", folder) or folder in ("information_schema", "mysql")
+        ):
+            raise ServerFailed(
+                f"Cannot {attempted()}: Dolt names the database for the folder, and a database called {folder!r} "
+                "cannot be reached. Give the repository's folder a name without ':' and '@' that is not 'mysql' or "
+                "'information_schema'.",
+                path=self.path,
+            )
+        for name in (folder, folder.replace("-", "_")):
+            if name in served:
+                return name
+        if len(served) == 1:
+            return str(served[0])
+        raise ServerFailed(
+            f"Cannot {attempted()}: it serves the databases {', '.join(map(repr, served)) or 'none'}, and none of them "
+            f"is {folder!r}. Start it in the repository's own folder."
+        )
+
+    def author(self) -> str:
+        return binary.identity(self.path) or DEFAULT_AUTHOR
+
+    def on_release(self, close: Callable[[], None]) -> None:
+        local_server.on_release(self.path, close)
+
+    def release(self) -> None:
+        local_server.release(self.path)
+
+    def replace(self) -> None:
+        local_server.replace(self.path)
+
+
+@dataclass(frozen=True)
+class _Server:
+    """A server that somebody else starts and stops."""
+
+    location: ServerLocation
+
+    @property
+    def replicas(self) -> Sequence[ServerLocation]:
+        return self.location.replicas
+
+    @contextmanager
+    def reached(self) -> Iterator[Endpoint]:
+        found = self.location
+        yield Endpoint(found.host, found.port, found.user, found.password, found.tls)
+
+    def patience_s(self, asked: float) -> float:
+        return asked
+
+    def database(self, served: Sequence[str]) -> str:
+        name = self.location.database
+        if name in served:
+            return name
+        raise RepositoryNotFound(
+            f"Cannot open the database {name!r} of {str(self.location)!r}: this user sees "
+            f"{', '.join(map(repr, sorted(served))) or 'none'} there.{close_names(name, served)} Make it with CREATE "
+            "DATABASE, or check the URL and the user's rights.",
+            path=self.location,
+        )
+
+    def author(self) -> str:
+        return binary.identity(None) or DEFAULT_AUTHOR
+
+    def on_release(self, close: Callable[[], None]) -> None:
+        """Do nothing: it is never let go of."""
+
+    def release(self) -> None:
+        """Do nothing: somebody else stops it."""
+
+    def replace(self) -> None:
+        """Do nothing: those who run it have to."""
