@@ -67,7 +67,7 @@ ELSEWHERE = {
 
 def alternatives() -> set[str]:
     """Return the codes and words of the table, each by itself; 1105 and no code at all say nothing."""
-    found = {code for fault in errors._FAULTS for code in fault.code.split("|")}
+    found = {code for fault in errors._FAULTS for code in (fault.codes or "").split("|")}
     found |= {words for fault in errors._FAULTS for words in re.split(r"\|(?![^(]*\))", fault.text)}
     return found - {"", "1105"}
 
