@@ -2,7 +2,7 @@
 
 A `Target` is where to connect, with secrets in it that its ``name`` and its messages never show. `connect` gives one
 session in one transaction: never pooled, with timeouts, and tried again only while nothing of the task's was sent. What
-servers and drivers say is turned into our errors here and nowhere else. It knows no Flyte; `execution` calls it.
+servers and drivers say becomes an error of this package here and nowhere else. It knows no Flyte.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def quoter(uri: str) -> Callable[[str], str]:
 
 
 def _timeouts(url: URL, *, connect_timeout_s: float, timeout_s: float | None) -> dict[str, Any]:
-    """Return the driver's own names for the timeouts; empty for drivers that we know nothing of."""
+    """Return the driver's own names for the timeouts; empty for drivers that are not known here."""
     driver = url.drivername.partition("+")[2] or url.drivername
     connecting = max(1, math.ceil(connect_timeout_s))
     if driver in ("pymysql", "mysqldb"):
@@ -250,7 +250,7 @@ class Session:
         return str(getattr(self.raw, "encoding", "utf8")) in ("utf8", "utf-8")
 
     def rows(self, sql: str, *parameters: object) -> list[Any]:
-        """Run a statement of ours; parameters are marked as the driver does it."""
+        """Run a statement that is not the task's; parameters are marked as the driver does it."""
         result = self.connection.exec_driver_sql(sql, parameters or None)
         return list(result) if result.returns_rows else []
 
@@ -475,7 +475,7 @@ def stop(session: Session) -> None:
 
 
 def translated(error: Exception, where: Target, *, phase: Phase) -> SQLTaskError:
-    """Return our error for what a driver raised; the caller raises it ``from None``, since causes are printed."""
+    """Return the error for what a driver raised; the caller raises it ``from None``, since causes are printed."""
     original = getattr(error, "orig", None) or error
     code, message = _code_and_message(original)
     message = where.shown(message)

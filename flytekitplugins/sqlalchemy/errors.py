@@ -84,7 +84,7 @@ class SecretMissing(SQLTaskError, LookupError):
 
 
 class ServerUnreachable(SQLTaskError, FlyteRecoverableException, ConnectionError):
-    """No connection came about, so nothing was sent. Fact: ``attempts``."""
+    """There was no connection, so nothing was sent. Fact: ``attempts``."""
 
 
 class AccessDenied(SQLTaskError, PermissionError):

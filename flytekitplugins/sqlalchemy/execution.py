@@ -158,7 +158,7 @@ class _Runner:
         )
 
     def _assert_fits(self, session: Session, sql: str) -> None:
-        """Refuse here what is too large for the server, which would only hang up on who sends it."""
+        """Refuse what is too large for the server, which would only hang up."""
         size, most = len(sql.encode()), session.most_bytes
         if most is not None and size >= most:
             raise StatementFailed(
@@ -270,7 +270,7 @@ class _Runner:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Give every error of ours the task, the server and the query, once, and take values out of its words."""
+        """Add the task, the server and the query to each error of this package, and take values out of its words."""
         try:
             yield
         except SQLTaskError as error:
@@ -287,7 +287,7 @@ class _Runner:
 
     @contextmanager
     def _translated(self, session: Session) -> Iterator[None]:
-        """Turn what drivers raise into our errors, and end on the server what took too long."""
+        """Turn what drivers raise into errors of this package, and end on the server what took too long."""
         raised: tuple[type[Exception], ...] = (DBAPIError, *_driver_errors(session))
         try:
             yield

@@ -1,7 +1,7 @@
-"""Logging in without telling the password to whoever asks: a server may choose the way, and may be anybody.
+"""Logging in without telling the password to a server that only asks: it may choose the way, and may be anybody.
 
 Where no verified certificate proves who the server is, a driver may answer its challenges and no more. PyMySQL is told
-so by a session class of ours, PostgreSQL's library by an option of its own. Other drivers go by their own rules.
+so by `doltdb.driver`, PostgreSQL's library by an option of its own. Other drivers go by their own rules.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ class Spool:
     """A Parquet file that is written batch by batch.
 
     Where a later batch needs a wider type, or has the first missing value of an integer column, what is there already
-    is written anew, piece by piece: readers find types and metadata in the file's head only.
+    is written again, piece by piece: readers find types and metadata in the file's head only.
     """
 
     def __init__(self, path: Path, *, notes: Mapping[str, object]) -> None:
@@ -215,15 +215,15 @@ class Spool:
             changed = schema != self.schema or nulls != self._with_nulls
             self.schema, self._with_nulls = schema, nulls
             if len(batch):
-                self._open(anew=changed).write_batch(_as(batch, self._full_schema()))
+                self._open(again=changed).write_batch(_as(batch, self._full_schema()))
                 self.rows += len(batch)
 
     def finish(self) -> None:
         """Write the file of a result without rows, too."""
-        self._open(anew=False)
+        self._open(again=False)
 
-    def _open(self, *, anew: bool) -> pq.ParquetWriter:
-        if self._writer is not None and not anew:
+    def _open(self, *, again: bool) -> pq.ParquetWriter:
+        if self._writer is not None and not again:
             return self._writer
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, self._full_schema())

@@ -48,7 +48,7 @@ def pieces(
 ) -> Generator[list[pa.Array], None, None]:
     """Give the rows of the waiting result piece by piece, each as ``take_apart`` makes an array for each column.
 
-    A piece is about a megabyte of rows, or one row where that is longer. Whoever stops before the last piece finds the
+    A piece is about a megabyte of rows, or one row where that is longer. Who stops before the last piece finds the
     connection closed, because the rest of the rows is still on its way.
 
     Raises:
