@@ -2,7 +2,6 @@
 
 Pure: no connection, no Flyte. `wire_types` has what both plugins agree on. The other one reads tables of Dolt, and
 their types; here any query of any server of the family has to be read, without a table whose types could be asked for.
-`results` calls it for each piece that `wire` gives.
 """
 
 from __future__ import annotations

@@ -531,7 +531,7 @@ def _lost(message: str, *, phase: Phase) -> SQLTaskError:
     said = message.strip().rstrip(".") or "the connection broke"
     if phase == "connect":
         return ServerUnreachable(
-            f"Cannot {attempted()}: no connection came about ({said}); tried {ATTEMPTS_TO_CONNECT} times. Check host, "
+            f"Cannot {attempted()}: there was no connection ({said}); tried {ATTEMPTS_TO_CONNECT} times. Check host, "
             "port and network, and whether the server is well.",
             attempts=ATTEMPTS_TO_CONNECT,
         )

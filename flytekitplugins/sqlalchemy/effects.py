@@ -1,7 +1,7 @@
 """What a statement can do, judged by its text: whether it may be repeated, and whether a read-only task may run it.
 
 The judgement leans to the careful side: what is not known to read is taken to write. It sees the text and no more, so a
-view, an operator or a trigger that does something of its own is not seen. Pure; `execution` asks it.
+view, an operator or a trigger that does something of its own is not seen. Pure.
 """
 
 from __future__ import annotations

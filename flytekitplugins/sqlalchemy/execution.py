@@ -1,7 +1,7 @@
 """One run of a task's statement: render it, connect, run it in one transaction, keep its rows or their number.
 
-What is run is an `Order`, which is all that the serialised task says. On Dolt a run also says which commit it read,
-and makes one commit if that was ordered. It knows no Flyte; `task` calls it.
+What is run is a `RunRequest`, which is all that the serialised task says. On Dolt a run also says which commit it read,
+and makes one commit if that was asked for. It knows no Flyte.
 """
 
 from __future__ import annotations
@@ -81,14 +81,14 @@ def run(order: RunRequest, *, where: Target, inputs: Mapping[str, object], file:
     Raises:
         SQLTaskError: one of its kinds, naming the task, the server and the query as it was written.
     """
-    run_ = _Runner(order, where, inputs)
-    with attempting(f"run task {order.task!r} on {where.name}"), run_.explained():
-        run_.check()
+    runner = _Runner(order, where, inputs)
+    with attempting(f"run task {order.task!r} on {where.name}"), runner.explained():
+        runner.check()
         try:
             with connect(where, read_only=order.read_only) as session:
-                return run_.statement(session, file)
+                return runner.statement(session, file)
         except ConnectionLost as error:
-            if not run_.is_dropped_again():
+            if not runner.is_dropped_again():
                 raise
             raise StatementFailed(
                 f"the server drops the connection whenever it is to run the statement ({str(error).rstrip('.')}), and "

@@ -1,6 +1,6 @@
 """What is confidential among a driver's arguments. Pure: no connection, no Flyte.
 
-`task` leaves it out of a template; `connections` has it hidden in messages.
+It is left out of templates, and hidden in messages.
 """
 
 from __future__ import annotations

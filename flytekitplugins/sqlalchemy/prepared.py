@@ -2,7 +2,6 @@
 
 In text these servers print six digits of a FLOAT, so that 16777216 is 16777200. Other columns lose nothing in text, and
 are turned into what the server would have printed, which `columns` reads. Dolt prints FLOATs exactly and is not asked.
-`results` asks `with_floats`, runs the statement of that number, and reads its rows with `taken_apart`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 At no time are more rows in memory than one piece holds. From MySQL, MariaDB and Dolt pieces come straight from the
 stream (`wire`) with the types that the server announces (`columns`); from other servers as Python values, whose types
-are those of the driver's or of the values. It knows no Flyte; `execution` calls it.
+are those of the driver's or of the values. It knows no Flyte.
 """
 
 from __future__ import annotations
