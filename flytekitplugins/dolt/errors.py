@@ -48,9 +48,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -60,6 +58,9 @@ if TYPE_CHECKING:
     from .history.merging import Conflict
 
 from ..doltdb import redaction
+from ..doltdb.attempts import attempted as attempted
+from ..doltdb.attempts import attempting as attempting
+from ..doltdb.faults import Fault, known_error
 from ..doltdb.patterns import pattern
 
 __all__ = [
@@ -372,136 +373,126 @@ def close_names(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(repr(c) for c in close)}?" if close else ""
 
 
-class _Fault:
-    """One row of the table below: what the server says, what it is to us, what the user can do."""
-
-    def __init__(self, code: int | None, text: str, error: type[DoltError], advice: str) -> None:
-        self.code, self.text, self.error, self.advice = code, pattern(text, re.IGNORECASE), error, advice
-
-    def matches(self, code: int, message: str) -> bool:
-        return (self.code is None or self.code == code) and self.text.search(message) is not None
-
-
 # What Dolt 1.83 says, in the order in which it is tried. Nearly everything is code 1105 with only a text, so the texts
 # are matched here and nowhere else; tests/dolt/test_errors.py provokes each row on the real server.
-_FAULTS = (
-    _Fault(
+_FAULTS: tuple[Fault[DoltError], ...] = (
+    Fault(
         None,
         r"access denied|unauthenticated|permission_?denied",
         AccessDenied,
         "Check the user's name and the secret with its password.",
     ),
-    _Fault(
+    Fault(
         None,
         r"must set DOLT_REMOTE_PASSWORD",
         AccessDenied,
         "Say where the password is: Remote(url, user=..., secret=Secret(group, key)).",
     ),
-    _Fault(
+    Fault(
         None,
         r"command denied to user|does not have the correct permissions on branch",
         AccessDenied,
         "Ask for that right, or use another user.",
     ),
-    _Fault(
+    Fault(
         None,
         r"does not allow insecure connections",
         UntrustedServer,
         "Take ssl_disabled out of the URL, or, on loopback, add ?ssl_ca=/path/of/ca.pem.",
     ),
-    _Fault(
+    Fault(
         None,
         r"shallow clone|ghost commit",
         ShallowClone,
         "This clone was made with --depth and lacks the history before: make a whole clone with `dolt clone`.",
     ),
-    _Fault(None, r"^already exists$", TagExists, "Take another name, or delete that tag first."),
-    _Fault(None, r"performed an online garbage collection", ConnectionLost, "Try again."),
-    _Fault(1049, r"database not found", RevisionNotFound, "Check the branch, tag or commit."),
-    _Fault(1146, r"table not found", TableNotFound, "Check the name (case matters) and the branch or revision."),
-    _Fault(
+    Fault(None, r"^already exists$", TagExists, "Take another name, or delete that tag first."),
+    Fault(None, r"performed an online garbage collection", ConnectionLost, "Try again."),
+    Fault("1049", r"database not found", RevisionNotFound, "Check the branch, tag or commit."),
+    Fault("1146", r"table not found", TableNotFound, "Check the name (case matters) and the branch or revision."),
+    Fault(
         None,
         r"branch not found|target commit not found|invalid ancestor spec|invalid ref spec|"
         r"not a valid branch or hash",
         RevisionNotFound,
         "Check the branch, tag or commit.",
     ),
-    _Fault(
+    Fault(
         None,
         r"is an invalid branch name|not a valid user tag name",
         InvalidName,
         "Use letters, digits and - _ . / in branch names.",
     ),
-    _Fault(
+    Fault(
         None,
         r"local changes would be stomped|uncommitted changes|not committed an active merge",
         UncommittedChanges,
         "Commit or discard that work, or write to another branch with NewBranch(...).",
     ),
-    _Fault(
+    Fault(
         None,
         r"not possible to fast-forward|dataset head is not ancestor|"
         r"cannot fast forward from",
         HeadMoved,
         "Another writer was faster.",
     ),
-    _Fault(None, r"\[(remote )?rejected\]", HeadMoved, "Another writer was faster."),
-    _Fault(
+    Fault(None, r"\[(remote )?rejected\]", HeadMoved, "Another writer was faster."),
+    Fault(
         None,
         r"contains no dolt data|desc = database not found",
         RepositoryNotFound,
         "Check the URL, or push a repository there with `dolt push`.",
     ),
-    _Fault(
+    Fault(
         None,
         r"unknown url scheme",
         InvalidConfig,
         "A remote is file://, https://, http://, aws://, gs:// or az://.",
     ),
-    _Fault(None, r"x509: |tls: ", UntrustedServer, "Fix the certificate, or let this machine trust it."),
-    _Fault(
+    Fault(None, r"x509: |tls: ", UntrustedServer, "Fix the certificate, or let this machine trust it."),
+    Fault(
         None,
         r"no such host|connection refused|connection reset|i/o timeout|code = unavailable|error reading from server",
         ConnectionLost,
         "Check the URL and the network, and try again.",
     ),
-    _Fault(1213, r"serialization failure", HeadMoved, "Another writer was faster."),
-    _Fault(
+    Fault("1213", r"serialization failure", HeadMoved, "Another writer was faster."),
+    Fault(
         None,
         r"server is set to read only mode",
         RepositoryReadOnly,
         "Write to another server of that database, its primary.",
     ),
-    _Fault(
+    Fault(
         None,
         r"database is read only|read-only file system",
         RepositoryReadOnly,
         "Make the repository's folder writable for this user, or close the program that holds it.",
     ),
-    _Fault(
+    Fault(
         None,
         r"duplicate (primary|unique) key|duplicate entry",
         ConstraintViolated,
         "Remove the duplicates, or choose another primary_key.",
     ),
-    _Fault(
+    Fault(
         None, r"constraint violations", ConstraintViolated, "Fix the rows, here or in the tables that refer to them."
     ),
-    _Fault(1048, r"non-nullable", ConstraintViolated, "Fill in the missing values."),
-    _Fault(None, r"foreign key violation|check constraint .* violated", ConstraintViolated, "Fix the rows."),
-    _Fault(
+    Fault("1048", r"non-nullable", ConstraintViolated, "Fill in the missing values."),
+    Fault(None, r"foreign key violation|check constraint .* violated", ConstraintViolated, "Fix the rows."),
+    Fault(
         None,
         r"is too large for column|out of range|is not a valid value for|incorrect .* value",
         SchemaMismatch,
         "Give the frame the table's types, or write to another table.",
     ),
-    _Fault(
+    Fault(
         None,
         r"no space left on device",
         DiskFull,
         "Free some space, and write again; nothing was published.",
     ),
-    _Fault(
+    Fault(
         None,
         r"checksum error|corrupted journal|data loss detected",
         RepositoryDamaged,
@@ -524,40 +515,13 @@ def without_stack(message: str) -> str:
     return message if found is None else message[: found.start()]
 
 
-_attempted: ContextVar[str] = ContextVar("attempted", default="use the repository")
-
-
-class attempting:  # noqa: N801  # used as a statement, as contextlib's are
-    """Say what is attempted while a block runs: it completes the sentence "Cannot ..." of an error raised in it.
-
-    The innermost one counts, and each thread has its own.
-    """
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        self._before = _attempted.get()
-        _attempted.set(self._what)
-
-    def __exit__(self, *_: object) -> None:
-        _attempted.set(self._before)
-
-
-def attempted() -> str:
-    """Return what is attempted now, as `attempting` said."""
-    return _attempted.get()
-
-
 def from_server(code: int, message: str) -> DoltError:
     """Return the error for what the server said (``code``, ``message``) of what is attempted now.
 
     The caller raises the result ``from`` the driver's exception.
     """
     message = without_stack(message)
-    for fault in _FAULTS:
-        if fault.matches(code, message):
-            return fault.error(
-                f"Cannot {attempted()}: {message.rstrip('.')}. {fault.advice}", code=code, server_message=message
-            )
+    known = known_error(_FAULTS, code, message)
+    if known is not None:
+        return known
     return QueryFailed(f"Cannot {attempted()}: Dolt says {message!r} (code {code}).", code=code, server_message=message)

@@ -1,4 +1,4 @@
-"""What must not be shown as it is: passwords in addresses, the values of secrets, and what commands a terminal.
+"""What must not be shown as it is: passwords in addresses and in values, and what commands a terminal.
 
 `masked` is the one place that knows where an address can hold a password; what it changes is refused wherever it would
 travel (`places.refusal`). Addresses are taken as people write them: in any scheme, percent-encoded or not, with signs
@@ -8,17 +8,15 @@ in users and passwords that should have been encoded, one within the other. In d
 from __future__ import annotations
 
 import functools
-import html
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import unquote
 
+from .hiding import MASK, hide
 from .patterns import pattern
-
-MASK = "***"
 
 IN_AN_ADDRESS = (
     *("table", "sql", "commit", "branch", "new_branch", "base"),
@@ -51,7 +49,6 @@ _DOLT_QUERY, _DOLT_PARAMETER = pattern(rf"\?(?={_NAME})"), pattern(rf"&(?={_NAME
 _TEXT_OF_OTHERS = ("sql", "params")
 _MOST_WITHIN = 100
 """Addresses within one address; one that has more is hidden whole, so that looking through it ends soon."""
-_SHORTEST_WITHIN_WORDS = 3
 
 
 class Password(str):
@@ -269,29 +266,6 @@ def _field(field: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------------- values and tracebacks
-
-
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """Return text with stars for each of these values, whichever way a server or driver spells it.
-
-    >>> hide("no login with p%2Fw or 'p/w'", ["p/w"])
-    "no login with *** or '***'"
-    """
-    forms = {form for secret in secrets if secret for form in _spellings(str(secret))}
-    for form in sorted(forms, key=len, reverse=True):
-        if len(form) >= _SHORTEST_WITHIN_WORDS:
-            text = text.replace(form, MASK)
-        else:  # a letter or two: only where it stands for itself
-            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, text)
-    return text
-
-
-def _spellings(text: str) -> set[str]:
-    in_url = {quote(text, safe=safe, errors="replace") for safe in ("", "/", " +", " +/")}
-    escaped = text.replace("\\", "\\\\")
-    in_quotes = {text.replace("'", "''"), escaped.replace("'", "\\'"), escaped.replace('"', '\\"')}
-    as_code = {repr(text)[1:-1], repr(text.encode(errors="replace"))[2:-1], json.dumps(text)[1:-1], html.escape(text)}
-    return {text, quote_plus(text, errors="replace"), *in_url, *in_quotes, *as_code}
 
 
 def stripped(error: _E, *secrets: str) -> _E:

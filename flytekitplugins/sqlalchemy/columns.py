@@ -1,8 +1,7 @@
 """What a MySQL server prints as exact Arrow columns: which type a column has, and its values as that type.
 
-Pure: no connection, no Flyte. The other plugin of this distribution converts what Dolt prints, too; this is a piece of
-its own all the same, because either plugin works without the other, and here any query of any server of the family has
-to be read, without a table whose types could be asked for. `results` calls it for each piece that `wire` gives.
+Pure: no connection, no Flyte. `wire_types` has what both plugins agree on. The other one reads tables of Dolt, and
+their types; here any query of any server of the family has to be read, without a table whose types could be asked for.
 """
 
 from __future__ import annotations
@@ -11,16 +10,14 @@ from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pymysql.constants import FIELD_TYPE as T
-from pymysql.constants import FLAG
 
+from ..doltdb.wire_types import EXACT, INTEGERS, Column, read_bits, read_times
 from .errors import UnreadableResult
-from .wire import Column
 
-_BINARY_CHARSET = 63
-_INTEGERS = {T.TINY, T.SHORT, T.INT24, T.LONG, T.LONGLONG, T.YEAR}
-_TEXTS = {T.VARCHAR, T.VAR_STRING, T.STRING, T.TINY_BLOB, T.MEDIUM_BLOB, T.LONG_BLOB, T.BLOB, T.ENUM, T.SET}
-_TIME = r"^(?P<sign>-?)(?P<h>\d+):(?P<m>\d+):(?P<s>\d+)(?:\.(?P<f>\d{1,6}))?$"
+_INTEGERS = {*INTEGERS, "YEAR"}
+_TEXTS = {"VARCHAR", "VAR_STRING", "STRING", "TINY_BLOB", "MEDIUM_BLOB", "LONG_BLOB", "BLOB", "ENUM", "SET"}
+_DATES = {"DATE", "NEWDATE", "DATETIME", "TIMESTAMP"}
+_TYPES = {**EXACT, "JSON": pa.string(), "NULL": pa.null()}
 
 
 def arrow_type(column: Column) -> pa.DataType:
@@ -28,32 +25,21 @@ def arrow_type(column: Column) -> pa.DataType:
 
     All integers are as wide as there are, so that arithmetic in a frame does not overflow where SQL does not.
     """
-    code = column.type_code
-    if code in _INTEGERS:
-        return pa.uint64() if code == T.LONGLONG and column.flags & FLAG.UNSIGNED else pa.int64()
-    if code in (T.DECIMAL, T.NEWDECIMAL):
+    wire = column.wire
+    if wire in _INTEGERS:
+        return pa.uint64() if wire == "LONGLONG" and column.unsigned else pa.int64()
+    if wire in ("DECIMAL", "NEWDECIMAL"):
         return _decimal(column)
-    if code == T.BIT:
+    if wire == "BIT":
         return pa.bool_() if column.length == 1 else pa.uint64()
-    if code in _TEXTS:
-        return pa.binary() if column.charset == _BINARY_CHARSET else pa.string()
-    return {
-        T.FLOAT: pa.float32(),
-        T.DOUBLE: pa.float64(),
-        T.DATE: pa.date32(),
-        T.NEWDATE: pa.date32(),
-        T.DATETIME: pa.timestamp("us"),
-        T.TIMESTAMP: pa.timestamp("us"),
-        T.TIME: pa.duration("us"),
-        T.JSON: pa.string(),
-        T.NULL: pa.null(),
-    }.get(code, pa.binary())
+    if wire in _TEXTS:
+        return pa.binary() if column.binary else pa.string()
+    return _TYPES.get(wire, pa.binary())
 
 
 def _decimal(column: Column) -> pa.DataType:
-    signs = (0 if column.flags & FLAG.UNSIGNED else 1) + (1 if column.scale else 0)
-    digits = max(column.length - signs, column.scale, 1)
-    return pa.decimal128(digits, column.scale) if digits <= 38 else pa.decimal256(min(digits, 76), column.scale)
+    digits = column.digits
+    return pa.decimal128(digits, column.scale) if digits <= 38 else pa.decimal256(digits, column.scale)
 
 
 def converted(column: Column, raw: pa.Array) -> pa.Array:
@@ -69,8 +55,8 @@ def converted(column: Column, raw: pa.Array) -> pa.Array:
         return raw
     if pa.types.is_binary(target):
         return raw.cast(target)
-    if column.type_code == T.BIT:
-        return pa.array([v and int.from_bytes(v, "big") for v in raw.to_pylist()], pa.uint64()).cast(target)
+    if column.wire == "BIT":
+        return read_bits(raw).cast(target)
     try:
         text = raw.cast(pa.string())
         return _READERS.get(target.id, pc.cast)(text, target)
@@ -85,20 +71,6 @@ def _read_decimals(text: pa.Array, target: pa.DataType) -> pa.Array:
         from decimal import Decimal
 
         return pa.array([None if v is None else Decimal(v) for v in text.to_pylist()])
-
-
-def _read_times(text: pa.Array, target: pa.DataType) -> pa.Array:
-    """Return times, which in MySQL go from -838:59:59 to 838:59:59, as durations."""
-    parts = pc.extract_regex(text, _TIME)
-    if parts.null_count != text.null_count:
-        raise pa.ArrowInvalid("not a time")
-    hours, minutes, seconds = (pc.cast(pc.struct_field(parts, name), pa.int64()) for name in "hms")
-    fraction = pc.cast(pc.utf8_rpad(pc.coalesce(pc.struct_field(parts, "f"), ""), 6, "0"), pa.int64())
-    total = pc.add(
-        pc.multiply(pc.add(pc.multiply(pc.add(pc.multiply(hours, 60), minutes), 60), seconds), 10**6), fraction
-    )
-    negative = pc.equal(pc.struct_field(parts, "sign"), "-")
-    return pc.if_else(negative, pc.negate(total), total).cast(target)
 
 
 def _read_dates(text: pa.Array, target: pa.DataType) -> pa.Array:
@@ -128,7 +100,7 @@ def _read_nothing(text: pa.Array, target: pa.DataType) -> pa.Array:
 _READERS: dict[int, Callable[[pa.Array, pa.DataType], pa.Array]] = {
     pa.decimal128(1).id: _read_decimals,
     pa.decimal256(1).id: _read_decimals,
-    pa.duration("us").id: _read_times,
+    pa.duration("us").id: lambda text, _target: read_times(text),
     pa.date32().id: _read_dates,
     pa.timestamp("us").id: _read_datetimes,
     pa.null().id: _read_nothing,
@@ -137,7 +109,7 @@ _READERS: dict[int, Callable[[pa.Array, pa.DataType], pa.Array]] = {
 
 def _unreadable(column: Column, raw: pa.Array, error: Exception) -> UnreadableResult:
     name = column.name
-    if column.type_code in (T.DATE, T.NEWDATE, T.DATETIME, T.TIMESTAMP):
+    if column.wire in _DATES:
         zeros, nothing = (pc.match_substring_regex(raw, pattern) for pattern in (rb"^0000-|-00", rb"^0000-00-00"))
         if pc.any(zeros).as_py():
             wanted = f"cast({name} as char) for the text"

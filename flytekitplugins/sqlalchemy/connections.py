@@ -2,7 +2,7 @@
 
 A `Target` is where to connect, with secrets in it that its ``name`` and its messages never show. `connect` gives one
 session in one transaction: never pooled, with timeouts, and tried again only while nothing of the task's was sent. What
-servers and drivers say is turned into our errors here and nowhere else. It knows no Flyte; `execution` calls it.
+servers and drivers say becomes an error of this package here and nowhere else. It knows no Flyte.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-import pymysql.charset
-
 import sqlalchemy
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
+from ..doltdb import driver
+from ..doltdb.attempts import attempted, attempting
+from ..doltdb.hiding import MASK, hide
 from ..doltdb.redaction import discreet
 from . import logins
 from .errors import (
@@ -37,7 +38,7 @@ from .errors import (
     StatementTimedOut,
     from_server,
 )
-from .hiding import MASK, confidential, hide
+from .hiding import confidential
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
@@ -145,7 +146,7 @@ def _check_charset(url: URL, arguments: Mapping[str, Any], hidden: tuple[str, ..
     asked = arguments.get("charset") or url.query.get("charset")
     if not asked or not url.drivername.endswith("+pymysql"):
         return
-    known = isinstance(asked, str) and pymysql.charset.charset_by_name(asked) is not None
+    known = isinstance(asked, str) and driver.knows_charset(asked)
     if not known or str(asked).lower().startswith(("ucs2", "utf16", "utf32")):
         raise InvalidTask(
             hide(
@@ -199,15 +200,16 @@ def quoter(uri: str) -> Callable[[str], str]:
     Raises:
         DriverMissing: SQLAlchemy knows no such server.
     """
-    url = with_driver(parsed(uri))
-    try:
-        return url.get_dialect()().identifier_preparer.quote_identifier
-    except NoSuchModuleError:
-        raise _no_dialect(url, "quote a name") from None
+    with attempting("quote a name"):
+        url = with_driver(parsed(uri))
+        try:
+            return url.get_dialect()().identifier_preparer.quote_identifier
+        except NoSuchModuleError:
+            raise _no_dialect(url) from None
 
 
 def _timeouts(url: URL, *, connect_timeout_s: float, timeout_s: float | None) -> dict[str, Any]:
-    """Return the driver's own names for the timeouts; empty for drivers that we know nothing of."""
+    """Return the driver's own names for the timeouts; empty for drivers that are not known here."""
     driver = url.drivername.partition("+")[2] or url.drivername
     connecting = max(1, math.ceil(connect_timeout_s))
     if driver in ("pymysql", "mysqldb"):
@@ -248,16 +250,14 @@ class Session:
         return str(getattr(self.raw, "encoding", "utf8")) in ("utf8", "utf-8")
 
     def rows(self, sql: str, *parameters: object) -> list[Any]:
-        """Run a statement of ours; parameters are marked as the driver does it."""
+        """Run a statement that is not the task's; parameters are marked as the driver does it."""
         result = self.connection.exec_driver_sql(sql, parameters or None)
         return list(result) if result.returns_rows else []
 
 
 @contextmanager
-def connect(where: Target, *, attempt: str, read_only: bool = False) -> Iterator[Session]:
+def connect(where: Target, *, read_only: bool = False) -> Iterator[Session]:
     """Give a session that has begun its transaction; it is undone unless the block commits.
-
-    ``attempt`` completes "Cannot ..." in errors.
 
     Raises:
         ServerUnreachable: nobody answered, several times.
@@ -265,10 +265,10 @@ def connect(where: Target, *, attempt: str, read_only: bool = False) -> Iterator
         DatabaseNotFound: there is no such database, branch or commit.
     """
     with _redacted_logging(where):
-        kept = _Kept(_engine(where, attempt))
+        kept = _Kept(_engine(where))
         if where.dialect == "postgresql":
             sqlalchemy.event.listen(kept.engine, "handle_error", _close_cursor)
-        session = _opened(kept, where, attempt=attempt, read_only=read_only)
+        session = _opened(kept, where, read_only=read_only)
         try:
             yield session
         finally:
@@ -318,7 +318,7 @@ def _close(session: Session) -> None:
         session.connection.close()
 
 
-def _engine(where: Target, attempt: str) -> Engine:
+def _engine(where: Target) -> Engine:
     try:
         engine = sqlalchemy.create_engine(
             where.url,
@@ -329,21 +329,21 @@ def _engine(where: Target, attempt: str) -> Engine:
             skip_autocommit_rollback=False,
         )
     except NoSuchModuleError:
-        raise _no_dialect(where.url, attempt) from None
+        raise _no_dialect(where.url) from None
     except ImportError as error:
         raise DriverMissing(
-            f"Cannot {attempt}: the driver of {where.url.drivername!r} is not installed ({error}). Install it, in the "
-            "task's container image too, or name another driver in the uri."
+            f"Cannot {attempted()}: the driver of {where.url.drivername!r} is not installed ({error}). Install it, in "
+            "the task's container image too, or name another driver in the uri."
         ) from None
     except (ArgumentError, *_REFUSALS) as error:
-        raise _refused(error, where, attempt) from None
+        raise _refused(error, where) from None
     logins.keep_passwords(engine)
     return engine
 
 
-def _refused(error: Exception, where: Target, attempt: str) -> InvalidTask:
+def _refused(error: Exception, where: Target) -> InvalidTask:
     return InvalidTask(
-        f"Cannot {attempt}: the driver refuses uri or connect_args: {where.shown(str(error)).rstrip('.')}. "
+        f"Cannot {attempted()}: the driver refuses uri or connect_args: {where.shown(str(error)).rstrip('.')}. "
         "Correct them, or install what it says is missing."
     )
 
@@ -357,44 +357,44 @@ def _connect_read_timeout(where: Target) -> dict[str, Any]:
     return {"read_timeout": connecting if patience is None else min(connecting, patience)}
 
 
-def _no_dialect(url: URL, attempt: str) -> DriverMissing:
+def _no_dialect(url: URL) -> DriverMissing:
     return DriverMissing(
-        f"Cannot {attempt}: SQLAlchemy has no dialect or driver {url.drivername!r}. Correct the uri, or install the "
-        "package that brings it."
+        f"Cannot {attempted()}: SQLAlchemy has no dialect or driver {url.drivername!r}. Correct the uri, or install "
+        "the package that brings it."
     )
 
 
-def _opened(kept: _Kept, where: Target, *, attempt: str, read_only: bool) -> Session:
+def _opened(kept: _Kept, where: Target, *, read_only: bool) -> Session:
     """Connect and tell the session how to be; a connection that breaks meanwhile is tried again."""
     for number in range(1, ATTEMPTS_TO_CONNECT + 1):
         try:
             connection = kept.engine.connect()
             try:
-                return _prepared(connection, where, attempt=attempt, read_only=read_only)
+                return _prepared(connection, where, read_only=read_only)
             except BaseException:
                 connection.close()
                 raise
         except DBAPIError as error:
-            found = translated(error, where, attempt=attempt, phase="connect")
+            found = translated(error, where, phase="connect")
             if not isinstance(found, ServerUnreachable) or number == ATTEMPTS_TO_CONNECT:
                 raise found from None  # the driver's error may hold what is not to be shown
         except SQLTaskError:
             raise
         except (struct.error, *_REFUSALS) as error:
-            raise _refused(error, where, attempt) from None
+            raise _refused(error, where) from None
         except Exception as error:  # noqa: BLE001  # whatever it is, the driver's frames hold the password
             said = where.shown(f"{type(error).__name__}: {error}").rstrip(".")
             raise InvalidTask(
-                f"Cannot {attempt}: the driver cannot talk with what answers there ({said}). Correct the uri."
+                f"Cannot {attempted()}: the driver cannot talk with what answers there ({said}). Correct the uri."
             ) from None
         time.sleep(_PAUSE_S * number)
     raise AssertionError("the loop returns or raises")
 
 
-def _prepared(connection: Connection, where: Target, *, attempt: str, read_only: bool) -> Session:
+def _prepared(connection: Connection, where: Target, *, read_only: bool) -> Session:
     session = Session(connection, where)
     if where.dialect in _MYSQL:
-        _prepare_mysql(session, attempt=attempt, read_only=read_only)
+        _prepare_mysql(session, read_only=read_only)
     elif where.dialect == "postgresql":
         session.rows("SET TIME ZONE 'UTC'")
         if where.timeout_s is not None:
@@ -408,12 +408,12 @@ def _prepared(connection: Connection, where: Target, *, attempt: str, read_only:
         _limit_sqlite(session)
     elif read_only:
         raise InvalidTask(
-            f"Cannot {attempt}: read_only is offered for MySQL, MariaDB, Dolt, PostgreSQL and SQLite only."
+            f"Cannot {attempted()}: read_only is offered for MySQL, MariaDB, Dolt, PostgreSQL and SQLite only."
         )
     return session
 
 
-def _prepare_mysql(session: Session, *, attempt: str, read_only: bool) -> None:
+def _prepare_mysql(session: Session, *, read_only: bool) -> None:
     where = session.target
     mode, comment, version, thread, most = session.rows(_SERVER_INFO_QUERY)[0]
     session.sql_mode, session.is_dolt = str(mode), str(comment) == "Dolt"
@@ -431,19 +431,19 @@ def _prepare_mysql(session: Session, *, attempt: str, read_only: bool) -> None:
         session.rows("SET SESSION TRANSACTION READ ONLY")
     session.rows("START TRANSACTION READ ONLY" if read_only else "START TRANSACTION")
     if session.is_dolt and "/" in str(where.url.database or ""):
-        _assert_branch(session, attempt=attempt)
+        _assert_branch(session)
     if _connect_read_timeout(where):
-        session.raw._read_timeout = where.connect_args.get("read_timeout")
+        session.raw.set_read_timeout(where.connect_args.get("read_timeout"))
 
 
-def _assert_branch(session: Session, *, attempt: str) -> None:
+def _assert_branch(session: Session) -> None:
     """Refuse another branch than the one asked for: Dolt looks for branches without regard to case."""
     asked = str(session.target.url.database).partition("/")[2]
     (active,) = session.rows("SELECT active_branch()")[0]
     if active is not None and active != asked:
         raise DatabaseNotFound(
-            f"Cannot {attempt}: there is no branch {asked!r}, and Dolt would have taken {active!r}. Branch names are "
-            "case-sensitive.",
+            f"Cannot {attempted()}: there is no branch {asked!r}, and Dolt would have taken {active!r}. Branch names "
+            "are case-sensitive.",
             code=None,
             server_message="",
         )
@@ -468,33 +468,35 @@ def stop(session: Session) -> None:
     """Tell the server of a session that took too long to end its statement, as far as it can be told."""
     if session.thread is None:
         return
-    kept = _Kept(_engine(session.target, "end a statement"))
-    with contextlib.suppress(SQLAlchemyError), kept.engine.connect() as connection:
-        connection.exec_driver_sql(f"KILL {session.thread:d}")
+    with attempting("end a statement"):
+        kept = _Kept(_engine(session.target))
+        with contextlib.suppress(SQLAlchemyError), kept.engine.connect() as connection:
+            connection.exec_driver_sql(f"KILL {session.thread:d}")
 
 
-def translated(error: Exception, where: Target, *, attempt: str, phase: Phase) -> SQLTaskError:
-    """Return our error for what a driver raised; the caller raises it ``from None``, since causes are printed."""
+def translated(error: Exception, where: Target, *, phase: Phase) -> SQLTaskError:
+    """Return the error for what a driver raised; the caller raises it ``from None``, since causes are printed."""
     original = getattr(error, "orig", None) or error
     code, message = _code_and_message(original)
     message = where.shown(message)
     gone = _is_gone(error, code, where) or (phase == "connect" and code in _BUSY)
-    found = from_server(code, message, attempt=attempt)
+    found = from_server(code, message)
     timed_out = isinstance(original, TimeoutError) or (gone and "timed out" in message)
     if gone or timed_out or isinstance(found, StatementTimedOut):
-        found = _interrupted(message, where, attempt=attempt, phase=phase, timed_out=timed_out or not gone)
+        found = _interrupted(message, where, phase=phase, timed_out=timed_out or not gone)
     return found
 
 
-def _interrupted(message: str, where: Target, *, attempt: str, phase: Phase, timed_out: bool) -> SQLTaskError:
+def _interrupted(message: str, where: Target, *, phase: Phase, timed_out: bool) -> SQLTaskError:
     """Return the error for an answer that did not come, or not in time: whether work was kept depends on the phase."""
     if timed_out and phase in ("read", "write"):
         return StatementTimedOut(
-            f"Cannot {attempt}: no answer within {where.timeout_s} s. Make the query faster, or raise timeout_s of the "
-            f"config.{' What commits by itself, as DDL and procedures can, may be kept.' if phase == 'write' else ''}",
+            f"Cannot {attempted()}: no answer within {where.timeout_s} s. Make the query faster, or raise timeout_s of "
+            "the config."
+            f"{' What commits by itself, as DDL and procedures can, may be kept.' if phase == 'write' else ''}",
             timeout_s=where.timeout_s,
         )
-    return _lost(message, attempt=attempt, phase=phase)
+    return _lost(message, phase=phase)
 
 
 def _code_and_message(original: BaseException) -> tuple[object, str]:
@@ -525,17 +527,18 @@ def _is_gone(error: Exception, code: object, where: Target) -> bool:
     return not any(word in text for word in refused) and any(word in text for word in lost)
 
 
-def _lost(message: str, *, attempt: str, phase: Phase) -> SQLTaskError:
+def _lost(message: str, *, phase: Phase) -> SQLTaskError:
     said = message.strip().rstrip(".") or "the connection broke"
     if phase == "connect":
         return ServerUnreachable(
-            f"Cannot {attempt}: no connection came about ({said}); tried {ATTEMPTS_TO_CONNECT} times. Check host, port "
-            "and network, and whether the server is well.",
+            f"Cannot {attempted()}: there was no connection ({said}); tried {ATTEMPTS_TO_CONNECT} times. Check host, "
+            "port and network, and whether the server is well.",
             attempts=ATTEMPTS_TO_CONNECT,
         )
     if phase == "read":
-        return ConnectionLost(f"Cannot {attempt}: the server went away while rows were read ({said}). Try again.")
+        return ConnectionLost(f"Cannot {attempted()}: the server went away while rows were read ({said}). Try again.")
     return OutcomeUnknown(
-        f"Cannot {attempt}: the server went away while the statement {'ran' if phase == 'write' else 'was committed'} "
-        f"({said}). It may have been done or not: look before you try again."
+        f"Cannot {attempted()}: the server went away while the statement "
+        f"{'ran' if phase == 'write' else 'was committed'} ({said}). It may have been done or not: "
+        "look before you try again."
     )

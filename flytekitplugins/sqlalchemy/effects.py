@@ -1,7 +1,7 @@
 """What a statement can do, judged by its text: whether it may be repeated, and whether a read-only task may run it.
 
 The judgement leans to the careful side: what is not known to read is taken to write. It sees the text and no more, so a
-view, an operator or a trigger that does something of its own is not seen. Pure; `execution` asks it.
+view, an operator or a trigger that does something of its own is not seen. Pure.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _ALIAS = re.compile(r"\bas\s+[\w$]+\s*(?=\()", re.ASCII)
 _CALLED = re.compile(r"([\w$.]+)\s*\(", re.ASCII)
 
 # What may stand before a parenthesis in a statement that reads: words of the language, types, and functions of MySQL,
-# MariaDB, Dolt, PostgreSQL and SQLite that do nothing but compute. Whoever waits, locks, counts on or touches files is
-# not here.
+# MariaDB, Dolt, PostgreSQL and SQLite that do nothing but compute. Functions that
+# wait, lock, count on or touch files are not here.
 _PURE_FUNCTIONS = frozenset(
     """
     all analyse analyze and any array as between bigint binary bit by case cast char character conflict convert

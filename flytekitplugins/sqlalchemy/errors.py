@@ -28,10 +28,10 @@ may be tried again are marked as recoverable for Flyte, so that a task with ``re
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
 from flytekit.exceptions.user import FlyteRecoverableException
+
+from ..doltdb.attempts import attempted
+from ..doltdb.faults import Fault, known_error
 
 __all__ = [
     "AccessDenied",
@@ -84,7 +84,7 @@ class SecretMissing(SQLTaskError, LookupError):
 
 
 class ServerUnreachable(SQLTaskError, FlyteRecoverableException, ConnectionError):
-    """No connection came about, so nothing was sent. Fact: ``attempts``."""
+    """There was no connection, so nothing was sent. Fact: ``attempts``."""
 
 
 class AccessDenied(SQLTaskError, PermissionError):
@@ -142,83 +142,75 @@ class StatementFailed(SQLTaskError, ValueError):
     """The server refused the query. Facts: ``code``, ``server_message``."""
 
 
-@dataclass(frozen=True)
-class _Fault:
-    """One row of the table below: what the server says, what it is to us, what the user can do."""
-
-    code: str
-    text: str
-    error: type[SQLTaskError]
-    advice: str
-
-    def matches(self, code: str, message: str) -> bool:
-        return re.fullmatch(self.code, code) is not None and re.search(self.text, message, re.IGNORECASE) is not None
-
-
 # MySQL's numbers, PostgreSQL's SQLSTATEs, and the texts of those who have neither (Dolt says 1105 for most things;
 # SQLite, and a PostgreSQL that refuses the login, give no code at all). The tests provoke them on real servers.
-_FAULTS = (
-    _Fault("1045|1698|28P01|28000", "", AccessDenied, "Check user and password."),
-    _Fault(
+_FAULTS: tuple[Fault[SQLTaskError], ...] = (
+    Fault("1045|1698|28P01|28000", "", AccessDenied, "Check user and password."),
+    Fault(
         "",
         'password authentication failed|no password supplied|pg_hba.conf|role ".*" does not exist',
         AccessDenied,
         "Check user and password.",
     ),
-    _Fault(
+    Fault(
         "2059",
         "answer to a challenge",
         UntrustedServer,
         "It has not proved who it is, so the password was not sent. Use TLS with a verified certificate "
         "(?ssl_ca=/path/of/ca.pem at the end of the uri), or a user that is IDENTIFIED WITH mysql_native_password.",
     ),
-    _Fault(
+    Fault(
+        "2068",
+        "",
+        StatementFailed,
+        "It gets one with local_infile, and after it has proved by a certificate who it is.",
+    ),
+    Fault(
         "",
         "authentication method requirement",
         UntrustedServer,
         "It has not proved who it is, so the password was not sent. Use TLS with a verified certificate "
         "(?sslmode=verify-full&sslrootcert=/path/of/ca.pem at the end of the uri), or have it ask by scram-sha-256.",
     ),
-    _Fault("", "invalid connection option", InvalidTask, "Correct uri and connect_args."),
-    _Fault("1129|1130|1820|1862|3118|4151", "", AccessDenied, "The server's administrator has to let this login in."),
-    _Fault("1044|1142|1143|1227|1370|42501", "", AccessDenied, "The user lacks a permission for this."),
-    _Fault("1105", "command denied|access denied", AccessDenied, "The user lacks a permission for this."),
-    _Fault(
-        "1049|3D000", "", DatabaseNotFound, "Check the database of the URI; on Dolt the branch, tag or commit, too."
-    ),
-    _Fault("", 'database ".*" does not exist|unable to open database', DatabaseNotFound, "Check the URI."),
-    _Fault(
+    Fault("", "invalid connection option", InvalidTask, "Correct uri and connect_args."),
+    Fault("1129|1130|1820|1862|3118|4151", "", AccessDenied, "The server's administrator has to let this login in."),
+    Fault("1044|1142|1143|1227|1370|42501", "", AccessDenied, "The user lacks a permission for this."),
+    Fault("1105", "command denied|access denied", AccessDenied, "The user lacks a permission for this."),
+    Fault("1049|3D000", "", DatabaseNotFound, "Check the database of the URI; on Dolt the branch, tag or commit, too."),
+    Fault("", 'database ".*" does not exist|unable to open database', DatabaseNotFound, "Check the URI."),
+    Fault(
         "1105",
         "database not found|branch not found|target commit not found|invalid ancestor spec|invalid ref spec|"
         "not a valid branch or hash",
         DatabaseNotFound,
         "Check the branch, tag or commit.",
     ),
-    _Fault("1146|42P01", "", TableNotFound, "Check the name and the database."),
-    _Fault("1105|", "table not found|no such table", TableNotFound, "Check the name and the database."),
-    _Fault("1064|1149|42601", "", SyntaxRefused, "Correct the query."),
-    _Fault("1105|", "syntax error", SyntaxRefused, "Correct the query."),
-    _Fault("1792|1836|25006", "", ReadOnlyRefused, "Set read_only=False, or connect to what may be changed."),
-    _Fault(
+    Fault("1146|42P01", "", TableNotFound, "Check the name and the database."),
+    Fault("1105|", "table not found|no such table", TableNotFound, "Check the name and the database."),
+    Fault("1064|1149|42601", "", SyntaxRefused, "Correct the query."),
+    Fault("1105|", "syntax error", SyntaxRefused, "Correct the query."),
+    Fault("1792|1836|25006", "", ReadOnlyRefused, "Set read_only=False, or connect to what may be changed."),
+    Fault(
         "1290|1105|",
         "read-only option|is read-only|readonly database|detached head",
         ReadOnlyRefused,
         "Set read_only=False, or connect to a branch, file or server that may be changed.",
     ),
-    _Fault("1205|1213|1020|40001|40P01|55P03", "", TransactionConflict, "Try again."),
-    _Fault("", "database is locked|database table is locked", TransactionConflict, "Try again."),
-    _Fault("1969|3024", "", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
-    _Fault("57014", "statement timeout", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
-    _Fault("", "^interrupted$", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
+    Fault("1205|1213|1020|40001|40P01|55P03", "", TransactionConflict, "Try again."),
+    Fault("", "database is locked|database table is locked", TransactionConflict, "Try again."),
+    Fault("1969|3024", "", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
+    Fault("57014", "statement timeout", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
+    Fault("", "^interrupted$", StatementTimedOut, "Make the query faster, or raise timeout_s of the config."),
 )
 
 
-def from_server(code: object, message: str, *, attempt: str) -> SQLTaskError:
-    """Return the error for what the server said when ``attempt`` was made; ``attempt`` completes "Cannot ..."."""
-    known = "" if code is None else str(code)
+def from_server(code: object, message: str) -> SQLTaskError:
+    """Return the error for what the server said (``code``, ``message``) of what is attempted now."""
+    known = known_error(_FAULTS, code, message)
+    if known is not None:
+        return known
     said = message.strip().rstrip(".")
-    for fault in _FAULTS:
-        if fault.matches(known, message):
-            return fault.error(f"Cannot {attempt}: {said}. {fault.advice}", code=code, server_message=message)
-    numbered = f" (code {known})" if known else ""
-    return StatementFailed(f"Cannot {attempt}: the server says: {said}{numbered}.", code=code, server_message=message)
+    numbered = "" if code is None else f" (code {code})"
+    return StatementFailed(
+        f"Cannot {attempted()}: the server says: {said}{numbered}.", code=code, server_message=message
+    )

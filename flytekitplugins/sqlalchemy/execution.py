@@ -1,7 +1,7 @@
 """One run of a task's statement: render it, connect, run it in one transaction, keep its rows or their number.
 
-What is run is an `Order`, which is all that the serialised task says. On Dolt a run also says which commit it read,
-and makes one commit if that was ordered. It knows no Flyte; `task` calls it.
+What is run is a `RunRequest`, which is all that the serialised task says. On Dolt a run also says which commit it read,
+and makes one commit if that was asked for. It knows no Flyte.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import pyarrow as pa
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from ..doltdb.attempts import attempted, attempting
+from ..doltdb.hiding import replaced, spellings
 from . import effects, results, templates
 from .connections import Phase, Session, Target, connect, stop, translated
 from .errors import (
@@ -33,7 +35,6 @@ from .errors import (
     UncommittedChanges,
     UnreadableResult,
 )
-from .hiding import replaced, spellings
 from .values import as_text, bindable, is_list
 
 _LONGEST_SHOWN = 2000
@@ -80,14 +81,14 @@ def run(order: RunRequest, *, where: Target, inputs: Mapping[str, object], file:
     Raises:
         SQLTaskError: one of its kinds, naming the task, the server and the query as it was written.
     """
-    run_ = _Runner(order, where, inputs)
-    with run_.explained():
-        run_.check()
+    runner = _Runner(order, where, inputs)
+    with attempting(f"run task {order.task!r} on {where.name}"), runner.explained():
+        runner.check()
         try:
-            with connect(where, attempt=run_.attempt, read_only=order.read_only) as session:
-                return run_.statement(session, file)
+            with connect(where, read_only=order.read_only) as session:
+                return runner.statement(session, file)
         except ConnectionLost as error:
-            if not run_.is_dropped_again():
+            if not runner.is_dropped_again():
                 raise
             raise StatementFailed(
                 f"the server drops the connection whenever it is to run the statement ({str(error).rstrip('.')}), and "
@@ -102,7 +103,6 @@ class _Runner:
 
     def __init__(self, order: RunRequest, where: Target, inputs: Mapping[str, object]) -> None:
         self.order, self.where, self.inputs = order, where, inputs
-        self.attempt = f"run task {order.task!r} on {where.name}"
         self.phase: Phase = "read"
         self.sent: templates.Rendered | None = None
         """A statement that only reads and has not been answered yet, on Dolt."""
@@ -158,7 +158,7 @@ class _Runner:
         )
 
     def _assert_fits(self, session: Session, sql: str) -> None:
-        """Refuse here what is too large for the server, which would only hang up on who sends it."""
+        """Refuse what is too large for the server, which would only hang up."""
         size, most = len(sql.encode()), session.most_bytes
         if most is not None and size >= most:
             raise StatementFailed(
@@ -194,7 +194,7 @@ class _Runner:
         if self.sent is None:
             return False
         try:
-            with connect(self.where, attempt=self.attempt, read_only=self.order.read_only) as session:
+            with connect(self.where, read_only=self.order.read_only) as session:
                 with self._translated(session):
                     _executed(session, self.sent, streamed=True).close()
         except ConnectionLost:
@@ -270,13 +270,13 @@ class _Runner:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Give every error of ours the task, the server and the query, once, and take values out of its words."""
+        """Add the task, the server and the query to each error of this package, and take values out of its words."""
         try:
             yield
         except SQLTaskError as error:
             said = str(error)
             if not said.startswith("Cannot "):
-                said = f"Cannot {self.attempt}: {said.rstrip('.')}."
+                said = f"Cannot {attempted()}: {said.rstrip('.')}."
             query = self.order.template.strip()
             shown = query if len(query) <= _LONGEST_SHOWN else f"{query[:_LONGEST_SHOWN]} ..."
             error.args = (f"{self.where.shown(self._scrubbed(said))} Query: {shown}",)
@@ -287,7 +287,7 @@ class _Runner:
 
     @contextmanager
     def _translated(self, session: Session) -> Iterator[None]:
-        """Turn what drivers raise into our errors, and end on the server what took too long."""
+        """Turn what drivers raise into errors of this package, and end on the server what took too long."""
         raised: tuple[type[Exception], ...] = (DBAPIError, *_driver_errors(session))
         try:
             yield
@@ -296,9 +296,9 @@ class _Runner:
                 f"the connection's character set, {error.encoding}, has no {error.object[error.start]!a}", name=""
             ) from None
         except raised as error:
-            found = translated(error, self.where, attempt=self.attempt, phase=self.phase)
+            found = translated(error, self.where, phase=self.phase)
             if isinstance(found, TransactionConflict) and self._effect() == "anything" and self.phase == "write":
-                found = _half_done(found, self.attempt)
+                found = _half_done(found)
             if isinstance(found, StatementTimedOut):
                 stop(session)
             raise found from None
@@ -311,12 +311,12 @@ class _Runner:
         return text
 
 
-def _half_done(conflict: TransactionConflict, attempt: str) -> OutcomeUnknown:
+def _half_done(conflict: TransactionConflict) -> OutcomeUnknown:
     """Return the error for a conflict within a statement that may have committed a part of its work by itself."""
     said = str(conflict.__dict__["server_message"]).rstrip(".")
     return OutcomeUnknown(
-        f"Cannot {attempt}: another transaction was in the way ({said}). What the statement did before may be kept, if "
-        "it commits by itself as DDL and procedures can: look before you try again."
+        f"Cannot {attempted()}: another transaction was in the way ({said}). What the statement did before may be "
+        "kept, if it commits by itself as DDL and procedures can: look before you try again."
     )
 
 

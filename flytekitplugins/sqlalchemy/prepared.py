@@ -1,8 +1,7 @@
 """Results with FLOATs from MySQL and MariaDB, exactly: as a prepared statement they come as bytes and not as text.
 
 In text these servers print six digits of a FLOAT, so that 16777216 is 16777200. Other columns lose nothing in text, and
-are turned into what the server would have printed, so that `columns` reads them as ever. Dolt prints FLOATs exactly and
-is not asked. `results` asks `with_floats`, and reads with `taken_apart` what `execute` has begun.
+are turned into what the server would have printed, which `columns` reads. Dolt prints FLOATs exactly and is not asked.
 """
 
 from __future__ import annotations
@@ -12,65 +11,48 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from pymysql import err
-from pymysql.constants import FIELD_TYPE as T
-from pymysql.constants import FLAG
-from pymysql.protocol import FieldDescriptorPacket
 
-from .wire import Column, Rows, array, values
+from ..doltdb import driver
+from .wire import Rows, array, values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pymysql.connections import Connection
 
+    from ..doltdb.wire_types import Column
     from .wire import Bytes, Places
 
-_PREPARE, _EXECUTE, _CLOSE = 0x16, 0x17, 0x19
 _AS_MANY_DIGITS_AS_NEEDED = 31
 """What a column without a fixed number of decimals has in their place."""
 _NOT_OFFERED = {1047, 1235, 1295, 1461}
 """The codes for a statement that cannot be prepared, and for a server that has no or no more prepared statements."""
-_FIXED = {T.TINY: "i1", T.SHORT: "i2", T.YEAR: "i2", T.INT24: "i4", T.LONG: "i4", T.LONGLONG: "i8"}
-_FLOATS = {T.FLOAT: "f4", T.DOUBLE: "f8"}
-_MOMENTS = (T.DATE, T.NEWDATE, T.DATETIME, T.TIMESTAMP)
+_FIXED = {"TINY": "i1", "SHORT": "i2", "YEAR": "i2", "INT24": "i4", "LONG": "i4", "LONGLONG": "i8"}
+_FLOATS = {"FLOAT": "f4", "DOUBLE": "f8"}
 
 
-def with_floats(connection: Connection[Any], sql: str) -> int | None:
+def with_floats(connection: driver.Connection, sql: str) -> int | None:
     """Prepare a statement, and return its number if its rows have FLOATs that would lose digits, else None.
 
     Raises:
-        pymysql.err.Error: what the server says of the statement.
+        driver.Error: what the server says of the statement.
     """
-    raw: Any = connection
-    raw._execute_command(_PREPARE, sql)
     try:
-        number, columns, parameters = struct.unpack_from("<IHH", raw._read_packet().get_all_data(), 1)
-    except err.Error as error:
+        found = connection.prepare(sql)
+    except driver.Error as error:
         if error.args[0] in _NOT_OFFERED:
             return None
         raise
-    for count in (parameters, columns):
-        described = [raw._read_packet(FieldDescriptorPacket) for _ in range(count)]
-        if count:
-            raw._read_packet()
-    if not parameters and any(c.type_code == T.FLOAT and c.scale >= _AS_MANY_DIGITS_AS_NEEDED for c in described):
-        return int(number)
-    raw._execute_command(_CLOSE, struct.pack("<I", number))
+    loses = any(c.wire == "FLOAT" and c.scale >= _AS_MANY_DIGITS_AS_NEEDED for c in found.columns)
+    if loses and not found.parameters:
+        return found.number
+    connection.forget_prepared(found.number)
     return None
-
-
-def execute(connection: Connection[Any], number: int) -> None:
-    """Run a prepared statement, and leave its rows waiting on the connection."""
-    raw: Any = connection
-    raw._execute_command(_EXECUTE, struct.pack("<IBI", number, 0, 1))
-    raw._read_query_result(unbuffered=True)
 
 
 def taken_apart(rows: Rows, columns: list[Column]) -> list[pa.Array]:
     """Return the rows as an array for each column: numbers of FLOAT and DOUBLE, and else bytes as they are printed.
 
     Raises:
-        pymysql.err.InternalError: the rows are not what the columns say.
+        driver.InternalError: the rows are not what the columns say.
     """
     bits = rows.starts + 1
     place = bits + (len(columns) + 9) // 8
@@ -80,25 +62,25 @@ def taken_apart(rows: Rows, columns: list[Column]) -> list[pa.Array]:
         found, place = _column(rows.data, place, valid, column)
         arrays.append(found)
     if not np.array_equal(place, rows.ends):
-        raise err.InternalError("Malformed row packet")
+        raise driver.InternalError("Malformed row packet")
     return arrays
 
 
 def _column(data: Bytes, place: Places, valid: NDArray[np.bool_], column: Column) -> tuple[pa.Array, Places]:
     """Return the values of one column, and where in each row the next one begins."""
-    code = column.type_code
-    if code in _FLOATS:
-        numbers, after = _numbers(data, place, valid, _FLOATS[code])
+    wire = column.wire
+    if wire in _FLOATS:
+        numbers, after = _numbers(data, place, valid, _FLOATS[wire])
         return pa.array(numbers, mask=~valid), after
-    if code in _FIXED:
-        kind = _FIXED[code].replace("i", "u") if column.flags & FLAG.UNSIGNED else _FIXED[code]
+    if wire in _FIXED:
+        kind = _FIXED[wire].replace("i", "u") if column.unsigned else _FIXED[wire]
         numbers, after = _numbers(data, place, valid, kind)
         return pa.array(numbers, mask=~valid).cast(pa.string()).cast(pa.large_binary()), after
     begin, length = place.copy(), np.zeros(len(place), np.int64)
     begin[valid], length[valid], _ = values(data, place[valid])
     found = array(data, begin, length, valid)
-    if code in _MOMENTS or code == T.TIME:
-        read = _time if code == T.TIME else _date if code in (T.DATE, T.NEWDATE) else _datetime
+    read = _MOMENTS.get(wire)
+    if read is not None:
         found = pa.array([v if v is None else read(v).encode() for v in found.to_pylist()], pa.large_binary())
     return found, begin + length
 
@@ -125,3 +107,6 @@ def _datetime(packed: bytes) -> str:
 def _time(packed: bytes) -> str:
     negative, days, hour, minute, second, fraction = struct.unpack_from("<BIBBBI", packed.ljust(12, b"\0"))
     return f"{'-' if negative else ''}{days * 24 + hour:02}:{minute:02}:{second:02}.{fraction:06}"
+
+
+_MOMENTS = {"DATE": _date, "NEWDATE": _date, "DATETIME": _datetime, "TIMESTAMP": _datetime, "TIME": _time}

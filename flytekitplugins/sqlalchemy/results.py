@@ -2,7 +2,7 @@
 
 At no time are more rows in memory than one piece holds. From MySQL, MariaDB and Dolt pieces come straight from the
 stream (`wire`) with the types that the server announces (`columns`); from other servers as Python values, whose types
-are those of the driver's or of the values. It knows no Flyte; `execution` calls it.
+are those of the driver's or of the values. It knows no Flyte.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .errors import UnreadableResult
 if TYPE_CHECKING:
     from sqlalchemy.engine import CursorResult
 
+    from ..doltdb.wire_types import Column
     from .connections import Session
 
 ROWS_AT_ONCE = 2_000
@@ -87,8 +88,8 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
     if number is None:
         session.raw.query(sql, unbuffered=True)
     else:
-        prepared.execute(session.raw, number)
-    described = wire.columns(session.raw)
+        session.raw.run_prepared(number)
+    described = session.raw.columns()
 
     def take_apart(rows: wire.Rows) -> list[pa.Array]:
         is_text = number is None
@@ -99,7 +100,7 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
         assert_distinct(schema.names)
         yield pa.RecordBatch.from_pylist([], schema=schema)
     except BaseException:
-        wire.abandon(session.raw)
+        session.raw.hang_up()
         raise
     if described:
         with contextlib.closing(wire.pieces(session.raw, take_apart=take_apart)) as pieces:
@@ -110,21 +111,18 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
 def from_procedure(session: Session, sql: str) -> Generator[pa.RecordBatch, None, None]:
     """Run a CALL on PyMySQL's connection and give the rows of its first result, which has to be the only one."""
     raw = session.raw
-    decoders, raw.decoders, raw.use_unicode = raw.decoders, {}, False
-    try:
+    with raw.printing():
         raw.query(sql)
-        described, arrays = wire.columns(raw), wire.whole(raw) if wire.columns(raw) else []
-        while raw._result.has_next:
+        described, arrays = raw.columns(), wire.whole(raw) if raw.columns() else []
+        while raw.has_more_results:
             raw.next_result()
-            if wire.columns(raw):
+            if raw.columns():
                 raise UnreadableResult("the procedure gives several results, and a frame is made of one.", columns=[])
-    finally:
-        raw.decoders, raw.use_unicode = decoders, True
     assert_distinct([column.name for column in described])
     yield _batch(described, arrays)
 
 
-def _batch(described: Sequence[wire.Column], arrays: Sequence[pa.Array]) -> pa.RecordBatch:
+def _batch(described: Sequence[Column], arrays: Sequence[pa.Array]) -> pa.RecordBatch:
     values = [converted(column, array) for column, array in zip(described, arrays, strict=True)]
     return pa.RecordBatch.from_arrays(values, names=[column.name for column in described])
 
@@ -191,7 +189,7 @@ class Spool:
     """A Parquet file that is written batch by batch.
 
     Where a later batch needs a wider type, or has the first missing value of an integer column, what is there already
-    is written anew, piece by piece: readers find types and metadata in the file's head only.
+    is written again, piece by piece: readers find types and metadata in the file's head only.
     """
 
     def __init__(self, path: Path, *, notes: Mapping[str, object]) -> None:
@@ -217,15 +215,15 @@ class Spool:
             changed = schema != self.schema or nulls != self._with_nulls
             self.schema, self._with_nulls = schema, nulls
             if len(batch):
-                self._open(anew=changed).write_batch(_as(batch, self._full_schema()))
+                self._open(again=changed).write_batch(_as(batch, self._full_schema()))
                 self.rows += len(batch)
 
     def finish(self) -> None:
         """Write the file of a result without rows, too."""
-        self._open(anew=False)
+        self._open(again=False)
 
-    def _open(self, *, anew: bool) -> pq.ParquetWriter:
-        if self._writer is not None and not anew:
+    def _open(self, *, again: bool) -> pq.ParquetWriter:
+        if self._writer is not None and not again:
             return self._writer
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._path, self._full_schema())

@@ -96,7 +96,7 @@ class SQLAlchemyConfig:
     connect_timeout_s: float = 10
     """How long to wait for a connection, in seconds."""
     timeout_s: float | None = 3600
-    """How long the statement may take and the server be silent, in seconds; None: for ever."""
+    """How long the statement may take and the server be silent, in seconds; None: as long as it takes."""
     read_only: bool = False
     """Whether statements that change something are refused, by the server too."""
     dolt_commit_message: str | None = None

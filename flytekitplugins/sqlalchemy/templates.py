@@ -3,7 +3,7 @@
 Pure: no connection, no Flyte. A placeholder ``{{ .inputs.x }}`` stands for a value, which never becomes text of the
 query; ``{{ .inputs.x | identifier }}`` stands for the name of a table or column, which is quoted. To tell code from
 quotes and comments the text is read as the server will read it, so the server's ways of quoting are a `Grammar`.
-Everything but the placeholders stays as it was written. `task` checks templates with this, `execution` renders them.
+Everything but the placeholders stays as it was written.
 """
 
 from __future__ import annotations

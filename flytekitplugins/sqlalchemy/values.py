@@ -1,6 +1,6 @@
 """Python values as what a driver can bind: the few that drivers get wrong are turned into what the server means.
 
-Pure: no connection, no Flyte. `templates` puts texts together with it, `execution` prepares parameters with it.
+Pure: no connection, no Flyte.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from pymysql import err
+
+from ..doltdb import driver
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pymysql.connections import Connection
 
     Bytes = NDArray[np.uint8]
     Places = NDArray[np.int64]
@@ -28,21 +28,7 @@ _LONGEST_PACKET = 0xFFFFFF  # a row of this length goes on in the next packet
 _NULL, _TWO, _THREE, _EIGHT, _ERROR, _END = 0xFB, 0xFC, 0xFD, 0xFE, 0xFF, 0xFE
 _LONG_VALUE = 200
 """Bytes from which on values are longer, on average, than it takes to pick them one by one."""
-_LOST = 2013
 _MORE_RESULTS = 8  # a bit of the status in the packet that ends a result
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a result, as the server describes it."""
-
-    name: str
-    type_code: int
-    """The protocol's number of the type."""
-    length: int
-    scale: int
-    flags: int
-    charset: int
 
 
 @dataclass
@@ -57,58 +43,34 @@ class Rows:
         return len(self.starts)
 
 
-def columns(connection: Connection[Any]) -> list[Column]:
-    """Return the columns of the result that is waiting on the connection; none for a statement without rows."""
-    result = connection._result  # type: ignore[attr-defined]  # its length and charset are not in the public description
-    if result is None or not result.description:
-        return []
-    return [Column(f.name, f.type_code, f.length, f.scale, f.flags, f.charsetnr) for f in result.fields]
-
-
 def pieces(
-    connection: Connection[Any], *, take_apart: Callable[[Rows], list[pa.Array]]
+    connection: driver.Connection, *, take_apart: Callable[[Rows], list[pa.Array]]
 ) -> Generator[list[pa.Array], None, None]:
     """Give the rows of the waiting result piece by piece, each as ``take_apart`` makes an array for each column.
 
-    A piece is about a megabyte of rows, or one row where that is longer. Whoever stops before the last piece finds the
+    A piece is about a megabyte of rows, or one row where that is longer. Who stops before the last piece finds the
     connection closed, because the rest of the rows is still on its way.
 
     Raises:
-        pymysql.err.Error: what the server says in the middle of the rows, or that it went away.
+        driver.Error: what the server says in the middle of the rows, or that it went away.
     """
-    done = False
     try:
-        for rows in _all_rows(connection):
+        for rows in _all_rows(connection.stream):
             yield take_apart(rows)
-        done = True
-    finally:
-        _reset_after_fork(connection)
-        if not done:
-            connection._force_close()  # type: ignore[attr-defined]
+    except BaseException:
+        connection.hang_up()
+        raise
+    connection.forget_rows()
 
 
-def abandon(connection: Connection[Any]) -> None:
-    """Close a connection whose waiting result nobody is going to read."""
-    _reset_after_fork(connection)
-    connection._force_close()  # type: ignore[attr-defined]
-
-
-def _reset_after_fork(connection: Connection[Any]) -> None:
-    """Take the waiting result from PyMySQL, which would read on where we did."""
-    result = connection._result  # type: ignore[attr-defined]
-    result.unbuffered_active, result.connection = False, None
-
-
-def whole(connection: Connection[Any]) -> list[pa.Array]:
-    """Return the rows of a result that PyMySQL read itself, with ``decoders`` empty, as arrays of raw bytes."""
-    result = connection._result  # type: ignore[attr-defined]
-    rows = result.rows or ()
-    values = zip(*rows, strict=True) if rows else ([] for _ in result.fields)
+def whole(connection: driver.Connection) -> list[pa.Array]:
+    """Return the rows that the driver has read itself, as the server printed them, as arrays of raw bytes."""
+    rows = connection.rows()
+    values = zip(*rows, strict=True) if rows else ([] for _ in connection.columns())
     return [pa.array(list(column), pa.large_binary()) for column in values]
 
 
-def _all_rows(connection: Connection[Any]) -> Iterator[Rows]:
-    stream = connection._rfile  # type: ignore[attr-defined]
+def _all_rows(stream: Any) -> Iterator[Rows]:
     rest, ended = b"", False
     while not ended:
         more = _read(stream, _lacking(rest))
@@ -125,7 +87,7 @@ def _all_rows(connection: Connection[Any]) -> Iterator[Rows]:
                 yield rows
             rest = rest[used:]
     if rest[4] == _END and len(rest) >= 9 and rest[7] & _MORE_RESULTS:
-        raise err.NotSupportedError("the statement gives more than one result")
+        raise driver.NotSupportedError("the statement gives more than one result")
 
 
 def _lacking(rest: bytes) -> int:
@@ -140,9 +102,11 @@ def _read(stream: Any, at_least: int) -> bytes:
         try:
             found: bytes = stream.read1(PIECE_BYTES)
         except OSError as error:
-            raise err.OperationalError(_LOST, f"Lost connection to MySQL server during query ({error})") from error
+            raise driver.OperationalError(
+                driver.LOST, f"Lost connection to MySQL server during query ({error})"
+            ) from error
         if not found:
-            raise err.OperationalError(_LOST, "Lost connection to MySQL server during query")
+            raise driver.OperationalError(driver.LOST, "Lost connection to MySQL server during query")
         parts.append(found)
         at_least -= len(found)
     return b"".join(parts)
@@ -160,7 +124,7 @@ def _packets(buffer: bytes) -> tuple[Rows, int, bool]:
             break
         first = buffer[place + 4]
         if first == _ERROR:
-            err.raise_mysql_exception(buffer[place + 4 : after])
+            driver.raise_from(buffer[place + 4 : after])
         if first == _END and length < 9:
             ended = True
             break
@@ -194,7 +158,7 @@ def taken_apart(rows: Rows, count: int) -> list[pa.Array]:
         arrays.append(array(rows.data, begin, length, valid))
         place = begin + length
     if not np.array_equal(place, rows.ends):
-        raise err.InternalError("Malformed row packet")
+        raise driver.InternalError("Malformed row packet")
     return arrays
 
 

@@ -48,7 +48,7 @@ REASONS = {
     "dolt/tables/fitting.py:fit": "half of it is signature and docstring",
     "dolt/tables/reading.py:_query": "three transports, each tried when the one before cannot carry the result",
     "dolt/tables/writing.py:_rewrite": "the steps of a rewrite, in their order",
-    "sqlalchemy/hiding.py:replaced": "one branch for each form in which a password can stand",
+    "doltdb/hiding.py:replaced": "one branch for each form in which a password can stand",
     "sqlalchemy/templates.py:_end": "one branch for each opener",
     "sqlalchemy/templates.py:render": "one branch for each kind of part",
 }

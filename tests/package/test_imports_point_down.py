@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def contracts(folder: Path) -> subprocess.CompletedProcess[str]:
         ("errors.py", "from .model import configs", "packages import downwards only"),
         ("tables/fitting.py", "from . import writing", "within a package, files import downwards only: tables"),
         ("api/frames.py", "import flytekit", "only the border to Flyte imports flytekit"),
-        ("history/diffs.py", "import pymysql", "only one file talks to drivers"),
+        ("history/diffs.py", "import pymysql", "only one file knows PyMySQL"),
+        ("../sqlalchemy/wire.py", "from pymysql import err", "only one file knows PyMySQL"),
+        ("../doltdb/logins.py", "from . import driver", "what both plugins use: files import downwards only"),
     ],
 )
 def test_an_import_that_points_up_breaks_the_contract(tmp_path: Path, file: str, line: str, contract: str) -> None:
@@ -46,6 +49,25 @@ def test_an_import_that_points_up_breaks_the_contract(tmp_path: Path, file: str,
     said = contracts(tmp_path)
     assert said.returncode == 1, said.stdout + said.stderr
     assert f"{contract} BROKEN" in " ".join(said.stdout.split())
+
+
+NOT_PUBLIC = {
+    *("_execute_command", "_force_close", "_read_packet", "_read_query_result", "_read_timeout", "_result", "_rfile"),
+    *("_sock", "_ssl_required", "decoders", "raise_mysql_exception", "unbuffered_active", "use_unicode"),
+}
+"""What one file uses of PyMySQL beyond its documented names."""
+
+
+def test_one_file_knows_the_inside_of_the_driver() -> None:
+    """No other file touches what is not public, on whatever object it stands."""
+    users = {
+        path.relative_to(ROOT / "flytekitplugins").as_posix()
+        for path in (ROOT / "flytekitplugins").rglob("*.py")
+        if "flyte" not in path.parts  # the border to Flyte has no connection, and a future's result
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in NOT_PUBLIC
+    }
+    assert users == {"doltdb/driver.py"}
 
 
 def test_no_circle_of_imports_between_files() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from flytekitplugins.doltdb.hiding import hide, spellings
+from flytekitplugins.doltdb.redaction import stripped
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig
-from flytekitplugins.sqlalchemy.connections import Place, place
-from flytekitplugins.sqlalchemy.hiding import hide, spellings
+from flytekitplugins.sqlalchemy.connections import Target, target_of
 
 HOSTILE = "a b/c:d@e%f'g\"h\\i&j=k?ü+ж"
 
 
-def _place(uri: str, *, connect_args: dict[str, Any] | None = None, **secrets: str) -> Place:
-    return place(uri, connect_args=connect_args or {}, secrets=secrets, connect_timeout_s=1, timeout_s=1)
+def _place(uri: str, *, connect_args: dict[str, Any] | None = None, **secrets: str) -> Target:
+    return target_of(uri, connect_args=connect_args or {}, secrets=secrets, connect_timeout_s=1, timeout_s=1)
 
 
 @pytest.mark.parametrize("part", ["user", "host", "database", "password"])
@@ -45,6 +47,12 @@ def test_a_secret_that_a_server_cuts_off_is_hidden() -> None:
     assert said == "unknown database '***', not '***'"
 
 
+def test_the_dolt_plugin_hides_it_as_well() -> None:
+    """An error of a driver that becomes a cause holds it neither cut off nor in another spelling."""
+    error = stripped(RuntimeError(f"no {HOSTILE[:12]}, {quote(HOSTILE)}", 5), HOSTILE)
+    assert error.args == ("no ***, ***", 5)
+
+
 @pytest.mark.parametrize(
     ("uri", "connect_args"),
     [
@@ -53,6 +61,8 @@ def test_a_secret_that_a_server_cuts_off_is_hidden() -> None:
         ("mysql://u:s3cr3t%2Fx@h/d", {}),
         ("mysql://u@h/d", {"passwd": "s3cr3t/x"}),
         ("mysql://u@h/d", {"password": "s3cr3t/x"}),
+        ("mysql://u@h/d", {"pw": "s3cr3t/x"}),
+        ("mysql://u@h/d", {"authorization": "s3cr3t/x"}),
         ("postgresql://u@h/d", {"sslpassword": "s3cr3t/x"}),
         ("mysql://u@h/d", {"ssl": {"ca": "/ca.pem", "password": "s3cr3t/x"}}),
         ("mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BUID%3Du%3BPWD%3Ds3cr3t%2Fx%3BSERVER%3Dh", {}),

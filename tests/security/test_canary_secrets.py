@@ -36,7 +36,7 @@ from flytekitplugins.dolt.repository import connections, remotes
 from flytekitplugins.dolt.repository.connections import connect
 from flytekitplugins.dolt.server import binary
 from flytekitplugins.doltdb import redaction
-from flytekitplugins.doltdb.redaction import hide
+from flytekitplugins.doltdb.hiding import hide
 
 FRAME = pd.DataFrame({"a": [1, 2]})
 VAULT = Secret("vault", "password")

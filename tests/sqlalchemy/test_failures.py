@@ -511,7 +511,7 @@ def test_postgres_ends_what_takes_too_long(postgres: Server) -> None:
 def test_a_network_that_lost_postgres_is_noticed(postgres: Server) -> None:
     """The client has no timeout of its own there, so the kernel looks whether the server is alive."""
     place = connections.target_of(uri(postgres), connect_args={}, secrets={}, connect_timeout_s=9, timeout_s=9)
-    with connections.connect(place, attempt="try") as session:
+    with connections.connect(place) as session:
         with closing(socket.socket(fileno=os.dup(session.raw.fileno()))) as line:
             assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
             assert line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
@@ -651,10 +651,10 @@ def test_the_server_refuses_as_well(anywhere: tuple[str, str]) -> None:
     run(where, "drop table if exists guarded", output=None)
     run(where, "create table guarded (a int)", output=None)
     place = connections.target_of(where, connect_args={}, secrets={}, connect_timeout_s=9, timeout_s=9)
-    with connections.connect(place, attempt="try", read_only=True) as session:
+    with connections.connect(place, read_only=True) as session:
         with pytest.raises(connections.DBAPIError, match="(?i)read.?only") as caught:
             session.rows("insert into guarded values (1)")
-    found = connections.translated(caught.value, place, attempt="try", phase="read")
+    found = connections.translated(caught.value, place, phase="read")
     assert type(found) is ReadOnlyRefused, found
     assert run(where, "select * from guarded", read_only=True).empty
 

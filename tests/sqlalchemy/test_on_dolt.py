@@ -139,7 +139,7 @@ def test_as_of_a_moment_and_a_hostile_revision(told: History) -> None:
 def test_as_of_is_noted_as_it_was_read(told: History) -> None:
     """While somebody else commits, rows and the note are both of the moment when the transaction began."""
     where = connections.target_of(uri(told.server), connect_args={}, secrets={}, connect_timeout_s=10, timeout_s=60)
-    with connections.connect(where, attempt="look") as session:
+    with connections.connect(where) as session:
         told.server.sql("update told set v = 7", "call dolt_commit('-Am', 'meanwhile')")
         for revision, value, commit in (("main", SECOND, told.second), ("main~1", FIRST, told.first)):
             sql = f"select v from told as of '{revision}'"
@@ -211,7 +211,7 @@ def test_changes_made_meanwhile_are_not_swept_in(told: History) -> None:
     where = connections.target_of(uri(told.server), connect_args={}, secrets={}, connect_timeout_s=10, timeout_s=60)
     order = execution.RunRequest(task="t", template="insert into told values (5, 5)", dolt_commit_message="mine")
     steps = execution._Runner(order, where, {})
-    with connections.connect(where, attempt="write") as session:
+    with connections.connect(where) as session:
         notes = steps._before(session)
         session.rows(order.template)
         told.server.sql("insert into other values (1)")

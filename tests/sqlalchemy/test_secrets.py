@@ -24,6 +24,7 @@ from pods import Cluster, PodFailed
 from servers import DATABASE, PASSWORD, USER, Server
 from waiting import eventually
 
+from flytekitplugins.doltdb.hiding import spellings
 from flytekitplugins.sqlalchemy import SQLAlchemyConfig, SQLAlchemyTask, connections
 from flytekitplugins.sqlalchemy.errors import (
     AccessDenied,
@@ -36,7 +37,6 @@ from flytekitplugins.sqlalchemy.errors import (
     SyntaxRefused,
     TableNotFound,
 )
-from flytekitplugins.sqlalchemy.hiding import spellings
 
 GROUP = "vault"
 SETTINGS = SerializationSettings(

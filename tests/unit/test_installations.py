@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import subprocess
 import sys
 import time
@@ -137,3 +138,17 @@ def test_files_that_the_other_distribution_took_along_are_missed(tmp_path: Path)
     said = ask_in(tmp_path, "from flytekitplugins.dolt.cli import doctor; print(doctor.examine())")
     assert "files of this package that are missing or were changed: schema.py" in said
     assert "pip install --force-reinstall --no-deps flytekitplugins-doltdb" in said
+
+
+def test_an_earlier_sql_plugin_is_said_once(tmp_path: Path) -> None:
+    """Who imports the SQL plugin is warned of the earlier one, whose files have the same names, by one warning."""
+    install_like_pip(tmp_path, name="flytekitplugins-sqlalchemy", version="1.16.0", files={})
+    done = subprocess.run(
+        [sys.executable, "-W", "always::UserWarning", "-c", "import flytekitplugins.sqlalchemy"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.stderr.count("pip uninstall flytekitplugins-sqlalchemy") == 1, done.stderr

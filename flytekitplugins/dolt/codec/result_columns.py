@@ -7,33 +7,15 @@ and what the columns become in a frame is up to `pandas_frames`.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...doltdb.wire_types import EXACT, INTEGERS, Column, read_bits, read_times
 from ..model.sql_text import quote
 from .pandas_frames import SqlType
-
-BINARY_CHARSET = 63
-"""The character set number by which MySQL marks bytes."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """A column of a result, as the server announces it."""
-
-    name: str
-    wire: str
-    """MySQL's name of the type on the wire, for example ``LONGLONG`` or ``NEWDECIMAL``."""
-    unsigned: bool
-    binary: bool
-    length: int
-    scale: int
-    not_null: bool = False
-    """Whether the server says that there is no NULL; behind an outer join Dolt 1.83 says so wrongly."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +28,13 @@ class ColumnRequest:
     """The Arrow type to give it afterwards; None leaves it as it arrives."""
 
 
-def wanted(column: Field | tuple[str, str]) -> ColumnRequest:
+def wanted(column: Column | tuple[str, str]) -> ColumnRequest:
     """Say how to ask for a column so that no value changes on the way.
 
     ``column`` is a result's column as the server announces it, or name and SQL type of a table's column. Only the SQL
     type tells a boolean from a small integer.
     """
-    name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Field) else _kind_in_the_table(*column)
+    name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Column) else _kind_in_the_table(*column)
     if kind == "decimal":  # the transport wants all values at one scale and has no more than 128 bits
         return ColumnRequest(f"CAST({quote(name)} AS CHAR)", decimal)
     if kind == "bits":  # as a number, which is what a query's printed bits are read as
@@ -62,7 +44,7 @@ def wanted(column: Field | tuple[str, str]) -> ColumnRequest:
     return ColumnRequest(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
 
 
-def _kind_on_the_wire(found: Field) -> tuple[str, str, pa.DataType | None]:
+def _kind_on_the_wire(found: Column) -> tuple[str, str, pa.DataType | None]:
     if found.wire == "NEWDECIMAL":
         return found.name, "decimal", _decimal_on_the_wire(found)
     if found.wire == "BIT":
@@ -72,13 +54,12 @@ def _kind_on_the_wire(found: Field) -> tuple[str, str, pa.DataType | None]:
     return found.name, "bytes" if _is_bytes_on_the_wire(found) else "", None
 
 
-def _is_bytes_on_the_wire(found: Field) -> bool:
+def _is_bytes_on_the_wire(found: Column) -> bool:
     return found.binary and found.wire.endswith(("BLOB", "STRING", "VARCHAR"))
 
 
-def _decimal_on_the_wire(found: Field) -> pa.DataType:
-    precision = max(1, found.length - (1 if found.scale else 0) - (0 if found.unsigned else 1))
-    return pa.decimal256(min(precision, 76), found.scale)
+def _decimal_on_the_wire(found: Column) -> pa.DataType:
+    return pa.decimal256(found.digits, found.scale)
 
 
 def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType | None]:
@@ -112,22 +93,10 @@ def _is_zero_or_one(column: pa.ChunkedArray) -> bool:
     return limits["min"] is None or (limits["min"] >= 0 and limits["max"] <= 1)
 
 
-_WIRE_TYPES = {
-    "TINY": (pa.int8(), pa.uint8()),
-    "SHORT": (pa.int16(), pa.uint16()),
-    "INT24": (pa.int32(), pa.uint32()),
-    "LONG": (pa.int32(), pa.uint32()),
-    "LONGLONG": (pa.int64(), pa.uint64()),
-    "FLOAT": (pa.float32(), pa.float32()),
-    "DOUBLE": (pa.float64(), pa.float64()),
-    "DATE": (pa.date32(), pa.date32()),
-    "DATETIME": (pa.timestamp("us"), pa.timestamp("us")),
-    "TIMESTAMP": (pa.timestamp("us"), pa.timestamp("us")),
-    "YEAR": (pa.int16(), pa.int16()),
-}
+_TYPES = {**EXACT, "YEAR": pa.int16()}
 
 
-def from_text(fields: Sequence[Field], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
+def from_text(fields: Sequence[Column], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
     """Return rows that the server printed as an Arrow table in the types of ``fields``.
 
     TIME is a duration here: SQL's TIME goes from -838 to 838 hours.
@@ -137,21 +106,17 @@ def from_text(fields: Sequence[Field], rows: Sequence[tuple[bytes | None, ...]])
     return pa.Table.from_arrays(arrays, names=[found.name for found in fields])
 
 
-def _from_text(found: Field, values: Sequence[bytes | None]) -> pa.Array:
+def _from_text(found: Column, values: Sequence[bytes | None]) -> pa.Array:
     raw = pa.array(values, pa.binary())
-    if found.wire == "TIME":
-        return pa.array([None if value is None else _duration(value.decode()) for value in values], pa.duration("us"))
     if found.wire == "BIT":
-        return pa.array([None if value is None else int.from_bytes(value, "big") for value in values], pa.uint64())
+        return read_bits(raw)
     if _is_bytes_on_the_wire(found):
         return raw
     text = raw.cast(pa.string())
+    if found.wire == "TIME":
+        return read_times(text)
     if found.wire == "NEWDECIMAL":
         return text.cast(_decimal_on_the_wire(found))
-    return text.cast(_WIRE_TYPES[found.wire][found.unsigned]) if found.wire in _WIRE_TYPES else text
-
-
-def _duration(text: str) -> datetime.timedelta:
-    hours, minutes, seconds = text.lstrip("-").split(":")
-    span = datetime.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
-    return -span if text.startswith("-") else span
+    if found.wire in INTEGERS:
+        return text.cast(INTEGERS[found.wire][found.unsigned])
+    return text.cast(_TYPES[found.wire]) if found.wire in _TYPES else text

@@ -1,6 +1,6 @@
 """Connections to the Dolt server of a repository: statements, frames in bulk, and nothing about what they mean.
 
-The only file that imports a MySQL driver. PyMySQL carries the verbs; rows in bulk come through connectorx (Arrow in,
+PyMySQL, which `doltdb.driver` knows, carries the verbs; rows in bulk come through connectorx (Arrow in,
 no Python object per value; not over TLS, where it verifies nothing, nor with a secret, which it would not keep) and go
 out as a file that the server loads, or as INSERT statements where it cannot read our files. Connections are kept warm
 between uses and belong to no thread; each use starts on the checked-out branch and goes elsewhere by `Connection.at`,
@@ -30,11 +30,11 @@ from urllib.parse import quote as url_quote
 from urllib.parse import urlencode
 
 import pyarrow as pa
-import pymysql
-from pymysql.constants import CLIENT, FIELD_TYPE, FLAG
 
+from ...doltdb import driver
 from ...doltdb.redaction import Password, stripped, without_frames
-from ..codec.result_columns import BINARY_CHARSET, Field, from_text
+from ...doltdb.wire_types import Column
+from ..codec.result_columns import from_text
 from ..errors import (
     AccessDenied,
     ConnectionLost,
@@ -51,7 +51,7 @@ from ..errors import (
 from ..model.location import Location, Tls
 from ..model.sql_text import literal, quote
 from ..server import files, local_server
-from . import active_content, hosts, logins
+from . import active_content, hosts
 from .hosts import Endpoint
 
 CONNECT_TIMEOUT_S = 10
@@ -66,18 +66,12 @@ PATIENCE_S = 4.0
 _KEPT_WARM = 8
 _OLDEST = (1, 83)
 _GONE = {2002, 2003, 2006, 2013, 2055}  # codes of PyMySQL and MySQL for "there is nobody at the other end"
-_WIRE_NAMES = {
-    code: name for name, code in vars(FIELD_TYPE).items() if isinstance(code, int) and name not in ("CHAR", "INTERVAL")
-}
-
-
 _NO_WORDS = (AssertionError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 """What the driver lets through when it cannot read what a server says, or lacks a package for it."""
 
 _NO_TLS = "the server offers no TLS"
 _UNKNOWN = Path()
 _READER = "flyte_reader"
-_ASKS_FOR_PASSWORD, _WANTS_FILE = 2059, 2068  # MySQL's own codes for such ways to log in, and for such files
 
 
 def _native_hash(password: str) -> str:
@@ -98,7 +92,7 @@ class Connection:
     What is attempted, as `errors.attempting` says, completes the sentence "Cannot ..." when the server refuses.
     """
 
-    def __init__(self, raw: pymysql.connections.Connection[Any], endpoint: Endpoint, database: str) -> None:
+    def __init__(self, raw: driver.Connection, endpoint: Endpoint, database: str) -> None:
         self._raw = raw
         self._endpoint = endpoint
         self.database = database
@@ -184,13 +178,12 @@ class Connection:
         branch: str = self.query("SELECT active_branch()")[0][0]
         return branch
 
-    def describe(self, sql: str) -> list[Field]:
+    def describe(self, sql: str) -> list[Column]:
         """Return names and types of the columns that a statement gives; the statement is run, so let it be cheap."""
         self._settle()
-        with self._translated(), self._raw.cursor() as cursor:
-            cursor.execute(sql)
-            result = cursor._result  # the flags and charset are not in the public description
-            return [_field(column) for column in result.fields] if result is not None and result.description else []
+        with self._translated():
+            self._raw.query(sql)
+            return self._raw.columns()
 
     @contextmanager
     def arrow_batches(self, sql: str, *, batch_rows: int) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -229,40 +222,32 @@ class Connection:
         It keeps passwords, too: the fast transport would lock them with any key that a server sends.
         """
         raw = _open(self._endpoint)
-        session, cursor = Connection(raw, self._endpoint, self.database), raw.cursor(pymysql.cursors.SSCursor)
+        session = Connection(raw, self._endpoint, self.database)
         try:
-            with session.at(self.revision):
-                raw.decoders, raw.use_unicode = {}, False
-                with session._translated():
-                    cursor.execute(sql)
-                    yield session._arriving(cursor, batch_rows)
+            with session.at(self.revision), session._translated():
+                with raw.printing():
+                    raw.query(sql, unbuffered=True)
+                yield session._arriving(batch_rows)
         finally:
-            _leave(raw, cursor)
+            raw.hang_up()
 
-    def _arriving(self, cursor: Any, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        fields = [_field(column) for column in cursor._result.fields]
+    def _arriving(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        columns = self._raw.columns()
         with self._translated():
-            rows = cursor.fetchmany(batch_rows)
+            rows = self._raw.next_rows(batch_rows)
             while True:
-                arrow = _times_of_day(from_text(fields, rows)).combine_chunks()
+                arrow = _times_of_day(from_text(columns, rows)).combine_chunks()
                 yield from arrow.to_batches() or [pa.RecordBatch.from_pylist([], schema=arrow.schema)]
-                rows = cursor.fetchmany(batch_rows)
+                rows = self._raw.next_rows(batch_rows)
                 if not rows:
                     return
 
-    def text_rows(self, sql: str) -> tuple[list[Field], list[tuple[bytes | None, ...]]]:
+    def text_rows(self, sql: str) -> tuple[list[Column], list[tuple[bytes | None, ...]]]:
         """Return columns and rows of a statement as the server printed them; slow, for what Arrow cannot carry."""
         self._settle()
-        with self._translated(), self._raw.cursor() as cursor:
-            decoders, self._raw.decoders = self._raw.decoders, {}
-            encoding, self._raw.use_unicode = self._raw.use_unicode, False
-            try:
-                cursor.execute(sql)
-                result = cursor._result
-                fields = [_field(column) for column in result.fields] if result is not None else []
-                return fields, list(cursor.fetchall())
-            finally:
-                self._raw.decoders, self._raw.use_unicode = decoders, encoding
+        with self._translated(), self._raw.printing():
+            self._raw.query(sql)
+            return self._raw.columns(), self._raw.rows()
 
     @contextmanager
     def read_only_session(self) -> Iterator[Connection]:
@@ -353,20 +338,20 @@ class Connection:
         """Close the session."""
         if self._reader is not None:
             self._reader.close()
-        with contextlib.suppress(pymysql.err.Error):
+        with contextlib.suppress(driver.Error):
             self._raw.close()
 
     def abandon(self) -> None:
         """Drop the sockets without a word on them: they are those of another process."""
         if self._reader is not None:
             self._reader.abandon()
-        self._raw._force_close()  # type: ignore[attr-defined]
+        self._raw.hang_up()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except pymysql.err.MySQLError as error:
+        except driver.MySQLError as error:
             stripped(error, *self._endpoint.passwords)
             raise _from_pymysql(error) from error
         except UnicodeEncodeError as error:
@@ -378,29 +363,9 @@ class Connection:
             ) from error
 
 
-def _leave(raw: pymysql.connections.Connection[Any], cursor: Any) -> None:
-    """Close a session in the midst of its rows: closing the cursor would first read all that are left."""
-    if cursor._result is not None:
-        cursor._result.unbuffered_active = False
-    cursor.connection = None
-    raw._force_close()  # type: ignore[attr-defined]
-
-
-def _field(column: Any) -> Field:
-    return Field(
-        name=column.name,
-        wire=_WIRE_NAMES.get(column.type_code, str(column.type_code)),
-        unsigned=bool(column.flags & FLAG.UNSIGNED),
-        binary=column.charsetnr == BINARY_CHARSET,
-        length=column.length,
-        scale=column.scale,
-        not_null=bool(column.flags & FLAG.NOT_NULL),
-    )
-
-
-def _from_pymysql(error: pymysql.err.MySQLError) -> DoltError:
+def _from_pymysql(error: driver.MySQLError) -> DoltError:
     code, *text = error.args or (0,)
-    if not isinstance(code, int) or code in _GONE or isinstance(error, pymysql.err.InterfaceError):
+    if not isinstance(code, int) or code in _GONE or isinstance(error, driver.InterfaceError):
         said = ": ".join(map(str, error.args)) or "connection closed"
         return ConnectionLost(f"Cannot {attempted()}: the connection to the dolt sql-server broke ({said}). Try again.")
     return from_server(code, " ".join(map(str, text)))
@@ -446,64 +411,17 @@ def _times_of_day(printed: pa.Table) -> pa.Table:
     return printed
 
 
-class _Session(pymysql.connections.Connection):
-    """A session that keeps its password: it answers challenges, and hands it to a server that proved who it is only.
-
-    It sends nothing in the clear when it was told to use TLS, with old versions of the driver, too.
-    """
-
-    def __init__(self, *, is_proved: bool, **options: Any) -> None:
-        self._is_proved = is_proved
-        super().__init__(**options)
-
-    def _request_authentication(self) -> None:
-        if self.ssl and not self.server_capabilities & CLIENT.SSL:  # type: ignore[attr-defined]
-            raise ssl.SSLError(_NO_TLS)
-        if self._is_proved:
-            super()._request_authentication()  # type: ignore[misc]
-            return
-        wished = vars(self).get("_auth_plugin_name", "")  # no more than what the server would like best
-        self._auth_plugin_name = wished if wished in logins.CHALLENGES else ""
-        vars(self)["_read_packet"] = self._read_login_packet  # not for good: it is called for every row, too
-        try:
-            super()._request_authentication()  # type: ignore[misc]
-        finally:
-            del vars(self)["_read_packet"]
-
-    def _read_login_packet(self, *kind: Any) -> Any:
-        packet = super()._read_packet(*kind)  # type: ignore[no-untyped-call]
-        asked = logins.asked_for(packet.get_all_data())
-        if asked is not None:
-            raise pymysql.err.OperationalError(_ASKS_FOR_PASSWORD, asked)
-        return packet
-
-    def query(self, sql: str | bytes, unbuffered: bool = False) -> int:
-        # Strictly: the driver would send halves of characters as bytes that are no text.
-        encoded = sql.encode() if isinstance(sql, str) else sql
-        try:
-            affected: int = super().query(encoded, unbuffered)
-        except RuntimeError as error:  # so the driver refuses to send one
-            raise pymysql.err.OperationalError(_WANTS_FILE, "the server asks for a file of this machine") from error
-        return affected
-
-
-def _open(endpoint: Endpoint) -> pymysql.connections.Connection[Any]:
+def _open(endpoint: Endpoint) -> driver.Connection:
     tls = _tls_context(endpoint.tls) if endpoint.tls is not None else None
     try:
-        raw = _Session(
-            is_proved=_is_proved(endpoint.tls),
-            host=endpoint.host,
-            port=endpoint.port,
+        raw = driver.logged_in(
+            endpoint.host,
+            endpoint.port,
             user=endpoint.user,
-            password=endpoint.password.encode(),  # the driver would send Latin-1, servers compare UTF-8
-            charset="utf8mb4",
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=CONNECT_TIMEOUT_S,  # until it has let us in: the driver's other one ends with the handshake
-            ssl_disabled=endpoint.tls is None,  # on loopback asking for it costs 60 ms a connection
-            ssl=tls,
-            # PyMySQL takes Dolt's greeting for "autocommit is off" and never says so; the server's own setting is
-            # on, and transactions are opened in words where they are wanted.
-            autocommit=None,
+            password=endpoint.password,
+            tls=tls,
+            has_authority=endpoint.tls is not None and endpoint.tls.ca is not None,
+            timeout_s=CONNECT_TIMEOUT_S,
         )
     except DoltError as error:
         raise without_frames(error)  # noqa: B904  # it is the same one
@@ -516,15 +434,9 @@ def _open(endpoint: Endpoint) -> pymysql.connections.Connection[Any]:
         raise _not_connected(error, endpoint) from stripped(error, *endpoint.passwords)
     except BaseException as error:  # noqa: BLE001
         raise without_frames(error)  # noqa: B904
-    raw._read_timeout = None  # type: ignore[attr-defined]  # statements may take as long as they need
     if not endpoint.shares_files:
-        _notice_silence(raw._sock)  # type: ignore[attr-defined]
+        raw.keep_alive(_silence())  # statements may take as long as they need, so the kernel finds out who is gone
     return raw
-
-
-def _is_proved(tls: Tls | None) -> bool:
-    """Whether the server has a certificate that only the one that is meant can have."""
-    return tls is not None and (tls.verify_identity or tls.ca is not None)
 
 
 def _tls_context(tls: Tls) -> ssl.SSLContext:
@@ -548,15 +460,17 @@ def _not_connected(error: Exception, endpoint: Endpoint) -> DoltError:
     if isinstance(error.__context__, ssl.SSLError):  # said with the first answer: that of TLS 1.3 to a client
         cause = error.__context__
     if isinstance(cause, ssl.SSLError):
-        return _untrusted(cause)
-    if error.args[:1] == (_ASKS_FOR_PASSWORD,):
+        return _untrusted(str(getattr(cause, "verify_message", None) or cause.args[-1]).rstrip("."))
+    if error.args[:1] == (driver.NO_TLS,):
+        return _untrusted(_NO_TLS)
+    if isinstance(error, driver.PasswordWanted):
         return _kept_password(str(error.args[1]))
     if isinstance(cause, socket.gaierror):
         return ConnectionLost(f"Cannot {attempted()}: there is no host of that name ({cause.strerror}). Check the URL.")
     if isinstance(cause, (ConnectionRefusedError, TimeoutError)):
         return ConnectionLost(f"Cannot {attempted()}: nobody answers there ({cause}). Check the URL, and that it runs.")
     stripped(error, *endpoint.passwords)  # the server may repeat one
-    if not isinstance(error, pymysql.err.MySQLError):
+    if not isinstance(error, driver.MySQLError):
         said = f"{type(error).__name__}: {error}".rstrip(".")
         return ServerFailed(f"Cannot {attempted()}: the driver cannot talk with it ({said}). Check the URL.")
     found = _from_pymysql(error)
@@ -565,8 +479,7 @@ def _not_connected(error: Exception, endpoint: Endpoint) -> DoltError:
     return found
 
 
-def _untrusted(error: ssl.SSLError) -> UntrustedServer:
-    said = str(getattr(error, "verify_message", None) or error.args[-1]).rstrip(".")
+def _untrusted(said: str) -> UntrustedServer:
     advice = (
         "Fix the server's certificate, or name the authority that signed it with ?ssl_ca=/path/of/ca.pem at the end "
         "of the URL."
@@ -580,18 +493,10 @@ def _untrusted(error: ssl.SSLError) -> UntrustedServer:
 
 def _kept_password(asked: str) -> UntrustedServer:
     return UntrustedServer(
-        f"Cannot {attempted()}: the server asks for more than the answer to a challenge ({asked[:80]!r}), and has not "
-        "proved with a certificate who it is, so the password was not sent. Use TLS with a verified certificate "
-        "(?ssl_ca=/path/of/ca.pem at the end of the URL), or a user that is IDENTIFIED WITH mysql_native_password."
+        f"Cannot {attempted()}: {asked}, and has not proved with a certificate who it is, so the password was not "
+        "sent. Use TLS with a verified certificate (?ssl_ca=/path/of/ca.pem at the end of the URL), or a user that is "
+        "IDENTIFIED WITH mysql_native_password."
     )
-
-
-def _notice_silence(sock: socket.socket) -> None:
-    """Let the kernel find out that the other end is gone without a word; statements may take as long as they need."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _silence().items():
-        if hasattr(socket, name):  # not on every system
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _silence() -> dict[str, int]:

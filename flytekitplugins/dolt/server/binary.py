@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...doltdb.redaction import Environment, hide
+from ...doltdb.hiding import hide
+from ...doltdb.redaction import Environment
 from ..errors import BinaryNotFound, BinaryUnsupported, BuildFailed, CommandFailed, InvalidConfig, RepositoryReadOnly
 from ..model.location import refuses_passwords
 from . import builder, files

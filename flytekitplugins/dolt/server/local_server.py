@@ -27,7 +27,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...doltdb.redaction import Environment, Password, hide
+from ...doltdb.hiding import hide
+from ...doltdb.redaction import Environment, Password
 from ..errors import DiskFull, DoltError, RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
 from . import binary, files
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from ...doltdb.wire_types import Column
 from ..codec import arrow_tables, pandas_frames, result_columns, row_order
 from ..codec.pandas_frames import Notes
 from ..errors import (
@@ -363,12 +364,12 @@ def _fetched(connection: Connection, statement: str) -> pa.Table:
 _PADS_WITH_NULL = re.compile(r"\b(left|right|full|outer)\b|dolt_", re.IGNORECASE)
 
 
-def _may_lie(fields: Sequence[result_columns.Field], statement: str) -> bool:
+def _may_lie(fields: Sequence[Column], statement: str) -> bool:
     """Whether a column may be announced NOT NULL and hold NULL, on which the fast transport breaks."""
     return any(found.not_null for found in fields) and _PADS_WITH_NULL.search(statement) is not None
 
 
-def _needs_text(fields: Sequence[result_columns.Field], statement: str) -> bool:
+def _needs_text(fields: Sequence[Column], statement: str) -> bool:
     """Whether a column holds what the fast transport cannot carry: a span of time, nothing but NULL, or a lie."""
     return any(found.wire in ("TIME", "NULL") for found in fields) or _may_lie(fields, statement)
 
