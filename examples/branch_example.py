@@ -30,7 +30,7 @@ doltdb_path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "foo")
 @task
 def generate_confs(a: int) -> Tuple[DoltConfig, DoltTable, DoltConfig]:
     """Return where to write the users, a query over them, and where to write its result: all on one branch."""
-    users_conf = DoltConfig(db_path=doltdb_path, tablename="users", branch_conf=NewBranch(f"run/a_is_{a}"))
+    users_conf = DoltConfig(db_path=doltdb_path, tablename="users", branch_conf=NewBranch(f"run/a_is_{a}"), order_by=[])
 
     query_users = DoltTable(
         config=DoltConfig(
@@ -43,6 +43,7 @@ def generate_confs(a: int) -> Tuple[DoltConfig, DoltTable, DoltConfig]:
     big_users_conf = DoltConfig(
         db_path=doltdb_path,
         tablename="big_users",
+        order_by=[],
         branch_conf=NewBranch(f"run/a_is_{a}"),
     )
 

@@ -25,7 +25,7 @@ from flytekit import task, workflow
 from flytekitplugins.dolt import DoltConfig, DoltTable, create_repository
 
 doltdb_path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "foo")
-rabbits_conf = DoltConfig(db_path=doltdb_path, tablename="rabbits")
+rabbits_conf = DoltConfig(db_path=doltdb_path, tablename="rabbits", order_by=[])
 
 
 @task

@@ -367,6 +367,10 @@ TRANSIENT = (HeadMoved, RepositoryBusy, ConnectionLost, OutcomeUnknown)
 """What may go away by itself: a task that is run again after one of these may succeed, and does not write twice."""
 
 
+class RowOrderWarning(UserWarning):
+    """Rows of a table without a primary key come back in another order than that of the frame that was written."""
+
+
 def close_names(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'a' or 'b'?" for the known names closest to ``name``, or "" when none is close."""
     close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)

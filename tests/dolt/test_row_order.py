@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import warnings
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -19,6 +20,7 @@ from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.api.uri import dolt_uri, from_uri
 from flytekitplugins.dolt.codec.notes import Note, Notes
 from flytekitplugins.dolt.codec.row_order import sorted_rows
+from flytekitplugins.dolt.errors import RowOrderWarning
 from flytekitplugins.dolt.repository.connections import connect
 
 Config = Callable[..., DoltConfig]
@@ -120,6 +122,23 @@ def test_what_differs_is_in_that_order(config: Config, repo: Path) -> None:
         (5, "removed"),
         (9, "added"),
     ]
+
+
+def test_another_order_than_the_frames_is_said_once(config: Config) -> None:
+    """A frame that comes back in another order is one warning for its table, with what to give."""
+    frame = pd.DataFrame({"v": [2, 1]})
+    with pytest.warns(RowOrderWarning, match=r"'t'.*primary_key.*keep_order.*order_by"):
+        write(config("t"), frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write(config("t"), frame[::-1].assign(w=1)[["v"]].reset_index(drop=True))
+        write(config("t"), frame)
+        write(config("sorted"), pd.DataFrame({"v": [1, 2, 2]}))
+        write(config("keyed", primary_key=["v"]), frame)
+        write(config("kept", keep_order=True), frame)
+        write(config("any", order_by=[]), frame)
+        write(config("by", order_by=["v"]), frame)
+        write(config("added", mode="append"), frame)
 
 
 def test_parts_that_commit_in_reverse(config: Config) -> None:

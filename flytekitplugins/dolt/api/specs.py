@@ -70,7 +70,8 @@ def _table_to_store(config: DoltConfig) -> str:
 def _write_options(config: DoltConfig, given: Mapping[str, Any]) -> WriteOptions:
     key = given.get("primary_key")
     names = ("mode", "on_schema_change", "index", "keep_order")
-    options = WriteOptions(key=tuple(key) if key else None, **{n: given[n] for n in names if n in given})
+    chosen = {name: given[name] for name in names if name in given}
+    options = WriteOptions(key=tuple(key) if key else None, is_order_chosen="order_by" in given, **chosen)
     if options.keep_order and options.mode != "replace":
         raise InvalidConfig(f"Cannot use {config!r}: keep_order goes with mode='replace' only. Leave one of them out.")
     if options.on_schema_change == "replace" and options.mode != "replace":

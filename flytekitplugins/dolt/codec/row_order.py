@@ -30,14 +30,23 @@ def sorted_rows(rows: pa.Table, notes: Notes) -> pa.Table:
     >>> sorted_rows(pa.table({"a": [2, None, 1]}), Notes())["a"].to_pylist()
     [1, 2, None]
     """
+    return rows if rows.num_rows < 2 else rows.take(_order(rows, notes))
+
+
+def is_sorted(rows: pa.Table, notes: Notes) -> bool:
+    """Whether rows are in that order already."""
+    if rows.num_rows < 2:
+        return True
+    return bool(pc.all(pc.equal(_order(rows, notes), pa.array(range(rows.num_rows), pa.uint64()))).as_py())
+
+
+def _order(rows: pa.Table, notes: Notes) -> pa.Array:
+    """Return where each row of the sorted ones is; equal rows stay as they are."""
     names = sort_columns(rows.column_names, notes)
-    if rows.num_rows < 2 or not names:
-        return rows
     keys = pa.table(
         [_comparable(rows.column(name), _levels(notes, name)) for name in names], list(map(str, range(len(names))))
     )
-    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
-    return rows.take(order)
+    return pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
 
 
 def _levels(notes: Notes, name: str) -> Sequence[object] | None:

@@ -6,15 +6,16 @@ rows differ in `row_changes`. So this file is the traffic: ask what is there, se
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from ..codec import arrow_tables, pandas_frames
+from ..codec import arrow_tables, pandas_frames, row_order
 from ..codec.pandas_frames import Notes
-from ..errors import ConstraintViolated, SchemaMismatch, attempted, attempting
+from ..errors import ConstraintViolated, RowOrderWarning, SchemaMismatch, attempted, attempting
 from ..model.sql_text import literal, quote
 from ..repository.connections import Connection
 from . import fitting, load_data, row_changes
@@ -50,6 +51,8 @@ class WriteOptions:
     """What happens to an unnamed index that is not 0, 1, 2, ..."""
     keep_order: bool = False
     """Whether the order of rows is kept, in a column of its own."""
+    is_order_chosen: bool = False
+    """Whether it was said in which order the rows are read, so that nobody expects that of the frame."""
 
 
 # ---------------------------------------------------------------------------------------------------------- read
@@ -104,19 +107,41 @@ def _apply(connection: Connection, table: str, encoded: pandas_frames.Encoded, o
         ):
             connection.execute(f"DROP TABLE {quote(table)}")
             existing = None
-        if options.mode == "upsert" and not (options.key if existing is None else existing.key):
-            raise SchemaMismatch(
-                f"Cannot upsert into {table!r}: it has no primary key, so rows cannot be told apart. Use mode='append' "
-                "or 'replace', or give a new table a primary_key.",
-                table=table,
-                problems=["no primary key"],
-            )
+        if not (options.key if existing is None else existing.key):
+            _without_key(connection, table, encoded, options)
         rows = encoded.arrow.num_rows
         if existing is None:
             _create(connection, table, encoded, options)
             return rows if options.key or options.keep_order else None
         before = _rewrite(connection, table, encoded, existing, options)
         return before + rows if existing.key and before is not None else None
+
+
+_warned: set[tuple[int, str, str]] = set()
+"""The tables of which it was said that their rows come back in another order."""
+
+
+def _without_key(connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions) -> None:
+    """Refuse to upsert into a table without a key; say once that its rows have another order than the frame's."""
+    if options.mode == "upsert":
+        raise SchemaMismatch(
+            f"Cannot upsert into {table!r}: it has no primary key, so rows cannot be told apart. Use mode='append' "
+            "or 'replace', or give a new table a primary_key.",
+            table=table,
+            problems=["no primary key"],
+        )
+    name = (connection.local_port, connection.database, table)
+    if options.mode != "replace" or options.keep_order or options.is_order_chosen or name in _warned:
+        return
+    if not row_order.is_sorted(encoded.arrow, encoded.notes):
+        _warned.add(name)
+        warnings.warn(
+            f"Table {table!r} has no primary key, so its rows come back in the order of their values and not in that "
+            "of the frame. Give its config a primary_key, keep_order=True or an order_by; order_by=[] says that the "
+            "order does not matter.",
+            RowOrderWarning,
+            stacklevel=2,
+        )
 
 
 def _fits(encoded: pandas_frames.Encoded, existing: fitting.TableSchema, table: str, options: WriteOptions) -> bool:
