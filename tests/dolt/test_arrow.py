@@ -194,14 +194,33 @@ def test_a_reader_is_read_once_though_the_write_is_done_again(config: Config, do
         (pl.DataFrame({"v": [float("inf")]}), "'v'.*row 0.*inf.*SQL"),
         (
             pl.DataFrame({"v": pl.Series([1], dtype=pl.Int128)}),
-            "polars.dataframe.frame.DataFrame.*_pli128",
+            "'v' of dtype Int128.*128 bits.*Cast",
         ),
+        (
+            pl.DataFrame({"v": pl.Series([[1]], dtype=pl.List(pl.Int128))}),
+            "'v'.*Int128.*Cast",
+        ),
+        (pl.DataFrame({"v": [object()]}, schema={"v": pl.Object}), "'v' of dtype Object.*Python objects.*text"),
+        (pl.LazyFrame({"v": [object()]}, schema={"v": pl.Object}), "'v' of dtype Object"),
         (pl.DataFrame({"v": ["a\0"]}), "text.*row 0.*NUL"),
         (pa.table({"v": pa.array([1], pa.time64("ns"))}), "lose"),
         (pa.table([[1], [2]], names=["v", "V"]), "case"),
+        (pa.table([[1], [2]], names=["\u00b5g", "\u03bcg"]), "only in letters.*xb5g.*u03bcg"),
         (pa.table({}), "columns"),
     ],
-    ids=["nan", "infinity", "int128", "nul", "nanoseconds", "names", "empty"],
+    ids=[
+        "nan",
+        "infinity",
+        "int128",
+        "int128 in lists",
+        "objects",
+        "lazy objects",
+        "nul",
+        "nanoseconds",
+        "names",
+        "mu",
+        "empty",
+    ],
 )
 def test_what_sql_cannot_hold_is_refused(config: Config, frame: Any, message: str) -> None:
     """A value without an exact SQL value stops the write, with the column, the row and what to do."""

@@ -213,6 +213,7 @@ class TestNames:
         [
             (["a", "a"], "'a'.*2 times"),
             (["a", "A"], "'a'.*'A'"),
+            *((list(names), "differ only in .*tell apart") for names in ("\u00b5\u03bc", "σς", "Σς", "ſs", "Kk", "ẞß")),
             ([1, "a"], r"1.*\(int\)"),
             ([1.5, "a"], r"1.5.*\(float\)"),
             ([("a", "b"), "a"], r"\(tuple\)"),
@@ -342,6 +343,20 @@ class TestTablesOfOthers:
         table = read(config("t"))
         pd.testing.assert_frame_equal(table, read(config(sql="select * from t order by id")))
         assert table.b64.tolist()[:2] == [2**64 - 1, 0]
+
+    def test_an_empty_text_of_an_enum_is_a_value(self, config: Config, dolt: Callable[..., str]) -> None:
+        """'' and NULL stay apart in an ENUM, in each way to write."""
+        dolt("sql", "-q", "create table t (k int primary key, e enum('', 'a'), c char(3))")
+        dolt("sql", "-q", "call dolt_commit('-Am', 'made')")
+        columns = {name: pd.Series(["", None, "a"]) for name in ("e", "c")}
+        frame = pd.DataFrame({"k": [1, 2, 3], **columns})
+        write(config("t"), frame)
+        write(config("t", mode="upsert"), frame.iloc[:1])
+        write(config("t", mode="append"), frame.assign(k=[4, 5, 6]))
+        held = dolt("sql", "-r", "csv", "-q", "select sum(e=''), sum(e='a'), sum(c='') from t").split()
+        assert held[-1] == "2,2,2"
+        back = read(config("t"))
+        assert [value for value in back["e"].tolist() if value == value] == ["", "a"] * 2
 
     def test_times_beyond_a_day_are_durations(self, config: Config, dolt: Callable[..., str]) -> None:
         """SQL's TIME goes to 838 hours; such a column comes as durations, exactly."""

@@ -19,6 +19,8 @@ from . import pandas_frames
 from .notes import UNFIT, Note, field_from_text, field_to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .notes import Notes
     from .pandas_frames import Encoded
 
@@ -54,12 +56,36 @@ def table_of(frame: Any) -> pa.Table | None:
     try:
         if is_polars:
             # Not by its stream: the first versions have none, and the text in later ones is new to older Arrows.
-            frame = (frame.collect() if hasattr(frame, "collect") else frame).to_arrow()
+            frame = frame.collect() if hasattr(frame, "collect") else frame
+            _refuse_foreign(frame.schema)
+            frame = frame.to_arrow()
         return frame if isinstance(frame, pa.Table) else pa.table(frame)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UnsupportedFrame(
             f"Cannot store a {kind.__module__}.{kind.__name__}: {str(error).rstrip('.')}. Convert that column first."
         ) from error
+
+
+_FOREIGN = {
+    "Object": ("Python objects, which Polars gives away as addresses in memory", "Make it text"),
+    "Int128": ("integers of 128 bits, and SQL's have 64", "Cast it to Int64, Decimal or String"),
+    "UInt128": ("integers of 128 bits, and SQL's have 64", "Cast it to UInt64, Decimal or String"),
+}
+"""Types of Polars that Arrow does not have, by their names: what they are and what to do."""
+
+
+def _refuse_foreign(schema: Mapping[str, Any]) -> None:
+    """Raise where a frame of Polars has a column that is something else in Arrow, at any depth."""
+    for name, dtype in schema.items():
+        inner = [dtype]
+        while inner:
+            found = inner.pop()
+            kind = type(found).__name__ if not isinstance(found, type) else found.__name__
+            if kind in _FOREIGN:
+                what, advice = _FOREIGN[kind]
+                raise pandas_frames.unsupported(name, dtype, f"it holds {what}", advice)
+            inner += [field.dtype for field in getattr(found, "fields", ())]
+            inner += [found.inner] if getattr(found, "inner", None) is not None else []
 
 
 def encode(table: pa.Table, *, keep_order: bool = False) -> Encoded:

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import UnsupportedFrame
+from ..model import naming
 from ..model.nesting import MAX_CELL, is_deep
 from .notes import NOTES_MARK, UNFIT, Note, Notes, Unreadable, arrow_zone, field_from_text, field_to_text, parts_of
 
@@ -206,11 +207,12 @@ def check_names(names: Sequence[Any]) -> None:
     counts = Counter(name for name in names if isinstance(name, str))
     folded: dict[str, str] = {}
     for name, count in counts.items():
-        other = folded.setdefault(name.lower(), name)
+        other = folded.setdefault(naming.folded(name), name)
         if count > 1:
             problems.append(f"the name {name!r} is there {count} times")
         elif other != name:
-            problems.append(f"the names {other!r} and {name!r} differ only in case, which SQL does not tell apart")
+            how = "only in case" if other.lower() == name.lower() else f"only in letters ({other!a}, {name!a})"
+            problems.append(f"the names {other!r} and {name!r} differ {how}, which SQL does not tell apart")
     if problems:
         unique = list(dict.fromkeys(problems))
         raise UnsupportedFrame(f"Cannot store the frame: {'; '.join(unique)}. Rename the columns.", columns=unique)
