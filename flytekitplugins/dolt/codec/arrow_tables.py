@@ -110,6 +110,9 @@ def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.Chunked
     if pa.types.is_dictionary(kind):
         value_type = _WIDTHS.get(kind.value_type, kind.value_type)  # Arrow cannot take from views
         chunks = column.unify_dictionaries().chunks
+        for levels in {id(chunk.dictionary): chunk.dictionary for chunk in chunks}.values():
+            if pa.types.is_string(value_type):
+                pandas_frames.check_text(name, pa.chunked_array([levels]))
         values = [chunk.dictionary.cast(value_type).take(chunk.indices) for chunk in chunks]
         stored, _ = pandas_frames.storable(name, pa.chunked_array(values, value_type), kind)
         note = _levels_note(chunks[0].dictionary if chunks else None, stored, ordered=kind.ordered)
@@ -270,6 +273,6 @@ def _restored(column: pa.ChunkedArray, kind: pa.DataType, note: Note) -> pa.Chun
 
 def _natural(kind: pa.DataType) -> pa.DataType:
     """Return the type in which a stored column comes back without a note."""
-    if pa.types.is_decimal256(kind) and kind.precision <= 38:
+    if pa.types.is_decimal(kind) and kind.precision <= 38:
         return pa.decimal128(kind.precision, kind.scale)
     return _WIDTHS.get(kind, kind)

@@ -276,10 +276,32 @@ def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
     try:
         array = pa.Array.from_pandas(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError, ValueError) as error:
-        raise unsupported(
-            name, column.dtype, str(error).rstrip("."), "Give the column one type, as .astype(...) does"
-        ) from error
+        found, advice = _reason(column) or (str(error).rstrip("."), "Give the column one type, as .astype(...) does")
+        raise unsupported(name, column.dtype, found, advice) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _reason(column: pd.Series[Any]) -> tuple[str, str] | None:
+    """Say what Arrow cannot take in a column and what to do, or None where only Arrow knows."""
+    for row, value in enumerate(column):
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+            return f"the text in row {row} has half a surrogate pair, which is no valid text", "Remove it"
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            return f"row {row} is {value}, which is over 64 bits", "Store it as Decimal or as text"
+        if isinstance(value, decimal.Decimal) and value.is_infinite():
+            return f"row {row} is {value}, and SQL has no infinity", "Replace it, for example with None"
+        offset = value.utcoffset() if isinstance(value, datetime.datetime) else None
+        if offset is not None and offset % datetime.timedelta(minutes=1):
+            return f"row {row} has the offset {offset}, and offsets are whole minutes", "Convert it to UTC"
+    integers = [(row, value) for row, value in enumerate(column) if isinstance(value, int)]
+    large = next((each for each in integers if each[1] >= 2**63), None)
+    negative = next((each for each in integers if each[1] < 0), None)
+    if large is None or negative is None:
+        return None
+    return (
+        f"row {large[0]} is {large[1]} and row {negative[0]} is {negative[1]}, and no type of 64 bits holds both",
+        "Store it as Decimal or as text",
+    )
 
 
 def _moments(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
@@ -308,6 +330,7 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     if pa.types.is_duration(kind):
         return column.cast(pa.int64()), Note(dtype=f"timedelta64[{kind.unit}]")
     if _is_text(kind):
+        check_text(name, column)
         return _assert_no_nul(name, column.cast(pa.string())), Note()
     if kind in _INTEGERS or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column, Note()
@@ -316,10 +339,32 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     if _is_bytes(kind):
         return column.cast(pa.binary()), Note()
     if pa.types.is_nested(kind):
-        return _as_json(name, column.to_pylist()), Note(json=True)
+        return _nested(name, column, dtype), Note(json=True)
     raise unsupported(
         name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates"
     )
+
+
+def _nested(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray:
+    """Return values of a nested Arrow type as JSON text, from which the very values come back in that type."""
+    kind = column.type
+    if any(pa.types.is_union(part) for part in (kind, *(part.type for part in parts_of(kind)))):
+        raise unsupported(name, dtype, "a union has no exact SQL type", "Store each of its types in a column")
+    try:
+        values = column.to_pylist()
+    except ValueError as error:  # text that is no UTF-8, or a structure with a name twice
+        raise unsupported(name, dtype, str(error).rstrip("."), "Fix these values, or store them as bytes") from error
+    stored = _as_json(name, values)
+    try:
+        back = as_arrow(stored, kind)
+    except UNFIT as error:
+        raise unsupported(
+            name, dtype, f"its values would not come back ({str(error).rstrip('.')})", "Store them as JSON text"
+        ) from error
+    row = next((row for row, (old, new) in enumerate(zip(values, back.to_pylist(), strict=True)) if old != new), None)
+    if row is not None:
+        raise unsupported(name, dtype, f"row {row} would come back as something else", "Store it as JSON text")
+    return stored
 
 
 def _zoned(kind: pa.TimestampType, dtype: Any) -> str:
@@ -461,6 +506,32 @@ def _assert_date_range(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+def check_text(name: str, column: pa.ChunkedArray) -> None:
+    """Raise unless all texts of a column are valid; Arrow takes any bytes for text unless it is asked.
+
+    Raises:
+        UnsupportedFrame: one is not.
+    """
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        texts = column.cast(pa.large_binary()).to_pylist()
+        row = next((row for row, text in enumerate(texts) if text is not None and not _is_utf8(text)), 0)
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: the text in row {row} is {texts[row][:40]!r}, which is no UTF-8. Read it "
+            "in the encoding that it has, for example latin-1, or store bytes.",
+            columns=[name],
+        ) from error
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _assert_no_nul(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     row = first_true_index(pc.match_substring(column, "\0"))
     if row is not None:
@@ -480,7 +551,12 @@ def _decimals(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray
         raise unsupported(name, dtype, f"it needs {kind}", "SQL decimals have 65 digits, 30 of them behind the point")
     if str(dtype) == "object":
         kind = pa.decimal256(65, kind.scale)
-    return column.cast(kind)
+    return column.cast(wide_decimal(kind))
+
+
+def wide_decimal(kind: pa.DataType) -> pa.DataType:
+    """Return a decimal type with 128 bits or more in the place of Arrow's smaller ones."""
+    return pa.decimal128(kind.precision, kind.scale) if kind.bit_width < 128 else kind
 
 
 def _as_json(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
