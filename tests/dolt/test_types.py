@@ -14,7 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, errors, read, write
+from flytekitplugins.dolt import DoltConfig, errors, pin, read, write
+from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.errors import UnsupportedFrame
 
 Config = Callable[..., DoltConfig]
@@ -366,6 +368,61 @@ class TestTablesOfOthers:
         assert held[-1] == "2,2,2"
         back = read(config("t"))
         assert [value for value in back["e"].tolist() if value == value] == ["", "a"] * 2
+
+    @pytest.mark.parametrize(
+        ("column", "value", "words"),
+        [
+            ("date", "'0000-00-00'", "'v'.*0000-00-00.*row 1.*columns"),
+            ("datetime", "'0001-01-01'", "'v'.*1-01-01.*row 1.*columns"),
+            ("point", "point(1, 2)", "'v'.*point.*columns.*ST_AsWKT"),
+        ],
+    )
+    def test_a_value_that_no_frame_holds_is_said(
+        self, config: Config, dolt: Callable[..., str], column: str, value: str, words: str
+    ) -> None:
+        """The error names column and row, and the other columns can be read, whole and in parts."""
+        dolt("sql", "-q", f"create table t (k int primary key, v {column})")
+        dolt("sql", "-q", f"set sql_mode = ''; insert into t values (1, null), (2, {value})")
+        dolt("sql", "-q", "call dolt_commit('-Am', 'made')")
+        with pytest.raises(errors.DoltError, match=words):
+            read(config("t"))
+        with pytest.raises(errors.DoltError, match=words), pin(config("t")).open(10) as rows:
+            rows.read_all()
+        assert read(config("t", columns=["k"]))["k"].tolist() == [1, 2]
+
+    def test_all_parts_of_a_boolean_column_are_of_one_type(self, config: Config, dolt: Callable[..., str]) -> None:
+        """A 2 in TINYINT(1) makes all of it numbers, also where it comes last."""
+        write(config("t", primary_key=["k"]), pd.DataFrame({"k": range(20), "v": [True] * 20}))
+        dolt("sql", "-q", "update t set v = 2 where k = 19; call dolt_commit('-am', 'a two')")
+        with pin(config("t")).open(5) as rows:
+            assert rows.read_all()["v"].to_pylist() == [1] * 19 + [2]
+        assert {str(part["v"].dtype) for part in pin(config("t")).iter(5)} == {"int8"}
+        assert frames.load(pinned(pin(config("t"))), limit=1).arrow.schema.field("v").type == pa.int8()
+
+    def test_types_of_a_query_do_not_hang_on_its_values(self, config: Config) -> None:
+        """More digits than are announced change no type, and that of no other column."""
+        for quantity in (9, 150, 10**12):
+            write(config("t"), pd.DataFrame({"k": [quantity], "at": pd.to_datetime(["2024-01-01"])}))
+            query = config(sql="select k, at, k * 0.5 as half, cast(k as decimal(40, 20)) * 1e0 as x from t")
+            found = read(query)
+            assert found.dtypes.astype(str).tolist() == ["int64", "datetime64[us]", "object", "float64"]
+            assert found["half"].tolist() == [D(quantity) / 2]
+            assert frames.load(pinned(pin(query))).to_arrow().schema.field("half").type == pa.decimal128(38, 1)
+
+    def test_decimals_of_more_places_than_announced(self, config: Config) -> None:
+        """A product keeps all its digits."""
+        write(config("t"), pd.DataFrame({"a": [D("1.123456789012345678"), None]}))
+        found = read(config(sql="select a * a as v, 1 as n from t"))
+        with decimal.localcontext() as context:
+            context.prec = 60
+            assert D("1.123456789012345678") ** 2 in found["v"].tolist()
+        assert found["n"].tolist() == [1, 1]
+
+    def test_what_a_query_computes_out_of_range_is_said(self, config: Config) -> None:
+        """The advice is about the query and not about a frame."""
+        write(config("t"), pd.DataFrame({"a": [1]}))
+        with pytest.raises(errors.QueryFailed, match="Inf.*Change the query"):
+            read(config(sql="select 1e308 * 10 as x"))
 
     def test_times_beyond_a_day_are_durations(self, config: Config, dolt: Callable[..., str]) -> None:
         """SQL's TIME goes to 838 hours; such a column comes as durations, exactly."""
