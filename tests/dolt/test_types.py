@@ -9,6 +9,7 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
+import dateutil.tz
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -185,6 +186,68 @@ def test_what_cannot_be_stored_is_refused_whole(config: Config, name: str, dolt:
     with pytest.raises(UnsupportedFrame, match=words):
         write(config("t"), pd.DataFrame({"k": 1, "v": series}))
     assert (dolt("log", "--oneline"), dolt("status")) == before
+
+
+ZONES: dict[str, dt.tzinfo] = {
+    "zoneinfo": zoneinfo.ZoneInfo("Europe/Berlin"),
+    "an offset": dt.timezone(dt.timedelta(hours=-3)),
+    "an offset with a name": dt.timezone(dt.timedelta(hours=5, minutes=30), "IST"),
+    "an offset with the name of another zone": dt.timezone(dt.timedelta(hours=9), "EST"),
+    "dateutil": dateutil.tz.gettz("Asia/Tokyo") or dt.timezone.utc,
+    "an offset of dateutil": dateutil.tz.tzoffset("EST", 3600),
+    "UTC of dateutil": dateutil.tz.tzutc(),
+    "the machine's": dt.datetime.now().astimezone().tzinfo or dt.timezone.utc,
+}
+
+
+@pytest.mark.parametrize("dtype", ["object", "datetime64"])
+@pytest.mark.parametrize("name", ZONES)
+def test_a_moment_keeps_its_offset(config: Config, name: str, dtype: str) -> None:
+    """Whatever its zone is called, a moment comes back as this moment with this offset, by pandas and by Arrow."""
+    moment = dt.datetime(2024, 7, 1, 12, 0, 0, 5, ZONES[name])
+    column = pd.Series([moment, None], dtype=object)
+    write(config("t"), pd.DataFrame({"v": column if dtype == "object" else pd.DatetimeIndex(column)}))
+    found = [read(config("t"))["v"], pd.Series(frames.load(pinned(pin(config("t")))).to_arrow()["v"].to_pylist())]
+    for back in (values.dropna().iloc[0] for values in found):
+        assert (back, back.utcoffset()) == (moment, moment.utcoffset())
+
+
+def test_a_zone_without_a_name_is_refused(config: Config) -> None:
+    """A type whose note could not be read again is no way to lose a zone."""
+    for zone in ("IST", "X", "-0530"):
+        with pytest.raises(UnsupportedFrame, match="'v'.*would not be read again.*Convert"):
+            write(config("t"), pa.table({"v": pa.array([0], pa.timestamp("us", zone))}))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["string[pyarrow]", "string[python]", pd.ArrowDtype(pa.string()), "int8", "float32", "bool"], ids=str
+)
+def test_levels_keep_their_dtype(config: Config, dtype: Any) -> None:
+    """Dtypes that pandas prints alike are told apart."""
+    values = {"int8": [1, 2], "float32": [0.5, 0.1], "bool": [True, False]}.get(str(dtype), ["a", "b"])
+    frame = pd.DataFrame({"v": pd.Series(values, dtype=dtype).astype("category")})
+    write(config("t", keep_order=True), frame)
+    back = read(config("t"))
+    assert back["v"].cat.categories.dtype == frame["v"].cat.categories.dtype
+    pd.testing.assert_frame_equal(back, frame)
+
+
+def test_many_columns_have_room_for_their_notes(config: Config) -> None:
+    """Hundreds of columns whose types SQL does not have come back in them."""
+    names = [f"f{number}" for number in range(350)]
+    frame = pd.DataFrame({name: [1, 2] for name in names}).convert_dtypes(dtype_backend="pyarrow")
+    write(config("t", keep_order=True), frame)
+    pd.testing.assert_frame_equal(read(config("t")), frame)
+    table = pa.table({name: pa.array([0.5], pa.float32()) for name in names})
+    write(config("u"), table)
+    assert frames.load(pinned(pin(config("u")))).to_arrow() == table
+
+
+def test_notes_without_room_say_which_are_long(config: Config) -> None:
+    """The error names the column and the number of bytes."""
+    frame = pd.DataFrame({"k": [1], "v": pd.Categorical(["x0"], categories=[f"x{n}" for n in range(20_000)])})
+    with pytest.raises(UnsupportedFrame, match=r"'v' with \d{6} bytes.*categories"):
+        write(config("t"), frame)
 
 
 class TestNames:

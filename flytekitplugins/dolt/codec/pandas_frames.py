@@ -26,7 +26,18 @@ import pyarrow.compute as pc
 from ..errors import UnsupportedFrame
 from ..model import naming
 from ..model.nesting import MAX_CELL, is_deep
-from .notes import NOTES_MARK, UNFIT, Note, Notes, Unreadable, arrow_zone, field_from_text, field_to_text, parts_of
+from .notes import (
+    ARROW_TEXT,
+    NOTES_MARK,
+    UNFIT,
+    Note,
+    Notes,
+    Unreadable,
+    arrow_zone,
+    field_from_text,
+    field_to_text,
+    parts_of,
+)
 
 # Those of `notes` are known from here, too.
 __all__ = ["NOTES_MARK", "Note", "Notes", "decode", "encode", "field_from_text", "field_to_text"]
@@ -142,13 +153,33 @@ def encoded(
     if keep_order:
         rows = len(next(iter(arrays.values())))
         arrays = {**arrays, ROW_COLUMN: pa.chunked_array([pa.array(range(rows), pa.int64())])}
+    for name, note in noted.items():
+        try:
+            note.check()
+        except Unreadable as error:
+            raise unsupported(
+                name, arrays[name].type, f"its note would not be read again ({error})", "Convert it to another type"
+            ) from error
     notes = Notes(columns=noted, index=tuple(index), rows=keep_order)
     if len(notes.to_comment().encode()) > _MAX_NOTES:
-        raise UnsupportedFrame(
-            f"Cannot store the frame: what has to be noted about its columns takes over {_MAX_NOTES} bytes, mostly "
-            "the levels of categories. Store large categories as text, with .astype(str)."
-        )
+        notes = notes.shorter()
+    if len(notes.to_comment().encode()) > _MAX_NOTES:
+        raise _too_much(notes)
     return Encoded(pa.table(dict(arrays)), notes)
+
+
+def _too_much(notes: Notes) -> UnsupportedFrame:
+    sizes = {name: len(Notes({name: note}).to_comment().encode()) for name, note in notes.columns.items()}
+    largest = max(sizes, key=lambda name: sizes[name])
+    advice = "Use types that SQL has, as int64 and float64, or fewer columns."
+    if notes.columns[largest].levels is not None:
+        advice = "Store large categories as text, with .astype(str)."
+    return UnsupportedFrame(
+        f"Cannot store the frame: what has to be noted about its columns takes {sum(sizes.values())} bytes, and "
+        f"{_MAX_NOTES} can be kept; {len(sizes)} columns have notes, and the longest is that of {largest!r} with "
+        f"{sizes[largest]} bytes. {advice}",
+        columns=[largest],
+    )
 
 
 def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
@@ -307,7 +338,7 @@ def _reason(column: pd.Series[Any]) -> tuple[str, str] | None:
 def _moments(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
     kind = column.type
     naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
-    note = Note(dtype=_zoned(kind, dtype)) if kind.tz is not None else Note()
+    note = Note(dtype=_zoned(name, kind, dtype)) if kind.tz is not None else Note()
     return _assert_date_range(name, _in_microseconds(name, naive)), note
 
 
@@ -367,14 +398,31 @@ def _nested(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray:
     return stored
 
 
-def _zoned(kind: pa.TimestampType, dtype: Any) -> str:
-    """Return a dtype with a time zone as text from which pandas can make it; those of dateutil print a file's path."""
-    text = str(dtype)
-    return (
-        text
-        if re.fullmatch(r"[\w/+:-]+", text.partition(", ")[2].rstrip("]"))
-        else f"datetime64[{kind.unit}, {kind.tz}]"
-    )
+def _zoned(name: str, kind: pa.TimestampType, dtype: Any) -> str:
+    """Return a dtype with a time zone as text from which pandas can make it, whatever the zone prints."""
+    zone = getattr(dtype, "tz", None)
+    if zone is None:
+        return str(dtype)
+    text = _zone_text(name, zone, kind.tz, dtype)
+    return f"datetime64[{kind.unit}, {'UTC' if text[0] in '+-' else ''}{text}]"
+
+
+def _zone_text(name: str, zone: datetime.tzinfo, spelled: str, dtype: Any) -> str:
+    """Return the name or offset of a zone; names that programs gave to an offset (``IST``) may be those of another.
+
+    ``spelled`` is the name that Arrow has for it.
+    """
+    known = getattr(zone, "key", None) or getattr(zone, "zone", None)  # of zoneinfo, of pytz
+    if isinstance(known, str):
+        return known
+    offset = zone.utcoffset(None)
+    if offset is not None:
+        minutes = abs(offset) // datetime.timedelta(minutes=1)
+        sign = "-" if offset < datetime.timedelta(0) else "+"
+        return f"{sign}{minutes // 60:02}:{minutes % 60:02}" if offset else "UTC"
+    if str(getattr(zone, "_filename", "")).endswith(spelled):  # of dateutil
+        return spelled
+    raise unsupported(name, dtype, f"its zone {zone} has no name to find it by", "Convert it to a zone of zoneinfo")
 
 
 def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
@@ -391,8 +439,23 @@ def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray
     except ValueError as error:
         raise unsupported(name, column.dtype, str(error), "Fix the text") from error
     stored, _ = storable(name, array, column.dtype)
-    of = None if categories.dtype == _default_text_dtype() else str(categories.dtype)
+    of = None if categories.dtype == _default_text_dtype() else _level_dtype(name, categories.dtype)
     return stored, Note(levels=tuple(levels), ordered=bool(column.cat.ordered), of=of)
+
+
+def _level_dtype(name: str, dtype: Any) -> str:
+    """Return a dtype of levels as text that means this very one: pandas prints several alike."""
+    import pandas as pd
+
+    if dtype == pd.ArrowDtype(pa.string()):
+        return ARROW_TEXT
+    for text in (str(dtype), f"string[{getattr(dtype, 'storage', '')}]"):
+        try:
+            if pd.api.types.pandas_dtype(text) == dtype:
+                return text
+        except (TypeError, ValueError, ImportError):
+            continue
+    raise unsupported(name, dtype, "its levels are of a dtype without a name", "Make them text, with .astype(str)")
 
 
 def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
@@ -415,7 +478,8 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     if kind in ("date", "time", "decimal", "bytes"):
         return stored, Note()  # they come back as these objects anyway
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
-        return stored, Note(dtype="object", zone=array.type.tz)
+        zone = next(value.tzinfo for value in column if not _is_missing(value))
+        return stored, Note(dtype="object", zone=_zone_text(name, zone, array.type.tz, column.dtype))
     if pa.types.is_duration(array.type):
         return stored, Note(dtype="object", unit=array.type.unit)
     return stored, Note(dtype="object")
@@ -898,9 +962,11 @@ def _as_category(column: pa.ChunkedArray, note: Note) -> Any:
     import pandas as pd
 
     given, of = list(note.levels or ()), note.of or _default_text_dtype()
+    is_text = str(of).startswith(("obj", "str"))
+    of = pd.ArrowDtype(pa.string()) if of == ARROW_TEXT else of
     with np.errstate(all="ignore"):
         levels = pd.Index(given, dtype=of)
-    if str(of).startswith(("obj", "str")) and not all(isinstance(level, str) for level in given):
+    if is_text and not all(isinstance(level, str) for level in given):
         raise ValueError("the levels are no texts")
     if [(type(level), level) for level in levels.tolist()] != [(type(level), level) for level in given]:
         raise ValueError("the levels are not of that type")
