@@ -75,6 +75,8 @@ REFUSED: dict[str, Any] = {
     "periods": pd.Series(pd.period_range("2020", periods=1, freq="D")),
     "sparse columns": pd.Series(pd.arrays.SparseArray([0, 1])),
     "tuples and sets": pd.Series([(1, 2)]),
+    "text that is no text": pd.Series(["\ud800"], dtype=object),
+    "integers of more than 64 bits": pd.Series([2**64], dtype=object),
     "decimals of more than 30 places": pd.Series([D("0." + "1" * 31)]),
 }
 
@@ -104,6 +106,13 @@ it, the log says so once for each table, and the table can be read and written a
 The width of text is the same for all columns of a table: 16,000 characters, divided by the number of columns of text or
 bytes, and at most 4,096. Longer values make the column LONGTEXT or LONGBLOB.
 
+A time zone comes back as the zone that it is, by its name (`zoneinfo`, pytz, dateutil) or as its offset; a name that a program
+gave to an offset (`IST`) is not kept. Where Polars has no type for a column, it gets the same values in another: decimals of 38
+digits, moments in UTC for those of an offset; a value that has none there is an error with its row. Columns of a query have
+types that follow from the query alone (decimals: 38 digits), and all parts of a table have the same types. A value in a table of
+others that no frame can hold (`0000-00-00`, years before 1000, shapes) is an error with its column and row; `columns=` reads
+the others.
+
 ## Refused
 
 | column | what the error says |
@@ -114,7 +123,7 @@ TAIL = """
 ## Names, index, order
 
 Column names are non-empty strings of at most 64 bytes (in UTF-8) that differ in more than case; spaces, reserved words, quotes
-and all scripts are fine.
+and all scripts are fine. Letters that Dolt folds to one are the same letter: `\u00b5` (micro) and `\u03bc` (mu), `\u03c3` and `\u03c2`.
 
 A named index (of any number of levels) is stored as columns, which may be the primary key, and comes back as the index. An
 unnamed index is not stored if it is 0, 1, 2, ...; any other unnamed index is refused, or dropped with `index="drop"`.

@@ -22,6 +22,17 @@ Dolt = Callable[..., str]
 D = decimal.Decimal
 NOON = dt.datetime(2020, 7, 1, 12, 0, 0, 123456)
 
+SMALL: dict[str, tuple[list[Any], pa.DataType]] = (
+    {}
+    if not hasattr(pa, "decimal32")  # before pyarrow 19
+    else {
+        "decimal32": ([D("1.50"), None], pa.decimal32(5, 2)),
+        "decimal64": ([D("-123456789012.25"), None], pa.decimal64(14, 2)),
+    }
+)
+LATIN = pa.array(["caf\u00e9".encode("latin-1")], pa.binary()).cast(pa.string(), safe=False)
+UNION = pa.UnionArray.from_sparse(pa.array([0, 1], pa.int8()), [pa.array([1, 2]), pa.array(["a", "b"])])
+
 COLUMNS: dict[str, tuple[list[Any], pa.DataType]] = {
     "int8": ([-128, 127, None], pa.int8()),
     "uint64": ([0, 2**64 - 1, None], pa.uint64()),
@@ -43,6 +54,7 @@ COLUMNS: dict[str, tuple[list[Any], pa.DataType]] = {
     "timestamp zone": ([NOON.replace(tzinfo=dt.timezone.utc), None], pa.timestamp("ms", "Europe/Berlin")),
     "duration": ([dt.timedelta(days=-1, microseconds=1), None], pa.duration("ns")),
     "decimal128": ([D("1.50"), None], pa.decimal128(10, 2)),
+    **SMALL,
     "decimal256": ([D("1." + "1" * 30), None], pa.decimal256(60, 30)),
     "list": ([[1, None], [], None], pa.list_(pa.int64())),
     "struct": ([{"a": 1, "b": "x"}, None], pa.struct({"a": pa.int64(), "b": pa.string()})),
@@ -194,14 +206,48 @@ def test_a_reader_is_read_once_though_the_write_is_done_again(config: Config, do
         (pl.DataFrame({"v": [float("inf")]}), "'v'.*row 0.*inf.*SQL"),
         (
             pl.DataFrame({"v": pl.Series([1], dtype=pl.Int128)}),
-            "polars.dataframe.frame.DataFrame.*_pli128",
+            "'v' of dtype Int128.*128 bits.*Cast",
         ),
+        (
+            pl.DataFrame({"v": pl.Series([[1]], dtype=pl.List(pl.Int128))}),
+            "'v'.*Int128.*Cast",
+        ),
+        (pl.DataFrame({"v": [object()]}, schema={"v": pl.Object}), "'v' of dtype Object.*Python objects.*text"),
+        (pl.LazyFrame({"v": [object()]}, schema={"v": pl.Object}), "'v' of dtype Object"),
         (pl.DataFrame({"v": ["a\0"]}), "text.*row 0.*NUL"),
+        (pa.table({"v": LATIN}), r"'v'.*row 0.*caf\\xe9.*UTF-8"),
+        (pa.table({"v": LATIN.dictionary_encode()}), r"'v'.*row 0.*caf\\xe9.*UTF-8"),
+        (pa.table({"v": pa.ListArray.from_arrays([0, 1], LATIN)}), "'v'.*utf-8"),
+        (pa.table({"v": UNION}), "'v'.*union"),
+        (pa.table({"v": pa.ListArray.from_arrays([0, 2], UNION)}), "'v'.*union"),
+        (
+            pa.table({"v": pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["a", "a"])}),
+            "'v'.*duplicate",
+        ),
         (pa.table({"v": pa.array([1], pa.time64("ns"))}), "lose"),
         (pa.table([[1], [2]], names=["v", "V"]), "case"),
+        (pa.table([[1], [2]], names=["\u00b5g", "\u03bcg"]), "only in letters.*xb5g.*u03bcg"),
         (pa.table({}), "columns"),
     ],
-    ids=["nan", "infinity", "int128", "nul", "nanoseconds", "names", "empty"],
+    ids=[
+        "nan",
+        "infinity",
+        "int128",
+        "int128 in lists",
+        "objects",
+        "lazy objects",
+        "nul",
+        "latin-1",
+        "latin-1 levels",
+        "latin-1 in lists",
+        "union",
+        "union in lists",
+        "a name twice in a structure",
+        "nanoseconds",
+        "names",
+        "mu",
+        "empty",
+    ],
 )
 def test_what_sql_cannot_hold_is_refused(config: Config, frame: Any, message: str) -> None:
     """A value without an exact SQL value stops the write, with the column, the row and what to do."""

@@ -9,12 +9,15 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
+import dateutil.tz
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, errors, read, write
+from flytekitplugins.dolt import DoltConfig, errors, pin, read, write
+from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.errors import UnsupportedFrame
 
 Config = Callable[..., DoltConfig]
@@ -141,14 +144,23 @@ def test_a_written_column_reads_back_equal(config: Config, name: str) -> None:
 REFUSED: dict[str, tuple[Any, str]] = {
     "infinity": (pd.Series([1.0, float("-inf")]), "'v'.*row 1.*-inf"),
     "NUL in text": (pd.Series(["a", "b\0c"]), "'v'.*row 1.*NUL"),
-    "a lone surrogate": (pd.Series(["\ud800"], dtype=object), "'v'.*object.*surrogates not allowed"),
+    "a lone surrogate": (pd.Series(["\ud800"], dtype=object), "'v'.*object.*row 0.*surrogate.*Remove"),
     "nanoseconds": (pd.Series([pd.Timestamp("2020-01-01 00:00:00.000000001")]), "'v'.*microseconds"),
     "the year 999": (pd.Series([dt.date(999, 1, 1)]), "'v'.*row 0.*999"),
     "the year 10000": (pd.Series([np.datetime64("10000-01-01")], dtype="datetime64[s]"), "row 0.*10000"),
     "int and str": (pd.Series([1, "x"], dtype=object), "'v'.*object.*int, str"),
     "int and float": (pd.Series([1, 1.5], dtype=object), "float, int"),
     "bool and int": (pd.Series([True, 1], dtype=object), "bool, int"),
-    "an int over 64 bits": (pd.Series([2**64], dtype=object), "'v'"),
+    "an int over 64 bits": (
+        pd.Series([1, 2**64], dtype=object),
+        "'v'.*row 1 is 18446744073709551616.*64 bits.*Decimal",
+    ),
+    "ints that need 65 bits": (pd.Series([-1, 2**63], dtype=object), "'v'.*row 1.*row 0 is -1.*64 bits.*Decimal"),
+    "an infinite Decimal": (pd.Series([D(1), D("Infinity")], dtype=object), "'v'.*row 1 is Infinity.*None"),
+    "an offset with seconds": (
+        pd.Series([pd.Timestamp("2020-01-01").tz_localize(dt.timezone(dt.timedelta(seconds=3601)))]),
+        "'v'.*row 0.*1:00:01.*minutes.*UTC",
+    ),
     "complex": (pd.Series([1j]), "complex128"),
     "interval": (pd.Series(pd.interval_range(0, 2)), r"interval\[int64, right\]"),
     "period": (pd.Series(pd.period_range("2020", periods=2, freq="D")), r"period\[D\]"),
@@ -174,6 +186,68 @@ def test_what_cannot_be_stored_is_refused_whole(config: Config, name: str, dolt:
     with pytest.raises(UnsupportedFrame, match=words):
         write(config("t"), pd.DataFrame({"k": 1, "v": series}))
     assert (dolt("log", "--oneline"), dolt("status")) == before
+
+
+ZONES: dict[str, dt.tzinfo] = {
+    "zoneinfo": zoneinfo.ZoneInfo("Europe/Berlin"),
+    "an offset": dt.timezone(dt.timedelta(hours=-3)),
+    "an offset with a name": dt.timezone(dt.timedelta(hours=5, minutes=30), "IST"),
+    "an offset with the name of another zone": dt.timezone(dt.timedelta(hours=9), "EST"),
+    "dateutil": dateutil.tz.gettz("Asia/Tokyo") or dt.timezone.utc,
+    "an offset of dateutil": dateutil.tz.tzoffset("EST", 3600),
+    "UTC of dateutil": dateutil.tz.tzutc(),
+    "the machine's": dt.datetime.now().astimezone().tzinfo or dt.timezone.utc,
+}
+
+
+@pytest.mark.parametrize("dtype", ["object", "datetime64"])
+@pytest.mark.parametrize("name", ZONES)
+def test_a_moment_keeps_its_offset(config: Config, name: str, dtype: str) -> None:
+    """Whatever its zone is called, a moment comes back as this moment with this offset, by pandas and by Arrow."""
+    moment = dt.datetime(2024, 7, 1, 12, 0, 0, 5, ZONES[name])
+    column = pd.Series([moment, None], dtype=object)
+    write(config("t"), pd.DataFrame({"v": column if dtype == "object" else pd.DatetimeIndex(column)}))
+    found = [read(config("t"))["v"], pd.Series(frames.load(pinned(pin(config("t")))).to_arrow()["v"].to_pylist())]
+    for back in (values.dropna().iloc[0] for values in found):
+        assert (back, back.utcoffset()) == (moment, moment.utcoffset())
+
+
+def test_a_zone_without_a_name_is_refused(config: Config) -> None:
+    """A type whose note could not be read again is no way to lose a zone."""
+    for zone in ("IST", "X", "-0530"):
+        with pytest.raises(UnsupportedFrame, match="'v'.*would not be read again.*Convert"):
+            write(config("t"), pa.table({"v": pa.array([0], pa.timestamp("us", zone))}))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["string[pyarrow]", "string[python]", pd.ArrowDtype(pa.string()), "int8", "float32", "bool"], ids=str
+)
+def test_levels_keep_their_dtype(config: Config, dtype: Any) -> None:
+    """Dtypes that pandas prints alike are told apart."""
+    values = {"int8": [1, 2], "float32": [0.5, 0.1], "bool": [True, False]}.get(str(dtype), ["a", "b"])
+    frame = pd.DataFrame({"v": pd.Series(values, dtype=dtype).astype("category")})
+    write(config("t", keep_order=True), frame)
+    back = read(config("t"))
+    assert back["v"].cat.categories.dtype == frame["v"].cat.categories.dtype
+    pd.testing.assert_frame_equal(back, frame)
+
+
+def test_many_columns_have_room_for_their_notes(config: Config) -> None:
+    """Hundreds of columns whose types SQL does not have come back in them."""
+    names = [f"f{number}" for number in range(350)]
+    frame = pd.DataFrame({name: [1, 2] for name in names}).convert_dtypes(dtype_backend="pyarrow")
+    write(config("t", keep_order=True), frame)
+    pd.testing.assert_frame_equal(read(config("t")), frame)
+    table = pa.table({name: pa.array([0.5], pa.float32()) for name in names})
+    write(config("u"), table)
+    assert frames.load(pinned(pin(config("u")))).to_arrow() == table
+
+
+def test_notes_without_room_say_which_are_long(config: Config) -> None:
+    """The error names the column and the number of bytes."""
+    frame = pd.DataFrame({"k": [1], "v": pd.Categorical(["x0"], categories=[f"x{n}" for n in range(20_000)])})
+    with pytest.raises(UnsupportedFrame, match=r"'v' with \d{6} bytes.*categories"):
+        write(config("t"), frame)
 
 
 class TestNames:
@@ -213,6 +287,7 @@ class TestNames:
         [
             (["a", "a"], "'a'.*2 times"),
             (["a", "A"], "'a'.*'A'"),
+            *((list(names), "differ only in .*tell apart") for names in ("\u00b5\u03bc", "σς", "Σς", "ſs", "Kk", "ẞß")),
             ([1, "a"], r"1.*\(int\)"),
             ([1.5, "a"], r"1.5.*\(float\)"),
             ([("a", "b"), "a"], r"\(tuple\)"),
@@ -342,6 +417,75 @@ class TestTablesOfOthers:
         table = read(config("t"))
         pd.testing.assert_frame_equal(table, read(config(sql="select * from t order by id")))
         assert table.b64.tolist()[:2] == [2**64 - 1, 0]
+
+    def test_an_empty_text_of_an_enum_is_a_value(self, config: Config, dolt: Callable[..., str]) -> None:
+        """'' and NULL stay apart in an ENUM, in each way to write."""
+        dolt("sql", "-q", "create table t (k int primary key, e enum('', 'a'), c char(3))")
+        dolt("sql", "-q", "call dolt_commit('-Am', 'made')")
+        columns = {name: pd.Series(["", None, "a"]) for name in ("e", "c")}
+        frame = pd.DataFrame({"k": [1, 2, 3], **columns})
+        write(config("t"), frame)
+        write(config("t", mode="upsert"), frame.iloc[:1])
+        write(config("t", mode="append"), frame.assign(k=[4, 5, 6]))
+        held = dolt("sql", "-r", "csv", "-q", "select sum(e=''), sum(e='a'), sum(c='') from t").split()
+        assert held[-1] == "2,2,2"
+        back = read(config("t"))
+        assert [value for value in back["e"].tolist() if value == value] == ["", "a"] * 2
+
+    @pytest.mark.parametrize(
+        ("column", "value", "words"),
+        [
+            ("date", "'0000-00-00'", "'v'.*0000-00-00.*row 1.*columns"),
+            ("datetime", "'0001-01-01'", "'v'.*1-01-01.*row 1.*columns"),
+            ("point", "point(1, 2)", "'v'.*point.*columns.*ST_AsWKT"),
+        ],
+    )
+    def test_a_value_that_no_frame_holds_is_said(
+        self, config: Config, dolt: Callable[..., str], column: str, value: str, words: str
+    ) -> None:
+        """The error names column and row, and the other columns can be read, whole and in parts."""
+        dolt("sql", "-q", f"create table t (k int primary key, v {column})")
+        dolt("sql", "-q", f"set sql_mode = ''; insert into t values (1, null), (2, {value})")
+        dolt("sql", "-q", "call dolt_commit('-Am', 'made')")
+        with pytest.raises(errors.DoltError, match=words):
+            read(config("t"))
+        with pytest.raises(errors.DoltError, match=words), pin(config("t")).open(10) as rows:
+            rows.read_all()
+        assert read(config("t", columns=["k"]))["k"].tolist() == [1, 2]
+
+    def test_all_parts_of_a_boolean_column_are_of_one_type(self, config: Config, dolt: Callable[..., str]) -> None:
+        """A 2 in TINYINT(1) makes all of it numbers, also where it comes last."""
+        write(config("t", primary_key=["k"]), pd.DataFrame({"k": range(20), "v": [True] * 20}))
+        dolt("sql", "-q", "update t set v = 2 where k = 19; call dolt_commit('-am', 'a two')")
+        with pin(config("t")).open(5) as rows:
+            assert rows.read_all()["v"].to_pylist() == [1] * 19 + [2]
+        assert {str(part["v"].dtype) for part in pin(config("t")).iter(5)} == {"int8"}
+        assert frames.load(pinned(pin(config("t"))), limit=1).arrow.schema.field("v").type == pa.int8()
+
+    def test_types_of_a_query_do_not_hang_on_its_values(self, config: Config) -> None:
+        """More digits than are announced change no type, and that of no other column."""
+        for quantity in (9, 150, 10**12):
+            write(config("t"), pd.DataFrame({"k": [quantity], "at": pd.to_datetime(["2024-01-01"])}))
+            query = config(sql="select k, at, k * 0.5 as half, cast(k as decimal(40, 20)) * 1e0 as x from t")
+            found = read(query)
+            assert found.dtypes.astype(str).tolist() == ["int64", "datetime64[us]", "object", "float64"]
+            assert found["half"].tolist() == [D(quantity) / 2]
+            assert frames.load(pinned(pin(query))).to_arrow().schema.field("half").type == pa.decimal128(38, 1)
+
+    def test_decimals_of_more_places_than_announced(self, config: Config) -> None:
+        """A product keeps all its digits."""
+        write(config("t"), pd.DataFrame({"a": [D("1.123456789012345678"), None]}))
+        found = read(config(sql="select a * a as v, 1 as n from t"))
+        with decimal.localcontext() as context:
+            context.prec = 60
+            assert D("1.123456789012345678") ** 2 in found["v"].tolist()
+        assert found["n"].tolist() == [1, 1]
+
+    def test_what_a_query_computes_out_of_range_is_said(self, config: Config) -> None:
+        """The advice is about the query and not about a frame."""
+        write(config("t"), pd.DataFrame({"a": [1]}))
+        with pytest.raises(errors.QueryFailed, match="Inf.*Change the query"):
+            read(config(sql="select 1e308 * 10 as x"))
 
     def test_times_beyond_a_day_are_durations(self, config: Config, dolt: Callable[..., str]) -> None:
         """SQL's TIME goes to 838 hours; such a column comes as durations, exactly."""

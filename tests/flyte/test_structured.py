@@ -1,6 +1,7 @@
 """Plain dataframes and flytekit's StructuredDataset as tables: written, read, bound and shown as a DoltTable is."""
 
 # The tests define tasks with annotations of their own, so annotations must not be postponed here.
+import decimal
 import json
 import pickle
 import subprocess
@@ -432,6 +433,47 @@ class TestStructuredDataset:
 
         assert consume(frame=StructuredDataset(uri=dolt_uri(table))) == "[] {'name': ['a']} ['b']"
         assert "SELECT `name` FROM `t` LIMIT 1" in asked
+
+    def test_what_polars_has_no_type_for_is_the_same_value_in_another(self, config: Config) -> None:
+        """Decimals get 38 digits, and moments of an offset are those moments in UTC, whoever reads them how."""
+        at = pd.to_datetime(["2024-01-01T10:00:00+05:30", None])
+        table = write(config("t"), pd.DataFrame({"price": [decimal.Decimal("1.10"), None], "at": at}))
+
+        @task
+        def eager(frame: pl.DataFrame) -> str:
+            return str((frame.schema, frame.sort("at").rows()))
+
+        @task
+        def lazy(frame: pl.LazyFrame) -> str:
+            return str((frame.collect_schema(), frame.collect().sort("at").rows()))
+
+        expected = pl.DataFrame(
+            {"price": [None, decimal.Decimal("1.10")], "at": [None, at[0].tz_convert("UTC").to_pydatetime()]},
+            schema={"price": pl.Decimal(38, 2), "at": pl.Datetime("us", "UTC")},
+        )
+        for reader in (eager, lazy):
+            assert reader(frame=StructuredDataset(uri=dolt_uri(table))) == str((expected.schema, expected.rows()))
+
+    def test_a_decimal_of_more_digits_than_polars_has_is_said(self, config: Config) -> None:
+        """The error names column, row and value, and the other columns can be read."""
+        table = write(config("t"), pd.DataFrame({"k": [1, 2], "v": [decimal.Decimal(1), decimal.Decimal("1" * 40)]}))
+
+        @task
+        def eager(frame: pl.DataFrame) -> int:
+            return len(frame)
+
+        @task
+        def lazy(frame: pl.LazyFrame) -> int:
+            return len(frame.collect())
+
+        @task
+        def some(frame: Annotated[pl.DataFrame, kwtypes(k=int)]) -> int:
+            return len(frame)
+
+        for reader in (eager, lazy):
+            with pytest.raises(Exception, match="'v' has 1{40} in row 1.*38 digits.*columns"):
+                reader(frame=StructuredDataset(uri=dolt_uri(table)))
+        assert some(frame=StructuredDataset(uri=dolt_uri(table))) == 2
 
     def test_a_commit_is_not_written_to(self, config: Config) -> None:
         """An address with a commit is read only."""

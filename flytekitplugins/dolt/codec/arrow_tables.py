@@ -19,6 +19,8 @@ from . import pandas_frames
 from .notes import UNFIT, Note, field_from_text, field_to_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .notes import Notes
     from .pandas_frames import Encoded
 
@@ -54,12 +56,36 @@ def table_of(frame: Any) -> pa.Table | None:
     try:
         if is_polars:
             # Not by its stream: the first versions have none, and the text in later ones is new to older Arrows.
-            frame = (frame.collect() if hasattr(frame, "collect") else frame).to_arrow()
+            frame = frame.collect() if hasattr(frame, "collect") else frame
+            _refuse_foreign(frame.schema)
+            frame = frame.to_arrow()
         return frame if isinstance(frame, pa.Table) else pa.table(frame)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UnsupportedFrame(
             f"Cannot store a {kind.__module__}.{kind.__name__}: {str(error).rstrip('.')}. Convert that column first."
         ) from error
+
+
+_FOREIGN = {
+    "Object": ("Python objects, which Polars gives away as addresses in memory", "Make it text"),
+    "Int128": ("integers of 128 bits, and SQL's have 64", "Cast it to Int64, Decimal or String"),
+    "UInt128": ("integers of 128 bits, and SQL's have 64", "Cast it to UInt64, Decimal or String"),
+}
+"""Types of Polars that Arrow does not have, by their names: what they are and what to do."""
+
+
+def _refuse_foreign(schema: Mapping[str, Any]) -> None:
+    """Raise where a frame of Polars has a column that is something else in Arrow, at any depth."""
+    for name, dtype in schema.items():
+        inner = [dtype]
+        while inner:
+            found = inner.pop()
+            kind = type(found).__name__ if not isinstance(found, type) else found.__name__
+            if kind in _FOREIGN:
+                what, advice = _FOREIGN[kind]
+                raise pandas_frames.unsupported(name, dtype, f"it holds {what}", advice)
+            inner += [field.dtype for field in getattr(found, "fields", ())]
+            inner += [found.inner] if getattr(found, "inner", None) is not None else []
 
 
 def encode(table: pa.Table, *, keep_order: bool = False) -> Encoded:
@@ -84,6 +110,9 @@ def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.Chunked
     if pa.types.is_dictionary(kind):
         value_type = _WIDTHS.get(kind.value_type, kind.value_type)  # Arrow cannot take from views
         chunks = column.unify_dictionaries().chunks
+        for levels in {id(chunk.dictionary): chunk.dictionary for chunk in chunks}.values():
+            if pa.types.is_string(value_type):
+                pandas_frames.check_text(name, pa.chunked_array([levels]))
         values = [chunk.dictionary.cast(value_type).take(chunk.indices) for chunk in chunks]
         stored, _ = pandas_frames.storable(name, pa.chunked_array(values, value_type), kind)
         note = _levels_note(chunks[0].dictionary if chunks else None, stored, ordered=kind.ordered)
@@ -244,6 +273,6 @@ def _restored(column: pa.ChunkedArray, kind: pa.DataType, note: Note) -> pa.Chun
 
 def _natural(kind: pa.DataType) -> pa.DataType:
     """Return the type in which a stored column comes back without a note."""
-    if pa.types.is_decimal256(kind) and kind.precision <= 38:
+    if pa.types.is_decimal(kind) and kind.precision <= 38:
         return pa.decimal128(kind.precision, kind.scale)
     return _WIDTHS.get(kind, kind)

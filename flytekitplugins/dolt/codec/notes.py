@@ -15,7 +15,7 @@ import logging
 import re
 import zoneinfo
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import pyarrow as pa
@@ -50,8 +50,11 @@ _DTYPE = re.compile(
     r"(?:[Uu]?[Ii]nt(?:8|16|32|64)|float(?:16|32|64)|Float(?:32|64)|bool|boolean|object|str|string"
     r"|string\[(?:python|pyarrow)\]|timedelta64\[(?:s|ms|us|ns)\]|datetime64\[(?:s|ms|us|ns)(?:, (?P<zone>[^\]]+))?\])"
 )
+ARROW_TEXT = "string[arrow]"
+"""Dtype of levels that pandas prints as ``string[pyarrow]``, which is the name of another."""
+
 _OF_LEVELS = re.compile(
-    r"[Uu]?[Ii]nt(?:8|16|32|64)|float(?:16|32|64)|Float(?:32|64)|bool|boolean|object|str|string(?:\[(?:python|pyarrow)\])?"
+    r"[Uu]?[Ii]nt(?:8|16|32|64)|float(?:16|32|64)|Float(?:32|64)|bool|boolean|object|str|string(?:\[(?:python|pyarrow|arrow)\])?"
     r"|(?:u?int(?:8|16|32|64)|halffloat|float|double|bool|string|large_string)\[pyarrow\]"
 )
 _OFFSET = re.compile(r"(?:UTC)?([+-]\d\d:\d\d)")
@@ -110,6 +113,15 @@ class Note:
         if not note._is_one_of_ours():
             raise Unreadable(f"it has {', '.join(sorted(given))} together")
         return note
+
+    def check(self) -> None:
+        """Raise unless the note is read again as it is written.
+
+        Raises:
+            Unreadable: it is not.
+        """
+        if Note.parse(json.loads(_to_json(self))) != self:
+            raise Unreadable("it is read as something else")
 
     def _is_one_of_ours(self) -> bool:
         for_pandas = [self.dtype is not None, self.levels is not None, self.json, self.arrow is not None]
@@ -276,6 +288,25 @@ def field_to_text(found: pa.Field) -> str:
     return base64.b64encode(pa.schema([found.with_name("")]).serialize().to_pybytes()).decode()
 
 
+_BY_NAME = {
+    str(kind): kind
+    for kind in (
+        *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
+        *(pa.float16(), pa.float32(), pa.float64(), pa.string(), pa.large_string(), pa.binary(), pa.large_binary()),
+        *(pa.date32(), pa.date64(), pa.null()),
+        *(make(unit) for make in (pa.timestamp, pa.duration) for unit in _UNITS),
+    )
+}
+"""Arrow types that are noted by their names where a table has so many columns that all has to be short."""
+
+
+def shorter(text: str) -> str:
+    """Return a shorter text that means the same Arrow type, if there is one."""
+    found = field_from_text(text)
+    is_plain = found.nullable and not found.metadata and _BY_NAME.get(str(found.type)) == found.type
+    return str(found.type) if is_plain else text
+
+
 def field_from_text(text: str) -> pa.Field:
     """Return the field that `field_to_text` wrote down.
 
@@ -283,6 +314,8 @@ def field_from_text(text: str) -> pa.Field:
         Unreadable: there is another schema in it, or a type of an extension, which may run code to be read.
         ValueError, OSError: it is no schema at all.
     """
+    if text in _BY_NAME:
+        return pa.field("", _BY_NAME[text])
     raw = base64.b64decode(text, validate=True)
     if b"ARROW:extension" in raw:
         raise Unreadable("it is a type of an extension")
@@ -383,6 +416,14 @@ class Notes:
         given = {k: v for k, v in vars(self).items() if v and k != "table"}
         text = NOTES_MARK + _to_json(given) if given else ""
         return "\n".join(part for part in (own, text) if part)
+
+    def shorter(self) -> Notes:
+        """Return the same notes with the names of Arrow types where they have one."""
+        columns = {
+            name: replace(note, type=note.type and shorter(note.type), arrow=note.arrow and shorter(note.arrow))
+            for name, note in self.columns.items()
+        }
+        return replace(self, columns=columns)
 
     @classmethod
     def from_comment(cls, comment: str, *, table: str = "") -> tuple[Notes, str]:

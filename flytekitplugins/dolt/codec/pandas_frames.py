@@ -24,8 +24,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import UnsupportedFrame
+from ..model import naming
 from ..model.nesting import MAX_CELL, is_deep
-from .notes import NOTES_MARK, UNFIT, Note, Notes, Unreadable, arrow_zone, field_from_text, field_to_text, parts_of
+from .notes import (
+    ARROW_TEXT,
+    NOTES_MARK,
+    UNFIT,
+    Note,
+    Notes,
+    Unreadable,
+    arrow_zone,
+    field_from_text,
+    field_to_text,
+    parts_of,
+)
 
 # Those of `notes` are known from here, too.
 __all__ = ["NOTES_MARK", "Note", "Notes", "decode", "encode", "field_from_text", "field_to_text"]
@@ -141,13 +153,33 @@ def encoded(
     if keep_order:
         rows = len(next(iter(arrays.values())))
         arrays = {**arrays, ROW_COLUMN: pa.chunked_array([pa.array(range(rows), pa.int64())])}
+    for name, note in noted.items():
+        try:
+            note.check()
+        except Unreadable as error:
+            raise unsupported(
+                name, arrays[name].type, f"its note would not be read again ({error})", "Convert it to another type"
+            ) from error
     notes = Notes(columns=noted, index=tuple(index), rows=keep_order)
     if len(notes.to_comment().encode()) > _MAX_NOTES:
-        raise UnsupportedFrame(
-            f"Cannot store the frame: what has to be noted about its columns takes over {_MAX_NOTES} bytes, mostly "
-            "the levels of categories. Store large categories as text, with .astype(str)."
-        )
+        notes = notes.shorter()
+    if len(notes.to_comment().encode()) > _MAX_NOTES:
+        raise _too_much(notes)
     return Encoded(pa.table(dict(arrays)), notes)
+
+
+def _too_much(notes: Notes) -> UnsupportedFrame:
+    sizes = {name: len(Notes({name: note}).to_comment().encode()) for name, note in notes.columns.items()}
+    largest = max(sizes, key=lambda name: sizes[name])
+    advice = "Use types that SQL has, as int64 and float64, or fewer columns."
+    if notes.columns[largest].levels is not None:
+        advice = "Store large categories as text, with .astype(str)."
+    return UnsupportedFrame(
+        f"Cannot store the frame: what has to be noted about its columns takes {sum(sizes.values())} bytes, and "
+        f"{_MAX_NOTES} can be kept; {len(sizes)} columns have notes, and the longest is that of {largest!r} with "
+        f"{sizes[largest]} bytes. {advice}",
+        columns=[largest],
+    )
 
 
 def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
@@ -206,11 +238,12 @@ def check_names(names: Sequence[Any]) -> None:
     counts = Counter(name for name in names if isinstance(name, str))
     folded: dict[str, str] = {}
     for name, count in counts.items():
-        other = folded.setdefault(name.lower(), name)
+        other = folded.setdefault(naming.folded(name), name)
         if count > 1:
             problems.append(f"the name {name!r} is there {count} times")
         elif other != name:
-            problems.append(f"the names {other!r} and {name!r} differ only in case, which SQL does not tell apart")
+            how = "only in case" if other.lower() == name.lower() else f"only in letters ({other!a}, {name!a})"
+            problems.append(f"the names {other!r} and {name!r} differ {how}, which SQL does not tell apart")
     if problems:
         unique = list(dict.fromkeys(problems))
         raise UnsupportedFrame(f"Cannot store the frame: {'; '.join(unique)}. Rename the columns.", columns=unique)
@@ -274,16 +307,38 @@ def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
     try:
         array = pa.Array.from_pandas(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError, ValueError) as error:
-        raise unsupported(
-            name, column.dtype, str(error).rstrip("."), "Give the column one type, as .astype(...) does"
-        ) from error
+        found, advice = _reason(column) or (str(error).rstrip("."), "Give the column one type, as .astype(...) does")
+        raise unsupported(name, column.dtype, found, advice) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _reason(column: pd.Series[Any]) -> tuple[str, str] | None:
+    """Say what Arrow cannot take in a column and what to do, or None where only Arrow knows."""
+    for row, value in enumerate(column):
+        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+            return f"the text in row {row} has half a surrogate pair, which is no valid text", "Remove it"
+        if isinstance(value, int) and not -(2**63) <= value < 2**64:
+            return f"row {row} is {value}, which is over 64 bits", "Store it as Decimal or as text"
+        if isinstance(value, decimal.Decimal) and value.is_infinite():
+            return f"row {row} is {value}, and SQL has no infinity", "Replace it, for example with None"
+        offset = value.utcoffset() if isinstance(value, datetime.datetime) else None
+        if offset is not None and offset % datetime.timedelta(minutes=1):
+            return f"row {row} has the offset {offset}, and offsets are whole minutes", "Convert it to UTC"
+    integers = [(row, value) for row, value in enumerate(column) if isinstance(value, int)]
+    large = next((each for each in integers if each[1] >= 2**63), None)
+    negative = next((each for each in integers if each[1] < 0), None)
+    if large is None or negative is None:
+        return None
+    return (
+        f"row {large[0]} is {large[1]} and row {negative[0]} is {negative[1]}, and no type of 64 bits holds both",
+        "Store it as Decimal or as text",
+    )
 
 
 def _moments(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.ChunkedArray, Note]:
     kind = column.type
     naive = column if kind.tz is None else pc.local_timestamp(column.cast(pa.timestamp(kind.unit, "UTC")))
-    note = Note(dtype=_zoned(kind, dtype)) if kind.tz is not None else Note()
+    note = Note(dtype=_zoned(name, kind, dtype)) if kind.tz is not None else Note()
     return _assert_date_range(name, _in_microseconds(name, naive)), note
 
 
@@ -306,6 +361,7 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     if pa.types.is_duration(kind):
         return column.cast(pa.int64()), Note(dtype=f"timedelta64[{kind.unit}]")
     if _is_text(kind):
+        check_text(name, column)
         return _assert_no_nul(name, column.cast(pa.string())), Note()
     if kind in _INTEGERS or pa.types.is_boolean(kind) or pa.types.is_null(kind):
         return column, Note()
@@ -314,20 +370,59 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     if _is_bytes(kind):
         return column.cast(pa.binary()), Note()
     if pa.types.is_nested(kind):
-        return _as_json(name, column.to_pylist()), Note(json=True)
+        return _nested(name, column, dtype), Note(json=True)
     raise unsupported(
         name, dtype, f"there is no exact SQL type for Arrow's {kind}", "Convert it to numbers, text or dates"
     )
 
 
-def _zoned(kind: pa.TimestampType, dtype: Any) -> str:
-    """Return a dtype with a time zone as text from which pandas can make it; those of dateutil print a file's path."""
-    text = str(dtype)
-    return (
-        text
-        if re.fullmatch(r"[\w/+:-]+", text.partition(", ")[2].rstrip("]"))
-        else f"datetime64[{kind.unit}, {kind.tz}]"
-    )
+def _nested(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray:
+    """Return values of a nested Arrow type as JSON text, from which the very values come back in that type."""
+    kind = column.type
+    if any(pa.types.is_union(part) for part in (kind, *(part.type for part in parts_of(kind)))):
+        raise unsupported(name, dtype, "a union has no exact SQL type", "Store each of its types in a column")
+    try:
+        values = column.to_pylist()
+    except ValueError as error:  # text that is no UTF-8, or a structure with a name twice
+        raise unsupported(name, dtype, str(error).rstrip("."), "Fix these values, or store them as bytes") from error
+    stored = _as_json(name, values)
+    try:
+        back = as_arrow(stored, kind)
+    except UNFIT as error:
+        raise unsupported(
+            name, dtype, f"its values would not come back ({str(error).rstrip('.')})", "Store them as JSON text"
+        ) from error
+    row = next((row for row, (old, new) in enumerate(zip(values, back.to_pylist(), strict=True)) if old != new), None)
+    if row is not None:
+        raise unsupported(name, dtype, f"row {row} would come back as something else", "Store it as JSON text")
+    return stored
+
+
+def _zoned(name: str, kind: pa.TimestampType, dtype: Any) -> str:
+    """Return a dtype with a time zone as text from which pandas can make it, whatever the zone prints."""
+    zone = getattr(dtype, "tz", None)
+    if zone is None:
+        return str(dtype)
+    text = _zone_text(name, zone, kind.tz, dtype)
+    return f"datetime64[{kind.unit}, {'UTC' if text[0] in '+-' else ''}{text}]"
+
+
+def _zone_text(name: str, zone: datetime.tzinfo, spelled: str, dtype: Any) -> str:
+    """Return the name or offset of a zone; names that programs gave to an offset (``IST``) may be those of another.
+
+    ``spelled`` is the name that Arrow has for it.
+    """
+    known = getattr(zone, "key", None) or getattr(zone, "zone", None)  # of zoneinfo, of pytz
+    if isinstance(known, str):
+        return known
+    offset = zone.utcoffset(None)
+    if offset is not None:
+        minutes = abs(offset) // datetime.timedelta(minutes=1)
+        sign = "-" if offset < datetime.timedelta(0) else "+"
+        return f"{sign}{minutes // 60:02}:{minutes % 60:02}" if offset else "UTC"
+    if str(getattr(zone, "_filename", "")).endswith(spelled):  # of dateutil
+        return spelled
+    raise unsupported(name, dtype, f"its zone {zone} has no name to find it by", "Convert it to a zone of zoneinfo")
 
 
 def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
@@ -344,8 +439,23 @@ def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray
     except ValueError as error:
         raise unsupported(name, column.dtype, str(error), "Fix the text") from error
     stored, _ = storable(name, array, column.dtype)
-    of = None if categories.dtype == _default_text_dtype() else str(categories.dtype)
+    of = None if categories.dtype == _default_text_dtype() else _level_dtype(name, categories.dtype)
     return stored, Note(levels=tuple(levels), ordered=bool(column.cat.ordered), of=of)
+
+
+def _level_dtype(name: str, dtype: Any) -> str:
+    """Return a dtype of levels as text that means this very one: pandas prints several alike."""
+    import pandas as pd
+
+    if dtype == pd.ArrowDtype(pa.string()):
+        return ARROW_TEXT
+    for text in (str(dtype), f"string[{getattr(dtype, 'storage', '')}]"):
+        try:
+            if pd.api.types.pandas_dtype(text) == dtype:
+                return text
+        except (TypeError, ValueError, ImportError):
+            continue
+    raise unsupported(name, dtype, "its levels are of a dtype without a name", "Make them text, with .astype(str)")
 
 
 def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
@@ -368,7 +478,8 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     if kind in ("date", "time", "decimal", "bytes"):
         return stored, Note()  # they come back as these objects anyway
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
-        return stored, Note(dtype="object", zone=array.type.tz)
+        zone = next(value.tzinfo for value in column if not _is_missing(value))
+        return stored, Note(dtype="object", zone=_zone_text(name, zone, array.type.tz, column.dtype))
     if pa.types.is_duration(array.type):
         return stored, Note(dtype="object", unit=array.type.unit)
     return stored, Note(dtype="object")
@@ -459,6 +570,32 @@ def _assert_date_range(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+def check_text(name: str, column: pa.ChunkedArray) -> None:
+    """Raise unless all texts of a column are valid; Arrow takes any bytes for text unless it is asked.
+
+    Raises:
+        UnsupportedFrame: one is not.
+    """
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        texts = column.cast(pa.large_binary()).to_pylist()
+        row = next((row for row, text in enumerate(texts) if text is not None and not _is_utf8(text)), 0)
+        raise UnsupportedFrame(
+            f"Cannot store column {name!r}: the text in row {row} is {texts[row][:40]!r}, which is no UTF-8. Read it "
+            "in the encoding that it has, for example latin-1, or store bytes.",
+            columns=[name],
+        ) from error
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _assert_no_nul(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     row = first_true_index(pc.match_substring(column, "\0"))
     if row is not None:
@@ -478,7 +615,12 @@ def _decimals(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray
         raise unsupported(name, dtype, f"it needs {kind}", "SQL decimals have 65 digits, 30 of them behind the point")
     if str(dtype) == "object":
         kind = pa.decimal256(65, kind.scale)
-    return column.cast(kind)
+    return column.cast(wide_decimal(kind))
+
+
+def wide_decimal(kind: pa.DataType) -> pa.DataType:
+    """Return a decimal type with 128 bits or more in the place of Arrow's smaller ones."""
+    return pa.decimal128(kind.precision, kind.scale) if kind.bit_width < 128 else kind
 
 
 def _as_json(name: str, values: Sequence[Any]) -> pa.ChunkedArray:
@@ -820,9 +962,11 @@ def _as_category(column: pa.ChunkedArray, note: Note) -> Any:
     import pandas as pd
 
     given, of = list(note.levels or ()), note.of or _default_text_dtype()
+    is_text = str(of).startswith(("obj", "str"))
+    of = pd.ArrowDtype(pa.string()) if of == ARROW_TEXT else of
     with np.errstate(all="ignore"):
         levels = pd.Index(given, dtype=of)
-    if str(of).startswith(("obj", "str")) and not all(isinstance(level, str) for level in given):
+    if is_text and not all(isinstance(level, str) for level in given):
         raise ValueError("the levels are no texts")
     if [(type(level), level) for level in levels.tolist()] != [(type(level), level) for level in given]:
         raise ValueError("the levels are not of that type")

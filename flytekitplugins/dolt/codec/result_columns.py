@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...doltdb.wire_types import EXACT, INTEGERS, Column, read_bits, read_times
+from ..errors import QueryFailed, attempted
 from ..model.sql_text import quote
 from .pandas_frames import SqlType
 
@@ -59,7 +60,14 @@ def _is_bytes_on_the_wire(found: Column) -> bool:
 
 
 def _decimal_on_the_wire(found: Column) -> pa.DataType:
-    return pa.decimal256(found.digits, found.scale)
+    """Return the widest type of the scale: Dolt 1.83 announces fewer digits than there are for ``qty * 0.5``."""
+    return pa.decimal256(38 if found.digits <= 38 else 76, found.scale)
+
+
+def is_geometry(sql_type: str) -> bool:
+    """Whether a column's type is one of those for shapes and places."""
+    base = SqlType.parse(sql_type).base
+    return base.startswith(("geom", "point", "linestring", "polygon", "multi"))
 
 
 def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType | None]:
@@ -70,7 +78,7 @@ def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType 
         return name, "decimal", pa.decimal256(parsed.size or 10, parsed.scale or 0)
     if parsed.base == "bit":
         return name, "bits", None
-    if parsed.base in ("json", "geometry", "point", "linestring", "polygon") or "geom" in parsed.base:
+    if parsed.base == "json":
         return name, "text", None
     return name, "bytes" if parsed.base.endswith(("binary", "blob")) else "", None
 
@@ -84,7 +92,7 @@ def restored(arrived: pa.Table, plan: Sequence[ColumnRequest], names: Sequence[s
         elif pa.types.is_boolean(want.arrow):
             columns.append(column.cast(pa.bool_()) if _is_zero_or_one(column) else column)
         else:
-            columns.append(column.cast(want.arrow))
+            columns.append(_parsed(column, want.arrow))
     return pa.Table.from_arrays(columns, names=list(names))
 
 
@@ -112,11 +120,50 @@ def _from_text(found: Column, values: Sequence[bytes | None]) -> pa.Array:
         return read_bits(raw)
     if _is_bytes_on_the_wire(found):
         return raw
-    text = raw.cast(pa.string())
     if found.wire == "TIME":
-        return read_times(text)
+        return read_times(raw.cast(pa.string()))
+    kind = pa.string()
     if found.wire == "NEWDECIMAL":
-        return text.cast(_decimal_on_the_wire(found))
-    if found.wire in INTEGERS:
-        return text.cast(INTEGERS[found.wire][found.unsigned])
-    return text.cast(_TYPES[found.wire]) if found.wire in _TYPES else text
+        kind = _decimal_on_the_wire(found)
+    elif found.wire in INTEGERS:
+        kind = INTEGERS[found.wire][found.unsigned]
+    elif found.wire in _TYPES:
+        kind = _TYPES[found.wire]
+    try:
+        return _parsed(raw.cast(pa.string()), kind)
+    except pa.ArrowInvalid as error:
+        raise _no_value(found, raw, kind) from error
+
+
+def _parsed(text: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+    """Return printed values in their type; decimals with more places than announced get a type with all of these."""
+    try:
+        return text.cast(kind)
+    except pa.ArrowInvalid:
+        if not pa.types.is_decimal(kind) or not pa.types.is_string(text.type):
+            raise
+        places = pc.max(pc.utf8_length(pc.replace_substring_regex(text, r"^[^.]*\.?", ""))).as_py() or 0
+        return text.cast(pa.decimal256(76, max(places, kind.scale)))
+
+
+def _no_value(found: Column, raw: pa.Array, kind: pa.DataType) -> QueryFailed:
+    """Return the error for a column with a value that has none in a frame; it says which one."""
+    row = next((row for row in range(len(raw)) if not _is_a(raw[row : row + 1], kind)), 0)
+    value = raw[row].as_py()
+    shown = repr(value[:60])[2:-1] if isinstance(value, bytes) else repr(value)
+    what = "no valid text" if pa.types.is_string(kind) else f"no {kind} that a frame can hold"
+    said = f"column {found.name!r} has '{shown}' in row {row}, which is {what}"
+    return QueryFailed(
+        f"Cannot {attempted()}: {said}. Leave that column out, with columns=[...] or in the query, or make it text or "
+        f"bytes in a query, by CAST({quote(found.name)} AS CHAR) or HEX({quote(found.name)}).",
+        code=0,
+        server_message=said,
+    )
+
+
+def _is_a(one: pa.Array, kind: pa.DataType) -> bool:
+    try:
+        _parsed(one.cast(pa.string()), kind)
+    except pa.ArrowInvalid:
+        return False
+    return True

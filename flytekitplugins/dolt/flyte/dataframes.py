@@ -40,7 +40,7 @@ from flytekit.types.structured.structured_dataset import (
 
 from ..api.table import DoltTable, pinned
 from ..api.uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
-from ..errors import DoltError, InvalidUri
+from ..errors import DoltError, InvalidUri, UnsupportedFrame, attempted, attempting
 from ..model import trust
 from ..model.configs import CallbackMeta, DoltConfig
 from . import context
@@ -48,6 +48,8 @@ from .value_types import error_in_literal, raise_or_defer, retryable, store, tas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    import pyarrow as pa
 
     from ..codec.notes import Notes
     from ..tables.reading import ReadResult
@@ -273,12 +275,58 @@ def _to_polars(found: ReadResult) -> Any:
     """Return rows as a frame of Polars, without the notes about columns that it cannot have in their types."""
     import polars
 
-    arrow = found.to_arrow()
+    arrow = _for_polars(found.to_arrow())
     noted = [name for name in arrow.column_names if name in found.notes.columns]
     unknown = [name for name in noted if not _goes_into_polars(arrow.column(name))]
     if unknown:
-        arrow = replace(found, notes=found.notes.without(unknown, reason="Polars has no such type")).to_arrow()
+        notes = found.notes.without(unknown, reason="Polars has no such type")
+        arrow = _for_polars(replace(found, notes=notes).to_arrow())
+    strange = [name for name in arrow.column_names if not _goes_into_polars(arrow.column(name))]
+    if strange:
+        kinds = ", ".join(f"{name!r} ({arrow.schema.field(name).type})" for name in strange)
+        raise UnsupportedFrame(
+            f"Cannot {attempted()} as a frame of Polars: it has no type for the columns {kinds}. Leave them out, with "
+            "columns=[...], or read them as a frame of pandas or Arrow.",
+            columns=strange,
+        )
     return polars.from_arrow(arrow)
+
+
+def _for_polars(arrow: pa.Table) -> pa.Table:
+    """Return the columns in types that Polars has where others hold the same values.
+
+    Decimals get 38 digits, and moments of a zone that Polars does not know (an offset) are the same moments in UTC.
+    That hangs on the types only, so that parts of a table are of the same types.
+    """
+    import pyarrow as pa
+
+    for position, field in enumerate(arrow.schema):
+        kind = field.type
+        if pa.types.is_decimal(kind) and kind.bit_width != 128:
+            column = _decimals_for_polars(field.name, arrow.column(position), pa.decimal128(38, kind.scale))
+        elif pa.types.is_timestamp(kind) and kind.tz and not _goes_into_polars(arrow.column(position)):
+            column = arrow.column(position).cast(pa.timestamp(kind.unit, "UTC"))
+        else:
+            continue
+        arrow = arrow.set_column(position, field.name, column)
+    return arrow
+
+
+def _decimals_for_polars(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return column.cast(kind)
+    except pa.ArrowInvalid as error:
+        sizes = pc.utf8_length(pc.replace_substring_regex(column.cast(pa.string()), "[-.]", ""))
+        row = max(0, pc.index(pc.greater(sizes, 38), True).as_py())
+        raise UnsupportedFrame(
+            f"Cannot {attempted()} as a frame of Polars: column {name!r} has {column[row]} in row {row}, and "
+            "decimals of Polars have 38 digits. Leave that column out, with columns=[...], or read it as a frame of "
+            "pandas or Arrow.",
+            columns=[name],
+        ) from error
 
 
 def _goes_into_polars(column: Any) -> bool:
@@ -291,7 +339,9 @@ def _goes_into_polars(column: Any) -> bool:
         # Not without rows: for a time zone that it does not know Polars panics then.
         one = pa.nulls(1, column.type) if pa.types.is_timestamp(column.type) else column.slice(0, 1)
         polars.from_arrow(pa.table({"v": one}))
-    except Exception:  # noqa: BLE001  # it has errors of many kinds for types that it does not know
+    except BaseException as error:  # it has errors of many kinds for types that it does not know
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         return False
     return True
 
@@ -303,7 +353,8 @@ def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> A
         with retryable():
             found = frames.load(pinned(table), columns=names, limit=limit)
         found = found if notes is None else replace(found, notes=replace(found.notes, columns=notes.columns))
-        return _to_polars(found)
+        with attempting(f"read table {table.config.tablename!r}" if table.config.sql is None else "run the query"):
+            return _to_polars(found)
 
     if not lazy:
         return load(columns)
@@ -319,11 +370,28 @@ def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> A
 
     def source(names: list[str] | None, where: Any, limit: int | None, batch: int | None) -> Iterator[Any]:
         found = load(names or columns, limit if where is None else None, notes)
+        _check_same(schema, found.schema)
         found = found if where is None else found.filter(where)
         yield found if limit is None else found.head(limit)
 
     pure: dict[str, Any] = {"is_pure": True} if "is_pure" in inspect.signature(register_io_source).parameters else {}
-    return register_io_source(source, schema=load(columns, 0, notes).schema, **pure)
+    schema = load(columns, 0, notes).schema
+    return register_io_source(source, schema=schema, **pure)
+
+
+def _check_same(announced: Any, found: Any) -> None:
+    """Raise if rows are of other types than was said before they were read.
+
+    Raises:
+        UnsupportedFrame: they are.
+    """
+    others = [name for name, kind in found.items() if announced[name] != kind]
+    if others:
+        kinds = ", ".join(f"{name!r} is {found[name]} and not {announced[name]}" for name in others)
+        raise UnsupportedFrame(
+            f"Cannot read as a LazyFrame: {kinds}, which only its values say. Read it as a polars.DataFrame.",
+            columns=others,
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------- decks

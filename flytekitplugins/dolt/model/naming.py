@@ -38,6 +38,20 @@ def is_hash(text: str) -> bool:
     return re.fullmatch(HASH, text) is not None
 
 
+def folded(name: str) -> str:
+    r"""Return a text that is equal for two names of columns just if Dolt takes them for one.
+
+    Dolt folds each character to one: the micro sign (U+00B5) and the Greek letter (U+03BC) are the same, and both forms
+    of a small sigma. No character becomes two, and accents count.
+
+    >>> folded("\u00b5G") == folded("\u03bcg"), folded("\u00df") == folded("ss"), folded("\u00e9") == folded("e")
+    (True, False, False)
+    """
+    if name.isascii():
+        return name.lower()
+    return "".join(char.casefold() if len(char.casefold()) == 1 else char.lower() for char in name)
+
+
 def check_branch_name(name: object) -> str:
     """Return ``name`` if Dolt can hold a branch of that name and it means nothing else.
 

@@ -6,7 +6,7 @@ gives are known here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,13 +17,25 @@ _CHUNK_ROWS = 64 * 1024
 _ESCAPES = (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r"))
 
 
-def load_clause(arrow: pa.Table) -> str:
-    """Return what follows ``INTO TABLE t`` in the LOAD DATA statement for `lines`."""
+def with_empty_text(arrow: pa.Table) -> list[str]:
+    """Return the columns of text that have an empty one; to an ENUM or SET, LOAD DATA takes that for no value."""
+    return [
+        name
+        for name, column in zip(arrow.column_names, arrow.columns, strict=True)
+        if pa.types.is_string(column.type) and pc.any(pc.equal(column, "")).as_py()
+    ]
+
+
+def load_clause(arrow: pa.Table, *, told_apart: Collection[str] = ()) -> str:
+    """Return what follows ``INTO TABLE t`` in the LOAD DATA statement for `lines`.
+
+    ``told_apart`` are columns whose empty texts have to be told from NULL; it is slower.
+    """
     names, sets = [], []
     prefix = "@c"
     while any(name.lower().startswith(prefix) for name in arrow.column_names):
         prefix += "c"  # Dolt takes a column of that name, even quoted, for the variable
-    for number, (name, marks) in enumerate(zip(arrow.column_names, _marks(arrow), strict=True)):
+    for number, (name, marks) in enumerate(zip(arrow.column_names, _marks(arrow, told_apart), strict=True)):
         if marks:
             variable = f"{prefix}{number}"
             names.append(variable)
@@ -34,9 +46,9 @@ def load_clause(arrow: pa.Table) -> str:
     return f"{clause} SET {', '.join(sets)}" if sets else clause
 
 
-def lines(arrow: pa.Table) -> Iterator[pa.Buffer]:
+def lines(arrow: pa.Table, *, told_apart: Collection[str] = ()) -> Iterator[pa.Buffer]:
     r"""Give the rows as tab-separated lines, some 64 thousand to a buffer, NULL as ``\N``."""
-    marked = _marks(arrow)
+    marked = _marks(arrow, told_apart)
     for batch in arrow.to_batches(max_chunksize=_CHUNK_ROWS):
         if batch.num_rows:
             fields = [
@@ -101,9 +113,12 @@ def _prefixed_field(column: pa.Array) -> pa.Array:
     return pc.fill_null(pc.binary_join_element_wise("=", _escaped(_text(column)), ""), "!")
 
 
-def _marks(arrow: pa.Table) -> list[bool]:
+def _marks(arrow: pa.Table, told_apart: Collection[str]) -> list[bool]:
     """Say for each column whether it goes by a variable; Dolt takes a quoted name with an @ before it for one."""
-    return [name.startswith("@") or _needs_null_prefix(arrow.column(name)) for name in arrow.column_names]
+    return [
+        name.startswith("@") or name in told_apart or _needs_null_prefix(arrow.column(name))
+        for name in arrow.column_names
+    ]
 
 
 def _needs_null_prefix(column: pa.ChunkedArray) -> bool:

@@ -79,6 +79,7 @@ def read(
     with attempting(f"read table {table!r}"):
         plan = _plan_read(connection, table, columns, order_by)
         if limit is not None:
+            plan = _of_one_type(connection, table, plan)
             plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
         rows = _arrow(connection, quote(table), plan)
         return ReadResult(row_order.sorted_rows(rows, plan.sort_notes) if plan.by_value else rows, plan.notes)
@@ -108,7 +109,34 @@ def _nullable(want: result_columns.ColumnRequest) -> result_columns.ColumnReques
 def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
     if _has_spans(connection, source, plan):
         return result_columns.from_text(*connection.text_rows(plan.plain))
-    return result_columns.restored(_fetched(connection, plan.statement), plan.wanted, plan.names)
+    with _telling_which(connection, plan):
+        return result_columns.restored(_fetched(connection, plan.statement), plan.wanted, plan.names)
+
+
+@contextmanager
+def _telling_which(connection: Connection, plan: _ReadPlan) -> Iterator[None]:
+    """Have an error say which value it is that cannot be carried; the fast transport does not.
+
+    Raises:
+        QueryFailed: there is one, with its column and row.
+    """
+    try:
+        yield
+    except QueryFailed as error:
+        if not error.code:  # else it is the server's word
+            result_columns.from_text(*connection.text_rows(plan.plain))
+        raise
+
+
+def _of_one_type(connection: Connection, table: str, plan: _ReadPlan) -> _ReadPlan:
+    """Return the plan with each column in the type that all values of the table have, whatever part of them is read."""
+    wanted = list(plan.wanted)
+    for position, (name, want) in enumerate(zip(plan.names, plan.wanted, strict=True)):
+        if want.arrow == pa.bool_():
+            others = f"SELECT 1 FROM {quote(table)} WHERE {quote(name)} NOT IN (0, 1) LIMIT 1"
+            if connection.query(others):
+                wanted[position] = replace(want, arrow=None)
+    return replace(plan, wanted=wanted)
 
 
 @contextmanager
@@ -131,6 +159,7 @@ def stream(
     """
     with attempting(f"read table {table!r}"):
         plan = _plan_read(connection, table, columns, order_by)
+        plan = _of_one_type(connection, table, plan)
         if plan.by_value:
             plan = replace(plan, rest=f"{plan.rest} ORDER BY {', '.join(plan.by_value)}")
         if holding is not None:
@@ -139,10 +168,14 @@ def stream(
             yield iter([read(connection, table, columns=columns, order_by=order_by)])
             return
         with connection.arrow_batches(plan.statement, batch_rows=batch_rows) as batches:
-            yield (
-                ReadResult(result_columns.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names), plan.notes)
-                for batch in batches
-            )
+            yield _streamed(connection, plan, batches)
+
+
+def _streamed(connection: Connection, plan: _ReadPlan, batches: Iterator[pa.RecordBatch]) -> Iterator[ReadResult]:
+    with _telling_which(connection, plan):
+        for batch in batches:
+            arrow = result_columns.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names)
+            yield ReadResult(arrow, plan.notes)
 
 
 Holding = Callable[[pa.Table, Notes], Notes]
@@ -210,6 +243,7 @@ def _plan_read(
     check_columns(table, [*(columns or ()), *(order_by or ())], list(sql_types))
     noted = Notes.from_comment(existing.comment, table=table)[0]
     names, notes = _chosen(columns, list(sql_types), noted)
+    _refuse_shapes(table, {name: sql_types[name] for name in names})
     if order_by is None and noted.rows and pandas_frames.ROW_COLUMN in sql_types:
         order_by = [pandas_frames.ROW_COLUMN]
     by_value = _order_of_values(existing, names, noted) if order_by is None else ()
@@ -226,6 +260,24 @@ def _order_of_values(existing: fitting.TableSchema, names: Sequence[str], notes:
     if existing.key or not existing.statement.startswith("CREATE TABLE "):
         return ()
     return row_order.order_terms(existing.sql_types, names, notes)
+
+
+def _refuse_shapes(table: str, sql_types: Mapping[str, str]) -> None:
+    """Raise if there is a column of geometry, for which there is no value in frames.
+
+    Raises:
+        SchemaMismatch: there is.
+    """
+    found = {name: sql_type for name, sql_type in sql_types.items() if result_columns.is_geometry(sql_type)}
+    if found:
+        name = next(iter(found))
+        told = ", ".join(f"{name!r} is of the type {sql_type}" for name, sql_type in found.items())
+        raise SchemaMismatch(
+            f"Cannot {attempted()}: in all rows {told}, which no frame can hold. Leave it out, with columns=[...], or "
+            f"read it as text by a query, with ST_AsWKT({quote(name)}).",
+            table=table,
+            problems=list(found),
+        )
 
 
 def table_names(connection: Connection) -> list[str]:
@@ -289,7 +341,18 @@ def query(connection: Connection, sql: str) -> ReadResult:
         QueryFailed, TableNotFound, RevisionNotFound: the server refused it.
     """
     with telling_panics(connection):
-        return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"))
+        try:
+            return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"))
+        except SchemaMismatch as error:  # the same words as for rows that are written, of a value of the query's
+            said = getattr(error, "server_message", None)
+            if said is None:
+                raise
+            raise QueryFailed(
+                f"Cannot {attempted()}: Dolt says {said!r}. Change the query, so that no value leaves the range of its "
+                "type.",
+                code=getattr(error, "code", 0),
+                server_message=said,
+            ) from error
 
 
 @contextmanager
@@ -344,7 +407,9 @@ def _query(connection: Connection, statement: str) -> ReadResult:
         raise
     try:
         return ReadResult(result_columns.from_text(fields, printed), Notes())
-    except pa.ArrowInvalid:  # EXPLAIN announces numbers and prints the word NULL
+    except QueryFailed:  # EXPLAIN announces numbers and prints the word NULL
+        if _SHOWS.match(statement) is None:
+            raise
         texts = [replace(found, wire="VAR_STRING", binary=False) for found in fields]
         return ReadResult(result_columns.from_text(texts, printed), Notes())
 
@@ -361,6 +426,7 @@ def _fetched(connection: Connection, statement: str) -> pa.Table:
     return pa.Table.from_batches(batches)
 
 
+_SHOWS = re.compile(r"\s*(explain|describe|desc|show)\b", re.IGNORECASE)
 _PADS_WITH_NULL = re.compile(r"\b(left|right|full|outer)\b|dolt_", re.IGNORECASE)
 
 

@@ -397,8 +397,17 @@ def _append(connection: Connection, table: str, arrow: pa.Table, *, replacing: b
     with shown(attempted()) as progress:
         progress.advance(arrow.num_rows, arrow.nbytes)
         if folder is not None:
-            clause, lines = load_data.load_clause(arrow), load_data.lines(arrow)
+            apart = _told_apart(connection, table, load_data.with_empty_text(arrow))
+            clause, lines = load_data.load_clause(arrow, told_apart=apart), load_data.lines(arrow, told_apart=apart)
             connection.load(table, clause, lines, folder=folder, replacing=replacing)
         else:
             for statement in load_data.insert_statements(table, arrow, replacing=replacing):
                 connection.execute(statement)
+
+
+def _told_apart(connection: Connection, table: str, names: Sequence[str]) -> set[str]:
+    """Return those of the columns in which LOAD DATA would take an empty text for no value."""
+    if not names:
+        return set()
+    types = {name: str(kind).lower() for name, kind, *_ in connection.query(f"SHOW COLUMNS FROM {quote(table)}")}
+    return {name for name in names if types[name].startswith(("enum", "set"))}
