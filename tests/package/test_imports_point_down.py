@@ -63,7 +63,7 @@ def test_one_file_knows_the_inside_of_the_driver() -> None:
     users = {
         path.relative_to(ROOT / "flytekitplugins").as_posix()
         for path in (ROOT / "flytekitplugins").rglob("*.py")
-        if "flyte" not in path.parts  # the border to Flyte has no connection, and a future's result
+        if "flyte" not in path.parts  # the border to Flyte has no connection, but decoders of JSON
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in NOT_PUBLIC
     }
