@@ -19,7 +19,7 @@ from . import pandas_frames
 from .notes import UNFIT, Note, field_from_text, field_to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .notes import Notes
     from .pandas_frames import Encoded
@@ -110,9 +110,7 @@ def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.Chunked
     if pa.types.is_dictionary(kind):
         value_type = _WIDTHS.get(kind.value_type, kind.value_type)  # Arrow cannot take from views
         chunks = column.unify_dictionaries().chunks
-        for levels in {id(chunk.dictionary): chunk.dictionary for chunk in chunks}.values():
-            if pa.types.is_string(value_type):
-                pandas_frames.check_text(name, pa.chunked_array([levels]))
+        _check_levels(name, chunks, value_type)
         values = [chunk.dictionary.cast(value_type).take(chunk.indices) for chunk in chunks]
         stored, _ = pandas_frames.storable(name, pa.chunked_array(values, value_type), kind)
         note = _levels_note(chunks[0].dictionary if chunks else None, stored, ordered=kind.ordered)
@@ -125,6 +123,13 @@ def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.Chunked
     if told or pa.types.is_null(kind) or _WIDTHS.get(kind, kind) != _natural(stored.type):
         note = replace(note, type=field_to_text(pa.field("", kind, metadata=told or None)))
     return stored, note
+
+
+def _check_levels(name: str, chunks: Sequence[pa.DictionaryArray], value_type: pa.DataType) -> None:
+    """Raise where a level is no valid text, also one that no row has; it would be noted."""
+    if pa.types.is_string(value_type):
+        for levels in {id(chunk.dictionary): chunk.dictionary for chunk in chunks}.values():
+            pandas_frames.check_text(name, pa.chunked_array([levels]))
 
 
 def _refuse_nan(name: str, column: pa.ChunkedArray) -> None:

@@ -315,15 +315,26 @@ def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
 def _reason(column: pd.Series[Any]) -> tuple[str, str] | None:
     """Say what Arrow cannot take in a column and what to do, or None where only Arrow knows."""
     for row, value in enumerate(column):
-        if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
-            return f"the text in row {row} has half a surrogate pair, which is no valid text", "Remove it"
-        if isinstance(value, int) and not -(2**63) <= value < 2**64:
-            return f"row {row} is {value}, which is over 64 bits", "Store it as Decimal or as text"
-        if isinstance(value, decimal.Decimal) and value.is_infinite():
-            return f"row {row} is {value}, and SQL has no infinity", "Replace it, for example with None"
-        offset = value.utcoffset() if isinstance(value, datetime.datetime) else None
-        if offset is not None and offset % datetime.timedelta(minutes=1):
-            return f"row {row} has the offset {offset}, and offsets are whole minutes", "Convert it to UTC"
+        found = _problem_of_value(row, value)
+        if found is not None:
+            return found
+    return _spread(column)
+
+
+def _problem_of_value(row: int, value: Any) -> tuple[str, str] | None:
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        return f"the text in row {row} has half a surrogate pair, which is no valid text", "Remove it"
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return f"row {row} is {value}, which is over 64 bits", "Store it as Decimal or as text"
+    if isinstance(value, decimal.Decimal) and value.is_infinite():
+        return f"row {row} is {value}, and SQL has no infinity", "Replace it, for example with None"
+    offset = value.utcoffset() if isinstance(value, datetime.datetime) and not _is_missing(value) else None
+    if offset is not None and offset % datetime.timedelta(minutes=1):
+        return f"row {row} has the offset {offset}, and offsets are whole minutes", "Convert it to UTC"
+    return None
+
+
+def _spread(column: pd.Series[Any]) -> tuple[str, str] | None:
     integers = [(row, value) for row, value in enumerate(column) if isinstance(value, int)]
     large = next((each for each in integers if each[1] >= 2**63), None)
     negative = next((each for each in integers if each[1] < 0), None)
@@ -425,6 +436,11 @@ def _zone_text(name: str, zone: datetime.tzinfo, spelled: str, dtype: Any) -> st
     raise unsupported(name, dtype, f"its zone {zone} has no name to find it by", "Convert it to a zone of zoneinfo")
 
 
+def _zone_of_first(name: str, column: pd.Series[Any], spelled: str) -> str:
+    zone = next(value.tzinfo for value in column if not _is_missing(value))
+    return _zone_text(name, zone, spelled, column.dtype)
+
+
 def _encode_category(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note]:
     categories = column.cat.categories
     levels = categories.tolist()
@@ -478,8 +494,7 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     if kind in ("date", "time", "decimal", "bytes"):
         return stored, Note()  # they come back as these objects anyway
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
-        zone = next(value.tzinfo for value in column if not _is_missing(value))
-        return stored, Note(dtype="object", zone=_zone_text(name, zone, array.type.tz, column.dtype))
+        return stored, Note(dtype="object", zone=_zone_of_first(name, column, array.type.tz))
     if pa.types.is_duration(array.type):
         return stored, Note(dtype="object", unit=array.type.unit)
     return stored, Note(dtype="object")
