@@ -125,13 +125,20 @@ behind it, in diffs and on disk.
 
 ## Existing tables
 
-A frame has to fit the table that is there: no column missing, none more, each of the table's type, each value held exactly.
-A narrower type is fine as long as every value fits (int64 into `int`, text into `varchar(20)`). `on_schema_change="evolve"`
-adds columns and widens types, `"replace"` makes a new table. Keys, indexes, constraints and comments survive a rewrite.
+A frame has to fit the table that is there: no column more, each of the table's type, each value held exactly. A narrower type
+is fine as long as every value fits (int64 into `int`, text into `varchar(20)`), floats that are whole numbers (and NaN) fit
+integers, integers fit floats, and a column without any value fits everything. A column of the table in whose rows no value is
+yet takes the type of the first frame that has one. `on_schema_change="evolve"` adds columns and widens types, `"replace"` makes
+a new table. Keys, indexes, constraints and comments survive a rewrite.
+
+`append` and `upsert` keep the table's dtypes, as long as each value fits them; `replace` takes those of the frame, and needs
+every column, because what it lacks would be lost. In rows that are added, a column that the frame lacks has its default or
+NULL, and rows that an upsert finds keep what they have in it. With `"evolve"` a frame that lacks a column and brings a new one
+is refused, as one whose column was renamed.
 
 Rows that are added (`mode="append"` or `"upsert"`) have to mean what the rows mean that are there: durations are given the
 table's unit, times with and without a zone, lists and text, durations and plain numbers do not mix, and ordered levels go
-on behind the table's. An upsert puts whole rows, so it needs every column. The rows of tables that refer to this one stay, also
+on behind the table's. The rows of tables that refer to this one stay, also
 with `ON DELETE CASCADE`: a row that they refer to cannot be left out. A write that would start triggers of the
 table is refused, or lets them run with `triggers="run"`; see [clusters](clusters.md#triggers).
 """

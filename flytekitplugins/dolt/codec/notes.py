@@ -152,7 +152,9 @@ class Note:
         if self.dtype is not None and self.dtype.startswith("str"):
             families.add("text")
         families |= {_family_of_level(level) for level in self.levels or ()}
-        return families <= {family(kind), "null"}
+        # Whole numbers may stand in either kind of column; whether they are whole, the values say.
+        numbers = {"integer", "float"} if family(kind) in ("integer", "float") else set()
+        return families <= {family(kind), "null"} | numbers
 
     def hangs_on_values(self, kind: pa.DataType | None) -> bool:
         """Whether only the values can say that they are what is noted, where they are stored as ``kind``."""

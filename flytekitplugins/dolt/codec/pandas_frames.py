@@ -78,6 +78,8 @@ def stored_as(encoded: Encoded, arrow: pa.Table) -> Notes:
         given = types[name]
         if given != stored and name not in columns and not pa.types.is_decimal(given):
             columns[name] = Note(dtype=default_dtype(given))
+        if name in columns and not columns[name].speaks_of(stored):
+            del columns[name]  # it is of a column without any value, which is in the table's type then
     return replace(encoded.notes, columns=columns)
 
 
@@ -741,9 +743,16 @@ def _exact(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if column.type == kind:
         return column
     found = column.cast(kind, safe=not pa.types.is_floating(kind))
+    if pa.types.is_integer(kind) and column.type == pa.float64() and pc.any(negative_zeros(column)).as_py():
+        raise ValueError("there is a -0.0, and no integer is")
     if not found.cast(column.type).equals(column):
         raise ValueError("there are values that this type does not hold")
     return found
+
+
+def negative_zeros(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return which values of a column of doubles are -0.0, which is equal to 0.0."""
+    return pc.and_(pc.equal(column, 0.0), pc.less(pc.divide(1.0, column), 0.0))
 
 
 def _as_duration(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
