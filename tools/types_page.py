@@ -117,7 +117,10 @@ Column names are non-empty strings of at most 64 bytes (in UTF-8) that differ in
 and all scripts are fine.
 
 A named index (of any number of levels) is stored as columns, which may be the primary key, and comes back as the index. An
-unnamed index is not stored if it is 0, 1, 2, ...; any other unnamed index is refused, or dropped with `index="drop"`.
+unnamed index is not stored if it is 0, 1, 2, ...; one of other integers, as a filter, sort or `concat` leaves it, is dropped
+with a warning, and any other unnamed index is refused. `index="drop"` drops each without a word, `index="refuse"` refuses each,
+`index="keep"` stores it in a column `__index_level_0__` and brings it back. So it is with a column of integers of that name in
+a table of Arrow.
 
 A table with a primary key reads in the order of the key, one without in one stable order. `order_by=[...]` chooses.
 `keep_order=True` keeps the frame's own order in a column `_flyte_row`; a row inserted in the middle then changes all rows

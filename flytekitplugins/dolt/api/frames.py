@@ -331,6 +331,7 @@ def has_unsaved_rows(table: Pinned, frame: Any) -> bool:
     if name is None or table.config.changes is not None or table.config.as_of is not None:
         return True
     options = _write_options(table.config)
+    options = replace(options, index=options.index or "drop")  # the write itself warns
     rows = frame if streamed is None else streamed
     return publishing.differs(
         _location_at(table.config, table.commit),

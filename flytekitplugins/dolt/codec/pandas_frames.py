@@ -6,7 +6,7 @@ equal frame; without notes, columns come back as their SQL types say. What has n
 
 The rules: NaN, NaT, NA and None are all NULL, and NULL comes back as the missing value of the column's dtype; infinity
 has no SQL value; an index of plain row numbers (0, 1, 2, ...) is not stored, a named one is stored as columns and
-restored, any other is refused.
+restored; of others, one of integers, which sorting and filtering leave, is dropped with a warning, the rest refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import datetime
 import decimal
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 ROW_COLUMN = "_flyte_row"
 """Name of the column that keeps the frame's own row order, where that is asked for."""
+
+UNNAMED_INDEX = "__index_level_0__"
+"""Name of the column that keeps an unnamed index, where that is asked for; Arrow calls it so."""
 
 _MAX_NAME = 64  # bytes in UTF-8: where MySQL counts characters, Dolt 1.83 does not
 _MAX_VARCHAR = 4096
@@ -102,12 +106,13 @@ def merged(before: Notes, added: Notes, held: Sequence[str]) -> Notes:
 # ------------------------------------------------------------------------------------------------ frame to Arrow
 
 
-def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = False) -> Encoded:
+def encode(frame: pd.DataFrame, *, index: str | None = None, keep_order: bool = False) -> Encoded:
     """Return ``frame`` in storable Arrow columns. Zero rows are data too: the columns are there.
 
     Args:
         frame: the frame; column names are non-empty strings of at most 64 bytes that differ in more than case.
-        index: ``"refuse"`` an unnamed index that is not 0, 1, 2, ..., or ``"drop"`` it.
+        index: ``"drop"``, ``"refuse"`` or ``"keep"`` an unnamed index that is not 0, 1, 2, ...; None drops one of
+            integers with a warning, and refuses others.
         keep_order: whether to add `ROW_COLUMN` with the position of each row.
 
     Raises:
@@ -121,6 +126,8 @@ def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = Fal
             "nor anything else that gives Arrow's C stream. Make a frame of it first, as pd.DataFrame(...) does."
         )
     levels = _index_names(frame, index)
+    if levels == [UNNAMED_INDEX]:
+        frame = frame.rename_axis(UNNAMED_INDEX)
     if levels:
         frame = _with_index_as_columns(frame, levels)
     check_names(list(frame.columns))
@@ -152,7 +159,7 @@ def encoded(
     return Encoded(pa.table(dict(arrays)), notes)
 
 
-def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
+def _index_names(frame: pd.DataFrame, unnamed: str | None) -> list[str]:
     import pandas as pd
 
     names: list[Any] = list(frame.index.names)
@@ -163,12 +170,30 @@ def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
             f"Cannot store the frame: the names of its index are {names!r}, and each has to be a non-empty string. "
             "Name them with .rename_axis(...), or call .reset_index()."
         )
-    if unnamed == "drop" or len(frame) == 0 or frame.index.equals(pd.RangeIndex(len(frame))):
-        return []
+    if unnamed == "keep":
+        return [UNNAMED_INDEX]
+    if unnamed != "drop" and len(frame) and not frame.index.equals(pd.RangeIndex(len(frame))):
+        integers = pd.api.types.is_integer_dtype(frame.index.dtype)
+        leave_out(list(frame.index[:3]), unnamed, advice="name it with .rename_axis(...)", integers=integers)
+    return []
+
+
+def leave_out(first: Sequence[Any], index: str | None, *, advice: str, integers: bool) -> None:
+    """Warn that an unnamed index is not stored, or refuse it, as ``index`` says; None refuses all but integers.
+
+    ``first`` are its first values, and ``advice`` says how else it could be stored.
+    """
+    found = f"its index has no name and is not 0, 1, 2, ... (it starts {first!r})"
+    if integers and index is None:
+        warnings.warn(
+            f"The index of a frame is not stored: {found}. To store it, {advice} or say index='keep' in the config; "
+            "index='drop' leaves it out without this warning.",
+            stacklevel=2,
+        )
+        return
     raise UnsupportedFrame(
-        f"Cannot store the frame: its index has no name and is not 0, 1, 2, ... (it starts {list(frame.index[:3])!r}), "
-        "so it may be data. Call .reset_index(drop=True) to leave it out, name it with .rename_axis(...) to keep it, "
-        "or say io_args={'index': 'drop'} in the config."
+        f"Cannot store the frame: {found}, so it may be data. Call .reset_index(drop=True) to leave it out, or "
+        f"{advice} to keep it. In the config, index='drop' and index='keep' do so."
     )
 
 
@@ -653,7 +678,10 @@ def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
         if restored is not None:
             frame.isetitem(position, restored)
     notes.without(unfit)
-    return frame.set_index(list(notes.index)) if notes.index and set(notes.index) <= set(frame.columns) else frame
+    if not notes.index or not set(notes.index) <= set(frame.columns):
+        return frame
+    frame = frame.set_index(list(notes.index))
+    return frame.rename_axis(None) if notes.index == (UNNAMED_INDEX,) else frame
 
 
 def holding(table: pa.Table, notes: Notes) -> Notes:

@@ -45,8 +45,8 @@ class WriteOptions:
     """``replace`` all rows, ``append`` to them, or ``upsert``: put each row by its key, and keep the others."""
     on_schema_change: SchemaChange = "refuse"
     """What happens when the frame does not fit the table: ``refuse``, ``evolve`` the table, ``replace`` it."""
-    index: Literal["refuse", "drop"] = "refuse"
-    """What happens to an unnamed index that is not 0, 1, 2, ..."""
+    index: Literal["drop", "refuse", "keep"] | None = None
+    """What happens to an unnamed index that is not 0, 1, 2, ...; None drops one of integers with a warning."""
     keep_order: bool = False
     """Whether the order of rows is kept, in a column of its own."""
 
@@ -72,7 +72,7 @@ def write(connection: Connection, table: str, frame: pd.DataFrame | pa.Table, op
     """
     with attempting(f"write table {table!r}"):
         if isinstance(frame, pa.Table):
-            encoded = arrow_tables.encode(frame, keep_order=options.keep_order)
+            encoded = arrow_tables.encode(frame, index=options.index, keep_order=options.keep_order)
         else:
             encoded = pandas_frames.encode(frame, index=options.index, keep_order=options.keep_order)
         existing = describe(connection, table)
