@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ STORED: dict[str, Any] = {
     "`object` of `bytes`": pd.Series([b"x"]),
     "bytes of more than 4,096": pd.Series([b"x" * 5000]),
     "`category` of text, numbers, booleans": pd.Series(pd.Categorical(["b", "a"], categories=["b", "a"])),
+    "`object` of `UUID`": pd.Series([uuid.UUID(int=1)]),
     "`object` of lists and dictionaries": pd.Series([[1, {"a": None}]]),
     "`int64[pyarrow]` and the other numbers": pd.Series(arrow([1, None], pa.int64())),
     "`string[pyarrow]` backed by Arrow": pd.Series(arrow(["x"], pa.string())),
@@ -85,7 +87,7 @@ What becomes of a column, and what comes back. Made by `python tools/types_page.
 
 Every value comes back exactly, or the whole frame is refused with the column, the first bad row and what to do. NaN, NaT,
 NA and None are all NULL, and NULL comes back as the missing value of the column's dtype. Objects come back in Python's own
-classes (`datetime` for `Timestamp`, `int` for `numpy.int8`), and moments of several zones in that of the first.
+classes (`datetime` for `Timestamp`, `int` for `numpy.int8`, a list for an array in a cell), and moments of several zones in that of the first.
 
 | column | SQL type | noted | comes back as |
 |---|---|---|---|

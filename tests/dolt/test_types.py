@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import json
 import re
+import uuid
 import zoneinfo
 from collections.abc import Callable
 from typing import Any
@@ -102,6 +103,7 @@ EXACT: dict[str, Any] = {
     "category without levels": pd.Series(pd.Categorical([None, None])),
     "lists": pd.Series([[1, 2**60 + 1], [], None, [None, 1.5, True, "x"], [[1], {"a": None}]]),
     "dicts": pd.Series([{"a": 2**53 + 1, "b": [1.0, 1]}, {}, None]),
+    "UUIDs": pd.Series([uuid.UUID(int=2**127 + 1), None, uuid.UUID(int=0)], dtype=object),
     "int64[pyarrow]": arrow([1, None, 2**63 - 1], pa.int64()),
     "uint64[pyarrow]": arrow([1, None, 2**64 - 1], pa.uint64()),
     "float[pyarrow]": arrow([0.5, None], pa.float32()),
@@ -234,6 +236,24 @@ class TestNames:
         """SQL has no table without columns."""
         with pytest.raises(UnsupportedFrame, match="columns"):
             write(config("t"), pd.DataFrame(index=range(3)))
+
+
+def test_arrays_in_cells_come_back_as_lists(config: Config) -> None:
+    """What read_parquet makes of lists is stored as these lists; numbers that are no numbers of JSON are refused."""
+    deep = np.array([np.array([1, 2]), np.array([3])], dtype=object)
+    cells = pd.Series([np.array([0.5, 0.25], "float32"), None, deep, {"a": np.array(["x"])}], dtype=object)
+    write(config("t", keep_order=True), pd.DataFrame({"v": cells}))
+    assert read(config("t")).v.tolist() == [[0.5, 0.25], None, [[1, 2], [3]], {"a": ["x"]}]
+    for array in (np.array([np.nan]), np.array(["2020-01-01"], "datetime64[ns]")):
+        with pytest.raises(UnsupportedFrame, match="'v'.*row 0"):
+            write(config("u"), pd.DataFrame({"v": pd.Series([array], dtype=object)}))
+
+
+def test_uuids_and_text_do_not_mix(config: Config) -> None:
+    """A column means the one or the other, and is never read as both."""
+    write(config("t"), pd.DataFrame({"v": [uuid.UUID(int=1)]}))
+    with pytest.raises(errors.SchemaMismatch, match="plain values.*UUIDs"):
+        write(config("t", mode="append"), pd.DataFrame({"v": ["x"]}))
 
 
 class TestIndex:

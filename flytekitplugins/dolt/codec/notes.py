@@ -83,6 +83,8 @@ class Note:
     """Dtype of the levels, where they are no text."""
     json: bool = False
     """Whether the texts are lists and dictionaries."""
+    uuid: bool = False
+    """Whether the texts are UUIDs."""
     arrow: str | None = None
     """Arrow type of a column with a pandas ``ArrowDtype``, as `field_to_text` writes it."""
     type: str | None = None
@@ -112,7 +114,7 @@ class Note:
         return note
 
     def _is_one_of_ours(self) -> bool:
-        for_pandas = [self.dtype is not None, self.levels is not None, self.json, self.arrow is not None]
+        for_pandas = [self.dtype is not None, self.levels is not None, self.json, self.uuid, self.arrow is not None]
         about_objects = (self.zone is not None) + (self.unit is not None)
         return (
             sum(for_pandas) <= 1
@@ -145,7 +147,7 @@ class Note:
         families = {_family_as_stored(field_from_text(text).type) for text in (self.type, self.arrow) if text}
         if self.type is None and self.arrow is None and self.in_arrow is not None:
             families.add(_family_as_stored(self.in_arrow))
-        if self.json:
+        if self.json or self.uuid:
             families.add("text")
         if self.dtype in ("bool", "boolean"):
             families.add("boolean")
@@ -181,6 +183,8 @@ def meaning(note: Note) -> Meaning | None:
         return "lists or dictionaries", str(kind)
     if note.json:
         return "lists or dictionaries", ""
+    if note.uuid:
+        return "UUIDs", ""
     if kind is not None and pa.types.is_duration(kind):
         return "durations", kind.unit
     if kind is not None and pa.types.is_timestamp(kind) and kind.tz is not None:
@@ -265,6 +269,7 @@ _CHECKS = {
     "ordered": lambda value: type(value) is bool,
     "of": lambda value: isinstance(value, str) and _OF_LEVELS.fullmatch(value) is not None,
     "json": lambda value: value is True,
+    "uuid": lambda value: value is True,
     "arrow": _is_field,
     "type": _is_field,
 }

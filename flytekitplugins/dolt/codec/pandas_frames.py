@@ -15,6 +15,7 @@ import datetime
 import decimal
 import json
 import re
+import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -379,9 +380,8 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     import pandas as pd
 
     kind = pd.api.types.infer_dtype(column, skipna=True)
-    if kind == "mixed" and _all_are(column, (list, dict)):
-        values = [value if isinstance(value, (list, dict)) else None for value in column]
-        return _as_json(name, values), Note(json=True)
+    if kind == "mixed" and (found := _encode_nested_or_uuids(name, column)) is not None:
+        return found
     if kind == "mixed-integer-float" and _all_are(column, (float,)):
         kind = "floating"  # pandas 2 says the other of floats with None among them
     if kind in ("mixed", "mixed-integer", "mixed-integer-float", "complex", "interval", "period", "unknown-array"):
@@ -399,6 +399,30 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     if pa.types.is_duration(array.type):
         return stored, Note(dtype="object", unit=array.type.unit)
     return stored, Note(dtype="object")
+
+
+def _encode_nested_or_uuids(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note] | None:
+    """Return lists, arrays and dictionaries as JSON, UUIDs as text, and None for a column of anything else."""
+    import numpy as np
+
+    if _all_are(column, (uuid.UUID,)):
+        texts = [None if _is_missing(value) else str(value) for value in column]
+        return pa.chunked_array([pa.array(texts, pa.string())]), Note(uuid=True)
+    if _all_are(column, (list, dict, np.ndarray)):
+        values = [_without_arrays(value) if isinstance(value, (list, dict, np.ndarray)) else None for value in column]
+        return _as_json(name, values), Note(json=True)
+    return None
+
+
+def _without_arrays(value: Any) -> Any:
+    """Return the list that an array is, as `read_parquet` gives it, with lists for the arrays in it."""
+    if hasattr(value, "dtype") and value.ndim and value.dtype.kind in "biufUO":
+        return [_without_arrays(each) for each in value] if value.dtype.kind == "O" else value.tolist()
+    if type(value) is list and any(hasattr(each, "dtype") for each in value):
+        return [_without_arrays(each) for each in value]
+    if type(value) is dict and any(hasattr(each, "dtype") for each in value.values()):
+        return {key: _without_arrays(each) for key, each in value.items()}
+    return value
 
 
 _MOMENTS = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64")
@@ -737,6 +761,8 @@ def _restored(column: pa.ChunkedArray, note: Note) -> Any:
         return _as_category(column, note)
     if note.json:
         return pd.Series([_from_json(text) for text in column.to_pylist()], dtype=object)
+    if note.uuid:
+        return _as_uuids(column)
     dtype = str(note.dtype)
     if dtype == "object":
         return _as_objects(column, note)
@@ -874,6 +900,16 @@ def _as_category(column: pa.ChunkedArray, note: Note) -> Any:
     if any(value not in known for value in values if value is not None):
         raise ValueError("a value is no level: somebody else added it")
     return pd.Categorical(values, categories=levels, ordered=note.ordered)
+
+
+def _as_uuids(column: pa.ChunkedArray) -> Any:
+    import pandas as pd
+
+    texts = column.to_pylist()
+    values = [None if text is None else uuid.UUID(text) for text in texts]
+    if [None if value is None else str(value) for value in values] != texts:
+        raise ValueError("a UUID is spelt in another way")
+    return pd.Series(values, dtype=object)
 
 
 def _as_objects(column: pa.ChunkedArray, note: Note) -> Any:
