@@ -136,6 +136,9 @@ integers, integers fit floats, and a column without any value fits everything. A
 yet takes the type of the first frame that has one. `on_schema_change="evolve"` adds columns and widens types, `"replace"` makes
 a new table. Keys, indexes, constraints and comments survive a rewrite.
 
+What was read of a column of JSON, SET, BIT or of TIME with spans in it can be written back, and other values of that form can be
+written. A JSON column keeps the value of a text, in Dolt's own spelling.
+
 `append` and `upsert` keep the table's dtypes, as long as each value fits them; `replace` takes those of the frame, and needs
 every column, because what it lacks would be lost. In rows that are added, a column that the frame lacks has its default or
 NULL, and rows that an upsert finds keep what they have in it. With `"evolve"` a frame that lacks a column and brings a new one

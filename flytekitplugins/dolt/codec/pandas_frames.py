@@ -577,6 +577,17 @@ def _from_json(text: str | None) -> Any:
     return value
 
 
+def json_value(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError, RecursionError: it is none, has a name twice, a number that no float is, or is nested too deep.
+    """
+    if is_deep(text, MAX_CELL):
+        raise ValueError(f"it is nested over {MAX_CELL} deep")
+    return json.loads(text, object_pairs_hook=_once_each, parse_float=_exact_float, parse_constant=_exact_float)
+
+
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -8,16 +8,16 @@ make it fit.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..codec.notes import UNFIT, Note, Notes, meaning
-from ..codec.pandas_frames import Encoded, SqlType, as_arrow, first_true_index, negative_zeros
+from ..codec.pandas_frames import Encoded, SqlType, as_arrow, first_true_index, json_value, negative_zeros
 from ..errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
 from ..model.sql_text import literal, quote
 
@@ -180,6 +180,8 @@ class Asked:
     """Whether rows are added, so that columns may be missing: new rows get NULL or the default there."""
     empty: frozenset[str] = frozenset()
     """Columns of the table without any value, which take the type of the frame's."""
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    """What the frame's columns mean beyond their types."""
     in_double: Callable[[str], bool] = lambda _: True
     """Says of an integer column whether the values that stay in it are exact as DOUBLE."""
 
@@ -241,8 +243,9 @@ def _fit_or_alter(
     column: pa.ChunkedArray, into: Column, new_type: str | None, asked: Asked
 ) -> tuple[pa.ChunkedArray, str | None, list[str]]:
     """Return a column as it is stored, the type that the table's has to get for that, and what stands against it."""
-    takes = into.name in asked.empty and family_differs(column, into)
-    fitted, found = (column, ["takes"]) if takes else _fit(column, into)
+    note = asked.notes.get(into.name, _PLAIN)
+    takes = into.name in asked.empty and family_differs(column, into, note)
+    fitted, found = (column, ["takes"]) if takes else _fit(column, into, note)
     if not found:
         return fitted, None, []
     wider = None
@@ -256,10 +259,18 @@ def _fit_or_alter(
     return fitted, wider, found
 
 
-def family_differs(column: pa.ChunkedArray, into: Column) -> bool:
+def family_differs(column: pa.ChunkedArray, into: Column, note: Note) -> bool:
     """Whether the frame has values of another family than the table's column."""
     wanted = _arrow_type(into.sql_type)
-    return column.null_count < len(column) and (wanted is None or _family(column.type) != _family(wanted))
+    if wanted is None or column.null_count == len(column) or holds_spans(into, note):
+        return False
+    return _family(column.type) != _family(wanted)
+
+
+def holds_spans(into: Column, note: Note) -> bool:
+    """Whether durations go into a TIME column, which holds spans of time as well."""
+    found = meaning(note)
+    return SqlType.parse(into.sql_type).base == "time" and found is not None and found[0] == "durations"
 
 
 def retypable(encoded: Encoded, existing: TableSchema, known: Notes) -> Iterator[Column]:
@@ -270,7 +281,10 @@ def retypable(encoded: Encoded, existing: TableSchema, known: Notes) -> Iterator
         if into is None or column.null_count == len(column) or not into.nullable or into.may_be_left_out:
             continue
         old, new = known.columns.get(name, _PLAIN), encoded.notes.columns.get(name, _PLAIN)
-        differs = family_differs(column, into) or meaning(old) != meaning(new) or bool(_fit(column, into)[1])
+        if holds_spans(into, new):
+            continue
+        misfits = family_differs(column, into, new) or bool(_fit(column, into, new)[1])
+        differs = misfits or meaning(old) != meaning(new)
         if differs and not existing.depends_on(name):
             yield into
 
@@ -312,6 +326,12 @@ def doubtful(notes: Notes, existing: Sequence[Column], names: Sequence[str]) -> 
     """Return those of the columns ``names`` about which only their values say whether the notes fit."""
     types = {column.name: _arrow_type(column.sql_type) for column in existing}
     return [name for name in names if name in notes.columns and notes.columns[name].hangs_on_values(types.get(name))]
+
+
+def held(added: Encoded, existing: Sequence[Column], empty: Sequence[str]) -> list[str]:
+    """Return the columns whose values say what others in them have to mean: not those that are ``empty``, nor spans."""
+    spans = [c.name for c in existing if holds_spans(c, added.notes.columns.get(c.name, _PLAIN))]
+    return [column.name for column in existing if column.name not in (*empty, *spans)]
 
 
 def agree(added: Encoded, before: Notes, held: Sequence[str], *, table: str) -> pa.Table:
@@ -462,7 +482,7 @@ def _family(kind: pa.DataType) -> str:
     return next((name for name, belongs in _FAMILIES if belongs(kind)), str(kind))
 
 
-def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[str]]:
+def _fit(column: pa.ChunkedArray, into: Column, note: Note | None = None) -> tuple[pa.ChunkedArray, list[str]]:
     """Return the column as ``into`` holds it, and what stands against that."""
     if column.null_count and not into.nullable:
         return column, [f"has no value in {_shown(_positions(pc.is_null(column)))}, and is NOT NULL"]
@@ -470,15 +490,18 @@ def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[s
     if column.null_count == len(column):
         return pa.chunked_array([pa.nulls(len(column), wanted or pa.string())]), []
     given = _family(column.type)
-    if wanted is not None and {given, _family(wanted)} == {"integer", "float"}:
-        as_wanted = _integers(column, wanted) if given == "float" else _floats(column)
-        bad = _positions(pc.and_(pc.is_valid(column), pc.is_null(as_wanted)))
-        if bad:
-            return column, [f"is {given} in the frame and {into.sql_type} in the table, with {_shown(bad, column)}"]
-        column = as_wanted
-    elif wanted is None or given != _family(wanted):
-        bad = [first_true_index(pc.is_valid(column)) or 0]
+    as_printed = _as_server_reads(column, into, note or _PLAIN)
+    if as_printed is not None:
+        bad = _positions(pc.and_(pc.is_valid(column), pc.is_null(as_printed)))
+        return as_printed, [f"has {_shown(bad, column)} that {into.sql_type} cannot hold"] if bad else []
+    as_wanted = column if wanted is not None and given == _family(wanted) else _as_numbers(column, wanted)
+    bad = _positions(pc.and_(pc.is_valid(column), pc.is_null(as_wanted)))
+    if wanted is None or bad:
         return column, [f"is {given} in the frame and {into.sql_type} in the table, with {_shown(bad, column)}"]
+    return _fit_in_family(as_wanted, into, wanted)
+
+
+def _fit_in_family(column: pa.ChunkedArray, into: Column, wanted: pa.DataType) -> tuple[pa.ChunkedArray, list[str]]:
     try:
         fitted = column.cast(wanted, safe=column.type != pa.float64())
     except pa.ArrowInvalid:
@@ -488,6 +511,90 @@ def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[s
     if losses is not None and pc.any(losses).as_py():
         return column, [f"has {_shown(_positions(losses), column)} that {into.sql_type} cannot hold"]
     return fitted, []
+
+
+def _as_server_reads(column: pa.ChunkedArray, into: Column, note: Note) -> pa.ChunkedArray | None:
+    """Return values for a type that Arrow does not have, as they were read, in the form that the server takes.
+
+    What it does not hold is null. None is returned for all other types, and where the frame has other values.
+    """
+    found = meaning(note)
+    if found is not None and holds_spans(into, note):
+        spans = column.cast(pa.duration(found[1])).cast(pa.int64())
+        return _each(spans, lambda count: _span(count * 1_000_000 // _A_SECOND[found[1]], count, found[1]))
+    as_read = found is None and _READ_AS.get(SqlType.parse(into.sql_type).base) == _family(column.type)
+    return _each(column, _converter(into.sql_type)) if as_read else None
+
+
+_READ_AS = {"bit": "integer", "set": "text", "json": "text"}
+
+
+def _converter(sql_type: str) -> Callable[[Any], str | bytes | None]:
+    """Return what makes of a value that was read the one that is sent, or None of one that the type does not hold."""
+    kind = SqlType.parse(sql_type)
+    if kind.base == "bit":
+        limit = 2 ** (kind.size or 1)
+        return lambda number: number.to_bytes(8, "big") if 0 <= number < limit else None
+    if kind.base == "set":
+        places = {member: place for place, member in enumerate(_members(sql_type))}
+        return lambda text: text if _is_set(text, places) else None
+    return lambda text: text if _is_json(text) else None
+
+
+def _each(column: pa.ChunkedArray, convert: Callable[[Any], str | bytes | None]) -> pa.ChunkedArray:
+    """Return the values converted, each different one once; all are text, or all bytes."""
+    known = {value: convert(value) for value in column.unique().to_pylist() if value is not None}
+    found = [None if value is None else known[value] for value in column.to_pylist()]
+    kind = pa.binary() if any(isinstance(value, bytes) for value in known.values()) else pa.string()
+    return pa.chunked_array([pa.array(found, kind)])
+
+
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_LONGEST_SPAN = (838 * 3600 + 59 * 60 + 59) * 10**6
+
+
+def _span(micros: int, count: int, unit: str) -> str | None:
+    """Return a span of time as TIME shows it, or None where it is too long or too fine for that."""
+    if abs(micros) > _LONGEST_SPAN or micros * _A_SECOND[unit] != count * 10**6:
+        return None
+    seconds, rest = divmod(abs(micros), 10**6)
+    return f"{'-' if micros < 0 else ''}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:06}"
+
+
+def _members(sql_type: str) -> list[str]:
+    return [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", sql_type)]
+
+
+def _is_set(text: str, places: Mapping[str, int]) -> bool:
+    """Whether a text is what a SET shows: members of it, each once, in its order."""
+    members = text.split(",") if text else []
+    found = [places.get(member, -1) for member in members]
+    return -1 not in found and all(one < next_one for one, next_one in pairwise(found))
+
+
+def _is_json(text: str) -> bool:
+    """Whether a JSON column holds just the value that a text is, in whatever spelling."""
+    try:
+        value = json_value(text)
+    except (ValueError, RecursionError):
+        return False
+    return all(-(2**63) <= n < 2**64 for n in _whole_numbers(value))
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _whole_numbers(each)
+
+
+def _as_numbers(column: pa.ChunkedArray, wanted: pa.DataType | None) -> pa.ChunkedArray:
+    """Return whole numbers in the other family of numbers, and null for what is of no other family."""
+    families = (_family(column.type), None if wanted is None else _family(wanted))
+    if families == ("float", "integer"):
+        return _integers(column, wanted)
+    return _floats(column) if families == ("integer", "float") else pa.chunked_array([pa.nulls(len(column))])
 
 
 def _integers(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -559,8 +666,7 @@ def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> p
     if parsed.base == "binary":  # what is shorter comes back filled up with zeros
         return pc.not_equal(pc.binary_length(fitted), parsed.size or 1)
     if parsed.base == "enum":
-        allowed = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", into.sql_type)]
-        return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(allowed, pa.string()))))
+        return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(_members(into.sql_type), pa.string()))))
     limit = {"varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
     return None if limit is None else pc.greater(pc.binary_length(fitted), limit)
 

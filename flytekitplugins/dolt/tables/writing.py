@@ -137,7 +137,7 @@ def _rewrite(
         fitting.check_same_key(options.key, existing.columns, table=table)
     known = _notes(table, existing)[0]
     empty = _without_values(connection, table, encoded, existing, known)
-    held = [column.name for column in existing.columns if column.name not in empty]
+    held = fitting.held(encoded, existing.columns, empty)
     if options.mode != "replace":
         # With a key Dolt knows the number; without one it would read all rows.
         some = "COUNT(*)" if existing.key else "1"
@@ -179,6 +179,7 @@ def _fitted(
         evolve=options.on_schema_change == "evolve",
         adds=options.mode != "replace",
         empty=frozenset(empty),
+        notes=encoded.notes.columns,
         in_double=lambda name: options.mode == "replace" or _in_double(connection, table, name),
     )
     new_types = pandas_frames.sql_types(encoded.arrow, ()) if asked.evolve or empty else {}
@@ -361,7 +362,7 @@ def _differences(
             return row_changes.find(
                 (batch for part in old for batch in _in_schema(part.arrow, schema).to_batches()), new, existing.key
             )
-    except (row_changes.DeltaUnavailable, pa.ArrowInvalid):
+    except (row_changes.DeltaUnavailable, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
 
 
