@@ -440,6 +440,20 @@ class TestModes:
         write(config("t", mode="upsert"), pd.DataFrame({"a": [1, 2], "u": [20, 10]}))
         assert read(config("t")).values.tolist() == [[1, 20], [2, 10]]
 
+    @pytest.mark.parametrize("mode", ["replace", "append", "upsert"])
+    @pytest.mark.parametrize(
+        ("key", "values"),
+        [("varchar(9) collate utf8mb4_0900_ai_ci", ["ann", "Ann"]), ("double", [0.0, -0.0])],
+        ids=["text", "zero"],
+    )
+    def test_keys_that_the_database_holds_equal_are_refused(
+        self, config: Config, theirs: Callable[[str], None], mode: str, key: str, values: list[Any]
+    ) -> None:
+        """Two rows of one key to the table are never merged into one."""
+        theirs(f"create table t (k {key} primary key, v int)")
+        with refused(config, errors.ConstraintViolated, match="duplicate primary key|more than once"):
+            write(config("t", mode=mode), pd.DataFrame({"k": values, "v": [1, 2]}))
+
     def test_upsert_needs_a_key(self, config: Config) -> None:
         """Without a key rows cannot be told apart."""
         write(config("t"), pd.DataFrame({"a": [1]}))

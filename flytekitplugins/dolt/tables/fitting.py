@@ -88,6 +88,11 @@ class Column:
         return "auto_increment" in self.extra.lower()
 
     @property
+    def compares_by(self) -> str | None:
+        """The collation of text: Dolt says a column's own one with its type, and elsewhere the table's."""
+        return self.sql_type.partition(" COLLATE ")[2] or self.collation
+
+    @property
     def may_be_left_out(self) -> bool:
         """Whether appended rows get a value here without giving one."""
         return self.generated or self.default is not None or self.counts
@@ -143,7 +148,9 @@ class TableSchema:
     @property
     def sorts_as_arrow(self) -> bool:
         """Whether the order of the key is the order in which Arrow sorts it: for text, by code point."""
-        return all(c.collation in (None, "utf8mb4_0900_bin", "utf8mb4_bin") for c in self.columns if c.name in self.key)
+        return all(
+            c.compares_by in (None, "utf8mb4_0900_bin", "utf8mb4_bin") for c in self.columns if c.name in self.key
+        )
 
 
 def _name(quoted: str) -> str:
@@ -434,6 +441,9 @@ def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
                 columns=[name],
             )
     keys = arrow.select(list(key))
+    for place, column in enumerate(keys.columns):
+        if pa.types.is_floating(column.type):  # to the database 0.0 and -0.0 are one key
+            keys = keys.set_column(place, keys.column_names[place], pc.add(column, 0.0))
     if keys.group_by(list(key)).aggregate([]).num_rows < keys.num_rows:
         raise ConstraintViolated(
             f"Cannot store the frame in {table!r}: the key {_first_duplicate(keys)} is there more than once. Remove "

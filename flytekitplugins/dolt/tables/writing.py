@@ -249,7 +249,8 @@ def _fill(
         _within_constraints(connection, lambda: _append(connection, table, fitted.arrow))
     elif mode == "upsert":
         given = set(fitted.arrow.column_names)
-        if any(column.name not in given and not column.generated for column in existing.columns):
+        lacks = any(column.name not in given and not column.generated for column in existing.columns)
+        if lacks or not existing.sorts_as_arrow:  # where rows of keys that the table holds equal are refused as well
             _put_some_columns(connection, table, fitted.arrow)
         else:
             _rewriting(connection, table, lambda: _put(connection, table, fitted.arrow, existing))
