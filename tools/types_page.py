@@ -124,6 +124,8 @@ with a warning, and any other unnamed index is refused. `index="drop"` drops eac
 `index="keep"` stores it in a column `__index_level_0__` and brings it back. So it is with a column of integers of that name in
 a table of Arrow.
 
+Not stored are a frame's `attrs`, the name of its columns (`frame.columns.name`) and the `freq` of its index.
+
 A table with a primary key reads in the order of the key, one without in one stable order. `order_by=[...]` chooses.
 `keep_order=True` keeps the frame's own order in a column `_flyte_row`; a row inserted in the middle then changes all rows
 behind it, in diffs and on disk.
