@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ STORED: dict[str, Any] = {
     "`object` of `bytes`": pd.Series([b"x"]),
     "bytes of more than 4,096": pd.Series([b"x" * 5000]),
     "`category` of text, numbers, booleans": pd.Series(pd.Categorical(["b", "a"], categories=["b", "a"])),
+    "`object` of `UUID`": pd.Series([uuid.UUID(int=1)]),
     "`object` of lists and dictionaries": pd.Series([[1, {"a": None}]]),
     "`int64[pyarrow]` and the other numbers": pd.Series(arrow([1, None], pa.int64())),
     "`string[pyarrow]` backed by Arrow": pd.Series(arrow(["x"], pa.string())),
@@ -87,7 +89,7 @@ What becomes of a column, and what comes back. Made by `python tools/types_page.
 
 Every value comes back exactly, or the whole frame is refused with the column, the first bad row and what to do. NaN, NaT,
 NA and None are all NULL, and NULL comes back as the missing value of the column's dtype. Objects come back in Python's own
-classes (`datetime` for `Timestamp`, `int` for `numpy.int8`), and moments of several zones in that of the first.
+classes (`datetime` for `Timestamp`, `int` for `numpy.int8`, a list for an array in a cell), and moments of several zones in that of the first.
 
 | column | SQL type | noted | comes back as |
 |---|---|---|---|
@@ -126,7 +128,12 @@ Column names are non-empty strings of at most 64 bytes (in UTF-8) that differ in
 and all scripts are fine. Letters that Dolt folds to one are the same letter: `\u00b5` (micro) and `\u03bc` (mu), `\u03c3` and `\u03c2`.
 
 A named index (of any number of levels) is stored as columns, which may be the primary key, and comes back as the index. An
-unnamed index is not stored if it is 0, 1, 2, ...; any other unnamed index is refused, or dropped with `index="drop"`.
+unnamed index is not stored if it is 0, 1, 2, ...; one of other integers, as a filter, sort or `concat` leaves it, is dropped
+with a warning, and any other unnamed index is refused. `index="drop"` drops each without a word, `index="refuse"` refuses each,
+`index="keep"` stores it in a column `__index_level_0__` and brings it back. So it is with a column of integers of that name in
+a table of Arrow.
+
+Not stored are a frame's `attrs`, the name of its columns (`frame.columns.name`) and the `freq` of its index.
 
 A table with a primary key reads in the order of the key. One without is sorted by its values, column by column in the frame's order:
 numbers and times by value, text, JSON and bytes by bytes whatever the collation, ordered categories by level, missing values last.
@@ -137,13 +144,23 @@ behind it, in diffs and on disk.
 
 ## Existing tables
 
-A frame has to fit the table that is there: no column missing, none more, each of the table's type, each value held exactly.
-A narrower type is fine as long as every value fits (int64 into `int`, text into `varchar(20)`). `on_schema_change="evolve"`
-adds columns and widens types, `"replace"` makes a new table. Keys, indexes, constraints and comments survive a rewrite.
+A frame has to fit the table that is there: no column more, each of the table's type, each value held exactly. A narrower type
+is fine as long as every value fits (int64 into `int`, text into `varchar(20)`), floats that are whole numbers (and NaN) fit
+integers, integers fit floats, and a column without any value fits everything. A column of the table in whose rows no value is
+yet takes the type of the first frame that has one. `on_schema_change="evolve"` adds columns and widens types, `"replace"` makes
+a new table. Keys, indexes, constraints and comments survive a rewrite.
+
+What was read of a column of JSON, SET, BIT or of TIME with spans in it can be written back, and other values of that form can be
+written. A JSON column keeps the value of a text, in Dolt's own spelling.
+
+`append` and `upsert` keep the table's dtypes, as long as each value fits them; `replace` takes those of the frame, and needs
+every column, because what it lacks would be lost. In rows that are added, a column that the frame lacks has its default or
+NULL, and rows that an upsert finds keep what they have in it. With `"evolve"` a frame that lacks a column and brings a new one
+is refused, as one whose column was renamed.
 
 Rows that are added (`mode="append"` or `"upsert"`) have to mean what the rows mean that are there: durations are given the
 table's unit, times with and without a zone, lists and text, durations and plain numbers do not mix, and ordered levels go
-on behind the table's. An upsert puts whole rows, so it needs every column. The rows of tables that refer to this one stay, also
+on behind the table's. The rows of tables that refer to this one stay, also
 with `ON DELETE CASCADE`: a row that they refer to cannot be left out. A write that would start triggers of the
 table is refused, or lets them run with `triggers="run"`; see [clusters](clusters.md#triggers).
 """

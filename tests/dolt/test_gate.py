@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, errors, read, write
+from flytekitplugins.dolt import DoltConfig, errors, pin, read, write
 from flytekitplugins.dolt.repository import refs
 
 Config = Callable[..., DoltConfig]
@@ -58,7 +58,9 @@ REFUSED: list[tuple[str, dict[str, list[Any]], str]] = [
     ("a int", {"a": ["x"]}, "'a'.*text.*int"),
     ("a varchar(9)", {"a": [1]}, r"'a'.*integer.*varchar\(9\)"),
     ("a int", {"a": [1.5]}, "'a'.*float.*int"),
-    ("a double", {"a": [1]}, "'a'.*integer.*double"),
+    ("a double", {"a": [1, 2**53 + 1]}, "'a'.*integer.*double.*'9007199254740993' in row 1"),
+    ("a int", {"a": [1.0, -0.0]}, "'a'.*float.*int.*'-0.0' in row 1"),
+    ("a bigint", {"a": [1.0, 2.0**63]}, "'a'.*bigint.*row 1"),
     ("a tinyint", {"a": [1, 300]}, "'a'.*'300'.*row 1.*tinyint"),
     ("a int unsigned", {"a": [1, -1]}, "'a'.*'-1'.*row 1.*int unsigned"),
     ("a mediumint", {"a": [1, 2**23]}, "'a'.*'8388608'.*row 1.*mediumint"),
@@ -81,6 +83,10 @@ REFUSED: list[tuple[str, dict[str, list[Any]], str]] = [
     ("a date", {"a": [pd.Timestamp("2020-01-01")]}, "timestamp.*date"),
     ("a enum('x','y')", {"a": ["x", None, "z"]}, r"'a'.*'z'.*row 2.*enum\('x'.*'y'\)"),
     ("a json", {"a": [[1]]}, "'a'.*text.*json"),
+    ("a json", {"a": ["[1]", '{"a": 1, "a": 2}', "x"]}, "'a'.*in row 1.*'x' in row 2.*json"),
+    ("a set('x','y')", {"a": ["x,y", "y,x", "z"]}, "'y,x' in row 1.*'z' in row 2.*set"),
+    ("a bit(3)", {"a": [7, 8]}, r"'8' in row 1.*bit\(3\)"),
+    ("a time", {"a": [pd.Timedelta(0), pd.Timedelta(839, "h")]}, "row 1.*time"),
     ("a bigint not null", {"a": [1, None]}, "'a'.*row 1.*NOT NULL"),
     ("a tinyint", {"a": [300, 1, 301, 302]}, "'300'.*row 0.*'301'.*row 2.*'302'.*row 3.*tinyint"),
     (
@@ -106,12 +112,26 @@ def test_a_frame_that_does_not_fit_is_refused(
 
 
 def test_every_misfit_is_listed_at_once(config: Config, theirs: Callable[[str], None]) -> None:
-    """One refusal names all columns, and says how to ask for more."""
+    """One refusal names all columns with a bad row of each, and says what would help."""
     theirs("create table t (a int, b varchar(2), c int)")
     with refused(config, errors.SchemaMismatch, match="nothing was written") as caught:
         write(config("t"), pd.DataFrame({"a": ["x"], "b": ["abc"], "d": [1]}))
     assert len(caught.value.problems) == 4
-    assert "on_schema_change='evolve'" in str(caught.value)
+    assert "'x' in row 0" in str(caught.value)
+    assert "'evolve'" not in str(caught.value)
+    assert "on_schema_change='replace'" in str(caught.value)
+
+
+def test_advice_is_what_can_work(config: Config) -> None:
+    """An option is named only where it is not set already and would help."""
+    write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1], "n": pd.Series([1], dtype="int8")}))
+    wide, text = pd.DataFrame({"id": [2], "n": [2**40]}), pd.DataFrame({"id": [2], "n": ["x"]})
+    with refused(config, errors.SchemaMismatch, match=r"on_schema_change='evolve' \(.*\) in the config") as caught:
+        write(config("t", mode="append"), wide)
+    assert "'replace'" not in str(caught.value)
+    with refused(config, errors.SchemaMismatch, match="'x' in row 0") as caught:
+        write(config("t", mode="append", on_schema_change="evolve"), text)
+    assert "on_schema_change" not in str(caught.value)
 
 
 FITS: list[tuple[str, dict[str, list[Any]]]] = [
@@ -139,6 +159,114 @@ def test_a_frame_that_fits_is_stored_in_the_tables_types(
     write(config("t"), frame)
     assert read(config("t")).astype(object).equals(frame.astype(object)) or all(v == [None] for v in data.values())
     assert dolt("schema", "show", "t").split(" COMMENT=")[0].rstrip("; \n") == before.rstrip("; \n")
+
+
+@pytest.mark.parametrize("mode", ["replace", "upsert"])
+@pytest.mark.parametrize("rows", [1, 2500], ids=["few", "many"])
+def test_what_was_read_can_be_written_back(config: Config, theirs: Callable[[str], None], mode: str, rows: int) -> None:
+    """JSON, SET, BIT and spans of time go in as they came; nothing is changed, and nothing committed."""
+    theirs(
+        "create table t (id int primary key, j json, s set('x','y'), b bit(12), v time);"
+        "insert into t values (-1, null, null, null, null), (-2, '[]', 'x', 0, '00:00:00'),"
+        """ (-3, '{"b": [1, 2.5, "é"], "a": null}', 'x,y', 4095, '-10:00:00.000001'),"""
+        """ (-4, '"x"', 'y', 128, '838:59:59');"""
+        f"insert into t with recursive n as (select 1 as i union all select i + 1 from n where i < {rows})"
+        " select i, '[1]', 'x', 200, '01:00:00' from n"
+    )
+    before = pin(config("t")).commit
+    frame = read(config("t"))
+    assert write(config("t", mode=mode), frame).commit == before
+    write(config("t", mode=mode), frame.assign(id=frame.id + rows + 10))
+    found = read(config("t")).query(f"id > {rows}").reset_index(drop=True)
+    pd.testing.assert_frame_equal(found.assign(id=frame.id), frame)
+
+
+class TestDailyLoads:
+    """Frames as CSV files give them, day by day, into one table."""
+
+    @pytest.mark.parametrize("how", ["refuse", "evolve"])
+    @pytest.mark.parametrize(
+        ("first", "second", "dtype", "values"),
+        [
+            ([1, 2], [3, None], "Int64", [1, 2, 3, None]),
+            ([1.5, 2.5], [3, 4], "float64", [1.5, 2.5, 3.0, 4.0]),
+            ([None, None], [3, 4], "Int64", [None, None, 3, 4]),
+            ([None, None], ["x", "y"], None, [None, None, "x", "y"]),
+            ([float("nan")], ["x"], None, [None, "x"]),
+            (["x"], [float("nan")], None, ["x", None]),
+            ([float("nan")], [7], "Int64", [None, 7]),
+        ],
+        ids=str,
+    )
+    def test_values_that_fit_are_taken(
+        self, config: Config, how: str, first: list[Any], second: list[Any], dtype: str | None, values: list[Any]
+    ) -> None:
+        """Gaps, whole floats and columns without any value are no other type; the table's dtype stays."""
+        write(config("t", primary_key=["id"]), pd.DataFrame({"id": range(len(first)), "n": first}))
+        added = pd.DataFrame({"id": range(len(first), len(values)), "n": second})
+        write(config("t", mode="append", on_schema_change=how), added)
+        found = read(config("t")).n
+        assert [None if pd.isna(value) else value for value in found] == values
+        assert dtype is None or str(found.dtype) == dtype
+
+    def test_replace_takes_the_dtypes_of_the_frame(self, config: Config) -> None:
+        """Whole floats in a column of integers come back as floats, and integers in one of floats as integers."""
+        write(config("t"), pd.DataFrame({"n": [1, 2], "x": [0.5, 1.5]}))
+        frame = pd.DataFrame({"n": [3.0, None], "x": [4, 5]})
+        write(config("t"), frame)
+        pd.testing.assert_frame_equal(read(config("t")), frame)
+
+    def test_integers_become_floats_where_asked_for(self, config: Config) -> None:
+        """A column of int64 is widened to DOUBLE if each number that stays is exact there."""
+        write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1, 2], "a": [1, 2], "b": [1, 2**53 + 1]}))
+        added = pd.DataFrame({"id": [3], "a": [1.5], "b": [3]})
+        write(config("t", mode="append", on_schema_change="evolve"), added)
+        assert read(config("t")).a.tolist() == [1.0, 2.0, 1.5]
+        with refused(config, errors.SchemaMismatch, match="'b'.*bigint.*'1.5' in row 0"):
+            write(config("t", mode="append", on_schema_change="evolve"), added.assign(id=4, b=1.5))
+
+    @pytest.mark.parametrize("mode", ["append", "upsert"])
+    def test_new_rows_have_no_value_in_a_column_that_the_frame_lacks(
+        self, config: Config, theirs: Callable[[str], None], mode: str
+    ) -> None:
+        """They have NULL there, or the default; a column that needs a value is refused."""
+        theirs("create table t (id int primary key, a int, d int default 7); insert into t values (1, 1, 1)")
+        write(config("t", mode=mode), pd.DataFrame({"id": [2], "a": [5]}))
+        write(config("t", mode=mode), pd.DataFrame({"id": [3]}))
+        found = read(config("t")).astype(object)
+        assert found.where(found.notna(), None).values.tolist() == [[1, 1, 1], [2, 5, 7], [3, None, 7]]
+        theirs("alter table t add column n int not null default 1; alter table t alter column n drop default")
+        with refused(config, errors.SchemaMismatch, match=r"'n' \(int\) is missing"):
+            write(config("t", mode=mode), pd.DataFrame({"id": [4]}))
+
+    @pytest.mark.parametrize("unique", ["", ", unique key (u)"])
+    def test_upsert_keeps_what_the_frame_says_nothing_of(
+        self, config: Config, theirs: Callable[[str], None], unique: str
+    ) -> None:
+        """Rows that are there keep their values in columns that the frame lacks, of whatever type these are."""
+        theirs(
+            "create table t (id varchar(9) collate utf8mb4_0900_ai_ci primary key, u int, j json, b bit(4), s time,"
+            f" g int generated always as (u + 1) stored{unique});"
+            "insert into t (id, u, j, b, s) values ('ann', 1, '[1]', 5, '-10:00:00'), ('bob', 2, '[2]', 6, '01:00:00')"
+        )
+        write(config("t", mode="upsert"), pd.DataFrame({"id": ["Ann", "bob", "new"], "u": [2, 1, 3]}))
+        found = read(config(sql="select id, u, j, b + 0, s < '00:00:00', g from t order by u")).astype(object)
+        assert found.where(found.notna(), None).values.tolist() == [
+            ["bob", 1, "[2]", 6, 0, 2],
+            ["Ann", 2, "[1]", 5, 1, 3],
+            ["new", 3, None, None, None, 4],
+        ]
+        assert read(config(sql="show tables")).iloc[:, 0].tolist() == ["t"]
+
+    @pytest.mark.parametrize("mode", ["append", "upsert"])
+    def test_a_column_that_seems_renamed_is_refused(self, config: Config, mode: str) -> None:
+        """One that is missing beside one that is new is not taken for two changes."""
+        write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1], "qty": [1]}))
+        renamed = pd.DataFrame({"id": [2], "quantity": [1]})
+        with refused(config, errors.SchemaMismatch, match=r"'quantity': 'qty'.*set frame\['qty'\]"):
+            write(config("t", mode=mode, on_schema_change="evolve"), renamed)
+        write(config("t", mode=mode, on_schema_change="evolve"), renamed.assign(qty=2))
+        assert read(config("t")).qty.tolist() == [1, 2]
 
 
 class TestConstraints:
@@ -311,6 +439,20 @@ class TestModes:
             write(config("t", mode="upsert"), pd.DataFrame({"a": [3], "u": [10]}))
         write(config("t", mode="upsert"), pd.DataFrame({"a": [1, 2], "u": [20, 10]}))
         assert read(config("t")).values.tolist() == [[1, 20], [2, 10]]
+
+    @pytest.mark.parametrize("mode", ["replace", "append", "upsert"])
+    @pytest.mark.parametrize(
+        ("key", "values"),
+        [("varchar(9) collate utf8mb4_0900_ai_ci", ["ann", "Ann"]), ("double", [0.0, -0.0])],
+        ids=["text", "zero"],
+    )
+    def test_keys_that_the_database_holds_equal_are_refused(
+        self, config: Config, theirs: Callable[[str], None], mode: str, key: str, values: list[Any]
+    ) -> None:
+        """Two rows of one key to the table are never merged into one."""
+        theirs(f"create table t (k {key} primary key, v int)")
+        with refused(config, errors.ConstraintViolated, match="duplicate primary key|more than once"):
+            write(config("t", mode=mode), pd.DataFrame({"k": values, "v": [1, 2]}))
 
     def test_upsert_needs_a_key(self, config: Config) -> None:
         """Without a key rows cannot be told apart."""

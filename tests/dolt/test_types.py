@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import json
+import re
+import uuid
 import zoneinfo
 from collections.abc import Callable
 from typing import Any
@@ -104,6 +106,7 @@ EXACT: dict[str, Any] = {
     "category without levels": pd.Series(pd.Categorical([None, None])),
     "lists": pd.Series([[1, 2**60 + 1], [], None, [None, 1.5, True, "x"], [[1], {"a": None}]]),
     "dicts": pd.Series([{"a": 2**53 + 1, "b": [1.0, 1]}, {}, None]),
+    "UUIDs": pd.Series([uuid.UUID(int=2**127 + 1), None, uuid.UUID(int=0)], dtype=object),
     "int64[pyarrow]": arrow([1, None, 2**63 - 1], pa.int64()),
     "uint64[pyarrow]": arrow([1, None, 2**64 - 1], pa.uint64()),
     "float[pyarrow]": arrow([0.5, None], pa.float32()),
@@ -310,6 +313,24 @@ class TestNames:
             write(config("t"), pd.DataFrame(index=range(3)))
 
 
+def test_arrays_in_cells_come_back_as_lists(config: Config) -> None:
+    """What read_parquet makes of lists is stored as these lists; numbers that are no numbers of JSON are refused."""
+    deep = np.array([np.array([1, 2]), np.array([3])], dtype=object)
+    cells = pd.Series([np.array([0.5, 0.25], "float32"), None, deep, {"a": np.array(["x"])}], dtype=object)
+    write(config("t", keep_order=True), pd.DataFrame({"v": cells}))
+    assert read(config("t")).v.tolist() == [[0.5, 0.25], None, [[1, 2], [3]], {"a": ["x"]}]
+    for array in (np.array([np.nan]), np.array(["2020-01-01"], "datetime64[ns]")):
+        with pytest.raises(UnsupportedFrame, match="'v'.*row 0"):
+            write(config("u"), pd.DataFrame({"v": pd.Series([array], dtype=object)}))
+
+
+def test_uuids_and_text_do_not_mix(config: Config) -> None:
+    """A column means the one or the other, and is never read as both."""
+    write(config("t"), pd.DataFrame({"v": [uuid.UUID(int=1)]}))
+    with pytest.raises(errors.SchemaMismatch, match="plain values.*UUIDs"):
+        write(config("t", mode="append"), pd.DataFrame({"v": ["x"]}))
+
+
 class TestIndex:
     @pytest.mark.parametrize(
         "frame",
@@ -330,13 +351,43 @@ class TestIndex:
         in_order = [frame.index.get_loc(key) for key in sorted(frame.index)]
         pd.testing.assert_frame_equal(read(config("t")), frame.iloc[in_order], check_freq=False)
 
+    @pytest.mark.parametrize("arrow", [False, True], ids=["pandas", "arrow"])
+    @pytest.mark.parametrize("how", ["filter", "sort", "sample", "concat", "drop_duplicates"])
+    def test_row_numbers_that_are_left_are_dropped(self, config: Config, how: str, arrow: bool) -> None:
+        """They are no data, and one warning shows the first of them; "drop" is silent, and "refuse" refuses."""
+        frame = pd.DataFrame({"v": [3, 1, 1]})
+        left = {
+            "filter": lambda: frame[frame.v == 1],
+            "sort": lambda: frame.sort_values("v"),
+            "sample": lambda: frame.sample(2, random_state=1),
+            "concat": lambda: pd.concat([frame, frame]),
+            "drop_duplicates": lambda: frame.drop_duplicates(keep="last"),
+        }[how]()
+        given: Any = pa.Table.from_pandas(left, preserve_index=True) if arrow else left
+        first = re.escape(repr(left.index[:3].tolist()))
+        with pytest.warns(UserWarning, match=f"{first}.*index='keep'") as warned:
+            write(config("t"), given)
+        assert len(warned) == 1
+        assert read(config("t")).columns.tolist() == ["v"]
+        assert sorted(read(config("t")).v) == sorted(left.v)
+        with pytest.raises(UnsupportedFrame, match=first):
+            write(config("t", index="refuse"), given)
+        write(config("t", index="drop"), given)
+
+    @pytest.mark.parametrize("arrow", [False, True], ids=["pandas", "arrow"])
+    def test_an_unnamed_index_can_be_kept(self, config: Config, arrow: bool) -> None:
+        """It is stored as named ones are, and comes back without a name."""
+        frame = pd.DataFrame({"v": [3, 1]}, index=[5, 7])
+        write(config("t", index="keep"), pa.Table.from_pandas(frame, preserve_index=True) if arrow else frame)
+        pd.testing.assert_frame_equal(read(config("t")).sort_index(), frame)
+
     def test_an_index_that_may_be_data_is_refused(self, config: Config) -> None:
-        """Filtering leaves row numbers with gaps; they are not dropped in silence."""
-        frame = pd.DataFrame({"v": [1, 2, 3]})
-        with pytest.raises(UnsupportedFrame, match=r"\[1.*2\].*reset_index\(drop=True\)"):
-            write(config("t"), frame[frame.v > 1])
-        write(config("t", index="drop"), frame[frame.v > 1])
-        assert sorted(read(config("t")).v) == [2, 3]
+        """Text and dates are no row numbers; they are not dropped in silence."""
+        frame = pd.DataFrame({"v": [1, 2]}, index=["a", "b"])
+        with pytest.raises(UnsupportedFrame, match=r"\['a', 'b'\].*reset_index\(drop=True\)"):
+            write(config("t"), frame)
+        write(config("u", index="keep"), frame)
+        pd.testing.assert_frame_equal(read(config("u")).sort_index(), frame)
 
     def test_row_numbers_in_order_are_no_data(self, config: Config) -> None:
         """0, 1, 2, ... is what every read gives again."""

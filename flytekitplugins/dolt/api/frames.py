@@ -285,6 +285,7 @@ def has_unsaved_rows(table: Pinned, frame: Any) -> bool:
     if name is None or table.config.changes is not None or table.config.as_of is not None:
         return True
     spec = WriteSpec.of(table.config)
-    rows = TableWrite.of(name, frame if streamed is None else streamed, spec.options)
+    options = replace(spec.options, index=spec.options.index or "drop")  # the write itself warns
+    rows = TableWrite.of(name, frame if streamed is None else streamed, options)
     place = _location_at(table.config, table.commit)
     return publishing.differs(place, table.commit, table=name, work=rows.apply, statements=spec.statements)

@@ -88,19 +88,41 @@ def _refuse_foreign(schema: Mapping[str, Any]) -> None:
             inner += [found.inner] if getattr(found, "inner", None) is not None else []
 
 
-def encode(table: pa.Table, *, keep_order: bool = False) -> Encoded:
+def encode(table: pa.Table, *, index: str | None = None, keep_order: bool = False) -> Encoded:
     """Return ``table`` in storable columns, with notes from which its types come back.
+
+    ``index`` says what becomes of the unnamed index of a pandas frame, which Arrow has as a column.
 
     Raises:
         UnsupportedFrame: a name, type or value cannot be stored exactly.
     """
+    table, levels = _unnamed_index(table, index)
     pandas_frames.check_names(table.column_names)
     arrays, noted = {}, {}
     for field, column in zip(table.schema, table.columns, strict=True):
         arrays[field.name], note = _encode_column(field, column)
         if note:
             noted[field.name] = note
-    return pandas_frames.encoded(arrays, noted, keep_order=keep_order)
+    return pandas_frames.encoded(arrays, noted, index=levels, keep_order=keep_order)
+
+
+def _unnamed_index(table: pa.Table, index: str | None) -> tuple[pa.Table, list[str]]:
+    """Return the table without the column of integers that is a frame's unnamed index, or that one as the index."""
+    name = pandas_frames.UNNAMED_INDEX
+    is_there = table.num_columns > 1 and table.column_names.count(name) == 1
+    if not is_there or not pa.types.is_integer(table.schema.field(name).type):
+        return table, []
+    if index == "keep":
+        return table, [name]
+    column = table.column(name)
+    if index != "drop" and len(column) and not column.cast(pa.int64()).equals(_counted(len(column))):
+        first = column.slice(0, 3).to_pylist()
+        pandas_frames.leave_out(first, index, advice="rename its column", integers=True)
+    return table.drop_columns([name]), []
+
+
+def _counted(rows: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.array(range(rows), pa.int64())])
 
 
 def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Note]:

@@ -86,6 +86,8 @@ class Note:
     """Dtype of the levels, where they are no text."""
     json: bool = False
     """Whether the texts are lists and dictionaries."""
+    uuid: bool = False
+    """Whether the texts are UUIDs."""
     arrow: str | None = None
     """Arrow type of a column with a pandas ``ArrowDtype``, as `field_to_text` writes it."""
     type: str | None = None
@@ -124,7 +126,7 @@ class Note:
             raise Unreadable("it is read as something else")
 
     def _is_one_of_ours(self) -> bool:
-        for_pandas = [self.dtype is not None, self.levels is not None, self.json, self.arrow is not None]
+        for_pandas = [self.dtype is not None, self.levels is not None, self.json, self.uuid, self.arrow is not None]
         about_objects = (self.zone is not None) + (self.unit is not None)
         return (
             sum(for_pandas) <= 1
@@ -157,14 +159,16 @@ class Note:
         families = {_family_as_stored(field_from_text(text).type) for text in (self.type, self.arrow) if text}
         if self.type is None and self.arrow is None and self.in_arrow is not None:
             families.add(_family_as_stored(self.in_arrow))
-        if self.json:
+        if self.json or self.uuid:
             families.add("text")
         if self.dtype in ("bool", "boolean"):
             families.add("boolean")
         if self.dtype is not None and self.dtype.startswith("str"):
             families.add("text")
         families |= {_family_of_level(level) for level in self.levels or ()}
-        return families <= {family(kind), "null"}
+        # Whole numbers may stand in either kind of column; whether they are whole, the values say.
+        numbers = {"integer", "float"} if family(kind) in ("integer", "float") else set()
+        return families <= {family(kind), "null"} | numbers
 
     def hangs_on_values(self, kind: pa.DataType | None) -> bool:
         """Whether only the values can say that they are what is noted, where they are stored as ``kind``."""
@@ -191,6 +195,8 @@ def meaning(note: Note) -> Meaning | None:
         return "lists or dictionaries", str(kind)
     if note.json:
         return "lists or dictionaries", ""
+    if note.uuid:
+        return "UUIDs", ""
     if kind is not None and pa.types.is_duration(kind):
         return "durations", kind.unit
     if kind is not None and pa.types.is_timestamp(kind) and kind.tz is not None:
@@ -275,6 +281,7 @@ _CHECKS = {
     "ordered": lambda value: type(value) is bool,
     "of": lambda value: isinstance(value, str) and _OF_LEVELS.fullmatch(value) is not None,
     "json": lambda value: value is True,
+    "uuid": lambda value: value is True,
     "arrow": _is_field,
     "type": _is_field,
 }

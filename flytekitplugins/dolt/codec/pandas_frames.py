@@ -6,7 +6,7 @@ equal frame; without notes, columns come back as their SQL types say. What has n
 
 The rules: NaN, NaT, NA and None are all NULL, and NULL comes back as the missing value of the column's dtype; infinity
 has no SQL value; an index of plain row numbers (0, 1, 2, ...) is not stored, a named one is stored as columns and
-restored, any other is refused.
+restored; of others, one of integers, which sorting and filtering leave, is dropped with a warning, the rest refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import datetime
 import decimal
 import json
 import re
+import uuid
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
 
 ROW_COLUMN = "_flyte_row"
 """Name of the column that keeps the frame's own row order, where that is asked for."""
+
+UNNAMED_INDEX = "__index_level_0__"
+"""Name of the column that keeps an unnamed index, where that is asked for; Arrow calls it so."""
 
 _MAX_NAME = 64  # bytes in UTF-8: where MySQL counts characters, Dolt 1.83 does not
 _MAX_VARCHAR = 4096
@@ -90,6 +95,8 @@ def stored_as(encoded: Encoded, arrow: pa.Table) -> Notes:
         given = types[name]
         if given != stored and name not in columns and not pa.types.is_decimal(given):
             columns[name] = Note(dtype=default_dtype(given))
+        if name in columns and not columns[name].speaks_of(stored):
+            del columns[name]  # it is of a column without any value, which is in the table's type then
     return replace(encoded.notes, columns=columns)
 
 
@@ -112,12 +119,13 @@ def merged(before: Notes, added: Notes, held: Sequence[str]) -> Notes:
 # ------------------------------------------------------------------------------------------------ frame to Arrow
 
 
-def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = False) -> Encoded:
+def encode(frame: pd.DataFrame, *, index: str | None = None, keep_order: bool = False) -> Encoded:
     """Return ``frame`` in storable Arrow columns. Zero rows are data too: the columns are there.
 
     Args:
         frame: the frame; column names are non-empty strings of at most 64 bytes that differ in more than case.
-        index: ``"refuse"`` an unnamed index that is not 0, 1, 2, ..., or ``"drop"`` it.
+        index: ``"drop"``, ``"refuse"`` or ``"keep"`` an unnamed index that is not 0, 1, 2, ...; None drops one of
+            integers with a warning, and refuses others.
         keep_order: whether to add `ROW_COLUMN` with the position of each row.
 
     Raises:
@@ -131,6 +139,8 @@ def encode(frame: pd.DataFrame, *, index: str = "refuse", keep_order: bool = Fal
             "nor anything else that gives Arrow's C stream. Make a frame of it first, as pd.DataFrame(...) does."
         )
     levels = _index_names(frame, index)
+    if levels == [UNNAMED_INDEX]:
+        frame = frame.rename_axis(UNNAMED_INDEX)
     if levels:
         frame = _with_index_as_columns(frame, levels)
     check_names(list(frame.columns))
@@ -182,7 +192,7 @@ def _too_much(notes: Notes) -> UnsupportedFrame:
     )
 
 
-def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
+def _index_names(frame: pd.DataFrame, unnamed: str | None) -> list[str]:
     import pandas as pd
 
     names: list[Any] = list(frame.index.names)
@@ -193,12 +203,30 @@ def _index_names(frame: pd.DataFrame, unnamed: str) -> list[str]:
             f"Cannot store the frame: the names of its index are {names!r}, and each has to be a non-empty string. "
             "Name them with .rename_axis(...), or call .reset_index()."
         )
-    if unnamed == "drop" or len(frame) == 0 or frame.index.equals(pd.RangeIndex(len(frame))):
-        return []
+    if unnamed == "keep":
+        return [UNNAMED_INDEX]
+    if unnamed != "drop" and len(frame) and not frame.index.equals(pd.RangeIndex(len(frame))):
+        integers = pd.api.types.is_integer_dtype(frame.index.dtype)
+        leave_out(list(frame.index[:3]), unnamed, advice="name it with .rename_axis(...)", integers=integers)
+    return []
+
+
+def leave_out(first: Sequence[Any], index: str | None, *, advice: str, integers: bool) -> None:
+    """Warn that an unnamed index is not stored, or refuse it, as ``index`` says; None refuses all but integers.
+
+    ``first`` are its first values, and ``advice`` says how else it could be stored.
+    """
+    found = f"its index has no name and is not 0, 1, 2, ... (it starts {first!r})"
+    if integers and index is None:
+        warnings.warn(
+            f"The index of a frame is not stored: {found}. To store it, {advice} or say index='keep' in the config; "
+            "index='drop' leaves it out without this warning.",
+            stacklevel=2,
+        )
+        return
     raise UnsupportedFrame(
-        f"Cannot store the frame: its index has no name and is not 0, 1, 2, ... (it starts {list(frame.index[:3])!r}), "
-        "so it may be data. Call .reset_index(drop=True) to leave it out, name it with .rename_axis(...) to keep it, "
-        "or say io_args={'index': 'drop'} in the config."
+        f"Cannot store the frame: {found}, so it may be data. Call .reset_index(drop=True) to leave it out, or "
+        f"{advice} to keep it. In the config, index='drop' and index='keep' do so."
     )
 
 
@@ -478,9 +506,8 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     import pandas as pd
 
     kind = pd.api.types.infer_dtype(column, skipna=True)
-    if kind == "mixed" and _all_are(column, (list, dict)):
-        values = [value if isinstance(value, (list, dict)) else None for value in column]
-        return _as_json(name, values), Note(json=True)
+    if kind == "mixed" and (found := _encode_nested_or_uuids(name, column)) is not None:
+        return found
     if kind == "mixed-integer-float" and _all_are(column, (float,)):
         kind = "floating"  # pandas 2 says the other of floats with None among them
     if kind in ("mixed", "mixed-integer", "mixed-integer-float", "complex", "interval", "period", "unknown-array"):
@@ -498,6 +525,30 @@ def _encode_objects(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray,
     if pa.types.is_duration(array.type):
         return stored, Note(dtype="object", unit=array.type.unit)
     return stored, Note(dtype="object")
+
+
+def _encode_nested_or_uuids(name: str, column: pd.Series[Any]) -> tuple[pa.ChunkedArray, Note] | None:
+    """Return lists, arrays and dictionaries as JSON, UUIDs as text, and None for a column of anything else."""
+    import numpy as np
+
+    if _all_are(column, (uuid.UUID,)):
+        texts = [None if _is_missing(value) else str(value) for value in column]
+        return pa.chunked_array([pa.array(texts, pa.string())]), Note(uuid=True)
+    if _all_are(column, (list, dict, np.ndarray)):
+        values = [_without_arrays(value) if isinstance(value, (list, dict, np.ndarray)) else None for value in column]
+        return _as_json(name, values), Note(json=True)
+    return None
+
+
+def _without_arrays(value: Any) -> Any:
+    """Return the list that an array is, as `read_parquet` gives it, with lists for the arrays in it."""
+    if hasattr(value, "dtype") and value.ndim and value.dtype.kind in "biufUO":
+        return [_without_arrays(each) for each in value] if value.dtype.kind == "O" else value.tolist()
+    if type(value) is list and any(hasattr(each, "dtype") for each in value):
+        return [_without_arrays(each) for each in value]
+    if type(value) is dict and any(hasattr(each, "dtype") for each in value.values()):
+        return {key: _without_arrays(each) for key, each in value.items()}
+    return value
 
 
 _MOMENTS = ("date", "datetime", "datetime64", "time", "timedelta", "timedelta64")
@@ -683,6 +734,17 @@ def _from_json(text: str | None) -> Any:
     return value
 
 
+def json_value(text: str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises:
+        ValueError, RecursionError: it is none, has a name twice, a number that no float is, or is nested too deep.
+    """
+    if is_deep(text, MAX_CELL):
+        raise ValueError(f"it is nested over {MAX_CELL} deep")
+    return json.loads(text, object_pairs_hook=_once_each, parse_float=_exact_float, parse_constant=_exact_float)
+
+
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -808,7 +870,10 @@ def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
         if restored is not None:
             frame.isetitem(position, restored)
     notes.without(unfit)
-    return frame.set_index(list(notes.index)) if notes.index and set(notes.index) <= set(frame.columns) else frame
+    if not notes.index or not set(notes.index) <= set(frame.columns):
+        return frame
+    frame = frame.set_index(list(notes.index))
+    return frame.rename_axis(None) if notes.index == (UNNAMED_INDEX,) else frame
 
 
 def holding(table: pa.Table, notes: Notes) -> Notes:
@@ -864,6 +929,8 @@ def _restored(column: pa.ChunkedArray, note: Note) -> Any:
         return _as_category(column, note)
     if note.json:
         return pd.Series([_from_json(text) for text in column.to_pylist()], dtype=object)
+    if note.uuid:
+        return _as_uuids(column)
     dtype = str(note.dtype)
     if dtype == "object":
         return _as_objects(column, note)
@@ -898,9 +965,16 @@ def _exact(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if column.type == kind:
         return column
     found = column.cast(kind, safe=not pa.types.is_floating(kind))
+    if pa.types.is_integer(kind) and column.type == pa.float64() and pc.any(negative_zeros(column)).as_py():
+        raise ValueError("there is a -0.0, and no integer is")
     if not found.cast(column.type).equals(column):
         raise ValueError("there are values that this type does not hold")
     return found
+
+
+def negative_zeros(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return which values of a column of doubles are -0.0, which is equal to 0.0."""
+    return pc.and_(pc.equal(column, 0.0), pc.less(pc.divide(1.0, column), 0.0))
 
 
 def _as_duration(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
@@ -996,6 +1070,16 @@ def _as_category(column: pa.ChunkedArray, note: Note) -> Any:
     if any(value not in known for value in values if value is not None):
         raise ValueError("a value is no level: somebody else added it")
     return pd.Categorical(values, categories=levels, ordered=note.ordered)
+
+
+def _as_uuids(column: pa.ChunkedArray) -> Any:
+    import pandas as pd
+
+    texts = column.to_pylist()
+    values = [None if text is None else uuid.UUID(text) for text in texts]
+    if [None if value is None else str(value) for value in values] != texts:
+        raise ValueError("a UUID is spelt in another way")
+    return pd.Series(values, dtype=object)
 
 
 def _as_objects(column: pa.ChunkedArray, note: Note) -> Any:

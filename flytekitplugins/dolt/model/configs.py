@@ -392,7 +392,9 @@ class DoltConfig(Portable):
     columns, widen types), or ``"replace"`` it, keys and constraints included."""
 
     index: str | None = field(default=None, kw_only=True)
-    """What a write does with an unnamed index that is not 0, 1, 2, ...: ``"refuse"`` (the default) or ``"drop"`` it."""
+    """What a write does with an unnamed index that is not 0, 1, 2, ...: ``"drop"`` it, ``"refuse"`` it, or ``"keep"``
+    it, as named ones are, in a column ``__index_level_0__``. None (the default) drops one of integers, as a filter or
+    sort leaves it, with a warning, and refuses others."""
 
     keep_order: bool | None = field(default=None, kw_only=True)
     """Whether a write keeps the order of rows, in a column ``_flyte_row`` of the table (default False). A row that is

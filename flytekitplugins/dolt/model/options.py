@@ -18,7 +18,7 @@ _ALLOWED: dict[str, tuple[Any, ...] | type[float] | None] = {
     "primary_key": None,
     "mode": ("replace", "append", "upsert"),
     "on_schema_change": ("refuse", "evolve", "replace"),
-    "index": ("refuse", "drop"),
+    "index": ("drop", "refuse", "keep"),
     "keep_order": (True, False),
     "lock_timeout_s": float,
     "triggers": ("refuse", "run"),

@@ -8,16 +8,16 @@ make it fit.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..codec.notes import UNFIT, Note, Notes, meaning
-from ..codec.pandas_frames import Encoded, SqlType, as_arrow, first_true_index
+from ..codec.pandas_frames import Encoded, SqlType, as_arrow, first_true_index, json_value, negative_zeros
 from ..errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
 from ..model.sql_text import literal, quote
 
@@ -88,6 +88,11 @@ class Column:
         return "auto_increment" in self.extra.lower()
 
     @property
+    def compares_by(self) -> str | None:
+        """The collation of text: Dolt says a column's own one with its type, and elsewhere the table's."""
+        return self.sql_type.partition(" COLLATE ")[2] or self.collation
+
+    @property
     def may_be_left_out(self) -> bool:
         """Whether appended rows get a value here without giving one."""
         return self.generated or self.default is not None or self.counts
@@ -135,10 +140,17 @@ class TableSchema:
         """The SQL type of each column."""
         return {column.name: column.sql_type for column in self.columns}
 
+    def depends_on(self, name: str) -> bool:
+        """Whether a key, index, constraint or generated column may go by the type of a column."""
+        others = [line for line in self.statement.split("\n") if not line.startswith(f"  {quote(name)} ")]
+        return any(quote(name) in line for line in others)
+
     @property
     def sorts_as_arrow(self) -> bool:
         """Whether the order of the key is the order in which Arrow sorts it: for text, by code point."""
-        return all(c.collation in (None, "utf8mb4_0900_bin", "utf8mb4_bin") for c in self.columns if c.name in self.key)
+        return all(
+            c.compares_by in (None, "utf8mb4_0900_bin", "utf8mb4_bin") for c in self.columns if c.name in self.key
+        )
 
 
 def _name(quoted: str) -> str:
@@ -165,65 +177,147 @@ class FittedRows:
     alterations: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What was asked for, as far as it says what may be done to make a frame fit."""
+
+    evolve: bool = False
+    """Whether to add missing columns to the table and widen types that are too narrow, instead of refusing."""
+    adds: bool = False
+    """Whether rows are added, so that columns may be missing: new rows get NULL or the default there."""
+    empty: frozenset[str] = frozenset()
+    """Columns of the table without any value, which take the type of the frame's."""
+    notes: Mapping[str, Note] = field(default_factory=dict)
+    """What the frame's columns mean beyond their types."""
+    in_double: Callable[[str], bool] = lambda _: True
+    """Says of an integer column whether the values that stay in it are exact as DOUBLE."""
+
+
 def fit(
-    arrow: pa.Table,
-    existing: Sequence[Column],
-    *,
-    table: str,
-    new_types: dict[str, str],
-    evolve: bool = False,
-    partial: bool = False,
+    arrow: pa.Table, existing: Sequence[Column], *, table: str, new_types: dict[str, str], asked: Asked | None = None
 ) -> FittedRows:
     """Return the frame's columns in the types of ``existing``, in the frame's order.
 
-    Args:
-        arrow: the frame, as `codec.encode` gives it.
-        existing: the table's columns.
-        table: the table's name.
-        new_types: the SQL type that each of the frame's columns would get in a new table.
-        evolve: add missing columns to the table and widen types that are too narrow, instead of refusing.
-        partial: whether columns that the server fills in by itself may be missing (rows are appended).
+    ``new_types`` are the SQL types that the frame's columns would get in a new table; they are needed for what is not
+    just to fit.
 
     Raises:
         SchemaMismatch: something does not fit; every column is listed, with its first three bad rows.
     """
-    alterations: list[str] = []
+    asked = asked or Asked()
     by_name = {column.name: column for column in existing}
-    problems = _missing(existing, set(arrow.column_names), partial=partial)
+    missing = _missing(existing, set(arrow.column_names), adds=asked.adds)
+    problems = [f"column {column.name!r} ({column.sql_type}) is missing" for column in missing]
+    could_evolve = not missing and not asked.evolve
+    alterations: list[str] = []
     columns: dict[str, pa.ChunkedArray] = {}
     for name in arrow.column_names:
         into = by_name.get(name)
         if into is None:
             columns[name] = arrow.column(name)
-            if evolve:
+            if asked.evolve:
                 alterations.append(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {new_types[name]}")
             else:
                 problems.append(f"column {name!r} is not in the table")
         elif not into.generated:
-            fitted, found = _fit(arrow.column(name), into)
-            wider = _widened(arrow.column(name), into, new_types[name]) if found and evolve else None
-            if wider is not None:
-                alterations.append(_modify(table, into, wider))
-                fitted, found = _fit(arrow.column(name), Column(name, wider, into.nullable, into.key))
-            columns[name] = fitted
+            columns[name], altered, found = _fit_or_alter(arrow.column(name), into, new_types.get(name), asked)
+            alterations += [_modify(table, into, altered)] if altered else []
+            could_evolve = could_evolve and not (found and _widened(arrow.column(name), into, None, asked) is None)
             problems += [f"column {name!r} {text}" for text in found]
+    problems += _renamed(existing, arrow.column_names, asked)
     if problems:
+        advice = _advice(could_evolve=could_evolve, replaces=not asked.adds)
         raise SchemaMismatch(
-            f"Cannot store the frame in {table!r}, nothing was written: {'; '.join(problems)}. Give the frame the "
-            "table's columns and types, write to another table, or ask for on_schema_change='evolve' (add columns, "
-            "widen types) or 'replace' (a new table) in the config.",
+            f"Cannot store the frame in {table!r}, nothing was written: {'; '.join(problems)}. {advice}",
             table=table,
             problems=problems,
         )
     return FittedRows(pa.table(columns), tuple(alterations))
 
 
-def _missing(existing: Sequence[Column], given: set[str], *, partial: bool) -> list[str]:
+def _advice(*, could_evolve: bool, replaces: bool) -> str:
+    options = [
+        *(["on_schema_change='evolve' (add columns, widen types)"] if could_evolve else []),
+        *([f"{'' if could_evolve else 'on_schema_change='}'replace' (a new table)"] if replaces else []),
+    ]
+    first = "Give the frame the table's columns and types"
+    if not options:
+        return f"{first}, or write to another table."
+    return f"{first}, write to another table, or ask for {' or '.join(options)} in the config."
+
+
+def _fit_or_alter(
+    column: pa.ChunkedArray, into: Column, new_type: str | None, asked: Asked
+) -> tuple[pa.ChunkedArray, str | None, list[str]]:
+    """Return a column as it is stored, the type that the table's has to get for that, and what stands against it."""
+    note = asked.notes.get(into.name, _PLAIN)
+    takes = into.name in asked.empty and family_differs(column, into, note)
+    fitted, found = (column, ["takes"]) if takes else _fit(column, into, note)
+    if not found:
+        return fitted, None, []
+    wider = None
+    if into.name in asked.empty:
+        wider = new_type
+    elif asked.evolve:
+        wider = _widened(column, into, new_type, asked)
+    if wider is None:
+        return fitted, None, found
+    fitted, found = _fit(column, Column(into.name, wider, into.nullable, into.key))
+    return fitted, wider, found
+
+
+def family_differs(column: pa.ChunkedArray, into: Column, note: Note) -> bool:
+    """Whether the frame has values of another family than the table's column."""
+    wanted = _arrow_type(into.sql_type)
+    if wanted is None or column.null_count == len(column) or holds_spans(into, note):
+        return False
+    return _family(column.type) != _family(wanted)
+
+
+def holds_spans(into: Column, note: Note) -> bool:
+    """Whether durations go into a TIME column, which holds spans of time as well."""
+    found = meaning(note)
+    return SqlType.parse(into.sql_type).base == "time" and found is not None and found[0] == "durations"
+
+
+def retypable(encoded: Encoded, existing: TableSchema, known: Notes) -> Iterator[Column]:
+    """Give the columns that could take the frame's type if they have no value: nothing else depends on theirs."""
+    by_name = {column.name: column for column in existing.columns}
+    for name, column in zip(encoded.arrow.column_names, encoded.arrow.columns, strict=True):
+        into = by_name.get(name)
+        if into is None or column.null_count == len(column) or not into.nullable or into.may_be_left_out:
+            continue
+        old, new = known.columns.get(name, _PLAIN), encoded.notes.columns.get(name, _PLAIN)
+        if holds_spans(into, new):
+            continue
+        misfits = family_differs(column, into, new) or bool(_fit(column, into, new)[1])
+        differs = misfits or meaning(old) != meaning(new)
+        if differs and not existing.depends_on(name):
+            yield into
+
+
+def is_untyped(note: Note | None) -> bool:
+    """Whether a column was made of one without a type: of nothing but None."""
+    if note is None:
+        return False
+    return note.dtype == "object" or (note.in_arrow is not None and pa.types.is_null(note.in_arrow))
+
+
+def _missing(existing: Sequence[Column], given: set[str], *, adds: bool) -> list[Column]:
     absent = (column for column in existing if column.name not in given and not column.generated)
+    return [column for column in absent if not (adds and (column.nullable or column.may_be_left_out))]
+
+
+def _renamed(existing: Sequence[Column], given: Sequence[str], asked: Asked) -> list[str]:
+    """Say where the frame lacks a column and brings one that the table lacks: its name was changed, it seems."""
+    there = {column.name for column in existing}
+    added = [name for name in given if name not in there]
+    lacks = [c.name for c in existing if c.name not in given and not c.may_be_left_out]
+    if not (asked.evolve and asked.adds and added and lacks):
+        return []
     return [
-        f"column {column.name!r} ({column.sql_type}) is missing"
-        for column in absent
-        if not (partial and column.may_be_left_out)
+        f"column {lacks[0]!r} is missing and {added[0]!r} is new, as if it was renamed: give it the table's name with "
+        f".rename(columns={{{added[0]!r}: {lacks[0]!r}}}), or, if it is another one, set frame[{lacks[0]!r}], too"
     ]
 
 
@@ -239,6 +333,12 @@ def doubtful(notes: Notes, existing: Sequence[Column], names: Sequence[str]) -> 
     """Return those of the columns ``names`` about which only their values say whether the notes fit."""
     types = {column.name: _arrow_type(column.sql_type) for column in existing}
     return [name for name in names if name in notes.columns and notes.columns[name].hangs_on_values(types.get(name))]
+
+
+def held(added: Encoded, existing: Sequence[Column], empty: Sequence[str]) -> list[str]:
+    """Return the columns whose values say what others in them have to mean: not those that are ``empty``, nor spans."""
+    spans = [c.name for c in existing if holds_spans(c, added.notes.columns.get(c.name, _PLAIN))]
+    return [column.name for column in existing if column.name not in (*empty, *spans)]
 
 
 def agree(added: Encoded, before: Notes, held: Sequence[str], *, table: str) -> pa.Table:
@@ -341,6 +441,9 @@ def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
                 columns=[name],
             )
     keys = arrow.select(list(key))
+    for place, column in enumerate(keys.columns):
+        if pa.types.is_floating(column.type):  # to the database 0.0 and -0.0 are one key
+            keys = keys.set_column(place, keys.column_names[place], pc.add(column, 0.0))
     if keys.group_by(list(key)).aggregate([]).num_rows < keys.num_rows:
         raise ConstraintViolated(
             f"Cannot store the frame in {table!r}: the key {_first_duplicate(keys)} is there more than once. Remove "
@@ -389,15 +492,26 @@ def _family(kind: pa.DataType) -> str:
     return next((name for name, belongs in _FAMILIES if belongs(kind)), str(kind))
 
 
-def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[str]]:
+def _fit(column: pa.ChunkedArray, into: Column, note: Note | None = None) -> tuple[pa.ChunkedArray, list[str]]:
     """Return the column as ``into`` holds it, and what stands against that."""
     if column.null_count and not into.nullable:
         return column, [f"has no value in {_shown(_positions(pc.is_null(column)))}, and is NOT NULL"]
     wanted = _arrow_type(into.sql_type)
-    if pa.types.is_null(column.type):
-        return column.cast(wanted or pa.string()), []
-    if wanted is None or _family(column.type) != _family(wanted):
-        return column, [f"is {_family(column.type)} in the frame and {into.sql_type} in the table"]
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), wanted or pa.string())]), []
+    given = _family(column.type)
+    as_printed = _as_server_reads(column, into, note or _PLAIN)
+    if as_printed is not None:
+        bad = _positions(pc.and_(pc.is_valid(column), pc.is_null(as_printed)))
+        return as_printed, [f"has {_shown(bad, column)} that {into.sql_type} cannot hold"] if bad else []
+    as_wanted = column if wanted is not None and given == _family(wanted) else _as_numbers(column, wanted)
+    bad = _positions(pc.and_(pc.is_valid(column), pc.is_null(as_wanted)))
+    if wanted is None or bad:
+        return column, [f"is {given} in the frame and {into.sql_type} in the table, with {_shown(bad, column)}"]
+    return _fit_in_family(as_wanted, into, wanted)
+
+
+def _fit_in_family(column: pa.ChunkedArray, into: Column, wanted: pa.DataType) -> tuple[pa.ChunkedArray, list[str]]:
     try:
         fitted = column.cast(wanted, safe=column.type != pa.float64())
     except pa.ArrowInvalid:
@@ -407,6 +521,108 @@ def _fit(column: pa.ChunkedArray, into: Column) -> tuple[pa.ChunkedArray, list[s
     if losses is not None and pc.any(losses).as_py():
         return column, [f"has {_shown(_positions(losses), column)} that {into.sql_type} cannot hold"]
     return fitted, []
+
+
+def _as_server_reads(column: pa.ChunkedArray, into: Column, note: Note) -> pa.ChunkedArray | None:
+    """Return values for a type that Arrow does not have, as they were read, in the form that the server takes.
+
+    What it does not hold is null. None is returned for all other types, and where the frame has other values.
+    """
+    found = meaning(note)
+    if found is not None and holds_spans(into, note):
+        spans = column.cast(pa.duration(found[1])).cast(pa.int64())
+        return _each(spans, lambda count: _span(count * 1_000_000 // _A_SECOND[found[1]], count, found[1]))
+    as_read = found is None and _READ_AS.get(SqlType.parse(into.sql_type).base) == _family(column.type)
+    return _each(column, _converter(into.sql_type)) if as_read else None
+
+
+_READ_AS = {"bit": "integer", "set": "text", "json": "text"}
+
+
+def _converter(sql_type: str) -> Callable[[Any], str | bytes | None]:
+    """Return what makes of a value that was read the one that is sent, or None of one that the type does not hold."""
+    kind = SqlType.parse(sql_type)
+    if kind.base == "bit":
+        limit = 2 ** (kind.size or 1)
+        return lambda number: number.to_bytes(8, "big") if 0 <= number < limit else None
+    if kind.base == "set":
+        places = {member: place for place, member in enumerate(_members(sql_type))}
+        return lambda text: text if _is_set(text, places) else None
+    return lambda text: text if _is_json(text) else None
+
+
+def _each(column: pa.ChunkedArray, convert: Callable[[Any], str | bytes | None]) -> pa.ChunkedArray:
+    """Return the values converted, each different one once; all are text, or all bytes."""
+    known = {value: convert(value) for value in column.unique().to_pylist() if value is not None}
+    found = [None if value is None else known[value] for value in column.to_pylist()]
+    kind = pa.binary() if any(isinstance(value, bytes) for value in known.values()) else pa.string()
+    return pa.chunked_array([pa.array(found, kind)])
+
+
+_A_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_LONGEST_SPAN = (838 * 3600 + 59 * 60 + 59) * 10**6
+
+
+def _span(micros: int, count: int, unit: str) -> str | None:
+    """Return a span of time as TIME shows it, or None where it is too long or too fine for that."""
+    if abs(micros) > _LONGEST_SPAN or micros * _A_SECOND[unit] != count * 10**6:
+        return None
+    seconds, rest = divmod(abs(micros), 10**6)
+    return f"{'-' if micros < 0 else ''}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:06}"
+
+
+def _members(sql_type: str) -> list[str]:
+    return [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", sql_type)]
+
+
+def _is_set(text: str, places: Mapping[str, int]) -> bool:
+    """Whether a text is what a SET shows: members of it, each once, in its order."""
+    members = text.split(",") if text else []
+    found = [places.get(member, -1) for member in members]
+    return -1 not in found and all(one < next_one for one, next_one in pairwise(found))
+
+
+def _is_json(text: str) -> bool:
+    """Whether a JSON column holds just the value that a text is, in whatever spelling."""
+    try:
+        value = json_value(text)
+    except (ValueError, RecursionError):
+        return False
+    return all(-(2**63) <= n < 2**64 for n in _whole_numbers(value))
+
+
+def _whole_numbers(value: Any) -> Iterator[int]:
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _whole_numbers(each)
+
+
+def _as_numbers(column: pa.ChunkedArray, wanted: pa.DataType | None) -> pa.ChunkedArray:
+    """Return whole numbers in the other family of numbers, and null for what is of no other family."""
+    families = (_family(column.type), None if wanted is None else _family(wanted))
+    if families == ("float", "integer"):
+        return _integers(column, wanted)
+    return _floats(column) if families == ("integer", "float") else pa.chunked_array([pa.nulls(len(column))])
+
+
+def _integers(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Return floats as integers, and null where there is none of just that value: -0.0 is none."""
+    bits = wanted.bit_width - pa.types.is_signed_integer(wanted)
+    low, above = (-(2.0**bits) if pa.types.is_signed_integer(wanted) else 0.0), 2.0**bits
+    floats = column.cast(pa.float64())
+    in_range = pc.and_(pc.greater_equal(floats, low), pc.less(floats, above))
+    exact = pc.and_(pc.and_(in_range, pc.equal(pc.trunc(floats), floats)), pc.invert(negative_zeros(floats)))
+    return pc.if_else(exact, floats, pa.scalar(None, pa.float64())).cast(wanted, safe=False)
+
+
+def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return integers as floats, and null where there is none of just that value."""
+    floats = column.cast(pa.float64(), safe=False)
+    above = 2.0 ** (column.type.bit_width - pa.types.is_signed_integer(column.type))
+    back = pc.if_else(pc.less(floats, above), floats, 0.0).cast(column.type, safe=False)
+    return pc.if_else(pc.equal(back, column), floats, pa.scalar(None, pa.float64()))
 
 
 _SHOWN_ROWS = 3
@@ -460,33 +676,37 @@ def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> p
     if parsed.base == "binary":  # what is shorter comes back filled up with zeros
         return pc.not_equal(pc.binary_length(fitted), parsed.size or 1)
     if parsed.base == "enum":
-        allowed = [text.replace("''", "'") for text in re.findall(r"'((?:[^']|'')*)'", into.sql_type)]
-        return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(allowed, pa.string()))))
+        return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(_members(into.sql_type), pa.string()))))
     limit = {"varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
     return None if limit is None else pc.greater(pc.binary_length(fitted), limit)
 
 
-def _widened(column: pa.ChunkedArray, into: Column, new_type: str) -> str | None:
+def _widened(column: pa.ChunkedArray, into: Column, new_type: str | None, asked: Asked) -> str | None:
     """Return a type that holds what is in the table and what is in the frame, or None where there is none."""
     wanted = _arrow_type(into.sql_type)
-    if wanted is None:
+    if wanted is None or (column.null_count and not into.nullable):
         return None
-    old, new = SqlType.parse(into.sql_type), SqlType.parse(new_type)
+    old, new = SqlType.parse(into.sql_type), SqlType.parse(new_type or into.sql_type)
     given, stored = _family(column.type), _family(wanted)
-    if (given, stored) == ("float", "integer"):
-        return "double" if old.base != "bigint" else None
+    if {given, stored} <= {"integer", "float"}:
+        return _wider_number(column, into, given, asked)
     if given != stored:
         return None
-    if given == "integer":
-        return _wider_integer(column, old)
     if given == "decimal":
         return _wider_decimal(old, new)
     if given in ("text", "bytes"):
         longest = "longtext" if given == "text" else "longblob"
         return new_type if new.base == longest or (new.size or 0) > (old.size or 2**32) else longest
-    if given in ("timestamp", "time"):
-        return f"{old.base}(6)"
-    return "double" if given == "float" else None
+    return f"{old.base}(6)" if given in ("timestamp", "time") else None
+
+
+def _wider_number(column: pa.ChunkedArray, into: Column, given: str, asked: Asked) -> str | None:
+    old = SqlType.parse(into.sql_type)
+    if old.base in ("float", "double"):
+        return "double" if given == "float" or old.base == "float" else None
+    if given == "integer":
+        return _wider_integer(column, old)
+    return "double" if old.base != "bigint" or asked.in_double(into.name) else None
 
 
 def _wider_integer(column: pa.ChunkedArray, old: SqlType) -> str | None:

@@ -6,6 +6,7 @@ rows differ in `row_changes`. So this file is the traffic: ask what is there, se
 
 from __future__ import annotations
 
+import secrets
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -47,8 +48,8 @@ class WriteOptions:
     """``replace`` all rows, ``append`` to them, or ``upsert``: put each row by its key, and keep the others."""
     on_schema_change: SchemaChange = "refuse"
     """What happens when the frame does not fit the table: ``refuse``, ``evolve`` the table, ``replace`` it."""
-    index: Literal["refuse", "drop"] = "refuse"
-    """What happens to an unnamed index that is not 0, 1, 2, ..."""
+    index: Literal["drop", "refuse", "keep"] | None = None
+    """What happens to an unnamed index that is not 0, 1, 2, ...; None drops one of integers with a warning."""
     keep_order: bool = False
     """Whether the order of rows is kept, in a column of its own."""
     is_order_chosen: bool = False
@@ -80,7 +81,9 @@ class TableWrite:
         """
         with attempting(f"write table {table!r}"):
             if isinstance(frame, pa.Table):
-                return cls(table, arrow_tables.encode(frame, keep_order=options.keep_order), options)
+                return cls(
+                    table, arrow_tables.encode(frame, index=options.index, keep_order=options.keep_order), options
+                )
             encoded = pandas_frames.encode(frame, index=options.index, keep_order=options.keep_order)
             return cls(table, encoded, options)
 
@@ -181,7 +184,9 @@ def _rewrite(
     before = Notes()
     if options.key is not None:
         fitting.check_same_key(options.key, existing.columns, table=table)
-    held = [column.name for column in existing.columns]
+    known = _notes(table, existing)[0]
+    empty = _without_values(connection, table, encoded, existing, known)
+    held = fitting.held(encoded, existing.columns, empty)
     if options.mode != "replace":
         # With a key Dolt knows the number; without one it would read all rows.
         some = "COUNT(*)" if existing.key else "1"
@@ -190,16 +195,8 @@ def _rewrite(
         stay = there if options.mode == "append" else None
         if not there:
             held = [name for name in held if name not in encoded.arrow.column_names]
-        before = _notes(table, existing)[0]
-        encoded, before = _agreeing(connection, table, encoded, before, held)
-    fitted = fitting.fit(
-        encoded.arrow,
-        existing.columns,
-        table=table,
-        new_types=pandas_frames.sql_types(encoded.arrow, ()) if options.on_schema_change == "evolve" else {},
-        evolve=options.on_schema_change == "evolve",
-        partial=options.mode == "append",  # by upsert, rows that are there would lose what they have
-    )
+        encoded, before = _agreeing(connection, table, encoded, known, held)
+    fitted = _fitted(connection, table, encoded, existing, options, empty=empty)
     fitting.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
     for statement in fitted.alterations:
         connection.execute(statement)
@@ -215,6 +212,53 @@ def _rewrite(
     )
     _fill(connection, table, fitted, existing, options.mode)
     return stay
+
+
+def _fitted(
+    connection: Connection,
+    table: str,
+    encoded: pandas_frames.Encoded,
+    existing: fitting.TableSchema,
+    options: WriteOptions,
+    *,
+    empty: Sequence[str],
+) -> fitting.FittedRows:
+    """Return the rows as the table holds them, whose columns ``empty`` have no value yet."""
+    asked = fitting.Asked(
+        evolve=options.on_schema_change == "evolve",
+        adds=options.mode != "replace",
+        empty=frozenset(empty),
+        notes=encoded.notes.columns,
+        in_double=lambda name: options.mode == "replace" or _in_double(connection, table, name),
+    )
+    new_types = pandas_frames.sql_types(encoded.arrow, ()) if asked.evolve or empty else {}
+    return fitting.fit(encoded.arrow, existing.columns, table=table, new_types=new_types, asked=asked)
+
+
+def _without_values(
+    connection: Connection, table: str, encoded: pandas_frames.Encoded, existing: fitting.TableSchema, known: Notes
+) -> list[str]:
+    """Return the columns of a table in whose rows no value is yet, of those to which the frame brings another type.
+
+    They take that type. A table without rows keeps the types that it was made with, but where it was made of a column
+    that had none.
+    """
+    found = []
+    for column in fitting.retypable(encoded, existing, known):
+        name = quote(column.name)
+        if connection.query(f"SELECT 1 FROM {quote(table)} WHERE {name} IS NOT NULL LIMIT 1"):
+            continue
+        untyped = fitting.is_untyped(known.columns.get(column.name))
+        if untyped or connection.query(f"SELECT 1 FROM {quote(table)} LIMIT 1"):
+            found.append(column.name)
+    return found
+
+
+def _in_double(connection: Connection, table: str, name: str) -> bool:
+    """Whether all integers in a column are exact as doubles."""
+    limit = 2**53
+    beyond = f"{quote(name)} > {limit} OR {quote(name)} < -{limit}"
+    return not connection.query(f"SELECT 1 FROM {quote(table)} WHERE {beyond} LIMIT 1")
 
 
 def _notes(table: str, existing: fitting.TableSchema) -> tuple[Notes, str]:
@@ -253,7 +297,12 @@ def _fill(
     if mode == "append":
         _within_constraints(connection, lambda: _append(connection, table, fitted.arrow))
     elif mode == "upsert":
-        _rewriting(connection, table, lambda: _put(connection, table, fitted.arrow, existing))
+        given = set(fitted.arrow.column_names)
+        lacks = any(column.name not in given and not column.generated for column in existing.columns)
+        if lacks or not existing.sorts_as_arrow:  # where rows of keys that the table holds equal are refused as well
+            _put_some_columns(connection, table, fitted.arrow)
+        else:
+            _rewriting(connection, table, lambda: _put(connection, table, fitted.arrow, existing))
     else:
         _replace(connection, table, fitted, existing)
 
@@ -364,7 +413,7 @@ def _differences(
             return row_changes.find(
                 (batch for part in old for batch in _in_schema(part.arrow, schema).to_batches()), new, existing.key
             )
-    except (row_changes.DeltaUnavailable, pa.ArrowInvalid):
+    except (row_changes.DeltaUnavailable, pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return None
 
 
@@ -388,6 +437,44 @@ def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.
         _append(connection, table, arrow)
     else:
         _append(connection, table, arrow, replacing=True)
+
+
+def _put_some_columns(connection: Connection, table: str, arrow: pa.Table) -> None:
+    """Insert or overwrite rows by key that lack columns: rows that are there keep what they have in these.
+
+    The rows go to a table beside, are completed there by the server, which compares keys as the table does, and take
+    the place of those of their keys. No value of the other columns comes here, so none can change on the way.
+    """
+    existing = describe(connection, table)
+    assert existing is not None  # noqa: S101  # for the type checker: it was there before
+    beside, was_there = f"flyte_tmp_{secrets.token_hex(8)}", "flyte_tmp_was_there"
+    given = arrow.column_names
+    others = [column for column in existing.columns if column.name not in given and not column.generated]
+    lines = [f"{quote(c.name)} {_full_type(c)}" for c in existing.columns if c.name in given or c in others]
+    key = ", ".join(map(quote, existing.key))
+    connection.execute(f"CREATE TABLE {beside} ({', '.join(lines)}, {was_there} int, PRIMARY KEY ({key}))")
+    _within_constraints(connection, lambda: _append(connection, beside, arrow))
+    same = " AND ".join(f"s.{quote(name)} = t.{quote(name)}" for name in existing.key)
+    kept = "".join(f", s.{quote(column.name)} = t.{quote(column.name)}" for column in others)
+    connection.execute(f"UPDATE {beside} s JOIN {quote(table)} t ON {same} SET s.{was_there} = 1{kept}")
+    some = ", ".join(map(quote, given))
+    whole = ", ".join([some, *(quote(column.name) for column in others)])
+
+    def work() -> None:
+        _delete(connection, table, existing.key, arrow.select(list(existing.key)))
+        connection.execute(f"INSERT INTO {quote(table)} ({whole}) SELECT {whole} FROM {beside} WHERE {was_there} = 1")
+        connection.execute(f"INSERT INTO {quote(table)} ({some}) SELECT {some} FROM {beside} WHERE {was_there} IS NULL")
+
+    _rewriting(connection, table, work)
+    connection.execute("COMMIT")
+    connection.execute(f"DROP TABLE {beside}")
+
+
+def _full_type(column: fitting.Column) -> str:
+    """Return a column's type with the collation by which it compares text."""
+    if column.collation is None or " COLLATE " in column.sql_type:
+        return column.sql_type
+    return f"{column.sql_type} COLLATE {column.collation}"
 
 
 def _append(connection: Connection, table: str, arrow: pa.Table, *, replacing: bool = False) -> None:
