@@ -90,6 +90,7 @@ __all__ = [
     "RepositoryNotFound",
     "RepositoryReadOnly",
     "RevisionNotFound",
+    "RowOrderWarning",
     "SchemaMismatch",
     "SecretNotFound",
     "ServerFailed",

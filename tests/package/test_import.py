@@ -39,7 +39,7 @@ def test_import_flytekit_registers_the_types() -> None:
 LOADED_WITH_FLYTEKIT = """
 api api.table api.uri errors flyte flyte.context flyte.dataframes flyte.secrets flyte.task_runtime
 flyte.unpinned_inputs flyte.value_types model model.configs model.location model.naming model.nesting model.options
-model.provenance model.query_parameters model.runtime model.serialization model.timepoints model.trust schema
+model.query_parameters model.runtime model.serialization model.timepoints model.trust schema
 """
 
 

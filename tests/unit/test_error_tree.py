@@ -24,7 +24,7 @@ from flytekitplugins.dolt.errors import (
     from_server,
 )
 
-CLASSES = [getattr(errors, name) for name in errors.__all__]
+CLASSES = [found for found in (getattr(errors, name) for name in errors.__all__) if not issubclass(found, Warning)]
 
 
 def tree() -> dict[str, tuple[str, str]]:
@@ -45,8 +45,8 @@ def test_all_is_complete_and_sorted() -> None:
 
 def test_tree_in_the_docstring_is_the_tree() -> None:
     """The tree names exactly the classes of the module, each with the builtin that it really is."""
-    assert {"DoltError", *tree()} == set(errors.__all__)
-    assert (errors.__doc__ or "").count("── ") == len(errors.__all__) - 1
+    assert {"DoltError", *tree()} == {found.__name__ for found in CLASSES}
+    assert (errors.__doc__ or "").count("── ") == len(CLASSES) - 1
     for name, (builtin, _) in tree().items():
         assert getattr(errors, name).__bases__ == (DoltError, getattr(builtins, builtin)), name
 
