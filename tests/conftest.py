@@ -80,10 +80,14 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _supervisor_is_measured() -> Iterator[None]:
+ABOUT_THE_SUPERVISOR = ("test_server", "test_kills")
+"""The files of tests in which its lines are counted: that costs each start of a server a tenth of a second."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _supervisor_is_measured(request: pytest.FixtureRequest) -> Iterator[None]:
     """Count the supervisor's lines, too, where the lines of everything else are counted."""
-    if "COVERAGE_PROCESS_CONFIG" not in os.environ:
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ or request.module.__name__ not in ABOUT_THE_SUPERVISOR:
         yield
         return
     import coverage
