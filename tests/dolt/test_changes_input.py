@@ -78,6 +78,24 @@ class TestChanges:
         chosen = read(config("t", changes=Changes(since="HEAD~1"), columns=["v"]))
         assert list(chosen.columns) == ["diff_type", "v", "before_v"]
 
+    def test_each_run_has_the_same_columns(self, config: Config) -> None:
+        """The first run, before which there was no table, one without news and a later one look alike."""
+        put(config("t", primary_key=["id"]), id=[1, 2], v=["a", "b"])
+        first = read(config("t", changes=Changes()))
+        assert first.drop(columns="before_v").to_dict("list") == {
+            "diff_type": ["added", "added"],
+            "id": [1, 2],
+            "v": ["a", "b"],
+        }
+        assert first.before_v.isna().all()
+        empty = read(config("t", changes=Changes(since="HEAD")))
+        put(config("t"), id=[1, 2], v=["a", "c"])
+        later = read(config("t", changes=Changes(since="HEAD~1")))
+        assert [list(found.columns) for found in (empty, later)] == [list(first.columns)] * 2
+        assert later.before_v.tolist() == ["b"]
+        only_added = read(config("t", changes=Changes(kinds=("added",))))
+        assert list(only_added.columns) == ["diff_type", "id", "v"]
+
     def test_what_makes_no_sense_is_refused(self, config: Config) -> None:
         """Each contradiction is one error, before anything is read."""
         with pytest.raises(InvalidConfig, match="added, modified, removed"):

@@ -379,7 +379,8 @@ def read(
 
     Columns of both schemas are there: where a row has no value for one it is NULL. A column whose type has changed has
     the new type where the old values fit into it, else it is text. Where the table has a column ``diff_type`` or
-    ``before_x`` of its own, the added one has underscores in front.
+    ``before_x`` of its own, the added one has underscores in front. Where there was no table before, the columns are
+    those of later changes.
 
     Raises:
         TableNotFound: neither state has the table.
@@ -389,6 +390,9 @@ def read(
         if old.existing is None and new.existing is None:
             raise _no_table(connection, table, before, after)
         _, pairs = _compared(connection, table, old, new, kinds, limit)
+        if old.existing is None:
+            old = replace(new, rows=0)
+            pairs = replace(pairs, before=_nulls(pairs.after.schema, pairs.after.num_rows))
         return _joined(pairs, old, new, with_before="modified" in kinds)
 
 
