@@ -191,7 +191,7 @@ SHOWN: dict[str, Entry] = {
     "repr of a dataclass": lambda a: repr(Holder(config(a))),
     "repr of a model": lambda a: repr(Model(config=config(a))),
     "error": lambda a: str(DoltError(f"Cannot open {redaction.masked(a)!r}", uri=a, argv=["clone", a], found={"x": a})),
-    "place in a commit": lambda a: __import__("flytekitplugins.dolt.model.provenance", fromlist=["place"]).place(a),
+    "place in a commit": lambda a: __import__("flytekitplugins.dolt.model.provenance", fromlist=["redacted_address"]).redacted_address(a),
 }
 """What prints something that may have a password in it."""
 

@@ -310,9 +310,9 @@ def _missing(existing: Sequence[Column], given: set[str], *, adds: bool) -> list
 
 def _renamed(existing: Sequence[Column], given: Sequence[str], asked: Asked) -> list[str]:
     """Say where the frame lacks a column and brings one that the table lacks: its name was changed, it seems."""
-    there = {column.name for column in existing}
+    there, brought = {column.name for column in existing}, set(given)
     added = [name for name in given if name not in there]
-    lacks = [c.name for c in existing if c.name not in given and not c.may_be_left_out]
+    lacks = [c.name for c in existing if c.name not in brought and not c.may_be_left_out]
     if not (asked.evolve and asked.adds and added and lacks):
         return []
     return [
