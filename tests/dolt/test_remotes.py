@@ -205,7 +205,7 @@ class Rival:
         self._push = pushing._push
         monkeypatch.setattr(pushing, "_push", self.push)
 
-    def push(self, origin: remotes.Origin, clone: Path, branch: str) -> None:
+    def push(self, origin: remotes.CloneSource, clone: Path, branch: str) -> None:
         with self.remote.cloned() as rivals:
             if self.pushes < self.times:
                 self.pushes += 1
@@ -353,7 +353,7 @@ def test_a_lost_answer_is_looked_up(remote: RemoteFolder, monkeypatch: pytest.Mo
     """A push that arrived, though nobody said so, is found on the remote and not repeated, also under another one."""
     push, lost = pushing._push, []
 
-    def losing(origin: remotes.Origin, clone: Path, branch: str) -> None:
+    def losing(origin: remotes.CloneSource, clone: Path, branch: str) -> None:
         push(origin, clone, branch)
         monkeypatch.setattr(pushing, "_push", push)
         if others_push:

@@ -59,7 +59,7 @@ from flytekitplugins.dolt import (
 from flytekitplugins.dolt.__main__ import main
 from flytekitplugins.dolt.api import uri
 from flytekitplugins.dolt.cli import doctor
-from flytekitplugins.dolt.model import location
+from flytekitplugins.dolt.model import location, provenance
 from flytekitplugins.doltdb import redaction
 
 SERVER = "mysql+pymysql://me@h.example/db"
@@ -191,7 +191,7 @@ SHOWN: dict[str, Entry] = {
     "repr of a dataclass": lambda a: repr(Holder(config(a))),
     "repr of a model": lambda a: repr(Model(config=config(a))),
     "error": lambda a: str(DoltError(f"Cannot open {redaction.masked(a)!r}", uri=a, argv=["clone", a], found={"x": a})),
-    "place in a commit": lambda a: __import__("flytekitplugins.dolt.model.provenance", fromlist=["redacted_address"]).redacted_address(a),
+    "place in a commit": lambda a: provenance.redacted_address(a),
 }
 """What prints something that may have a password in it."""
 
