@@ -8,6 +8,7 @@ make it fit.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
@@ -452,12 +453,38 @@ def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
         )
 
 
+def equal_keys(arrow: pa.Table, key: Sequence[str]) -> str | None:
+    """Return the first two rows whose keys are equal without regard to case, accents and signs of zero, in words.
+
+    That is what collations may hold equal; whether the table's does, only the server can say.
+    """
+    if not key or not set(key) <= set(arrow.column_names):
+        return None
+    seen: dict[tuple[object, ...], int] = {}
+    rows = list(zip(*(arrow.column(name).to_pylist() for name in key), strict=True))
+    for row, values in enumerate(rows):
+        first = seen.setdefault(tuple(map(_loosely, values)), row)
+        if first != row:
+            return " and ".join(f"{_shown_key(key, rows[each])} (row {each})" for each in (first, row))
+    return None
+
+
+def _loosely(value: object) -> object:
+    if isinstance(value, str):
+        parts = unicodedata.normalize("NFKD", value.casefold())
+        return "".join(char for char in parts if not unicodedata.combining(char)).rstrip(" ")
+    return value
+
+
+def _shown_key(key: Sequence[str], values: Sequence[object]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in zip(key, values, strict=True))
+
+
 def _first_duplicate(keys: pa.Table) -> str:
     seen: dict[tuple[object, ...], int] = {}
     for row, values in enumerate(zip(*(column.to_pylist() for column in keys.columns), strict=True)):
         if values in seen:
-            shown = ", ".join(f"{name}={value!r}" for name, value in zip(keys.column_names, values, strict=True))
-            return f"{shown} (rows {seen[values]} and {row})"
+            return f"{_shown_key(keys.column_names, values)} (rows {seen[values]} and {row})"
         seen[values] = row
     return "unknown"
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -210,7 +211,8 @@ def _rewrite(
         held=held,
         altered=bool(fitted.alterations),
     )
-    _fill(connection, table, fitted, existing, options.mode)
+    with _naming_equal_keys(table, fitted.arrow, existing.key):
+        _fill(connection, table, fitted, existing, options.mode)
     return stay
 
 
@@ -284,6 +286,22 @@ def _agreeing(
             raise
         before, arrow = kept, fitting.agree(encoded, kept, held, table=table)
     return replace(encoded, arrow=arrow), before
+
+
+@contextmanager
+def _naming_equal_keys(table: str, arrow: pa.Table, key: Sequence[str]) -> Iterator[None]:
+    """Name two rows whose keys the table holds equal, where it refuses them for that; the server names one key."""
+    try:
+        yield
+    except ConstraintViolated as error:
+        found = fitting.equal_keys(arrow, key) if "duplicate" in str(error) else None
+        if found is None:
+            raise
+        raise ConstraintViolated(
+            f"Cannot store the frame in {table!r}: the table holds the keys of two rows equal, {found}. Remove one of "
+            "them, or choose another primary_key or a collation that tells them apart.",
+            columns=list(key),
+        ) from error
 
 
 def _fill(
