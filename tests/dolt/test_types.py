@@ -366,7 +366,7 @@ class TestIndex:
         given: Any = pa.Table.from_pandas(left, preserve_index=True) if arrow else left
         first = re.escape(repr(left.index[:3].tolist()))
         with pytest.warns(UserWarning, match=f"{first}.*index='keep'") as warned:
-            write(config("t"), given)
+            write(config("t", order_by=[]), given)
         assert len(warned) == 1
         assert read(config("t")).columns.tolist() == ["v"]
         assert sorted(read(config("t")).v) == sorted(left.v)

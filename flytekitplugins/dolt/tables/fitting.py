@@ -252,6 +252,14 @@ def _fit_or_alter(
 ) -> tuple[pa.ChunkedArray, str | None, list[str]]:
     """Return a column as it is stored, the type that the table's has to get for that, and what stands against it."""
     note = asked.notes.get(into.name, _PLAIN)
+    if (
+        not asked.adds
+        and note.dtype == "object"
+        and column.null_count < len(column)
+        and is_of_another_type(column, into)
+    ):
+        # No dtype says which kind of number these objects were.
+        return column, None, [f"holds {_family(column.type)} objects in the frame and is {into.sql_type} in the table"]
     takes = into.name in asked.empty and family_differs(column, into, note)
     fitted, found = (column, ["takes"]) if takes else _fit(column, into, note)
     if not found:
@@ -273,6 +281,15 @@ def family_differs(column: pa.ChunkedArray, into: Column, note: Note) -> bool:
     if wanted is None or column.null_count == len(column) or holds_spans(into, note):
         return False
     return _family(column.type) != _family(wanted)
+
+
+def is_of_another_type(column: pa.ChunkedArray, into: Column) -> bool:
+    """Whether a column that fits was made for values of another family than the table has: numbers, or none at all."""
+    wanted = _arrow_type(into.sql_type)
+    if wanted is None or pa.types.is_null(column.type):
+        return False
+    families = {_family(column.type), _family(wanted)}
+    return families == {"integer", "float"} or (column.null_count == len(column) and len(families) > 1)
 
 
 def holds_spans(into: Column, note: Note) -> bool:

@@ -155,7 +155,8 @@ def _fits(encoded: pandas_frames.Encoded, existing: fitting.TableSchema, table: 
             fitting.check_same_key(options.key, existing.columns, table=table)
     except SchemaMismatch:
         return False
-    return True
+    held = {column.name: column for column in existing.columns}
+    return not any(fitting.is_of_another_type(encoded.arrow[name], held[name]) for name in encoded.arrow.column_names)
 
 
 def _create(connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions) -> None:
