@@ -481,7 +481,7 @@ class TestTablesOfOthers:
         held = dolt("sql", "-r", "csv", "-q", "select sum(e=''), sum(e='a'), sum(c='') from t").split()
         assert held[-1] == "2,2,2"
         back = read(config("t"))
-        assert [value for value in back["e"].tolist() if value == value] == ["", "a"] * 2
+        assert [value for value in back["e"].tolist() if isinstance(value, str)] == ["", "a"] * 2
 
     @pytest.mark.parametrize(
         ("column", "value", "words"),

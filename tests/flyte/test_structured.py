@@ -449,7 +449,7 @@ class TestStructuredDataset:
 
         expected = pl.DataFrame(
             {"price": [None, decimal.Decimal("1.10")], "at": [None, at[0].tz_convert("UTC").to_pydatetime()]},
-            schema={"price": pl.Decimal(38, 2), "at": pl.Datetime("us", "UTC")},
+            schema={"price": pl.Decimal(38, 2), "at": pl.Datetime(at.dtype.unit, "UTC")},
         )
         for reader in (eager, lazy):
             assert reader(frame=StructuredDataset(uri=dolt_uri(table))) == str((expected.schema, expected.rows()))
