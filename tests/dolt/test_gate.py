@@ -176,8 +176,8 @@ def test_what_was_read_can_be_written_back(config: Config, theirs: Callable[[str
     before = pin(config("t")).commit
     frame = read(config("t"))
     again = write(config("t", mode=mode), frame).commit
-    # The oldest pandas makes nanoseconds of spans, which a rewrite notes.
-    assert again == before or frame["v"].dtype == "timedelta64[ns]"
+    # Before pandas 3 text is of the dtype object, which a rewrite notes.
+    assert again == before or (mode == "replace" and frame["s"].dtype == object)
     write(config("t", mode=mode), frame.assign(id=frame.id + rows + 10))
     found = read(config("t")).query(f"id > {rows}").reset_index(drop=True)
     pd.testing.assert_frame_equal(found.assign(id=frame.id), frame)
