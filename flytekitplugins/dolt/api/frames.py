@@ -75,7 +75,7 @@ def _published(config: DoltConfig, spec: WriteSpec, rows: TableWrite, message: s
 
 
 def _location_at(config: DoltConfig, commit: Commit) -> Location:
-    return remotes.location_at(config, commit, history=ReadSpec.of(config).needs_history)
+    return remotes.location_at(config, commit, history=config.sql is not None or config.changes is not None)
 
 
 def _reading(config: DoltConfig) -> str:

@@ -109,8 +109,3 @@ class ReadSpec:
             given.get("order_by"),
             config.changes,
         )
-
-    @property
-    def needs_history(self) -> bool:
-        """Whether more than the very commit has to be there."""
-        return self.sql is not None or self.changes is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -37,7 +38,7 @@ def is_sorted(rows: pa.Table, notes: Notes) -> bool:
     """Whether rows are in that order already."""
     if rows.num_rows < 2:
         return True
-    return bool(pc.all(pc.equal(_order(rows, notes), pa.array(range(rows.num_rows), pa.uint64()))).as_py())
+    return bool(np.array_equal(_order(rows, notes), np.arange(rows.num_rows)))
 
 
 def _order(rows: pa.Table, notes: Notes) -> pa.Array:

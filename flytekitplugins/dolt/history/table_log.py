@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..errors import InvalidConfig, TableNotFound, close_names
 from ..model.configs import Commit, DoltConfig
-from ..repository import refs
+from ..repository import active_content, refs
 from ..repository.connections import Connection
 from ..tables import reading
 from . import revisions
@@ -44,11 +44,8 @@ def _differs(connection: Connection, table: str, merge: Commit) -> bool:
 
 def table_hash(connection: Connection, table: str, commit: str) -> str | None:
     """Return the hash of a table's schema and rows at ``commit``, or None where there is no such table."""
-    try:
-        with refs.at_commit(connection, Commit(commit)):
-            return str(connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
-    except TableNotFound:
-        return None
+    with refs.at_commit(connection, Commit(commit)):
+        return active_content.hash_of_table(connection, table)
 
 
 def first_commit(connection: Connection, table: str, head: Commit) -> Commit | None:

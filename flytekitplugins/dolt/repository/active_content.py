@@ -115,13 +115,13 @@ def refuse_false_tables(connection: Connection) -> None:
     Raises:
         TableRedirected: they do, or it cannot be told.
     """
-    here = _hash_of(connection, RULES)
+    here = hash_of_table(connection, RULES)
     if here is None:
         return
     ((head,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
     found = rules_at(connection, str(head))
     with connection.at(str(head)):
-        is_committed = _hash_of(connection, RULES) == here
+        is_committed = hash_of_table(connection, RULES) == here
     for rule in found if is_committed else (*found, *_added(connection, str(head), "WORKING")):
         if rule.takes_dolts_own:
             raise _redirected(rule, "on the checked-out branch", None)
@@ -152,7 +152,7 @@ def refuse_query(connection: Connection, found: Sequence[Rule], tables: Iterable
         return
     for name in tables or ():
         _refuse(found, name, where)
-    if tables is None or any(_hash_of(connection, name) is None for name in tables):
+    if tables is None or any(hash_of_table(connection, name) is None for name in tables):
         raise _redirected(found[0], where, None)
 
 
@@ -243,8 +243,8 @@ def _look(connection: Connection, commit: str) -> None:
             _remember(commit, _Held((), ()))
 
 
-def _hash_of(connection: Connection, table: str) -> str | None:
-    """Return the hash of a table that the revision has itself: the function looks nowhere else, and knows no views."""
+def hash_of_table(connection: Connection, table: str) -> str | None:
+    """Return the hash of a table that the revision has itself, or None: it looks nowhere else, and knows no views."""
     try:
         found = connection.query(f"SELECT {_HASH}", table)
     except TableNotFound:
@@ -257,11 +257,11 @@ def _rules_at(connection: Connection, commit: str) -> tuple[Rule, ...]:
 
     Dolt's function for changes reads the tables themselves: they are asked for as what was added since the beginning.
     """
-    if _hash_of(connection, RULES) is None:
+    if hash_of_table(connection, RULES) is None:
         return ()
     first = _beginning(connection, commit)
     with connection.at(first):
-        if _hash_of(connection, RULES) is None:
+        if hash_of_table(connection, RULES) is None:
             return _added(connection, first, commit)
     raise _unknown(commit)
 

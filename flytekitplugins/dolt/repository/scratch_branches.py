@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..errors import DoltError, TableNotFound, attempting
+from ..errors import DoltError, attempting
 from ..model.naming import SCRATCH_PREFIX
+from . import active_content
 
 if TYPE_CHECKING:
     from .connections import Connection
@@ -109,16 +110,16 @@ class Scratch:
         # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
         with suppress(DoltError):
             if self._is_ours and failure is None:
-                self._remove()
+                self._drop()
             elif self._is_ours:
                 with self._connection.at(None):  # where it was may be gone, too
                     self._connection.execute("ROLLBACK")
-                    self._remove()
+                    self._drop()
             if self._mark is not None:
                 with suppress(OSError):
                     self._mark.unlink()
 
-    def _remove(self) -> None:
+    def _drop(self) -> None:
         self._connection.execute("CALL DOLT_BRANCH('-D', %s)", self.name)
 
 
@@ -196,20 +197,12 @@ def _catch_up(connection: Connection, commit: str) -> None:
     for (table,) in changed:
         # One change, staged or not: either the index or the working set is that of another state.
         status = connection.query("SELECT staged FROM dolt_status WHERE table_name = %s", table)
-        now = _hash_of(connection, table)
+        now = active_content.hash_of_table(connection, table)
         with connection.at(before):
-            is_as_before = now == _hash_of(connection, table)
+            is_as_before = now == active_content.hash_of_table(connection, table)
         if is_as_before and len(status) == 1:
             connection.execute("CALL DOLT_RESET(%s)", table)
             connection.execute("CALL DOLT_CHECKOUT(%s)", table)
-
-
-def _hash_of(connection: Connection, table: str) -> str | None:
-    """Return the hash of a table where the connection is, or None; Dolt's diffs would take rights on all databases."""
-    try:
-        return str(connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table)[0][0])
-    except TableNotFound:
-        return None
 
 
 def has_old_marks(connection: Connection) -> bool:
