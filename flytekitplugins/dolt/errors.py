@@ -437,7 +437,7 @@ _FAULTS: tuple[Fault[DoltError], ...] = (
     Fault(
         None,
         r"not possible to fast-forward|dataset head is not ancestor|"
-        r"cannot fast forward from",
+        r"cannot fast forward from|optimistic lock failed",
         HeadMoved,
         "Another writer was faster.",
     ),

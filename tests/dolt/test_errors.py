@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,6 +134,7 @@ ELSEWHERE = {
     "does not allow insecure connections": "needs a server with TLS, see test_servers.py",
     "not committed an active merge": "needs a merge in progress, see regression/test_hidden_work_in_the_way.py",
     "serialization failure": "needs two connections",
+    "optimistic lock failed": "needs two connections",
     "cannot fast forward from": "needs a result, not an error",
     "dataset head is not ancestor": "Dolt says so when two connections move one branch in the same millisecond",
     "server is set to read only mode": "needs a server that is started so, see test_servers.py",
@@ -216,6 +219,33 @@ def test_conflicting_transactions(connection: Connection, set_up: Path) -> None:
         ):
             other.execute("COMMIT")
     assert caught.value.code == 1213
+
+
+def test_two_that_move_a_branch_by_force(connection: Connection, set_up: Path) -> None:
+    """Of two that move one branch at the same moment, one is HeadMoved; they try until that moment is met."""
+    lost: list[HeadMoved] = []
+    others: list[Exception] = []
+    deadline = time.monotonic() + 60
+
+    def move(target: str) -> None:
+        with connect(set_up) as own:
+            while not lost and not others and time.monotonic() < deadline:
+                try:
+                    with attempting("move it"):
+                        own.execute("CALL DOLT_BRANCH('-f', 'contested', %s)", target)
+                except HeadMoved as error:
+                    lost.append(error)
+                except Exception as error:  # noqa: BLE001  # the test's own thread shows it
+                    others.append(error)
+
+    movers = [threading.Thread(target=move, args=(target,)) for target in ("ahead", "aside")]
+    for mover in movers:
+        mover.start()
+    for mover in movers:
+        mover.join()
+    connection.execute("CALL DOLT_BRANCH('-D', 'contested')")
+    assert not others
+    assert "optimistic lock failed" in lost[0].server_message
 
 
 def test_fast_forward_to_the_past_is_no_error(connection: Connection) -> None:

@@ -21,7 +21,7 @@ import pandas as pd
 import pytest
 from letting_go import let_go
 
-from flytekitplugins.dolt import Branch, Commit, DoltConfig, NewBranch, SerialBranch, api, create_repository
+from flytekitplugins.dolt import Branch, Commit, DoltConfig, NewBranch, SerialBranch, api, create_repository, errors
 from flytekitplugins.dolt.errors import (
     BranchNotFound,
     DoltError,
@@ -574,6 +574,58 @@ def test_no_scratch_branch_is_left(repo: Path, dolt: Dolt) -> None:
     assert len(during) == 1
     assert listed == {"main", "other", "run/1"}
     assert scratch_branches(repo) == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_branch_that_the_server_made_half(repo: Path, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """Dolt says "optimistic lock failed" when a worker of its own is in its way; the branch is there by then."""
+    lost = lose(monkeypatch, "CALL DOLT_BRANCH(%s, %s)", times=times)
+    put(repo, "users", 4)
+    assert len(lost) == times
+    assert values(repo, "users") == [4]
+    assert scratch_branches(repo) == []
+
+
+def test_branch_that_the_server_never_makes(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it goes on like this, nothing is written and nothing is left."""
+    before = state(repo)
+    lost = lose(monkeypatch, "CALL DOLT_BRANCH(%s, %s)", times=1000)
+    with pytest.raises(HeadMoved, match="users"):
+        put(repo, "users", 4)
+    assert len(lost) < 1000
+    assert state(repo) == before
+
+
+def test_new_branch_whose_last_step_failed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commit is on the new branch when Dolt gives up afterwards: it is not written a second time."""
+    lost = lose(monkeypatch, "CALL DOLT_BRANCH('-m', %s, %s)", times=1)
+    done = write(repo, NewBranch("run/1"), WriteJob("users", "more", appended))
+    assert len(lost) == 1
+    assert done.changed
+    assert branches(repo)["run/1"] == done.commit.hash
+    assert values(repo, "users", on="run/1") == [1, 2, 3]
+    assert len(log(repo, "run/1")) == len(log(repo, "main")) + 1
+    assert scratch_branches(repo) == []
+
+
+def appended(connection: Connection) -> None:
+    connection.execute("INSERT INTO users SELECT MAX(n) + 1 FROM users")
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, statement: str, *, times: int) -> list[str]:
+    """Let the server run ``statement`` and then say that it lost; return the list of those times."""
+    lost: list[str] = []
+    run = Connection.execute
+
+    def execute(connection: Connection, sql: str, *parameters: object) -> int:
+        affected = run(connection, sql, *parameters)
+        if sql == statement and len(lost) < times:
+            lost.append(sql)
+            raise errors.from_server(1105, "optimistic lock failed on database Root update")
+        return affected
+
+    monkeypatch.setattr(Connection, "execute", execute)
+    return lost
 
 
 def test_work_sees_the_head_and_not_the_working_set(repo: Path, dolt: Dolt) -> None:

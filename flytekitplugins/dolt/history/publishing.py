@@ -377,7 +377,11 @@ def _create(connection: Connection, branch: str, start: str, scratch_branch: Scr
             start=start,
         ) from error
     except DoltError as error:
-        if find_head(connection, branch) is not None:
+        with connection.at(None):  # the scratch branch may be gone
+            head = find_head(connection, branch)
+        if head == commit != start:
+            return  # Dolt makes it in several steps: this was one of the later ones, and the commit is ours alone
+        if head is not None:
             raise HeadMoved(f"Cannot create branch {branch!r}: another writer was faster.", branch=branch) from error
         raise
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..errors import DoltError, attempting
+from ..errors import DoltError, HeadMoved, attempting
 from ..model.naming import SCRATCH_PREFIX
 from . import active_content
 
@@ -34,6 +34,9 @@ LOOK_EVERY_S = 60.0
 
 YOUNG_S = 1.0
 """A mark that is younger than this belongs to a writer that is at work; nobody is asked about it."""
+
+_MAX_ATTEMPTS = 5
+"""Times that a new branch is tried to be made while others of the server look at it."""
 
 _STAMP = "%Y%m%dT%H%M%SZ"
 
@@ -83,20 +86,38 @@ class Scratch:
     """
 
     def __init__(self, connection: Connection, start: str, *, task: str | None = None) -> None:
-        self.name = _name(connection, task or "script")
         self._connection = connection
         self._start = start
+        self._task = task or "script"
+        self._take_name()
         self._is_ours = True
-        self._mark = _mark(connection, self.name)
         self._position = ExitStack()
 
+    def _take_name(self) -> None:
+        self.name = _name(self._connection, self._task)
+        self._mark = _mark(self._connection, self.name)
+
     def __enter__(self) -> Scratch:
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            try:
+                self._make()
+                break
+            except HeadMoved:
+                # The server makes the branch, then its working set; its own workers may have made that already.
+                with suppress(DoltError):
+                    self._drop()
+                self._forget_mark()
+                if attempt == _MAX_ATTEMPTS:
+                    raise
+                self._take_name()
+        self._position.enter_context(self._connection.at(self.name))
+        return self
+
+    def _make(self) -> None:
         if self._mark is not None:
             with suppress(OSError):  # without it the next writer removes the branch, instead of the supervisor
                 self._mark.touch()
         self._connection.execute("CALL DOLT_BRANCH(%s, %s)", self.name, self._start)
-        self._position.enter_context(self._connection.at(self.name))
-        return self
 
     def become(self, branch: str) -> None:
         """Give this branch the name ``branch``, or change nothing where that name is taken."""
@@ -115,9 +136,12 @@ class Scratch:
                 with self._connection.at(None):  # where it was may be gone, too
                     self._connection.execute("ROLLBACK")
                     self._drop()
-            if self._mark is not None:
-                with suppress(OSError):
-                    self._mark.unlink()
+            self._forget_mark()
+
+    def _forget_mark(self) -> None:
+        if self._mark is not None:
+            with suppress(OSError):
+                self._mark.unlink()
 
     def _drop(self) -> None:
         self._connection.execute("CALL DOLT_BRANCH('-D', %s)", self.name)
