@@ -133,7 +133,9 @@ with a warning, and any other unnamed index is refused. `index="drop"` drops eac
 `index="keep"` stores it in a column `__index_level_0__` and brings it back. So it is with a column of integers of that name in
 a table of Arrow.
 
-Not stored are a frame's `attrs`, the name of its columns (`frame.columns.name`) and the `freq` of its index.
+The name of the columns (`frame.columns.name`, a printable text, as a pivot gives it) and the `freq` of an index of times or spans
+are noted and come back; a `freq` does while it holds for the rows that are read, and one with a calendar of its own does not.
+Not stored are a frame's `attrs`: a load time there would make a commit with each run.
 
 A table with a primary key reads in the order of the key. One without is sorted by its values, column by column in the frame's order:
 numbers and times by value, text, JSON and bytes by bytes whatever the collation, ordered categories by level, missing values last.

@@ -41,6 +41,44 @@ def test_write_returns_the_reference_and_read_gives_the_rows(config: Config) -> 
     assert read(config("t"))["count"].tolist() == [0, 0]
 
 
+def test_the_name_of_the_columns_comes_back(config: Config) -> None:
+    """A pivot names its columns; the same pivot again makes no commit."""
+    long = pd.DataFrame({"day": ["x", "y"], "kind": ["a", "b"], "n": [1, 2]})
+    wide = long.pivot(index="day", columns="kind", values="n")
+    written = write(config("t", primary_key=["day"]), wide)
+    pd.testing.assert_frame_equal(read(config("t")), wide)
+    assert read(config("t")).columns.name == "kind"
+    assert write(config("t"), read(config("t"))).commit == written.commit
+    assert read(config("t", columns=["a"])).columns.name == "kind"
+
+
+@pytest.mark.parametrize("freq", ["D", "B", "2h", "MS", "W-SUN", "30min"])
+def test_the_frequency_of_the_index_comes_back(config: Config, freq: str) -> None:
+    """It does so while it holds for the rows that are there, and no row is refused for it."""
+    times = pd.date_range("2024-01-01", periods=4, freq=freq, name="at")
+    frame = pd.DataFrame({"n": range(4)}, index=times)
+    written = write(config("t", primary_key=["at"]), frame[:2])
+    assert read(config("t")).index.freq == times.freq
+    assert write(config("t"), read(config("t"))).commit == written.commit
+    write(config("t", mode="append"), frame[2:3])
+    assert read(config("t")).index.freq == times.freq
+    write(config("t", mode="append"), pd.DataFrame({"n": [9]}, index=times[:1].rename("at") - pd.Timedelta("77s")))
+    assert read(config("t")).index.freq is None
+    assert read(config("t"))["n"].tolist() == [9, 0, 1, 2]
+
+
+def test_the_frequency_of_spans_comes_back_and_a_calendar_does_not(config: Config) -> None:
+    """The name of a frequency says nothing of the holidays that it leaves out."""
+    spans = pd.DataFrame({"n": [1, 2]}, index=pd.timedelta_range("1h", periods=2, freq="h", name="after"))
+    write(config("spans", primary_key=["after"]), spans)
+    assert read(config("spans")).index.freq == spans.index.freq
+    workdays = pd.offsets.CustomBusinessDay(holidays=["2024-01-02"])
+    days = pd.DataFrame({"n": [1, 2]}, index=pd.date_range("2024-01-01", periods=2, freq=workdays, name="day"))
+    write(config("days", primary_key=["day"]), days)
+    assert read(config("days")).index.freq is None
+    assert read(config("days")).index.tolist() == days.index.tolist()
+
+
 @pytest.mark.skipif(int(pd.__version__.split(".")[0]) < 3, reason="before pandas 3 a copy shares what is changed")
 def test_a_table_that_is_passed_on_is_not_read_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether rows were changed is known without reading them a second time; a change of any of them is seen."""

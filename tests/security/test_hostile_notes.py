@@ -186,6 +186,11 @@ RAW = {
         )
     },
     **{f"rows {value}": f'{{"rows":{value}}}' for value in ("1", '"yes"', "[]", "null", "true")},
+    **{f"name {value}": f'{{"name":{value}}}' for value in ("1", "[]", "null", '"\\ud800"', '"<script>"', '"text"')},
+    **{
+        f"freq {value}": f'{{"index":["times"],"freq":{value}}}'
+        for value in ("1", "[]", "null", '"x"', '"D"', '"999999999D"', '"-1D"', '"0D"', '"C"', '"W-XXX"', '"__class__"')
+    },
     "unknown": '{"version":99,"run":"rm -rf /"}',
     "no such columns": '{"columns":{"gone":{"dtype":"object"},"":{"dtype":"object"},"\\ud800":{"json":true}}}',
     "a surrogate": '{"columns":{"text":{"levels":["\\ud800"],"ordered":true,"of":"\\ud800"}}}',

@@ -69,13 +69,15 @@ def test_rows_of_two_meanings(base: Side, ours: Side, theirs: Side) -> None:
 
 
 def test_the_index_of_one_side() -> None:
-    """An index, an order of columns and a kept order of rows are merged as wholes."""
+    """An index, its frequency, the name of the columns, their order and a kept order of rows are merged as wholes."""
 
     def table(**notes: object) -> Side:
         return Side(Notes(**notes), "", frozenset({"a", "b"}), True)  # type: ignore[arg-type]
 
     notes, problems = merged_notes(table(), table(), table(index=("a",), order=("b", "a")))
     assert (notes.index, notes.order, problems) == (("a",), ("b", "a"), [])
+    notes, problems = merged_notes(table(), table(name="kind"), table(freq="D"))
+    assert (notes.name, notes.freq, problems) == ("kind", "D", [])
     _, problems = merged_notes(table(), table(index=("a",)), table(index=("b",)))
     assert len(problems) == 1
     _, problems = merged_notes(table(), table(rows=True), table())

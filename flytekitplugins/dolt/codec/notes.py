@@ -58,6 +58,9 @@ _OF_LEVELS = re.compile(
     r"|(?:u?int(?:8|16|32|64)|halffloat|float|double|bool|string|large_string)\[pyarrow\]"
 )
 _OFFSET = re.compile(r"(?:UTC)?([+-]\d\d:\d\d)")
+FREQUENCY = re.compile(r"(?:-?\d{0,9}[A-Za-z]{1,9}(?:-[A-Za-z0-9]{1,9})*)?", re.ASCII)
+"""What the frequency of an index may look like."""
+
 _ZONE = re.compile(r"[A-Za-z][\w+-]{0,31}(?:/[A-Za-z][\w+-]{0,31}){0,3}", re.ASCII)
 
 
@@ -415,6 +418,10 @@ class Notes:
     """The frame's order of columns, where it is not the table's."""
     rows: bool = False
     """Whether `codec.ROW_COLUMN` keeps the order of rows."""
+    name: str = ""
+    """The name of the frame's columns as a whole, which a pivot gives them."""
+    freq: str = ""
+    """The frequency of the index, as pandas spells it; what does not hold for the rows that are there is left out."""
     table: str = field(default="", compare=False)
     """The table whose notes they are, for the log."""
 
@@ -453,9 +460,19 @@ class Notes:
         names = {what: _names(given.get(what, [])) for what in ("index", "order")}
         problems += [what for what, found in names.items() if found is None]
         problems += ["rows"] if type(given.get("rows", False)) is not bool else []
+        name, freq = given.get("name", ""), given.get("freq", "")
+        problems += [] if _is_text(name) else ["name"]
+        problems += [] if isinstance(freq, str) and FREQUENCY.fullmatch(freq) else ["freq"]
         passed_over(table, problems, "it is nothing that this package writes")
-        rows = given.get("rows") is True
-        return cls(columns, tuple(names["index"] or ()), tuple(names["order"] or ()), rows, table), own
+        return cls(
+            columns,
+            index=tuple(names["index"] or ()),
+            order=tuple(names["order"] or ()),
+            rows=given.get("rows") is True,
+            name="" if "name" in problems else name,
+            freq="" if "freq" in problems else freq,
+            table=table,
+        ), own
 
     def without(self, names: Sequence[str], *, reason: str = "the values are not of that type") -> Notes:
         """Return the notes without those about some columns, and say so; by default their values are others."""
@@ -463,7 +480,7 @@ class Notes:
             return self
         passed_over(self.table, [f"{name!r:.80}" for name in names], reason)
         columns = {name: note for name, note in self.columns.items() if name not in names}
-        return Notes(columns, self.index, self.order, self.rows, self.table)
+        return replace(self, columns=columns)
 
 
 def _columns(given: Mapping[str, Any]) -> tuple[dict[str, Note], list[str]]:

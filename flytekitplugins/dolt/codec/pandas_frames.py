@@ -30,6 +30,7 @@ from ..model import naming
 from ..model.nesting import MAX_CELL, is_deep
 from .notes import (
     ARROW_TEXT,
+    FREQUENCY,
     NOTES_MARK,
     UNFIT,
     Note,
@@ -139,6 +140,7 @@ def encode(frame: pd.DataFrame, *, index: str | None = None, keep_order: bool = 
             "nor anything else that gives Arrow's C stream. Make a frame of it first, as pd.DataFrame(...) does."
         )
     levels = _index_names(frame, index)
+    above, freq = _name_of_columns(frame), _frequency(frame) if levels else ""
     if levels == [UNNAMED_INDEX]:
         frame = frame.rename_axis(UNNAMED_INDEX)
     if levels:
@@ -149,7 +151,8 @@ def encode(frame: pd.DataFrame, *, index: str | None = None, keep_order: bool = 
         arrays[name], note = _encode_column(name, frame.iloc[:, position])
         if note:
             noted[name] = note
-    return encoded(arrays, noted, index=levels, keep_order=keep_order)
+    found = encoded(arrays, noted, index=levels, keep_order=keep_order)
+    return replace(found, notes=replace(found.notes, name=above, freq=freq))
 
 
 def encoded(
@@ -209,6 +212,23 @@ def _index_names(frame: pd.DataFrame, unnamed: str | None) -> list[str]:
         integers = pd.api.types.is_integer_dtype(frame.index.dtype)
         leave_out(list(frame.index[:3]), unnamed, advice="name it with .rename_axis(...)", integers=integers)
     return []
+
+
+def _name_of_columns(frame: pd.DataFrame) -> str:
+    name = frame.columns.name
+    return name if isinstance(name, str) and name.isprintable() else ""
+
+
+def _frequency(frame: pd.DataFrame) -> str:
+    """Return the frequency of the index, where its name says all of it: a calendar of holidays has none."""
+    from pandas.tseries.frequencies import to_offset
+
+    freq = getattr(frame.index, "freq", None)
+    text = str(getattr(freq, "freqstr", ""))
+    try:
+        return text if text and FREQUENCY.fullmatch(text) and to_offset(text) == freq else ""
+    except ValueError:
+        return ""
 
 
 def leave_out(first: Sequence[Any], index: str | None, *, advice: str, integers: bool) -> None:
@@ -870,10 +890,26 @@ def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
         if restored is not None:
             frame.isetitem(position, restored)
     notes.without(unfit)
-    if not notes.index or not set(notes.index) <= set(frame.columns):
-        return frame
-    frame = frame.set_index(list(notes.index))
-    return frame.rename_axis(None) if notes.index == (UNNAMED_INDEX,) else frame
+    if notes.index and set(notes.index) <= set(frame.columns):
+        frame = frame.set_index(list(notes.index))
+        frame.index = _with_frequency(frame.index, notes.freq)
+        frame = frame.rename_axis(None) if notes.index == (UNNAMED_INDEX,) else frame
+    return frame.rename_axis(columns=notes.name) if notes.name else frame
+
+
+def _with_frequency(index: pd.Index[Any], freq: str) -> pd.Index[Any]:
+    """Return the index with its frequency, or as it is where rows were added or left out that do not keep to it."""
+    import pandas as pd
+
+    if not freq or not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)):
+        return index
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an older pandas spelt some frequencies in another way
+            found: pd.Index[Any] = type(index)(index, freq=freq)
+    except (TypeError, ValueError):
+        return index
+    return found
 
 
 def holding(table: pa.Table, notes: Notes) -> Notes:

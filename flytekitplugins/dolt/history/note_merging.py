@@ -112,8 +112,15 @@ def merged_notes(base: Side, ours: Side, theirs: Side) -> tuple[Notes, list[str]
         problems.append(f"its index is {list(o.index)} and {list(t.index)} on the two sides")
     if o.rows != t.rows:
         problems.append("its rows have a kept order on one side only")
-    index, order = _changed(b.index, o.index, t.index), _changed(b.order, o.order, t.order)
-    return Notes(columns, index, order, o.rows, o.table), problems
+    merged = replace(
+        o,
+        columns=columns,
+        index=_changed(b.index, o.index, t.index),
+        order=_changed(b.order, o.order, t.order),
+        name=_changed(b.name, o.name, t.name),
+        freq=_changed(b.freq, o.freq, t.freq),
+    )
+    return merged, problems
 
 
 def _changed(base: _T, ours: _T, theirs: _T) -> _T:
