@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from flytekitplugins.dolt import DoltConfig, errors, pin, read, write
+from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.repository import refs
 
 Config = Callable[..., DoltConfig]
@@ -479,3 +482,34 @@ class TestModes:
         """Appended rows have no place in the frame's order."""
         with refused(config, errors.InvalidConfig, match="keep_order goes with mode='replace' only"):
             write(config("t", mode="append", keep_order=True), pd.DataFrame({"a": [1]}))
+
+
+def test_levels_wider_than_the_column_that_is_there(config: Config) -> None:
+    """A level that no row has may be too large for the table's column; Arrow and Polars get the category as pandas."""
+    write(config("t"), pd.DataFrame({"c": pd.Series([7], dtype="uint8")}))
+    written = pd.DataFrame({"c": pd.Categorical([1, 0], categories=[-1, 0, 1, 300])})
+    write(config("t", keep_order=False), written)
+    found = frames.load(pinned(pin(config("t"))))
+    assert found.to_arrow()["c"].type == pa.dictionary(pa.int32(), pa.int64())
+    assert sorted(found.to_arrow()["c"].to_pylist()) == [0, 1]
+    assert found.to_frame()["c"].cat.categories.tolist() == [-1, 0, 1, 300]
+
+
+def test_missing_values_in_a_column_whose_dtype_is_noted(config: Config) -> None:
+    """Rows without a value make an integer dtype that has none the nullable one of its size, not that of the table."""
+    write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1], "c": pd.Series([300], dtype="uint16")}))
+    write(config("t"), pd.DataFrame({"id": [1], "c": pd.Series([7], dtype="uint8")}))
+    assert read(config("t"))["c"].dtype == "uint8"
+    write(config("t", mode="append"), pd.DataFrame({"id": [2]}))
+    assert read(config("t"))["c"].tolist() == [7, pd.NA]
+    assert read(config("t"))["c"].dtype == "UInt8"
+
+
+def test_bytes_that_are_all_missing_leave_a_note_that_can_be_read(
+    config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only dtypes that pandas has are noted, whatever the type of the table's column is."""
+    write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1], "c": [5]}))
+    write(config("t"), pa.table({"id": [1], "c": pa.array([None], pa.binary())}))
+    assert read(config("t"))["c"].isna().all()
+    assert not caplog.records

@@ -245,9 +245,16 @@ def _field(column: pa.ChunkedArray, note: Note) -> pa.Field | None:
     if told is not None:
         return _enum_or_plain(field_from_text(told), note)
     if note.levels is not None:
-        return pa.field("", pa.dictionary(pa.int32(), _natural(column.type), ordered=note.ordered))
+        return pa.field("", pa.dictionary(pa.int32(), _type_of_levels(column, note), ordered=note.ordered))
     kind = note.in_arrow
     return None if kind is None else pa.field("", kind)
+
+
+def _type_of_levels(column: pa.ChunkedArray, note: Note) -> pa.DataType:
+    """Return the type of a category's levels; a column of numbers may be too narrow for one that no row has."""
+    of = (note.of or "").removesuffix("[pyarrow]").lower()
+    is_number = of.startswith(("int", "uint", "float", "double", "halffloat"))
+    return pa.type_for_alias(of) if is_number else _natural(column.type)
 
 
 def _enum_or_plain(field: pa.Field, note: Note) -> pa.Field:

@@ -94,11 +94,17 @@ def stored_as(encoded: Encoded, arrow: pa.Table) -> Notes:
     types = dict(zip(encoded.arrow.column_names, encoded.arrow.schema.types, strict=True))
     for name, stored in zip(arrow.column_names, arrow.schema.types, strict=True):
         given = types[name]
-        if given != stored and name not in columns and not pa.types.is_decimal(given):
+        if given != stored and name not in columns and _has_dtype(given):
             columns[name] = Note(dtype=default_dtype(given))
         if name in columns and not columns[name].speaks_of(stored):
             del columns[name]  # it is of a column without any value, which is in the table's type then
     return replace(encoded.notes, columns=columns)
+
+
+def _has_dtype(kind: pa.DataType) -> bool:
+    """Whether pandas has a dtype of its own for values that are stored as ``kind``."""
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(is_number or pa.types.is_boolean(kind) or pa.types.is_timestamp(kind))
 
 
 def merged(before: Notes, added: Notes, held: Sequence[str]) -> Notes:
@@ -935,11 +941,12 @@ def _plain(table: pa.Table, noted: Mapping[str, Note]) -> pa.Table:
 
 def _nullable(column: pa.ChunkedArray) -> Any:
     """Return the dtype that has a missing value where that of NumPy has none and one is needed, else None."""
+    return _nullable_dtype(column.type) if column.null_count else None
+
+
+def _nullable_dtype(kind: pa.DataType) -> Any:
     import pandas as pd
 
-    kind = column.type
-    if not column.null_count:
-        return None
     if pa.types.is_boolean(kind):
         return pd.BooleanDtype()
     if not pa.types.is_integer(kind):
@@ -992,7 +999,7 @@ def _as_dtype(column: pa.ChunkedArray, dtype: Any) -> Any:
         storable = column if wanted is None or wanted == "object" else _exact(column, pa.from_numpy_dtype(wanted))
         return dtype.__from_arrow__(storable)  # type: ignore[attr-defined]  # each dtype we note has it
     if column.null_count and dtype.kind in "iub":
-        raise ValueError("there is no missing value in this dtype")
+        return _as_dtype(column, _nullable_dtype(pa.from_numpy_dtype(dtype)))
     return _exact(column, pa.from_numpy_dtype(dtype)).to_pandas().astype(dtype)
 
 
