@@ -50,7 +50,7 @@ coverage: setup ## say which lines and branches the last `make test` did not run
 
 .PHONY: nightly
 nightly: setup ## the tests with random moments, ten times as many rounds, from a new seed
-	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/security tests/dolt/test_remotes.py
+	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/security tests/dolt/test_remotes.py tests/dolt/test_round_trip.py tests/dolt/test_schemas_that_change.py tests/dolt/test_travel_machine.py
 
 .PHONY: check
 check: setup ## the quick round before a commit: form, types, tests/unit and a part of the others; some minutes

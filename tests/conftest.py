@@ -107,12 +107,41 @@ def _new_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repo(tmp_path: Path, _new_repository: Path) -> Iterator[Path]:
-    """Give a new repository with an identity; the server that a test started on it is let go afterwards."""
+def repo(request: pytest.FixtureRequest, tmp_path: Path, _new_repository: Path) -> Iterator[Path]:
+    """Give a new repository with an identity; the server that a test started on it is let go afterwards.
+
+    In files that say ``ONE_REPOSITORY = True`` it is the same for all tests, made empty after each: that saves them
+    the start of a server.
+    """
+    if getattr(request.module, "ONE_REPOSITORY", False):
+        path = request.getfixturevalue("_one_repository")
+        yield path
+        make_empty(path)
+        return
     path = tmp_path / "foo"
     shutil.copytree(_new_repository, path)
     yield path
     local_server.release(path)
+
+
+@pytest.fixture(scope="module")
+def _one_repository(tmp_path_factory: pytest.TempPathFactory, _new_repository: Path) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("one") / "foo"
+    shutil.copytree(_new_repository, path)
+    yield path
+    local_server.release(path)
+
+
+def make_empty(path: Path) -> None:
+    """Take a repository back to its first commit, without tables, other branches and tags."""
+    with connections.connect(path) as connection:
+        first = connection.query("SELECT commit_hash FROM dolt_log ORDER BY date LIMIT 1")[0][0]
+        connection.execute("CALL DOLT_RESET('--hard', %s)", first)
+        connection.execute("CALL DOLT_CLEAN()")
+        for (branch,) in connection.query("SELECT name FROM dolt_branches WHERE name <> active_branch()"):
+            connection.execute("CALL DOLT_BRANCH('-D', %s)", branch)
+        for (tag,) in connection.query("SELECT tag_name FROM dolt_tags"):
+            connection.execute("CALL DOLT_TAG('-d', %s)", tag)
 
 
 @pytest.fixture

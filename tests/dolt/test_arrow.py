@@ -17,6 +17,8 @@ from flytekitplugins.dolt.api import frames
 from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.codec import arrow_tables, pandas_frames
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
 D = decimal.Decimal

@@ -20,6 +20,8 @@ from flytekitplugins.dolt.repository.connections import Connection, connect
 from flytekitplugins.dolt.server import local_server
 from flytekitplugins.dolt.tables import reading, writing
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 
 

@@ -23,6 +23,8 @@ from flytekitplugins.dolt import (
 from flytekitplugins.dolt.errors import InvalidConfig, RevisionNotFound, SchemaMismatch, TableNotFound
 from flytekitplugins.dolt.server import local_server
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 
 

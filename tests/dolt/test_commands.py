@@ -17,6 +17,8 @@ from flytekitplugins.dolt import DoltConfig, NewBranch, write
 from flytekitplugins.dolt.__main__ import main
 from flytekitplugins.dolt.repository import refs
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 Run = Callable[..., str]
 

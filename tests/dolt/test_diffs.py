@@ -19,6 +19,8 @@ from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import connect
 from flytekitplugins.dolt.server import local_server
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 Rows = list[tuple[object, ...]]
 

@@ -25,6 +25,8 @@ from flytekitplugins.dolt.api import frames
 from flytekitplugins.dolt.api.table import has_unsaved_rows
 from flytekitplugins.dolt.repository import refs
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 FRAME = pd.DataFrame({"name": ["George", "Alice"], "count": [1, 6]})
 

@@ -18,6 +18,8 @@ from flytekitplugins.dolt.api import frames
 from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.repository import refs
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
 

@@ -37,6 +37,8 @@ from flytekitplugins.dolt.errors import (
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import connect
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 
 

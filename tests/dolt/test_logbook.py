@@ -30,6 +30,8 @@ from flytekitplugins.dolt import (
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.server import local_server
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
 

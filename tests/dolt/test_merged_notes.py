@@ -15,6 +15,8 @@ from flytekitplugins.dolt.repository.connections import Connection, connect
 from flytekitplugins.dolt.repository.refs import branches
 from flytekitplugins.dolt.tables import reading, writing
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 
 

@@ -22,6 +22,8 @@ from flytekitplugins.dolt.model.naming import SCRATCH_PREFIX
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import connect
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 RUN = NewBranch("run/1")
 

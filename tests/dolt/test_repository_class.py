@@ -15,6 +15,8 @@ from remote_folder import RemoteFolder
 import flytekitplugins.dolt as dolt
 from flytekitplugins.dolt import DoltConfig, NewBranch, Repository, Secret, errors, read, write
 
+ONE_REPOSITORY = True
+
 USERS = pd.DataFrame({"id": [1, 2], "n": [1, 1]})
 CHANGED = pd.DataFrame({"id": [1, 2, 3], "n": [1, 2, 3]})
 

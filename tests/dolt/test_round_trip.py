@@ -1,4 +1,4 @@
-"""A thousand frames through the real server: what is read equals what was written, or it was refused."""
+"""Hundreds of frames through the real server: what is read equals what was written, or it was refused."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from factor import FACTOR
 from hypothesis import HealthCheck, event, given, settings
 from users_server import users_server
 
@@ -157,7 +158,7 @@ def _plain(value: Any) -> Any:
 
 
 @given(frame=frames(), keep_order=st.booleans())
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=300 * FACTOR, deadline=None, suppress_health_check=list(HealthCheck))
 def test_read_equals_written_or_a_typed_refusal(path: Path, frame: pd.DataFrame, keep_order: bool) -> None:
     """Values, dtypes and names come back; a second write makes no commit; a refusal is an UnsupportedFrame."""
     check(path, frame, keep_order=keep_order)
@@ -173,7 +174,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @given(frame=frames(), keep_order=st.booleans())
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150 * FACTOR, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_same_by_insert_statements(theirs: Path, frame: pd.DataFrame, keep_order: bool) -> None:
     """What is sent as INSERT statements, because the server cannot read our files, comes back just as exactly."""
     check(theirs, frame, keep_order=keep_order)

@@ -164,18 +164,11 @@ def check(path: Path, expected: Rows, policy: Any = None) -> None:
 
 def is_same(found: Any, wanted: Any, door: str) -> bool:
     """Whether a value is the one that was given, as far as the door has a type for it."""
-    if door == "polars":
-        found, wanted = without_zone(found), without_zone(wanted)
-    if found == wanted:
+    if found == wanted or (door == "polars" and (found, wanted) == (("struct", ()), ("list", ()))):  # an empty map
         return True
     if isinstance(found, tuple) and found[0] == "str" and wanted is not None and wanted[0] in ("list", "struct"):
         return door != "pandas" and schemas.meaning(json.loads(found[1])) == wanted  # Python's own objects, as JSON
     return bool(wanted is not None and wanted[0] == "UUID" and found == ("str", wanted[1]) and door != "pandas")
-
-
-def without_zone(value: Any) -> Any:
-    """Return a value without its zone: of the offsets that Polars lacks it gets UTC."""
-    return ("instant", *value[1:]) if isinstance(value, tuple) and str(value[0]).startswith("instant") else value
 
 
 @given(first=parts(first=True), second=parts())

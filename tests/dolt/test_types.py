@@ -22,6 +22,8 @@ from flytekitplugins.dolt.api import frames
 from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.errors import UnsupportedFrame
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 D = decimal.Decimal
 TEXTS = [

@@ -11,6 +11,8 @@ import pytest
 
 from flytekitplugins.dolt import DoltConfig, errors, read, write
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 
 SECOND = pd.Series([pd.Timedelta(1, "s")])

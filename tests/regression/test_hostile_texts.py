@@ -15,6 +15,8 @@ from flytekitplugins.dolt.model import location
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import connect
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 USERS = pd.DataFrame({"id": [1, 2]})
 HALF = "\ud800"

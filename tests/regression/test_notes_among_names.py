@@ -12,6 +12,8 @@ from flytekitplugins.dolt.codec import pandas_frames
 from flytekitplugins.dolt.codec.notes import NOTES_MARK
 from flytekitplugins.dolt.model.sql_text import literal
 
+ONE_REPOSITORY = True
+
 
 @pytest.mark.parametrize("own", ["", "mine", f"mine\n{NOTES_MARK}is not JSON", f"{NOTES_MARK}{{}}\nmine"])
 def test_the_mark_may_be_anywhere(config: Callable[..., DoltConfig], dolt: Callable[..., str], own: str) -> None:

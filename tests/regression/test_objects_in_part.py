@@ -13,6 +13,8 @@ import pytest
 
 from flytekitplugins.dolt import DoltConfig, errors, read, write
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 
 NAIVE, ZONED = pd.Timestamp("2020-06-01 12:00"), pd.Timestamp("2020-06-01 12:00", tz="Europe/Berlin")

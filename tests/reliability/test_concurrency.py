@@ -16,12 +16,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from factor import FACTOR
 
 from flytekitplugins.dolt import DoltConfig, SerialBranch, api
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.server import local_server
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROUNDS = 4 * FACTOR
 
 WRITER = """\
 import sys
@@ -110,10 +112,10 @@ def scratch_branches(repo: Path) -> list[tuple[object, ...]]:
 
 @pytest.mark.slow
 def test_two_examples_at_the_same_time(examples: Path) -> None:
-    """Ten times both examples run at once on one repository: each prints its result, and keeps its commits and data."""
+    """Again and again both examples run at once on one repository: each prints its result, and keeps its commits."""
     repo = examples / "foo"
     python = sys.executable
-    for number in range(1, 11):
+    for number in range(1, ROUNDS + 1):
         quick, branch = together(
             [
                 [python, str(examples / "quickstart_example.py"), str(number)],
@@ -127,12 +129,12 @@ def test_two_examples_at_the_same_time(examples: Path) -> None:
         assert branch[1].splitlines()[-2:] == [str(big), "<class 'int'>"]
     try:
         heads = refs.branches(repo)
-        assert set(heads) == {"main", *(f"run/a_is_{number}" for number in range(1, 11))}
+        assert set(heads) == {"main", *(f"run/a_is_{number}" for number in range(1, ROUNDS + 1))}
         main = refs.log(repo, "main")
-        assert len(main) == 1 + 10
+        assert len(main) == 1 + ROUNDS
         changed = changes(repo)
-        assert [changed.get(commit.hash) for commit in main] == [{"rabbits"}] * 10 + [None]
-        for number in range(1, 11):
+        assert [changed.get(commit.hash) for commit in main] == [{"rabbits"}] * ROUNDS + [None]
+        for number in range(1, ROUNDS + 1):
             name = f"run/a_is_{number}"
             policy = SerialBranch(name)
             users = api.read(DoltConfig(str(repo), "users", branch_conf=policy))
@@ -142,7 +144,7 @@ def test_two_examples_at_the_same_time(examples: Path) -> None:
             assert set(big_users["name"]) == {name for name, count in counts.items() if count > 5}
             own = [commit.hash for commit in refs.log(repo, name) if commit not in main]
             assert [changed[hash_] for hash_ in own[:2]] == [{"big_users"}, {"users"}]
-            at = api.read(DoltConfig(str(repo), sql=f"select * from rabbits as of 'main~{10 - number}'"))
+            at = api.read(DoltConfig(str(repo), sql=f"select * from rabbits as of 'main~{ROUNDS - number}'"))
             assert set(at["count"]) == {number, number * 2, number * 3}
         assert scratch_branches(repo) == []
     finally:

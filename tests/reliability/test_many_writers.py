@@ -15,7 +15,7 @@ from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.schema import Commit
 
 WRITERS = 8
-COMMITS = 25 * FACTOR
+COMMITS = 15 * FACTOR
 
 KINDS = {
     "append": {"mode": "append"},
@@ -63,7 +63,7 @@ def changed_rows(repo: Path, log: list[Commit], table: str) -> dict[str, Counter
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_eight_processes_on_one_branch_and_table(repo: Path, tmp_path: Path, kind: str) -> None:
-    """200 of 200 writes are commits in one line, each with exactly its own rows; the end is what the line says."""
+    """All writes are commits in one line, each with exactly its own rows; the end is what the line says."""
     config = DoltConfig(str(repo), "t", **KINDS[kind])  # type: ignore[arg-type]
     shape = "whole" if kind.startswith("whole") else "row"
     api.write(config, writers.rows_of(shape, 99, 99), message="99 99")
@@ -96,7 +96,7 @@ def replayed(line: list[tuple[int, ...]], kind: str) -> list[tuple[int, ...]]:
 
 @pytest.mark.slow
 def test_eight_processes_on_branches_of_their_own(repo: Path, tmp_path: Path) -> None:
-    """Each branch has its own writer's 25 commits and nothing else; main is as it was."""
+    """Each branch has its own writer's commits and nothing else; main is as it was."""
     before = refs.log(repo, "main")
     configs = [DoltConfig(str(repo), "t", branch_conf=NewBranch(f"run/{me}"), mode="append") for me in range(WRITERS)]
     told = written(repo, tmp_path, configs, "row")

@@ -377,8 +377,7 @@ def _number(value: Any) -> Fraction | str:
 
 
 def _moment(stamp: pd.Timestamp) -> Meaning:
-    if stamp.tzinfo is None:
-        return "moment", stamp.as_unit("us").value, stamp.nanosecond
-    name = str(getattr(stamp.tzinfo, "zone", None) or getattr(stamp.tzinfo, "key", None) or stamp.tzinfo)
-    zone = name.removeprefix("UTC") if name.startswith("UTC+") else name
-    return f"instant in {zone}", stamp.tz_convert("UTC").as_unit("us").value, stamp.nanosecond
+    """Return a moment, or an instant without its zone, which is that of the column."""
+    kind = "moment" if stamp.tzinfo is None else "instant"
+    naive = stamp if stamp.tzinfo is None else stamp.tz_convert("UTC").tz_localize(None)
+    return kind, int(naive.to_datetime64().astype("datetime64[us]").astype("int64")), naive.nanosecond
