@@ -26,6 +26,8 @@ from flytekitplugins.dolt.flyte import dataframes
 from flytekitplugins.dolt.model.sql_text import literal
 from flytekitplugins.dolt.tables import fitting, reading
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
 D = decimal.Decimal

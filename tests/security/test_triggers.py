@@ -19,6 +19,8 @@ from flytekitplugins.dolt.history import publishing
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.server import local_server
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
 

@@ -60,6 +60,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # flytekit asks click for its version in the old way
     from flytekit.interaction.click_types import JsonParamType
 
+ONE_REPOSITORY = True
+
 Config = Callable[..., DoltConfig]
 FRAME = pd.DataFrame({"n": [1]})
 GROUP, PASSWORD = "vault", "Tr0ub4dor-and-3-horses"
