@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from .attempts import attempted
@@ -15,18 +14,21 @@ from .attempts import attempted
 _E = TypeVar("_E", bound=Exception)
 
 
-@dataclass(frozen=True)
 class Fault(Generic[_E]):
-    """One row of a table."""
+    """One row of a table; no dataclass, which would cost each start of flytekit a millisecond.
 
-    codes: str | None
-    """The server's codes, parted by bars; one may be empty, for errors that have none. None stands for any."""
-    text: str
-    """A pattern of what the server says, in any case; empty for anything."""
-    error: Callable[..., _E]
-    """The class of the error."""
-    advice: str
-    """What the user can do, as a sentence."""
+    Args:
+        codes: the server's codes, parted by bars; one may be empty, for errors that have none. None stands for any.
+        text: a pattern of what the server says, in any case; empty for anything.
+        error: the class of the error.
+        advice: what the user can do, as a sentence.
+    """
+
+    def __init__(self, codes: str | None, text: str, error: Callable[..., _E], advice: str) -> None:
+        self.codes = codes
+        self.text = text
+        self.error = error
+        self.advice = advice
 
     def matches(self, code: object, message: str) -> bool:
         """Whether this is the row for what the server said."""

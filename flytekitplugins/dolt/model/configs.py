@@ -10,10 +10,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...doltdb import redaction
 from ...doltdb.patterns import pattern
@@ -687,8 +686,7 @@ class TableRef(Portable):
         return self._commit
 
 
-@dataclass(frozen=True)
-class Pinned:
+class Pinned(NamedTuple):
     """A table or query at one commit: what is read."""
 
     config: DoltConfig
@@ -708,13 +706,15 @@ for _made in (DoltConfig, DoltMeta, Remote):
 
 # A dataclass that comes as JSON (from the console of Flyte) flytekit visits by the types in its fields, and it needs
 # those of lists. In a dictionary it asks for them, too, but only where it finds a list.
-_HINTS = typing.get_type_hints(DoltConfig) | dict.fromkeys(("io_args", "params"), dict[str, list[str]])
+_HINTS = inspect.get_annotations(DoltConfig, eval_str=True)
+_LISTS = dict.fromkeys(("io_args", "params"), dict[str, list[str]])
 for _field in dataclasses.fields(DoltConfig):
-    _field.type = _HINTS[_field.name]
+    _field.type = _LISTS.get(_field.name, _HINTS[_field.name])
 
 # Code that asks for the hints of these classes looks for their names in the module that users import from.
 for _name in __all__:
     _class = globals()[_name]
     if isinstance(_class, type):
-        _class.__annotations__ = inspect.get_annotations(_class, eval_str=True)
+        own = _HINTS if _class is DoltConfig else inspect.get_annotations(_class, eval_str=True)
+        _class.__annotations__ = own
         _class.__module__ = PUBLIC_MODULE

@@ -12,9 +12,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from ...doltdb.patterns import pattern
@@ -64,8 +63,7 @@ def plain(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------------- places
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Where a password may be sent: what names it, and what that means."""
 
     text: str
