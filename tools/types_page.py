@@ -155,14 +155,15 @@ a new table. Keys, indexes, constraints and comments survive a rewrite.
 What was read of a column of JSON, SET, BIT or of TIME with spans in it can be written back, and other values of that form can be
 written. A JSON column keeps the value of a text, in Dolt's own spelling.
 
-`append` and `upsert` keep the table's dtypes, as long as each value fits them; `replace` takes those of the frame, and needs
-every column, because what it lacks would be lost. In rows that are added, a column that the frame lacks has its default or
+`append` and `upsert` keep the table's dtypes, noted ones too, and refuse values that these do not hold; `"evolve"` lets the note go
+then. A column of integers that gets a missing value comes back in the nullable dtype of its size. `replace` takes the dtypes of the
+frame, and needs every column, because what it lacks would be lost. In rows that are added, a column that the frame lacks has its default or
 NULL, and rows that an upsert finds keep what they have in it. With `"evolve"` a frame that lacks a column and brings a new one
 is refused, as one whose column was renamed.
 
 Rows that are added (`mode="append"` or `"upsert"`) have to mean what the rows mean that are there: durations are given the
 table's unit, times with and without a zone, lists and text, durations and plain numbers do not mix, and ordered levels go
-on behind the table's. The rows of tables that refer to this one stay, also
+on behind the table's. Texts become levels of a category without an order, and have to be levels of one with an order. The rows of tables that refer to this one stay, also
 with `ON DELETE CASCADE`: a row that they refer to cannot be left out. A write that would start triggers of the
 table is refused, or lets them run with `triggers="run"`; see [clusters](clusters.md#triggers).
 """

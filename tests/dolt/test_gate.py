@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -515,3 +516,64 @@ def test_bytes_that_are_all_missing_leave_a_note_that_can_be_read(
     write(config("t"), pa.table({"id": [1], "c": pa.array([None], pa.binary())}))
     assert read(config("t"))["c"].isna().all()
     assert not caplog.records
+
+
+def test_one_list_of_types_and_of_meanings(config: Config) -> None:
+    """A zone, a unit, a list and a plain type that do not agree are named in one error, each with its first rows."""
+    berlin = pd.DatetimeIndex(["2024-01-01"]).tz_localize("Europe/Berlin")
+    write(
+        config("t", primary_key=["id"]),
+        pd.DataFrame({"id": [1], "zone": berlin, "span": [pd.Timedelta("1s")], "list": [[1]], "n": [1]}),
+    )
+    naive = pd.DataFrame(
+        {"id": [2, 3], "zone": [None, pd.Timestamp("2024-01-01")], "span": [None, 5.0], "list": ["x", None]}
+    )
+    with refused(config, errors.SchemaMismatch, match="zone") as caught:
+        write(config("t", mode="append"), naive.assign(n=["a", "b"]))
+    problems = caught.value.problems
+    assert [text.split("'")[1] for text in problems] == ["zone", "span", "list", "n"]
+    assert [re.findall(r"in row (\d)", text) for text in problems] == [["1"], ["1"], ["0"], ["0", "1"]]
+    assert "evolve" not in str(caught.value)
+
+
+def test_lists_of_another_type_name_their_row(config: Config) -> None:
+    """Whole numbers are taken into lists of floats, and fractions into lists of integers are not."""
+    write(config("f", primary_key=["id"]), pa.table({"id": [1], "c": pa.array([[0.5]], pa.list_(pa.float64()))}))
+    write(config("f", mode="append"), pa.table({"id": [2], "c": pa.array([[1, None]], pa.list_(pa.int64()))}))
+    assert frames.load(pinned(pin(config("f")))).to_arrow()["c"].to_pylist() == [[0.5], [1.0, None]]
+    write(config("t", primary_key=["id"]), pa.table({"id": [1], "c": pa.array([[1]], pa.list_(pa.int64()))}))
+    finer = pa.table({"id": [2, 3], "c": pa.array([[2.0], [0.5]], pa.list_(pa.float64()))})
+    for mode in ("append", "upsert"):
+        with refused(config, errors.SchemaMismatch, match=r"'c' has lists .*\(list<.*double>\).*\[0\.5\]' in row 1"):
+            write(config("t", mode=mode), finer)
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_a_dtype_that_is_noted_is_kept(config: Config, mode: str) -> None:
+    """Rows whose values the table's column holds, and the dtype does not in which it comes back, are refused."""
+    write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1], "c": pd.Series([300], dtype="int64")}))
+    write(config("t"), pd.DataFrame({"id": [1], "c": pd.Series([7], dtype="uint8")}))
+    wide = pd.DataFrame({"id": [2, 3], "c": [255, 256]})
+    with refused(config, errors.SchemaMismatch, match="'c' has '256' in row 1 that uint8.*'evolve'"):
+        write(config("t", mode=mode), wide)
+    write(config("t", mode=mode), wide[:1])
+    assert read(config("t"))["c"].tolist() == [7, 255]
+    assert read(config("t"))["c"].dtype == "uint8"
+    write(config("t", mode=mode, on_schema_change="evolve"), wide[1:].reset_index(drop=True))
+    assert read(config("t"))["c"].tolist() == [7, 255, 256]
+    assert read(config("t"))["c"].dtype == "int64"
+
+
+def test_texts_become_levels(config: Config) -> None:
+    """A category without an order grows by texts that are added; one with an order takes only its own levels."""
+    write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1], "c": pd.Categorical(["a"], categories=["b", "a"])}))
+    write(config("t", mode="append"), pd.DataFrame({"id": [2, 3], "c": ["z", "b"]}))
+    found = read(config("t"))["c"]
+    assert found.tolist() == ["a", "z", "b"]
+    assert found.cat.categories.tolist() == ["b", "a", "z"]
+    ordered = pd.Categorical(["low"], categories=["low", "high"], ordered=True)
+    write(config("o", primary_key=["id"]), pd.DataFrame({"id": [1], "c": ordered}))
+    write(config("o", mode="append"), pd.DataFrame({"id": [2], "c": ["high"]}))
+    with refused(config, errors.SchemaMismatch, match="'c' has 'mid' in row 1 that the category of 'low', 'high'"):
+        write(config("o", mode="append"), pd.DataFrame({"id": [3, 4], "c": ["low", "mid"]}))
+    assert read(config("o"))["c"].cat.ordered

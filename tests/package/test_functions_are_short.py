@@ -25,7 +25,6 @@ REASONS = {
     "dolt/codec/notes.py:field_from_text": "one branch for each form of a type's text",
     "dolt/codec/pandas_frames.py:_as_category": "each way in which levels do not fit is told apart",
     "dolt/codec/pandas_frames.py:_without_arrays": "one branch for each kind of cell",
-    "dolt/codec/pandas_frames.py:decode": "one branch for each kind of note",
     "dolt/codec/pandas_frames.py:storable": "one branch for each kind of Arrow type",
     "dolt/history/diffs.py:_table_ref": "what two sides may be, and that they agree",
     "dolt/history/lineages.py:Lineage._tree": "one walk, in which each branch is a line of the picture",

@@ -21,7 +21,7 @@ from flytekitplugins.dolt.api import uri
 from flytekitplugins.dolt.codec import arrow_tables, pandas_frames
 from flytekitplugins.dolt.codec.pandas_frames import Note, Notes
 from flytekitplugins.dolt.model import nesting
-from flytekitplugins.dolt.tables import fitting
+from flytekitplugins.dolt.tables import agreeing, fitting
 
 DEPTH = 100_000
 
@@ -69,7 +69,7 @@ def test_columns_are_found_by_name() -> None:
     existing = [fitting.Column(Counted(name), "bigint", nullable=True, key=False) for name in table.column_names]
     Counted.compared = 0
     fitting.fit(table, existing, table="t", new_types={})
-    fitting.agree(pandas_frames.Encoded(table, Notes()), Notes(), [column.name for column in existing], table="t")
+    agreeing.agree(pandas_frames.Encoded(table, Notes()), Notes(), [column.name for column in existing])
     pandas_frames.merged(
         Notes({name: Note(json=True) for name in table.column_names}), Notes(), [c.name for c in existing]
     )

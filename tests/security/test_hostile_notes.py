@@ -24,7 +24,7 @@ from flytekitplugins.dolt.codec import arrow_tables, notes, pandas_frames
 from flytekitplugins.dolt.codec.pandas_frames import NOTES_MARK, Notes, field_to_text
 from flytekitplugins.dolt.flyte import dataframes
 from flytekitplugins.dolt.model.sql_text import literal
-from flytekitplugins.dolt.tables import fitting, reading
+from flytekitplugins.dolt.tables import agreeing, reading
 
 ONE_REPOSITORY = True
 
@@ -212,7 +212,7 @@ def lost(name: str, again: pandas_frames.Encoded, noted: Notes) -> bool:
     if stored.null_count == len(stored):
         return back.null_count != len(back)
     old, new = (found.columns.get(name, pandas_frames.Note()) for found in (noted, again.notes))
-    counted = fitting._in_unit_of(old, new, back)
+    counted = agreeing.in_unit_of(old, new, back)
     back = back if counted is None else counted
     return nature(back) != nature(stored) or not back.cast(stored.type).equals(stored)
 

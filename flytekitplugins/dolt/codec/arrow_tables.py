@@ -223,6 +223,11 @@ def holding(table: pa.Table, notes: Notes) -> Notes:
     )
 
 
+def holds(column: pa.ChunkedArray, note: Note) -> bool:
+    """Whether `decode` gives a column as it is noted."""
+    return _field(column, note) is None or _noted(column, note) is not None
+
+
 def _plain(column: pa.ChunkedArray) -> tuple[pa.Field, pa.ChunkedArray]:
     kind = _natural(column.type)
     return pa.field("", kind), column.cast(kind)

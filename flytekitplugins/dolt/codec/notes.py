@@ -14,7 +14,7 @@ import json
 import logging
 import re
 import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -457,28 +457,20 @@ class Notes:
             return cls(), comment
         listed = given.get("columns", {})
         columns, problems = _columns(listed) if isinstance(listed, dict) else ({}, ["columns"])
-        names = {what: _names(given.get(what, [])) for what in ("index", "order")}
-        problems += [what for what, found in names.items() if found is None]
-        problems += ["rows"] if type(given.get("rows", False)) is not bool else []
-        name, freq = given.get("name", ""), given.get("freq", "")
-        problems += [] if _is_text(name) else ["name"]
-        problems += [] if isinstance(freq, str) and FREQUENCY.fullmatch(freq) else ["freq"]
+        whole = {what: read(given[what]) for what, read in _OF_THE_TABLE.items() if what in given}
+        problems += [what for what, found in whole.items() if found is None]
         passed_over(table, problems, "it is nothing that this package writes")
-        return cls(
-            columns,
-            index=tuple(names["index"] or ()),
-            order=tuple(names["order"] or ()),
-            rows=given.get("rows") is True,
-            name="" if "name" in problems else name,
-            freq="" if "freq" in problems else freq,
-            table=table,
-        ), own
+        return cls(columns, table=table, **{what: found for what, found in whole.items() if found is not None}), own
 
     def without(self, names: Sequence[str], *, reason: str = "the values are not of that type") -> Notes:
         """Return the notes without those about some columns, and say so; by default their values are others."""
         if not names:
             return self
         passed_over(self.table, [f"{name!r:.80}" for name in names], reason)
+        return self.forgetting(names)
+
+    def forgetting(self, names: Sequence[str]) -> Notes:
+        """Return the notes without those about some columns."""
         columns = {name: note for name, note in self.columns.items() if name not in names}
         return replace(self, columns=columns)
 
@@ -495,11 +487,21 @@ def _columns(given: Mapping[str, Any]) -> tuple[dict[str, Note], list[str]]:
     return columns, problems
 
 
-def _names(given: object) -> list[str] | None:
+def _names(given: object) -> tuple[str, ...] | None:
     """Return a list of different names, or None if it is none."""
     if not isinstance(given, list) or not all(map(_is_text, given)) or len(set(given)) < len(given):
         return None
-    return given
+    return tuple(given)
+
+
+_OF_THE_TABLE: dict[str, Callable[[object], Any]] = {
+    "index": _names,
+    "order": _names,
+    "rows": lambda given: given if type(given) is bool else None,
+    "name": lambda given: given if _is_text(given) else None,
+    "freq": lambda given: given if isinstance(given, str) and FREQUENCY.fullmatch(given) else None,
+}
+"""What a part of a note about the whole table is, by its name; None if it is none that we write."""
 
 
 _SHOWN = 3

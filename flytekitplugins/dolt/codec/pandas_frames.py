@@ -896,6 +896,11 @@ def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
         if restored is not None:
             frame.isetitem(position, restored)
     notes.without(unfit)
+    return _with_axes(frame, notes)
+
+
+def _with_axes(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
+    """Return the frame with its index, and with the name of its columns."""
     if notes.index and set(notes.index) <= set(frame.columns):
         frame = frame.set_index(list(notes.index))
         frame.index = _with_frequency(frame.index, notes.freq)
@@ -923,6 +928,12 @@ def holding(table: pa.Table, notes: Notes) -> Notes:
     columns = zip(table.column_names, table.columns, strict=True)
     found = [(name, column, _for_pandas(notes.columns.get(name, Note()))) for name, column in columns]
     return notes.without([name for name, column, note in found if note and _noted(column, note) is None])
+
+
+def holds(column: pa.ChunkedArray, note: Note) -> bool:
+    """Whether `decode` gives a column as it is noted."""
+    note = _for_pandas(note)
+    return not note or _noted(column, note) is not None
 
 
 def _for_pandas(note: Note) -> Note:

@@ -306,6 +306,8 @@ def _for_polars(arrow: pa.Table) -> pa.Table:
             column = _decimals_for_polars(field.name, arrow.column(position), pa.decimal128(38, kind.scale))
         elif pa.types.is_timestamp(kind) and kind.tz and not _goes_into_polars(arrow.column(position)):
             column = arrow.column(position).cast(pa.timestamp(kind.unit, "UTC"))
+        elif pa.types.is_date64(kind):  # of which Polars makes moments
+            column = arrow.column(position).cast(pa.date32())
         else:
             continue
         arrow = arrow.set_column(position, field.name, column)

@@ -11,16 +11,18 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..codec.notes import UNFIT, Note, Notes, meaning
-from ..codec.pandas_frames import Encoded, SqlType, as_arrow, first_true_index, json_value, negative_zeros
+from ..codec.notes import Note, Notes, meaning
+from ..codec.pandas_frames import Encoded, SqlType, first_true_index, json_value, negative_zeros
 from ..errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
 from ..model.sql_text import literal, quote
+from . import agreeing
+from .bad_rows import first_bad, positions, shown
 
 _MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
 _TEXT_BYTES = {"tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
@@ -119,14 +121,14 @@ class TableSchema:
     """Its CREATE TABLE statement."""
 
     @classmethod
-    def parse(cls, shown: Sequence[Sequence[Any]], statement: str) -> TableSchema:
+    def parse(cls, told: Sequence[Sequence[Any]], statement: str) -> TableSchema:
         """Return the table that the rows of ``SHOW FULL COLUMNS`` and the text of ``SHOW CREATE TABLE`` describe."""
         generated = {_name(text) for text in _GENERATED.findall(statement)}
         key = re.search(r"^  PRIMARY KEY \((.*?)\),?$", statement, re.M | re.S)
         names = re.findall(r"`((?:[^`]|``)*)`", key.group(1)) if key else []
         columns = (
             Column(name, kind, null == "YES", pri == "PRI", default, extra, comment, collation, name in generated)
-            for name, kind, collation, null, pri, default, extra, _, comment in shown
+            for name, kind, collation, null, pri, default, extra, _, comment in told
         )
         return cls(
             tuple(columns),
@@ -176,6 +178,8 @@ class FittedRows:
 
     arrow: pa.Table
     alterations: tuple[str, ...]
+    outgrown: tuple[str, ...] = ()
+    """Columns about which something was noted that no longer holds, and that goes."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,12 @@ class Asked:
     """What the frame's columns mean beyond their types."""
     in_double: Callable[[str], bool] = lambda _: True
     """Says of an integer column whether the values that stay in it are exact as DOUBLE."""
+    kept: Mapping[str, Note] = field(default_factory=dict)
+    """What is noted about columns of the table whose values stay, and has to go on to hold."""
+    is_kept: Callable[[str], bool] = lambda _: True
+    """Says of a column whether the table's own values are what is noted about them: others may have written both."""
+    disagreeing: Mapping[str, str] = field(default_factory=dict)
+    """What stands against columns that mean something else than in the table, in words."""
 
 
 def fit(
@@ -206,34 +216,67 @@ def fit(
         SchemaMismatch: something does not fit; every column is listed, with its first three bad rows.
     """
     asked = asked or Asked()
-    by_name = {column.name: column for column in existing}
     missing = _missing(existing, set(arrow.column_names), adds=asked.adds)
     problems = [f"column {column.name!r} ({column.sql_type}) is missing" for column in missing]
-    could_evolve = not missing and not asked.evolve
-    alterations: list[str] = []
-    columns: dict[str, pa.ChunkedArray] = {}
-    for name in arrow.column_names:
-        into = by_name.get(name)
-        if into is None:
-            columns[name] = arrow.column(name)
-            if asked.evolve:
-                alterations.append(f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {new_types[name]}")
-            else:
-                problems.append(f"column {name!r} is not in the table")
-        elif not into.generated:
-            columns[name], altered, found = _fit_or_alter(arrow.column(name), into, new_types.get(name), asked)
-            alterations += [_modify(table, into, altered)] if altered else []
-            could_evolve = could_evolve and not (found and _widened(arrow.column(name), into, None, asked) is None)
-            problems += [f"column {name!r} {text}" for text in found]
+    found = dict(_fit_columns(arrow, existing, table, new_types, asked))
+    problems += [f"column {name!r} {text}" for name, each in found.items() for text in each.problems]
     problems += _renamed(existing, arrow.column_names, asked)
     if problems:
-        advice = _advice(could_evolve=could_evolve, replaces=not asked.adds)
-        raise SchemaMismatch(
-            f"Cannot store the frame in {table!r}, nothing was written: {'; '.join(problems)}. {advice}",
-            table=table,
-            problems=problems,
-        )
-    return FittedRows(pa.table(columns), tuple(alterations))
+        could_evolve = not missing and not asked.evolve and all(each.can_evolve for each in found.values())
+        raise _misfit(table, problems, could_evolve=could_evolve, replaces=not asked.adds)
+    return FittedRows(
+        pa.table({name: each.column for name, each in found.items()}),
+        alterations=tuple(each.alteration for each in found.values() if each.alteration is not None),
+        outgrown=tuple(name for name, each in found.items() if each.is_outgrown),
+    )
+
+
+@dataclass(frozen=True)
+class _FittedColumn:
+    column: pa.ChunkedArray
+    alteration: str | None = None
+    """The statement without which it would not fit."""
+    problems: Sequence[str] = ()
+    """What stands against it, in words."""
+    can_evolve: bool = True
+    """Whether it would fit a table that may be changed."""
+    is_outgrown: bool = False
+    """Whether what is noted about the table's column no longer holds."""
+
+
+def _fit_columns(
+    arrow: pa.Table, existing: Sequence[Column], table: str, new_types: Mapping[str, str], asked: Asked
+) -> Iterator[tuple[str, _FittedColumn]]:
+    by_name = {column.name: column for column in existing}
+    for name, column in zip(arrow.column_names, arrow.columns, strict=True):
+        into = by_name.get(name)
+        if into is None or not into.generated:
+            yield name, _fit_column(column, into, name, table, new_types.get(name), asked)
+
+
+def _fit_column(
+    column: pa.ChunkedArray, into: Column | None, name: str, table: str, new_type: str | None, asked: Asked
+) -> _FittedColumn:
+    if into is None and asked.evolve:
+        return _FittedColumn(column, f"ALTER TABLE {quote(table)} ADD COLUMN {quote(name)} {new_type}")
+    if into is None:
+        return _FittedColumn(column, problems=["is not in the table"])
+    if name in asked.disagreeing:
+        return _FittedColumn(column, problems=[asked.disagreeing[name]], can_evolve=False)
+    fitted, altered, found = _fit_or_alter(column, into, new_type, asked)
+    if found:
+        return _FittedColumn(fitted, problems=found, can_evolve=_widened(column, into, None, asked) is not None)
+    alteration = _modify(table, into, altered) if altered else None
+    lost = agreeing.not_kept(fitted, asked.kept[name]) if name in asked.kept else None
+    if lost and asked.is_kept(name) and not asked.evolve:
+        return _FittedColumn(fitted, problems=[lost])
+    return _FittedColumn(fitted, alteration, is_outgrown=lost is not None)
+
+
+def _misfit(table: str, problems: list[str], *, could_evolve: bool, replaces: bool) -> SchemaMismatch:
+    advice = _advice(could_evolve=could_evolve, replaces=replaces)
+    said = f"Cannot store the frame in {table!r}, nothing was written: {'; '.join(problems)}. {advice}"
+    return SchemaMismatch(said, table=table, problems=problems)
 
 
 def _advice(*, could_evolve: bool, replaces: bool) -> str:
@@ -251,7 +294,7 @@ def _fit_or_alter(
     column: pa.ChunkedArray, into: Column, new_type: str | None, asked: Asked
 ) -> tuple[pa.ChunkedArray, str | None, list[str]]:
     """Return a column as it is stored, the type that the table's has to get for that, and what stands against it."""
-    note = asked.notes.get(into.name, _PLAIN)
+    note = asked.notes.get(into.name, Note())
     if (
         not asked.adds
         and note.dtype == "object"
@@ -305,7 +348,7 @@ def retypable(encoded: Encoded, existing: TableSchema, known: Notes) -> Iterator
         into = by_name.get(name)
         if into is None or column.null_count == len(column) or not into.nullable or into.may_be_left_out:
             continue
-        old, new = known.columns.get(name, _PLAIN), encoded.notes.columns.get(name, _PLAIN)
+        old, new = known.columns.get(name, Note()), encoded.notes.columns.get(name, Note())
         if holds_spans(into, new):
             continue
         misfits = family_differs(column, into, new) or bool(_fit(column, into, new)[1])
@@ -355,83 +398,8 @@ def doubtful(notes: Notes, existing: Sequence[Column], names: Sequence[str]) -> 
 
 def held(added: Encoded, existing: Sequence[Column], empty: Sequence[str]) -> list[str]:
     """Return the columns whose values say what others in them have to mean: not those that are ``empty``, nor spans."""
-    spans = [c.name for c in existing if holds_spans(c, added.notes.columns.get(c.name, _PLAIN))]
+    spans = [c.name for c in existing if holds_spans(c, added.notes.columns.get(c.name, Note()))]
     return [column.name for column in existing if column.name not in (*empty, *spans)]
-
-
-def agree(added: Encoded, before: Notes, held: Sequence[str], *, table: str) -> pa.Table:
-    """Return rows to be added, in which numbers and texts mean what they mean in the table's other rows.
-
-    ``before`` are the table's notes, ``held`` the columns that have values already.
-
-    A duration is stored as a number, a time with a zone as one without, a list as text: beside rows of another meaning
-    they would come back as something else. Durations are given the table's unit.
-
-    Raises:
-        SchemaMismatch: a column means something else, or orders its levels otherwise; all of them are listed.
-    """
-    there, problems, columns = set(held), [], added.arrow.columns
-    for position, name in enumerate(added.arrow.column_names):
-        column = columns[position]
-        if name not in there or column.null_count == len(column):
-            continue
-        old, new = before.columns.get(name, _PLAIN), added.notes.columns.get(name, _PLAIN)
-        counted = _in_unit_of(old, new, column)
-        if counted is None:
-            problems.append(f"column {name!r} {_contradiction(old, new)}")
-        else:
-            columns[position] = counted
-    if problems:
-        raise SchemaMismatch(
-            f"Cannot add rows to {table!r}, nothing was written: {'; '.join(problems)}. Convert the column to what the "
-            "table has, or write to another table.",
-            table=table,
-            problems=problems,
-        )
-    return pa.Table.from_arrays(columns, names=added.arrow.column_names)
-
-
-_PLAIN = Note()
-
-
-def _in_unit_of(old: Note, new: Note, column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Return the column as the table's rows are to be read, or None where that cannot be."""
-    given, wanted = meaning(new), meaning(old)
-    if given == wanted:
-        return None if _orders_otherwise(old, new) else column
-    if given is None or wanted is None or given[0] != wanted[0]:
-        return None
-    try:
-        if given[0] == "durations":
-            return column.cast(pa.duration(given[1])).cast(pa.duration(wanted[1])).cast(pa.int64())
-        if wanted[1] and old.in_arrow is not None:
-            as_arrow(column, old.in_arrow)
-    except UNFIT:  # finer than the table's unit or too long for it; other lists
-        return None
-    return column
-
-
-def _orders_otherwise(old: Note, new: Note) -> bool:
-    """Whether both have ordered levels, and those of the frame do not stand in that order in the table's."""
-    if not (old.ordered and new.ordered):
-        return False
-    grown = iter(dict.fromkeys([*(old.levels or ()), *(new.levels or ())]))
-    return not all(level in grown for level in new.levels or ())
-
-
-def _contradiction(old: Note, new: Note) -> str:
-    if _orders_otherwise(old, new):
-        ours, theirs = list(new.levels or ()), list(old.levels or ())
-        return f"has levels in the order {ours!r} in the frame and {theirs!r} in the table"
-    return f"has {_meant(new)} in the frame and {_meant(old)} in the table"
-
-
-def _meant(note: Note) -> str:
-    found = meaning(note)
-    if found is None:
-        return "plain values"
-    what, unit = found
-    return f"{what} ({unit})" if unit else what
 
 
 def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
@@ -539,19 +507,19 @@ def _family(kind: pa.DataType) -> str:
 def _fit(column: pa.ChunkedArray, into: Column, note: Note | None = None) -> tuple[pa.ChunkedArray, list[str]]:
     """Return the column as ``into`` holds it, and what stands against that."""
     if column.null_count and not into.nullable:
-        return column, [f"has no value in {_shown(_positions(pc.is_null(column)))}, and is NOT NULL"]
+        return column, [f"has no value in {shown(positions(pc.is_null(column)))}, and is NOT NULL"]
     wanted = _arrow_type(into.sql_type)
     if column.null_count == len(column):
         return pa.chunked_array([pa.nulls(len(column), wanted or pa.string())]), []
     given = _family(column.type)
-    as_printed = _as_server_reads(column, into, note or _PLAIN)
+    as_printed = _as_server_reads(column, into, note or Note())
     if as_printed is not None:
-        bad = _positions(pc.and_(pc.is_valid(column), pc.is_null(as_printed)))
-        return as_printed, [f"has {_shown(bad, column)} that {into.sql_type} cannot hold"] if bad else []
+        bad = positions(pc.and_(pc.is_valid(column), pc.is_null(as_printed)))
+        return as_printed, [f"has {shown(bad, column)} that {into.sql_type} cannot hold"] if bad else []
     as_wanted = column if wanted is not None and given == _family(wanted) else _as_numbers(column, wanted)
-    bad = _positions(pc.and_(pc.is_valid(column), pc.is_null(as_wanted)))
+    bad = positions(pc.and_(pc.is_valid(column), pc.is_null(as_wanted)))
     if wanted is None or bad:
-        return column, [f"is {given} in the frame and {into.sql_type} in the table, with {_shown(bad, column)}"]
+        return column, [f"is {given} in the frame and {into.sql_type} in the table, with {shown(bad, column)}"]
     return _fit_in_family(as_wanted, into, wanted)
 
 
@@ -559,12 +527,20 @@ def _fit_in_family(column: pa.ChunkedArray, into: Column, wanted: pa.DataType) -
     try:
         fitted = column.cast(wanted, safe=column.type != pa.float64())
     except pa.ArrowInvalid:
-        bad = list(islice(_not_castable(column, wanted), _SHOWN_ROWS + 1))
-        return column, [f"has {_shown(bad, column)} that {into.sql_type} cannot hold"]
+        bad = first_bad(column, lambda part: _is_castable(part, wanted))
+        return column, [f"has {shown(bad, column)} that {into.sql_type} cannot hold"]
     losses = _losses(column, fitted, into)
     if losses is not None and pc.any(losses).as_py():
-        return column, [f"has {_shown(_positions(losses), column)} that {into.sql_type} cannot hold"]
+        return column, [f"has {shown(positions(losses), column)} that {into.sql_type} cannot hold"]
     return fitted, []
+
+
+def _is_castable(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
+    try:
+        column.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _as_server_reads(column: pa.ChunkedArray, into: Column, note: Note) -> pa.ChunkedArray | None:
@@ -667,38 +643,6 @@ def _floats(column: pa.ChunkedArray) -> pa.ChunkedArray:
     above = 2.0 ** (column.type.bit_width - pa.types.is_signed_integer(column.type))
     back = pc.if_else(pc.less(floats, above), floats, 0.0).cast(column.type, safe=False)
     return pc.if_else(pc.equal(back, column), floats, pa.scalar(None, pa.float64()))
-
-
-_SHOWN_ROWS = 3
-"""How many bad rows of a column an error names."""
-
-
-def _positions(mask: pa.ChunkedArray) -> list[int]:
-    return pc.indices_nonzero(mask).to_pylist()  # type: ignore[no-any-return]
-
-
-def _shown(rows: Sequence[int], column: pa.ChunkedArray | None = None) -> str:
-    """Return the first rows for people, with their values where a column is given."""
-    said = [f"row {row}" if column is None else f"{_short(column[row])} in row {row}" for row in rows[:_SHOWN_ROWS]]
-    return ", ".join(said) + (" and more" if len(rows) > _SHOWN_ROWS else "")
-
-
-def _short(value: pa.Scalar) -> str:
-    text = str(value.as_py())
-    return repr(text if len(text) <= 40 else text[:37] + "...")
-
-
-def _not_castable(column: pa.ChunkedArray, wanted: pa.DataType, start: int = 0) -> Iterator[int]:
-    """Give the rows whose values cannot be cast, found by halving."""
-    try:
-        column.cast(wanted)
-    except pa.ArrowInvalid:
-        half = len(column) // 2
-        if half == 0:
-            yield start
-        else:
-            yield from _not_castable(column.slice(0, half), wanted, start)
-            yield from _not_castable(column.slice(half), wanted, start + half)
 
 
 def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> pa.ChunkedArray | None:

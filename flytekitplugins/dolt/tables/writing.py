@@ -10,22 +10,22 @@ import secrets
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
 from ..codec import arrow_tables, pandas_frames, row_order
-from ..codec.pandas_frames import Notes
+from ..codec.pandas_frames import Note, Notes
 from ..errors import ConstraintViolated, RowOrderWarning, SchemaMismatch, attempted, attempting
 from ..model.sql_text import literal, quote
 from ..repository.connections import Connection
-from . import fitting, load_data, row_changes
+from . import agreeing, fitting, load_data, row_changes
 from .progress import shown
 from .reading import BATCH_ROWS, describe, kept_notes, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -182,60 +182,80 @@ def _rewrite(
     options: WriteOptions,
 ) -> int | None:
     """Put the rows into a table that is there, and return how many stay in it beside them, if that is known."""
-    stay: int | None = 0
-    before = Notes()
     if options.key is not None:
         fitting.check_same_key(options.key, existing.columns, table=table)
     known = _notes(table, existing)[0]
     empty = _without_values(connection, table, encoded, existing, known)
     held = fitting.held(encoded, existing.columns, empty)
+    start = _Start(encoded, held)
     if options.mode != "replace":
-        # With a key Dolt knows the number; without one it would read all rows.
-        some = "COUNT(*)" if existing.key else "1"
-        found = connection.query(f"SELECT {some} FROM {quote(table)} LIMIT 1")
-        there = int(found[0][0]) if found else 0
-        stay = there if options.mode == "append" else None
-        if not there:
-            held = [name for name in held if name not in encoded.arrow.column_names]
-        encoded, before = _agreeing(connection, table, encoded, known, held)
-    fitted = _fitted(connection, table, encoded, existing, options, empty=empty)
-    fitting.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
-    for statement in fitted.alterations:
-        connection.execute(statement)
-    _note(
-        connection,
-        table,
-        pandas_frames.Encoded(encoded.arrow, pandas_frames.stored_as(encoded, fitted.arrow)),
-        existing,
-        options,
-        before=before,
-        held=held,
-        altered=bool(fitted.alterations),
-    )
-    with _naming_equal_keys(table, fitted.arrow, existing.key):
-        _fill(connection, table, fitted, existing, options.mode)
-    return stay
-
-
-def _fitted(
-    connection: Connection,
-    table: str,
-    encoded: pandas_frames.Encoded,
-    existing: fitting.TableSchema,
-    options: WriteOptions,
-    *,
-    empty: Sequence[str],
-) -> fitting.FittedRows:
-    """Return the rows as the table holds them, whose columns ``empty`` have no value yet."""
+        start = _start_beside(connection, table, encoded, existing, known, held)
+    encoded, before = start.rows, start.before
     asked = fitting.Asked(
         evolve=options.on_schema_change == "evolve",
         adds=options.mode != "replace",
         empty=frozenset(empty),
         notes=encoded.notes.columns,
         in_double=lambda name: options.mode == "replace" or _in_double(connection, table, name),
+        kept=_kept(before, encoded.notes, start.held),
+        is_kept=lambda name: _that_hold(connection, table, before, [name]) == before,
+        disagreeing=start.disagreeing,
     )
     new_types = pandas_frames.sql_types(encoded.arrow, ()) if asked.evolve or empty else {}
-    return fitting.fit(encoded.arrow, existing.columns, table=table, new_types=new_types, asked=asked)
+    fitted = fitting.fit(encoded.arrow, existing.columns, table=table, new_types=new_types, asked=asked)
+    fitting.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
+    for statement in fitted.alterations:
+        connection.execute(statement)
+    stored = pandas_frames.Encoded(encoded.arrow, pandas_frames.stored_as(encoded, fitted.arrow))
+    before = before.forgetting(fitted.outgrown)
+    altered = bool(fitted.alterations)
+    _note(connection, table, stored, existing, options, before=before, held=start.held, altered=altered)
+    with _naming_equal_keys(table, fitted.arrow, existing.key):
+        _fill(connection, table, fitted, existing, options.mode)
+    return {"replace": 0, "append": start.there, "upsert": None}[options.mode]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What is known of a table before rows are put into it."""
+
+    rows: pandas_frames.Encoded
+    held: Sequence[str]
+    """The columns that have values, which say what others in them have to mean."""
+    before: Notes = field(default_factory=Notes)
+    """What is noted about the rows that stay."""
+    there: int = 0
+    """How many rows there are; without a key, whether there are any."""
+    disagreeing: Mapping[str, str] = field(default_factory=dict)
+    """What stands against columns of the frame that mean something else, in words."""
+
+
+def _start_beside(
+    connection: Connection,
+    table: str,
+    encoded: pandas_frames.Encoded,
+    existing: fitting.TableSchema,
+    known: Notes,
+    held: Sequence[str],
+) -> _Start:
+    """Return what is known of a table whose rows stay beside those that are put into it."""
+    there = _count(connection, table, existing)
+    held = held if there else [name for name in held if name not in encoded.arrow.column_names]
+    rows, before, disagreeing = _agreeing(connection, table, encoded, known, held)
+    return _Start(rows, held, before, there, disagreeing)
+
+
+def _count(connection: Connection, table: str, existing: fitting.TableSchema) -> int:
+    """Return the number of a table's rows, which Dolt knows with a key; without one, whether there are any."""
+    some = "COUNT(*)" if existing.key else "1"
+    found = connection.query(f"SELECT {some} FROM {quote(table)} LIMIT 1")
+    return int(found[0][0]) if found else 0
+
+
+def _kept(before: Notes, added: Notes, held: Sequence[str]) -> dict[str, Note]:
+    """Return what is noted about the values that stay, where the rows to be added have not the same noted."""
+    after = pandas_frames.merged(before, added, held).columns
+    return {name: after[name] for name in held if name in before.columns and after[name] != added.columns.get(name)}
 
 
 def _without_values(
@@ -272,21 +292,25 @@ def _notes(table: str, existing: fitting.TableSchema) -> tuple[Notes, str]:
 
 def _agreeing(
     connection: Connection, table: str, encoded: pandas_frames.Encoded, before: Notes, held: Sequence[str]
-) -> tuple[pandas_frames.Encoded, Notes]:
-    """Return rows to be added as the table's others are to be read, and by which notes those are.
+) -> tuple[pandas_frames.Encoded, Notes, dict[str, str]]:
+    """Return rows to be added as the table's others are to be read, by which notes those are, and what contradicts.
 
     Only where they contradict each other it is asked whether the table's values are what its comment says.
     """
-    try:
-        arrow = fitting.agree(encoded, before, held, table=table)
-    except SchemaMismatch:
-        kept = before
-        for holding in (pandas_frames.holding, arrow_tables.holding):
-            kept = kept_notes(connection, table, kept, [name for name in held if name in kept.columns], holding)
-        if kept == before:
-            raise
-        before, arrow = kept, fitting.agree(encoded, kept, held, table=table)
-    return replace(encoded, arrow=arrow), before
+    agreed, problems = agreeing.agree(encoded, before, held)
+    if problems:
+        kept = _that_hold(connection, table, before, held)
+        if kept != before:
+            before = kept
+            agreed, problems = agreeing.agree(encoded, kept, held)
+    return agreed, before, problems
+
+
+def _that_hold(connection: Connection, table: str, notes: Notes, names: Sequence[str]) -> Notes:
+    """Return the notes without those about columns in ``names`` whose values in the table are something else."""
+    for holding in (pandas_frames.holding, arrow_tables.holding):
+        notes = kept_notes(connection, table, notes, [name for name in names if name in notes.columns], holding)
+    return notes
 
 
 @contextmanager
