@@ -12,7 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, TableDiff, create_repository, diff, write
+from flytekitplugins.dolt import (
+    Changes,
+    DoltConfig,
+    DoltTable,
+    NewBranch,
+    TableDiff,
+    create_repository,
+    diff,
+    pin,
+    read,
+    write,
+)
 from flytekitplugins.dolt.errors import InvalidConfig, RevisionNotFound, TableNotFound
 from flytekitplugins.dolt.history import diffs
 from flytekitplugins.dolt.repository import refs
@@ -354,3 +365,27 @@ def test_a_large_table_is_counted_without_its_rows(repo: Path, config: Config) -
     found = diff("HEAD~1", "HEAD", table="t", db_path=repo, limit=1)
     assert (found.modified, found.changed, found.rows_after) == (3, 3, 50_000)
     assert refs.log(repo, limit=1)[0].hash == found.after.hash  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("key", ["id", "name"])
+def test_texts_that_a_collation_holds_equal(config: Config, repo: Path, key: str) -> None:
+    """A change of case alone is a change at every door, of the key, too; what a row was is there beside what it is."""
+    sql(
+        repo,
+        "CREATE TABLE people (id bigint NOT NULL, name varchar(20) COLLATE utf8mb4_0900_ai_ci NOT NULL, x double,"
+        f" PRIMARY KEY ({key}))",
+        "INSERT INTO people VALUES (1, 'ann', 1), (2, 'bob', 1), (3, 'cem', 1)",
+    )
+    people = config("people")
+    before = pin(people)
+    after = write(people, pd.DataFrame({"id": [1, 2, 3], "name": ["Ann", "bob", "cém"], "x": [1.0, 1.0, 1.0]}))
+    found = diff(before, after)
+    assert (found.added - found.removed, found.is_empty) == (found.rows_after - found.rows_before, False)
+    changed = read(config("people", changes=Changes(since=before.commit.hash)))
+    if key == "id":
+        assert (found.added, found.modified, found.removed) == (0, 2, 0)
+        assert changed[["id", "name", "before_name"]].values.tolist() == [[1, "Ann", "ann"], [3, "cém", "cem"]]
+    else:
+        assert (found.added, found.modified, found.removed) == (2, 0, 2)
+        assert sorted(changed["name"]) == ["Ann", "ann", "cem", "cém"]
+    assert diff(after, after).is_empty

@@ -96,6 +96,11 @@ class Column:
         return self.sql_type.partition(" COLLATE ")[2] or self.collation
 
     @property
+    def compares_as_bytes(self) -> bool:
+        """Whether two values are equal here only if they are the same."""
+        return self.compares_by in (None, "binary", "utf8mb4_0900_bin", "utf8mb4_bin")
+
+    @property
     def may_be_left_out(self) -> bool:
         """Whether appended rows get a value here without giving one."""
         return self.generated or self.default is not None or self.counts
