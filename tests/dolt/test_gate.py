@@ -577,3 +577,17 @@ def test_texts_become_levels(config: Config) -> None:
     with refused(config, errors.SchemaMismatch, match="'c' has 'mid' in row 1 that the category of 'low', 'high'"):
         write(config("o", mode="append"), pd.DataFrame({"id": [3, 4], "c": ["low", "mid"]}))
     assert read(config("o"))["c"].cat.ordered
+
+
+@pytest.mark.parametrize("names", [("abc", "ABC"), ("\u03bcg", "\u00b5g"), ("\u03c3", "\u03c2")], ids=ascii)
+@pytest.mark.parametrize("mode", ["append", "upsert", "replace"])
+@pytest.mark.parametrize("change", ["refuse", "evolve"])
+def test_names_that_sql_does_not_tell_apart(config: Config, names: tuple[str, str], mode: str, change: str) -> None:
+    """A column whose name the table has in other letters is told so, and no advice is given that cannot work."""
+    write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1], names[0]: [1.5]}))
+    other = pd.DataFrame({"id": [2], names[1]: [2.5]})
+    with refused(config, errors.SchemaMismatch, match="rename it") as caught:
+        write(config("t", mode=mode, on_schema_change=change), other)
+    assert f"column {names[1]!r} is spelt {names[0]!a} in the table" in str(caught.value)
+    assert "evolve" not in str(caught.value)
+    write(config("t", mode=mode), other.rename(columns={names[1]: names[0]}))

@@ -415,10 +415,13 @@ def _compared(
             return found, _paired(connection, table, old, new, kinds, limit)
     pairs = _matched(connection, table, old, new)
     counts = {kind: pc.sum(pc.equal(pairs.kinds, kind)).as_py() or 0 for kind in KINDS}
+    return counts, _chosen(pairs, kinds, limit)
+
+
+def _chosen(pairs: _Pairs, kinds: Sequence[str], limit: int | None) -> _Pairs:
     wanted = pc.is_in(pairs.kinds, pa.array(kinds, pa.string()))
-    chosen = (part.filter(wanted) for part in (pairs.before, pairs.after))
-    before, after = (part if limit is None else part.slice(0, limit) for part in chosen)
-    return counts, _Pairs(pairs.kinds.filter(wanted).slice(0, before.num_rows), before, after)
+    before, after = (part.filter(wanted).slice(0, limit) for part in (pairs.before, pairs.after))
+    return _Pairs(pairs.kinds.filter(wanted).slice(0, before.num_rows), before, after)
 
 
 def _holds_unequal_equal(old: _Side, new: _Side) -> bool:

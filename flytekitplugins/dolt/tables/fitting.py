@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from ..codec.notes import Note, Notes, meaning
 from ..codec.pandas_frames import Encoded, SqlType, first_true_index, json_value, negative_zeros
 from ..errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
+from ..model import naming
 from ..model.sql_text import literal, quote
 from . import agreeing
 from .bad_rows import first_bad, positions, shown
@@ -253,9 +254,13 @@ def _fit_columns(
     arrow: pa.Table, existing: Sequence[Column], table: str, new_types: Mapping[str, str], asked: Asked
 ) -> Iterator[tuple[str, _FittedColumn]]:
     by_name = {column.name: column for column in existing}
+    folded = {naming.folded(name): name for name in by_name}
     for name, column in zip(arrow.column_names, arrow.columns, strict=True):
-        into = by_name.get(name)
-        if into is None or not into.generated:
+        into, same = by_name.get(name), folded.get(naming.folded(name))
+        if into is None and same is not None:
+            problem = f"is spelt {same!a} in the table, and SQL does not tell the two apart: rename it"
+            yield name, _FittedColumn(column, problems=[problem], can_evolve=False)
+        elif into is None or not into.generated:
             yield name, _fit_column(column, into, name, table, new_types.get(name), asked)
 
 
