@@ -48,6 +48,8 @@ attributes. Known failure and unknown outcome are different classes, because onl
 from __future__ import annotations
 
 import difflib
+import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -370,6 +372,14 @@ TRANSIENT = (HeadMoved, RepositoryBusy, ConnectionLost, OutcomeUnknown)
 
 class RowOrderWarning(UserWarning):
     """Rows of a table without a primary key come back in another order than that of the frame that was written."""
+
+
+def warn(message: str, category: type[UserWarning] = UserWarning) -> None:
+    """Warn of what the first line outside of this package has led to."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("flytekitplugins."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def close_names(name: str, known: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import UnsupportedFrame
+from ..errors import UnsupportedFrame, warn
 from ..model import naming
 from ..model.nesting import MAX_CELL, is_deep
 from .notes import (
@@ -244,10 +244,9 @@ def leave_out(first: Sequence[Any], index: str | None, *, advice: str, integers:
     """
     found = f"its index has no name and is not 0, 1, 2, ... (it starts {first!r})"
     if integers and index is None:
-        warnings.warn(
+        warn(
             f"The index of a frame is not stored: {found}. To store it, {advice} or say index='keep' in the config; "
             "index='drop' leaves it out without this warning.",
-            stacklevel=2,
         )
         return
     raise UnsupportedFrame(

@@ -7,7 +7,6 @@ rows differ in `row_changes`. So this file is the traffic: ask what is there, se
 from __future__ import annotations
 
 import secrets
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ import pyarrow as pa
 
 from ..codec import arrow_tables, pandas_frames, row_order
 from ..codec.pandas_frames import Note, Notes
-from ..errors import ConstraintViolated, RowOrderWarning, SchemaMismatch, attempted, attempting
+from ..errors import ConstraintViolated, RowOrderWarning, SchemaMismatch, attempted, attempting, warn
 from ..model.sql_text import literal, quote
 from ..repository.connections import Connection
 from . import agreeing, fitting, load_data, row_changes
@@ -139,12 +138,11 @@ def _without_key(connection: Connection, table: str, encoded: pandas_frames.Enco
         return
     if not row_order.is_sorted(encoded.arrow, encoded.notes):
         _warned.add(name)
-        warnings.warn(
+        warn(
             f"Table {table!r} has no primary key, so its rows come back in the order of their values and not in that "
             "of the frame. Give its config a primary_key, keep_order=True or an order_by; order_by=[] says that the "
             "order does not matter.",
             RowOrderWarning,
-            stacklevel=2,
         )
 
 
