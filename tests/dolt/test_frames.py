@@ -288,5 +288,5 @@ def test_a_warning_shows_the_users_line(config: Config) -> None:
     """It stands at the line that wrote the frame, whatever lies between."""
     frame = pd.DataFrame({"n": [3, 1]}, index=[5, 6])
     with pytest.warns(UserWarning, match="index") as index, pytest.warns(errors.RowOrderWarning) as order:
-        write(config("t"), frame)
+        write(config("warned_of"), frame)
     assert {Path(warning.filename).name for warning in (*index, *order)} == {Path(__file__).name}
