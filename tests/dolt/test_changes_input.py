@@ -102,6 +102,8 @@ class TestChanges:
         """Each contradiction is one error, before anything is read."""
         with pytest.raises(InvalidConfig, match="added, modified, removed"):
             Changes(kinds=("new",))
+        with pytest.raises(InvalidConfig, match=r"'added'.*text.*\('added',\)"):
+            Changes(kinds="added")  # type: ignore[arg-type]
         with pytest.raises(InvalidConfig, match="table"):
             Changes(since=LAST_CONSUMED)
         with pytest.raises(InvalidConfig, match="table"):

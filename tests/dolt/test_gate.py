@@ -277,6 +277,18 @@ class TestDailyLoads:
         assert read(config("t")).qty.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float[pyarrow]", pd.ArrowDtype(pa.float16())], ids=str)
+def test_floats_finer_than_the_noted_dtype_are_not_rounded(config: Config, dtype: Any) -> None:
+    """Where rows are added that the table's dtype cannot hold, all read what SQL holds."""
+    for mode, key, value, given in (("replace", 1, 0.5, dtype), ("upsert", 2, 0.1, "float64")):
+        write(
+            config("t", primary_key=["k"], mode=mode), pd.DataFrame({"k": [key], "v": pd.array([value], dtype=given)})
+        )
+    assert read(config("t"))["v"].tolist() == [0.5, 0.1]
+    assert frames.load(pinned(pin(config("t")))).to_arrow()["v"].to_pylist() == [0.5, 0.1]
+    assert read(config(sql="select v from t order by k"))["v"].tolist() == [0.5, 0.1]
+
+
 class TestConstraints:
     ROWS = pd.DataFrame({"id": [1, 2], "v": [10, 20]})
 

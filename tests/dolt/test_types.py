@@ -183,6 +183,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
 }
 
 
+@pytest.mark.parametrize("arrow", [False, True])
+def test_all_that_cannot_be_stored_is_said_at_once(config: Config, arrow: bool) -> None:
+    """Whoever mends one column does not meet the next one at the next try."""
+    frame = pd.DataFrame({"a": [0.5, np.inf], "b": [1, 2], "c": ["x\0", "y"]})
+    with pytest.raises(UnsupportedFrame, match=r"'a': row 1 is inf(?s:.*)'c': the text in row 0 has a NUL") as caught:
+        write(config("t"), pa.Table.from_pandas(frame, preserve_index=False) if arrow else frame)
+    assert list(caught.value.columns) == ["a", "c"]
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_stored_is_refused_whole(config: Config, name: str, dolt: Callable[..., str]) -> None:
     """The error names column and row, and the repository stays as it was."""

@@ -454,6 +454,23 @@ class TestStructuredDataset:
         for reader in (eager, lazy):
             assert reader(frame=StructuredDataset(uri=dolt_uri(table))) == str((expected.schema, expected.rows()))
 
+    def test_a_level_that_sql_added_is_read_by_polars(self, config: Config, dolt: Dolt) -> None:
+        """A category that others gave another level is text with all its values, lazy and not."""
+        write(config("t", primary_key=["id"]), pd.DataFrame({"id": [1, 2], "v": pd.Categorical(["new", "paid"])}))
+        dolt("sql", "-q", "insert into t values (3, 'sent'); call dolt_commit('-am', 'theirs')")
+
+        @task
+        def eager(frame: pl.DataFrame) -> str:
+            return str(frame.sort("id").rows())
+
+        @task
+        def lazy(frame: pl.LazyFrame) -> str:
+            return str(frame.collect().sort("id").rows())
+
+        for reader in (eager, lazy):
+            found = reader(frame=StructuredDataset(uri=dolt_uri(config("t"))))
+            assert found == str([(1, "new"), (2, "paid"), (3, "sent")])
+
     def test_a_decimal_of_more_digits_than_polars_has_is_said(self, config: Config) -> None:
         """The error names column, row and value, and the other columns can be read."""
         table = write(config("t"), pd.DataFrame({"k": [1, 2], "v": [decimal.Decimal(1), decimal.Decimal("1" * 40)]}))

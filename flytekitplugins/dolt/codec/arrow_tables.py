@@ -98,11 +98,9 @@ def encode(table: pa.Table, *, index: str | None = None, keep_order: bool = Fals
     """
     table, levels = _unnamed_index(table, index)
     pandas_frames.check_names(table.column_names)
-    arrays, noted = {}, {}
-    for field, column in zip(table.schema, table.columns, strict=True):
-        arrays[field.name], note = _encode_column(field, column)
-        if note:
-            noted[field.name] = note
+    arrays, noted = pandas_frames.each_column(
+        table.column_names, lambda name: _encode_column(table.schema.field(name), table.column(name))
+    )
     return pandas_frames.encoded(arrays, noted, index=levels, keep_order=keep_order)
 
 

@@ -18,7 +18,7 @@ import re
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -152,13 +152,36 @@ def encode(frame: pd.DataFrame, *, index: str | None = None, keep_order: bool = 
     if levels:
         frame = _with_index_as_columns(frame, levels)
     check_names(list(frame.columns))
-    arrays, noted = {}, {}
-    for position, name in enumerate(frame.columns):
-        arrays[name], note = _encode_column(name, frame.iloc[:, position])
-        if note:
-            noted[name] = note
+    columns = {name: frame.iloc[:, position] for position, name in enumerate(frame.columns)}
+    arrays, noted = each_column(columns, lambda name: _encode_column(name, columns[name]))
     found = encoded(arrays, noted, index=levels, keep_order=keep_order)
     return replace(found, notes=replace(found.notes, name=above, freq=freq))
+
+
+def each_column(
+    names: Iterable[str], encode: Callable[[str], tuple[pa.ChunkedArray, Note]]
+) -> tuple[dict[str, pa.ChunkedArray], dict[str, Note]]:
+    """Return what ``encode`` makes of each column, and what has to be noted.
+
+    Raises:
+        UnsupportedFrame: columns cannot be stored; the message says of all of them why.
+    """
+    arrays, noted = {}, {}
+    problems: list[UnsupportedFrame] = []
+    for name in names:
+        try:
+            arrays[name], note = encode(name)
+        except UnsupportedFrame as error:
+            problems.append(error)
+            continue
+        if note:
+            noted[name] = note
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        columns = [name for error in problems for name in error.columns]
+        raise UnsupportedFrame("\n".join(map(str, problems)), columns=columns)
+    return arrays, noted
 
 
 def encoded(

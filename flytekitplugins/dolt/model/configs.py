@@ -215,6 +215,11 @@ class Changes(Portable):
     def __post_init__(self) -> None:
         for name in ("since", "until"):
             object.__setattr__(self, name, _revision_text(getattr(self, name)))
+        given: object = self.kinds
+        if isinstance(given, str):
+            raise InvalidConfig(
+                f"Cannot read changes of the kinds {self.kinds!r}: that is a text. Give a tuple, as ('added',)."
+            )
         kinds = tuple(self.kinds)
         object.__setattr__(self, "kinds", tuple(kind for kind in KINDS if kind in kinds))
         if not kinds or set(kinds) - set(KINDS):
