@@ -410,7 +410,8 @@ def _compared(
         return counts, _unpaired(connection, table, old, new, kinds, limit)
     # Not on a revision, where Dolt 1.83 lets only those with rights on all databases call a function for rows.
     with connection.at(None):
-        found = None if _holds_unequal_equal(old, new) else _counts(connection, table, old, new)
+        hides = _holds_unequal_equal(old, new) and _hash(connection, table, old) != _hash(connection, table, new)
+        found = None if hides else _counts(connection, table, old, new)
         if found is not None:
             return found, _paired(connection, table, old, new, kinds, limit)
     pairs = _matched(connection, table, old, new)
@@ -428,6 +429,13 @@ def _holds_unequal_equal(old: _Side, new: _Side) -> bool:
     """Whether a collation may hold texts equal that are not, as ``ann`` and ``Ann``: Dolt's diff leaves these out."""
     columns = [column for side in (old, new) if side.existing is not None for column in side.existing.columns]
     return bool(new.key) and not all(column.compares_as_bytes for column in columns)
+
+
+def _hash(connection: Connection, table: str, side: _Side) -> str | None:
+    if side.commit is None:
+        return None
+    with refs.at_commit(connection, side.commit):
+        return refs.hash_of_table(connection, table)
 
 
 def _counts(connection: Connection, table: str, old: _Side, new: _Side) -> dict[str, int] | None:

@@ -253,7 +253,8 @@ def _count(connection: Connection, table: str, existing: fitting.TableSchema) ->
 def _kept(before: Notes, added: Notes, held: Sequence[str]) -> dict[str, Note]:
     """Return what is noted about the values that stay, where the rows to be added have not the same noted."""
     after = pandas_frames.merged(before, added, held).columns
-    return {name: after[name] for name in held if name in before.columns and after[name] != added.columns.get(name)}
+    given = {name: replace(note, levels=after[name].levels) for name, note in added.columns.items() if name in after}
+    return {name: after[name] for name in held if name in before.columns and after[name] != given.get(name)}
 
 
 def _without_values(
