@@ -605,3 +605,13 @@ def test_names_that_sql_does_not_tell_apart(config: Config, names: tuple[str, st
     assert f"column {names[1]!r} is spelt {names[0]!a} in the table" in str(caught.value)
     assert "evolve" not in str(caught.value)
     write(config("t", mode=mode), other.rename(columns={names[1]: names[0]}))
+
+
+def test_more_levels_than_can_be_noted(config: Config) -> None:
+    """Texts become levels as long as these are read again; then the rows are refused, and the category stays."""
+    write(config("t", primary_key=["id"]), pd.DataFrame({"id": [0], "c": pd.Categorical(["a"])}))
+    many = pd.DataFrame({"id": range(1, 2_001), "c": [f"{number:0>600}" for number in range(2_000)]})
+    with refused(config, errors.UnsupportedFrame, match="'c'.*text"):
+        write(config("t", mode="append"), many)
+    write(config("t", mode="append"), many[:1_000])
+    assert len(read(config("t"))["c"].cat.categories) == 1_001

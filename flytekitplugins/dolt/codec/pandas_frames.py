@@ -31,6 +31,7 @@ from ..model.nesting import MAX_CELL, is_deep
 from .notes import (
     ARROW_TEXT,
     FREQUENCY,
+    MAX_READ,
     NOTES_MARK,
     UNFIT,
     Note,
@@ -210,7 +211,17 @@ def encoded(
     return Encoded(pa.table(dict(arrays)), notes)
 
 
-def _too_much(notes: Notes) -> UnsupportedFrame:
+def check_size(notes: Notes) -> None:
+    """Raise where the notes, to which levels of added rows have come, would not be read any more.
+
+    Raises:
+        UnsupportedFrame: they would not.
+    """
+    if len(notes.to_comment()) > MAX_READ:
+        raise _too_much(notes, MAX_READ)
+
+
+def _too_much(notes: Notes, most: int = _MAX_NOTES) -> UnsupportedFrame:
     sizes = {name: len(Notes({name: note}).to_comment().encode()) for name, note in notes.columns.items()}
     largest = max(sizes, key=lambda name: sizes[name])
     advice = "Use types that SQL has, as int64 and float64, or fewer columns."
@@ -218,7 +229,7 @@ def _too_much(notes: Notes) -> UnsupportedFrame:
         advice = "Store large categories as text, with .astype(str)."
     return UnsupportedFrame(
         f"Cannot store the frame: what has to be noted about its columns takes {sum(sizes.values())} bytes, and "
-        f"{_MAX_NOTES} can be kept; {len(sizes)} columns have notes, and the longest is that of {largest!r} with "
+        f"{most} can be kept; {len(sizes)} columns have notes, and the longest is that of {largest!r} with "
         f"{sizes[largest]} bytes. {advice}",
         columns=[largest],
     )

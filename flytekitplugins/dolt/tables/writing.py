@@ -374,6 +374,7 @@ def _note(
         notes = notes if given == after else replace(notes, order=_without_rows(given))
     else:
         notes = pandas_frames.merged(before, encoded.notes, held)
+        pandas_frames.check_size(notes)
     comment = notes.to_comment(own)
     # Dolt 1.83 forgets the comment of a table whose columns are modified.
     if comment != existing.comment or (altered and comment):
