@@ -615,3 +615,15 @@ def test_more_levels_than_can_be_noted(config: Config) -> None:
         write(config("t", mode="append"), many)
     write(config("t", mode="append"), many[:1_000])
     assert len(read(config("t"))["c"].cat.categories) == 1_001
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.map_(pa.string(), pa.int64()), pa.list_(pa.map_(pa.string(), pa.int64()))], ids=str
+)
+def test_a_text_in_the_place_of_a_map(config: Config, theirs: Callable[[str], None], kind: pa.DataType) -> None:
+    """Arrow ends the process for a missing entry of a map: to Arrow such a text is none, and to pandas a list."""
+    write(config("t", primary_key=["id"]), pa.table({"id": [1], "c": pa.array([[]], kind)}))
+    theirs("""insert into t values (2, '[null]'), (3, '[[null]]')""")
+    found = frames.load(pinned(pin(config("t")))).to_arrow()["c"]
+    assert found.to_pylist() == ["[]", "[null]", "[[null]]"]
+    assert read(config("t"))["c"].tolist() == [[], [None], [[None]]]

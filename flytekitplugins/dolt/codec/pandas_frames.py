@@ -1091,12 +1091,27 @@ def as_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 def _as_nested(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     values = [_from_json(text) for text in column.to_pylist()]
+    if any(_has_map_entries(kind, value) for value in values):
+        raise ValueError("JSON has no form for the entries of a map")
     found = pa.chunked_array([pa.array(values, kind)])
     back = found.to_pylist()
     # Arrow takes true for 1.0 among floats, and so does Python's ==.
     if back != values or (pc.any(pc.match_substring_regex(column, "true|false")).as_py() and _differ(back, values)):
         raise ValueError("there are values that this type does not hold")
     return found
+
+
+def _has_map_entries(kind: pa.DataType, value: Any) -> bool:
+    """Whether a value has something in the place of a map's entries; where that is None, Arrow ends the process."""
+    if not value or not pa.types.is_nested(kind):
+        return False
+    if pa.types.is_map(kind):
+        return True
+    if pa.types.is_struct(kind):
+        fields = [kind.field(position) for position in range(kind.num_fields)]
+        return isinstance(value, dict) and any(_has_map_entries(each.type, value.get(each.name)) for each in fields)
+    inner = kind.value_type
+    return isinstance(value, list) and any(_has_map_entries(inner, each) for each in value)
 
 
 def _differ(back: Any, values: Any) -> bool:
