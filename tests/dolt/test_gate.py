@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -280,7 +281,7 @@ class TestDailyLoads:
 @pytest.mark.parametrize("dtype", ["float32", "float[pyarrow]", pd.ArrowDtype(pa.float16())], ids=str)
 def test_floats_finer_than_the_noted_dtype_are_not_rounded(config: Config, dtype: Any) -> None:
     """They are refused, or, where the table may evolve, all doors read what SQL holds."""
-    first = pd.DataFrame({"k": [1], "v": pd.array([0.5], dtype=dtype)})
+    first = pd.DataFrame({"k": [1], "v": pd.array([np.float16(0.5)], dtype=dtype)})
     finer = pd.DataFrame({"k": [2], "v": [0.1]})
     write(config("t", primary_key=["k"]), first)
     with refused(config, errors.SchemaMismatch, match="'v' has '0.1' in row 0"):
