@@ -120,6 +120,10 @@ def of_pandas(dtype: Any, values: Sequence[Any], *, missing: bool = True) -> Kin
     return Kind("pandas", some(values, missing=missing), lambda cells: pd.Series(cells, dtype=dtype))
 
 
+def in_unit(dtype: str, unit: str, values: Sequence[Any]) -> Kind:
+    return Kind("pandas", some(values), lambda cells: pd.Series(cells, dtype=f"{dtype}[us]").dt.as_unit(unit))
+
+
 def of_pandas_arrow(kind: pa.DataType, values: Sequence[Any]) -> Kind:
     dtype = pd.ArrowDtype(kind)
     return Kind("pandas", some(values), lambda cells: pd.Series(pd.array(pa.array(cells, kind), dtype=dtype)))
@@ -207,22 +211,8 @@ def _kinds() -> Iterator[tuple[str, Kind]]:
     yield "polars bytes", of_polars(pl.Binary, BYTES)
     for unit in UNITS:
         moments, spans = in_step(MOMENTS, unit), in_step(SPANS, unit)
-        yield (
-            f"datetime64[{unit}]",
-            Kind(
-                "pandas",
-                some(moments),
-                lambda cells, unit=unit: pd.Series(cells, dtype="datetime64[us]").dt.as_unit(unit),
-            ),
-        )
-        yield (
-            f"timedelta64[{unit}]",
-            Kind(
-                "pandas",
-                some(spans),
-                lambda cells, unit=unit: pd.Series(cells, dtype="timedelta64[us]").dt.as_unit(unit),
-            ),
-        )
+        yield f"datetime64[{unit}]", in_unit("datetime64", unit, moments)
+        yield f"timedelta64[{unit}]", in_unit("timedelta64", unit, spans)
         yield f"arrow timestamp[{unit}]", of_arrow(pa.timestamp(unit), moments)
         yield f"arrow duration[{unit}]", of_arrow(pa.duration(unit), spans)
         yield (

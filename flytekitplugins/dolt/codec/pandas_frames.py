@@ -1091,7 +1091,8 @@ def as_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 def _as_nested(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     values = [_from_json(text) for text in column.to_pylist()]
-    if any(_has_map_entries(kind, value) for value in values):
+    has_maps = any(pa.types.is_map(part) for part in (kind, *(field.type for field in parts_of(kind))))
+    if has_maps and any(_has_map_entries(kind, value) for value in values):
         raise ValueError("JSON has no form for the entries of a map")
     found = pa.chunked_array([pa.array(values, kind)])
     back = found.to_pylist()

@@ -6,7 +6,7 @@ would come back as something else. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from ..codec import arrow_tables, pandas_frames
 from ..codec.notes import UNFIT, Note, Notes, field_from_text, meaning
 from ..codec.pandas_frames import Encoded, as_arrow
-from .bad_rows import first_bad, positions, shown
+from .bad_rows import converts, first_bad, positions, shown
 
 
 def agree(added: Encoded, before: Notes, held: Sequence[str]) -> tuple[Encoded, dict[str, str]]:
@@ -92,18 +92,7 @@ def _contradicting(old: Note, new: Note, column: pa.ChunkedArray) -> list[int]:
     given, wanted = meaning(new), meaning(old)
     if given is None or wanted is None or given[0] != wanted[0]:
         return positions(pc.is_valid(column))
-    return first_bad(column, _without_errors(lambda part: _converted(old, given, wanted, part)))
-
-
-def _without_errors(convert: Callable[[pa.ChunkedArray], object]) -> Callable[[pa.ChunkedArray], bool]:
-    def is_good(part: pa.ChunkedArray) -> bool:
-        try:
-            convert(part)
-        except UNFIT:
-            return False
-        return True
-
-    return is_good
+    return first_bad(column, converts(lambda part: _converted(old, given, wanted, part)))
 
 
 def _meant(note: Note) -> str:

@@ -8,6 +8,8 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..codec.notes import UNFIT
+
 MOST = 3
 """How many bad rows of a column an error names."""
 
@@ -20,6 +22,19 @@ def positions(mask: pa.ChunkedArray) -> list[int]:
 def first_bad(column: pa.ChunkedArray, is_good: Callable[[pa.ChunkedArray], bool]) -> list[int]:
     """Return the first rows that make ``is_good`` false, which is asked of parts of the column, by halving."""
     return list(islice(_bad(column, is_good, 0), MOST + 1))
+
+
+def converts(convert: Callable[[pa.ChunkedArray], object]) -> Callable[[pa.ChunkedArray], bool]:
+    """Return what says of a part of a column whether it can be converted."""
+
+    def is_good(part: pa.ChunkedArray) -> bool:
+        try:
+            convert(part)
+        except UNFIT:
+            return False
+        return True
+
+    return is_good
 
 
 def _bad(column: pa.ChunkedArray, is_good: Callable[[pa.ChunkedArray], bool], start: int) -> Iterator[int]:

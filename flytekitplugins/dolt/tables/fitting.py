@@ -23,7 +23,7 @@ from ..errors import ConstraintViolated, SchemaMismatch, UnsupportedFrame
 from ..model import naming
 from ..model.sql_text import literal, quote
 from . import agreeing
-from .bad_rows import first_bad, positions, shown
+from .bad_rows import converts, first_bad, positions, shown
 
 _MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
 _TEXT_BYTES = {"tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
@@ -537,20 +537,12 @@ def _fit_in_family(column: pa.ChunkedArray, into: Column, wanted: pa.DataType) -
     try:
         fitted = column.cast(wanted, safe=column.type != pa.float64())
     except pa.ArrowInvalid:
-        bad = first_bad(column, lambda part: _is_castable(part, wanted))
+        bad = first_bad(column, converts(lambda part: part.cast(wanted)))
         return column, [f"has {shown(bad, column)} that {into.sql_type} cannot hold"]
     losses = _losses(column, fitted, into)
     if losses is not None and pc.any(losses).as_py():
         return column, [f"has {shown(positions(losses), column)} that {into.sql_type} cannot hold"]
     return fitted, []
-
-
-def _is_castable(column: pa.ChunkedArray, kind: pa.DataType) -> bool:
-    try:
-        column.cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _as_server_reads(column: pa.ChunkedArray, into: Column, note: Note) -> pa.ChunkedArray | None:
