@@ -1,10 +1,11 @@
-"""Runs the tests on two cores: three ordinary pytest processes side by side, then what must be alone; adds them up.
+"""Runs the tests on two cores: four ordinary pytest processes side by side, then what times things; adds them up.
 
 `python tools/run_lanes.py` runs everything and counts the lines that are run; `--quick` is the round before a commit.
 Each lane has a TMPDIR and a HOME of its own, and takes a whole folder of tests when it is done with the last one (the
 longest folder in two parts): the file that a test is in is a part of the names of its Flyte tasks, so nothing is dealt
-out test by test. A third lane uses the time in which the others wait for servers. Lines are shown
-as they come, with the lane's name before them. The last one is the sum in pytest's words, and the status is the worst.
+out test by test. Twice as many lanes as cores use the time in which the others wait for servers. Tests marked serial,
+which look at times, run afterwards with a core each. Lines are shown as they come, with the lane's name before them.
+The last one is the sum in pytest's words, and the status is the worst.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ SUM = ROOT / ".pytest_cache" / "sum"
 DOLT = ROOT / ".venv" / "dolt-path"
 """The file that names the dolt that `make setup` has found."""
 
-SIDE_BY_SIDE = ("1", "2", "3")
+SIDE_BY_SIDE = ("1", "2", "3", "4")
 """The names of the lanes that run at the same time."""
+
+SERIAL = ("serial1", "serial2")
+"""The names of the lanes for tests that look at times: one for each core, when the others are done."""
 
 LONGEST_FIRST = ("dolt", "security", "sqlalchemy", "flyte", "reliability", "docs", "package")
 """The folders that are taken first, so that both lanes end at about the same time; the others come after them."""
@@ -222,7 +226,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a part of the tests, without counting lines")
     asked = parser.parse_args(arguments)
-    with places([*SIDE_BY_SIDE, "serial"]) as made:
+    with places([*SIDE_BY_SIDE, *SERIAL]) as made:
         lanes = quick(made) if asked.quick else everything(made)
         try:
             side_by_side(lanes[: len(SIDE_BY_SIDE)])
@@ -242,8 +246,13 @@ def everything(made: Mapping[str, Path]) -> list[Lane]:
     )
     for script in SCRIPTS:
         jobs.insert(len(LONGEST_FIRST) - 1, [script])
-    alone = deque([pytest("serial", "serial", ["tests"], counted=True)])
-    return [*(Lane(name, jobs, made[name]) for name in SIDE_BY_SIDE), Lane("serial", alone, made["serial"])]
+    timed = deque(
+        pytest(name, "serial", part, counted=True) for name, part in zip(SERIAL, apart("reliability"), strict=True)
+    )
+    return [
+        *(Lane(name, jobs, made[name]) for name in SIDE_BY_SIDE),
+        *(Lane(name, timed, made[name]) for name in SERIAL),
+    ]
 
 
 def quick(made: Mapping[str, Path]) -> list[Lane]:
@@ -262,6 +271,11 @@ def halves(name: str) -> list[list[str]]:
     """Return the files of a folder of tests in two parts, one file to each in turn."""
     files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / name).glob("test_*.py"))
     return [files[::2], files[1::2]]
+
+
+def apart(name: str) -> list[list[str]]:
+    """Return the paths of all folders of tests in two parts: this folder, and the others."""
+    return [paths(name), [path for other in folders() if other != name for path in paths(other)]]
 
 
 def report(lanes: Sequence[Lane]) -> int:

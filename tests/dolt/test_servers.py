@@ -677,7 +677,7 @@ def test_eight_processes_write_at_once(log: DoltServer, tmp_path: Path, mode: st
     write(config, writers.rows_of("row", 99, 99))
     started = at_once(tmp_path, config, 5 * FACTOR)
     assert [writer.ended_well() for writer in started] == [True] * 8
-    told = {commit: (int(me), int(number)) for w in started for commit, me, number, _ in w.told()}
+    told = {commit: (int(me), int(number)) for w in started for commit, me, number in w.told()}
     assert len(told) == 40 * FACTOR
     changes = added(log, "t")
     for commit, mine in told.items():
@@ -701,7 +701,7 @@ def test_eight_processes_write_while_the_server_is_killed(log: DoltServer, tmp_p
         log.kill()
         log.start()
     assert [writer.ended_well() for writer in started] == [True] * 8
-    told = {commit: (int(me), int(number)) for w in started for commit, me, number, _ in w.told()}
+    told = {commit: (int(me), int(number)) for w in started for commit, me, number in w.told()}
     changes = added(log, "t")
     assert {commit: changes[commit] for commit in told} == {c: [("added", *mine)] for c, mine in told.items()}
     assert sorted(told.values()) == [(me, number) for me in range(8) for number in range(5)]

@@ -6,6 +6,7 @@ import doctest
 import sys
 import threading
 from collections import Counter, deque
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -21,16 +22,22 @@ def lane(folder: Path, *programs: str) -> Lane:
     return Lane("a", deque([sys.executable, "-c", program] for program in programs), folder)
 
 
+def files_of(commands: Iterable[list[str]]) -> list[Path]:
+    """Return the test files that commands run, as often as they do."""
+    run = [TESTS.parent / part for command in commands for part in command if part.startswith("tests/")]
+    return sorted(file for path in run for file in (path.glob("test_*.py") if path.is_dir() else [path]))
+
+
 def test_each_folder_is_run_once(tmp_path: Path) -> None:
     """A new folder of tests is run without its being named anywhere, and none is run twice."""
-    *lanes, alone = run_lanes.everything(dict.fromkeys((*run_lanes.SIDE_BY_SIDE, "serial"), tmp_path))
-    commands = [*lanes[0].commands]
-    assert all(lane.commands is lanes[0].commands for lane in lanes)
-    run = [TESTS.parent / part for command in commands for part in command if part.startswith("tests/")]
-    files = [file for path in run for file in (path.glob("test_*.py") if path.is_dir() else [path])]
-    assert sorted(files) == sorted(TESTS.glob("*/test_*.py"))
+    names = [*run_lanes.SIDE_BY_SIDE, *run_lanes.SERIAL]
+    lanes = run_lanes.everything(dict.fromkeys(names, tmp_path))
+    assert [lane.name for lane in lanes] == names
+    commands, timed = lanes[0].commands, lanes[-1].commands
+    assert {id(lane.commands) for lane in lanes} == {id(commands), id(timed)}
+    assert files_of(commands) == files_of(timed) == sorted(TESTS.glob("*/test_*.py"))
     assert [command for command in commands if command[-1] in run_lanes.SCRIPTS] == [[*run_lanes.SCRIPTS]]
-    assert [command[-3:] for command in alone.commands] == [["-m", "serial", "tests"]]
+    assert all("serial" in command for command in timed)
     assert all("not serial" in command for command in commands if command[-1] not in run_lanes.SCRIPTS)
 
 
