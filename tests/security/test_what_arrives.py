@@ -349,7 +349,9 @@ def _greeting() -> bytes:
 
 
 @pytest.fixture
-def listener() -> Iterator[Listener]:
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """Listen at a place that no code has named: the system may give the port of an earlier test's server again."""
+    monkeypatch.setattr(trust, "_named", trust._Named())
     made = Listener()
     yield made
     made.close()
