@@ -16,6 +16,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── RepositoryDamaged     Dolt says the stored data is not whole        (also RuntimeError)
     ├── UncommittedChanges    the user's own work is in the way             (also RuntimeError)
     ├── MergeConflict         two branches have changed the same            (also RuntimeError)
+    ├── TableMoved            others changed what a frame was made from     (also RuntimeError)
     ├── ChecksFailed          a merge was refused by its own checks         (also RuntimeError)
     ├── HeadMoved             other writers won every race                  (also RuntimeError)
     ├── InvalidConfig         a DoltConfig or branch policy makes no sense  (also ValueError)
@@ -187,6 +188,17 @@ class MergeConflict(DoltError, RuntimeError):
     branch: str | None = None
     into: str | None = None
     conflicts: Sequence[Conflict] = ()
+
+
+class TableMoved(DoltError, RuntimeError):
+    """Others have changed a table since the rows were read that a frame for it was made from; nothing was written.
+
+    Facts: ``table``, ``read_at`` (hashes of the commits that were read), ``head`` (hash of the branch's head).
+    """
+
+    table: str | None = None
+    read_at: Sequence[str] = ()
+    head: str | None = None
 
 
 class ChecksFailed(DoltError, RuntimeError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..codec import arrow_tables, pandas_frames
 from ..errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed, attempting
-from ..history import diffs, merging, observers, publishing, pushing, revisions, table_log, tagging
+from ..history import diffs, merging, observers, publishing, pushing, rebasing, revisions, table_log, tagging
 from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
 from ..repository import refs, remotes
 from ..repository.connections import connect
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..history.publishing import WriteResult
     from ..model.location import Location
+    from ..model.runtime import Basis
     from ..repository.connections import Connection
 
 
@@ -35,17 +36,20 @@ REREADS = 2
 """How often rows are read again because the server went away in the midst of them, before giving up."""
 
 
-def commit_table(config: DoltConfig, frame: Any, *, message: str, key: str | None = None) -> Commit:
+def commit_table(
+    config: DoltConfig, frame: Any, *, message: str, key: str | None = None, basis: Basis | None = None
+) -> Commit:
     """Commit ``frame`` to the table that ``config`` names, and return the commit.
 
-    ``key`` names the write: one that the branch's log has already is not done again.
+    ``key`` names the write: one that the branch's log has already is not done again. ``basis`` is what the frame was
+    made from, for a table that others have changed since (see `rebasing`).
     """
     with attempting(f"write table {config.tablename!r}"):
         spec = WriteSpec.of(config)
         observers.check(config)
         if spec.tag is not None:
             remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
-        written = _published(config, spec, _rows(spec, frame), message, key)
+        written = _published(config, spec, _rows(spec, frame), message, key, basis)
         if spec.tag is not None:
             tagging.tag_commit(spec.tag, config, written.commit)
         observers.tell("save", Pinned(config, written.commit), changed=written.changed)
@@ -61,17 +65,34 @@ def _rows(spec: WriteSpec, frame: Any) -> TableWrite:
     return TableWrite.of(spec.table, frame if streamed is None else streamed, spec.options)
 
 
-def _published(config: DoltConfig, spec: WriteSpec, rows: TableWrite, message: str, key: str | None) -> WriteResult:
-    job = publishing.WriteJob(
-        spec.table, message, rows.apply, spec.statements, key, tag=spec.tag, lock_timeout_s=spec.lock_timeout_s
-    )
+def _published(
+    config: DoltConfig, spec: WriteSpec, rows: TableWrite, message: str, key: str | None, basis: Basis | None
+) -> WriteResult:
     origin = remotes.origin_of(config)
+    job = publishing.WriteJob(
+        spec.table,
+        message,
+        _work(config, spec, rows, basis),
+        spec.statements,
+        key,
+        tag=spec.tag,
+        lock_timeout_s=spec.lock_timeout_s,
+    )
     if origin is not None:
         return pushing.publish(origin, spec.policy, job)
     place = remotes.locate(config)
     if isinstance(spec.policy, MergeBranch):
-        return merging.write(place, spec.policy, job)
+        base = rebasing.start(place, spec.policy, basis) if basis is not None else None
+        return merging.write(place, spec.policy, job, base=base)
     return publishing.write(place, spec.policy, job)
+
+
+def _work(config: DoltConfig, spec: WriteSpec, rows: TableWrite, basis: Basis | None) -> publishing.Work:
+    if basis is None or not basis.reads or spec.options.mode != "replace":
+        return rows.apply
+    policy = spec.policy
+    branch = policy.branch if isinstance(policy, MergeBranch) else refs.branch_of(policy)
+    return rebasing.Rebased(spec.table, rows.apply, basis, branch, spec.on_moved).apply
 
 
 def _location_at(config: DoltConfig, commit: Commit) -> Location:

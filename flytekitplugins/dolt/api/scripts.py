@@ -25,6 +25,7 @@ def write(
     message: str | None = None,
     key: str | None = None,
     consumed: DoltTable | None = None,
+    based_on: DoltTable | None = None,
 ) -> DoltTable:
     """Commit ``frame`` as the whole content of the table that ``config`` names, and return the reference to it.
 
@@ -34,21 +35,53 @@ def write(
     ``key`` is a word of yours that names this write: when one of the newest commits of the branch has it (how many is
     `writing.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.
     ``consumed`` is a pinned table of `Changes` that are in ``frame``; outside a task the commit learns of it by that.
+    ``based_on`` is the table, at the commit that it was read at, from which ``frame`` was made: where others have
+    changed it since, the frame's changes are put on the newest rows. What a task itself reads need not be named.
     Inside a task the message goes on with what is known of it, as that of an output does (see docs/lineage.md).
 
     Raises:
         InvalidConfig: the config names a query, or contradicts itself.
         UnsupportedFrame, SchemaMismatch, ConstraintViolated: the frame does not fit; nothing was changed.
         UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
+        MergeConflict: others have changed the same rows since they were read; nothing was changed.
+        TableMoved: others have changed the table since, and it cannot be said what the frame changes.
         DoltError: one of the others, see `flytekitplugins.dolt.errors`.
     """
     table = DoltTable(config=config, data=frame)  # type: ignore[arg-type]
     config.check()
+    basis = runtime.current().basis(config) if based_on is None else _given_basis(config, based_on)
     signed = runtime.current().commit_message(config, message)
     if signed is None:
         signed = _with_consumed(message or SCRIPT_MESSAGE, config, consumed)
     with runtime.current().retryable():
-        return store(table, message=signed, key=key)
+        written = store(table, message=signed, key=key, basis=basis)
+    assert written.commit is not None  # noqa: S101  # for the type checker: that is what store does
+    runtime.current().note_written(written.commit)
+    return written
+
+
+def _given_basis(config: DoltConfig, table: DoltTable) -> runtime.Basis:
+    """Return the basis that the user names for a frame that ``config`` writes.
+
+    Raises:
+        InvalidConfig: it is not all of the same table at a commit, or the rows of the table stay anyway.
+    """
+    found = None
+    if not isinstance(table, DoltTable) or table.commit is None:
+        found = "it is at no commit. Give what pin(config) or write(config, frame) returned"
+    elif table.config.sql or table.config.changes or table.config.options().get("columns"):
+        found = "it is only a part of a table. Give the whole one, as pin(config) returns it"
+    elif _named(table.config) != _named(config):
+        found = "it is another table. Give the one that is written"
+    elif config.options().get("mode", "replace") != "replace":
+        found = "what others have put there stays anyway with this mode. Leave based_on out"
+    if found is not None or table.commit is None:
+        raise InvalidConfig(f"Cannot write with {config!r} based on {table!r}: {found}.")
+    return runtime.Basis([runtime.RowsRead(table.commit.hash, table.commit.branch)], is_given=True)
+
+
+def _named(config: DoltConfig) -> tuple[str, str]:
+    return provenance.address_of(config), str(config.tablename).casefold()
 
 
 def _with_consumed(message: str, config: DoltConfig, consumed: DoltTable | None) -> str:

@@ -28,6 +28,7 @@ class WriteSpec:
     policy: Branch | None
     options: WriteOptions
     statements: Statements
+    on_moved: str | None
     tag: str | None
     lock_timeout_s: float
 
@@ -46,6 +47,7 @@ class WriteSpec:
             config.branch_conf,
             options,
             Statements(writing.statements(options), triggers=given.get("triggers", "refuse")),
+            given.get("on_moved"),
             config.tag,
             given.get("lock_timeout_s", branch_locks.TIMEOUT_S),
         )
@@ -74,6 +76,11 @@ def _write_options(config: DoltConfig, given: Mapping[str, Any]) -> WriteOptions
     options = WriteOptions(key=tuple(key) if key else None, is_order_chosen="order_by" in given, **chosen)
     if options.keep_order and options.mode != "replace":
         raise InvalidConfig(f"Cannot use {config!r}: keep_order goes with mode='replace' only. Leave one of them out.")
+    if "on_moved" in given and options.mode != "replace":
+        raise InvalidConfig(
+            f"Cannot use {config!r}: on_moved goes with mode='replace' only. What others have written stays anyway when "
+            f"mode={options.mode!r}. Leave it out."
+        )
     if options.on_schema_change == "replace" and options.mode != "replace":
         raise InvalidConfig(
             f"Cannot use {config!r}: on_schema_change='replace' would drop the rows that mode={options.mode!r} keeps. "

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from pyarrow import RecordBatchReader
 
+    from ..model.runtime import Basis
+
     Frame = pd.DataFrame
 
     class _Data:
@@ -253,10 +255,11 @@ def resolve(table: DoltTable) -> DoltTable:
     from . import frames
 
     found = frames.resolve(table.config)
+    runtime.current().note_resolved(found.config, found.commit)
     return DoltTable(config=found.config).at(found.commit)
 
 
-def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTable:
+def store(table: DoltTable, *, message: str, key: str | None = None, basis: Basis | None = None) -> DoltTable:
     """Commit the table's data and note the commit on it; the same table is returned. See `frames.commit_table`."""
     from . import frames
 
@@ -264,7 +267,7 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
     frame = table.data if table.is_loaded else None
     if frame is None:
         raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
-    table.written(frames.commit_table(table.config, frame, message=message, key=key))
+    table.written(frames.commit_table(table.config, frame, message=message, key=key, basis=basis))
     return table
 
 
@@ -318,7 +321,7 @@ def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> I
     from . import frames
 
     _resolve_postponed(table)
-    _note_read(table)
+    _note_read(table, columns)
     return _retryable(frames.iter_frames(pinned(table), batch_rows=batch_rows, columns=columns))
 
 
@@ -332,7 +335,7 @@ def _open(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> I
     from . import frames
 
     _resolve_postponed(table)
-    _note_read(table)
+    _note_read(table, columns)
     with (
         runtime.current().retryable(),
         frames.open_reader(pinned(table), batch_rows=batch_rows, columns=columns) as reader,
@@ -348,6 +351,6 @@ def _resolve_postponed(table: DoltTable) -> None:
         table.written(found.commit)  # type: ignore[arg-type]  # that is what resolve gives
 
 
-def _note_read(table: DoltTable) -> None:
+def _note_read(table: DoltTable, columns: Sequence[str] | None = None) -> None:
     if table.commit is not None:
-        runtime.current().note_read(table.config, table.commit)
+        runtime.current().note_read(table.config, table.commit, columns=columns)

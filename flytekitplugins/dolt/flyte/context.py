@@ -13,15 +13,17 @@ import threading
 import uuid
 import weakref
 from dataclasses import replace
+from datetime import datetime, timezone
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
 from ..errors import QueryRefused
+from ..model.runtime import Basis, RowsRead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from types import FrameType
 
     from flytekit.core.context_manager import FlyteContext
@@ -50,10 +52,15 @@ class TaskRun:
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex
+        now = datetime.now(timezone.utc)
+        self.began = now.replace(microsecond=now.microsecond // 1000 * 1000)  # Dolt keeps milliseconds of a commit
         self._lock = threading.Lock()
         self._writes: dict[str, int] = {}
         self._reads: dict[ReadRecord, None] = {}
         self._consumed: dict[tuple[str, str | None], dict[Consumed, None]] = {}
+        self._resolved: set[tuple[str, str]] = set()
+        self._rows: dict[tuple[str, str], dict[RowsRead, None]] = {}
+        self._written: set[str] = set()
 
     def ordinal(self, target: str) -> int:
         """Return how many writes to ``target`` there were before this one."""
@@ -84,6 +91,40 @@ class TaskRun:
         with self._lock:
             return tuple(self._consumed.get((provenance.address_of(config), config.tablename), {}))
 
+    def resolve(self, config: DoltConfig, commit: str) -> None:
+        """Remember that a branch was at ``commit`` after the task began."""
+        from ..model import provenance
+
+        with self._lock:
+            self._resolved.add((provenance.address_of(config), commit))
+
+    def take_rows(self, config: DoltConfig, tables: Iterable[str], commit: Commit, *, is_whole: bool) -> None:
+        """Remember that the task has rows of ``tables`` as a branch had them at ``commit``."""
+        from ..model import provenance
+
+        place = provenance.address_of(config)
+        with self._lock:
+            since = None if (place, commit.hash) in self._resolved else self.began
+            read = RowsRead(commit.hash, commit.branch, is_whole, since)
+            for table in tables:
+                self._rows.setdefault((place, table.casefold()), {})[read] = None
+
+    def rows(self, config: DoltConfig) -> tuple[RowsRead, ...]:
+        """Return what the task has of the table that ``config`` names."""
+        from ..model import provenance
+
+        with self._lock:
+            return tuple(self._rows.get((provenance.address_of(config), str(config.tablename).casefold()), {}))
+
+    def wrote(self, commit: str) -> None:
+        """Remember a commit that the task made."""
+        with self._lock:
+            self._written.add(commit)
+
+    def has_written(self, commit: str) -> bool:
+        """Whether the task made this commit."""
+        return commit in self._written
+
     def reads(self, here: str) -> tuple[ReadRecord, ...]:
         """Return what was read until now, with the repository ``here`` under its short name."""
         from ..model import provenance
@@ -112,6 +153,50 @@ def note_read(config: DoltConfig, commit: Commit, *, ctx: FlyteContext | None = 
     if is_in_task(ctx):
         _execution(ctx).note(_reads(config, commit.hash))
         _execution(ctx).consume(config, commit.hash)
+
+
+def note_resolved(config: DoltConfig, commit: Commit, *, ctx: FlyteContext | None = None) -> None:
+    """Remember that the branch of ``config`` was at ``commit`` after the running task began."""
+    ctx = ctx or FlyteContextManager.current_context()
+    if is_in_task(ctx) and config.as_of is None:
+        _execution(ctx).resolve(config, commit.hash)
+
+
+def note_rows(
+    config: DoltConfig, commit: Commit, columns: Sequence[str] | None, *, ctx: FlyteContext | None = None
+) -> None:
+    """Remember that the running task has rows of ``config`` at ``commit``; those of the past are no branch's own."""
+    ctx = ctx or FlyteContextManager.current_context()
+    if not is_in_task(ctx) or config.as_of is not None or (config.changes and config.changes.until):
+        return
+    is_whole = not (columns or config.sql or config.changes or config.options().get("columns"))
+    _execution(ctx).take_rows(config, _tables(config), commit, is_whole=is_whole)
+
+
+def note_written(commit: Commit, *, ctx: FlyteContext | None = None) -> None:
+    """Remember that the running task made ``commit``."""
+    ctx = ctx or FlyteContextManager.current_context()
+    if is_in_task(ctx):
+        _execution(ctx).wrote(commit.hash)
+
+
+def basis(config: DoltConfig, *, ctx: FlyteContext | None = None) -> Basis | None:
+    """Return what the running task has read of the table that it writes with ``config``; None outside a task."""
+    ctx = ctx or FlyteContextManager.current_context()
+    if not is_in_task(ctx):
+        return None
+    running, node = _execution(ctx), _node(ctx)
+    name = None if _is_local(ctx) else _execution_name(ctx)  # all local runs have the same
+
+    def is_own(commit: Commit) -> bool:
+        from ..model import provenance
+
+        if running.has_written(commit.hash):
+            return True
+        made = provenance.parse(commit.message).execution
+        return name is not None and made is not None and (made.id, made.node) == (name, node)
+
+    return Basis(running.rows(config), is_own)
 
 
 def message(ctx: FlyteContext, config: DoltConfig, *, write_key: str | None = None) -> str:
@@ -164,6 +249,13 @@ def _plugin() -> str | None:
         return f"{_DISTRIBUTION} {metadata.version(_DISTRIBUTION)}"
     except metadata.PackageNotFoundError:
         return None  # run from its sources
+
+
+def _tables(config: DoltConfig) -> list[str]:
+    """Return the tables that ``config`` reads as its branch has them."""
+    if config.sql is None:
+        return [str(config.tablename)]
+    return [read.table for read in _reads(config, "") if read.table is not None and not read.commit]
 
 
 def _reads(config: DoltConfig, commit: str) -> list[ReadRecord]:

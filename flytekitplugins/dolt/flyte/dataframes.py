@@ -158,6 +158,7 @@ class DoltFrame(AsyncTypeTransformer[Any]):
             table.config.order_by = own.get("order_by")
         table = task_inputs.table(ctx, table)
         columns = _names(wanted) or own.get("columns") or _names(given.metadata.structured_dataset_type)
+        context.note_rows(table.config, pinned(table).commit, columns, ctx=ctx)
         frame = _frame(table, _class_of(plain), columns)
         _read.note(frame, table)
         return frame
@@ -536,7 +537,9 @@ class DoltDecoder(StructuredDatasetDecoder):
             DoltError: there is nothing to read there.
         """
         columns = _names(current_task_metadata.structured_dataset_type)
-        return _frame(task_inputs.table(ctx, from_uri(flyte_value.uri)), self.python_type, columns)
+        table = task_inputs.table(ctx, from_uri(flyte_value.uri))
+        context.note_rows(table.config, pinned(table).commit, columns, ctx=ctx)
+        return _frame(table, self.python_type, columns)
 
 
 class _PolarsAsParquet(StructuredDatasetEncoder):

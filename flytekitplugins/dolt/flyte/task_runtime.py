@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 from ...doltdb.redaction import Password
 from ..api.table import DoltTable
 from ..model import runtime
 from ..model.configs import Commit, DoltConfig, Secret
 from . import context, secrets, value_types
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class FlyteRuntime(runtime.Runtime):
@@ -30,9 +34,22 @@ class FlyteRuntime(runtime.Runtime):
         """Return ``first_line`` and the trailers of the running task; None outside a task."""
         return context.commit_message(config, first_line)
 
-    def note_read(self, config: DoltConfig, commit: Commit) -> None:
+    def note_resolved(self, config: DoltConfig, commit: Commit) -> None:
+        """Remember that a branch was at ``commit`` while the running task works."""
+        context.note_resolved(config, commit)
+
+    def note_read(self, config: DoltConfig, commit: Commit, *, columns: Sequence[str] | None = None) -> None:
         """Remember what the running task has read, for the commits that it makes."""
         context.note_read(config, commit)
+        context.note_rows(config, commit, columns)
+
+    def note_written(self, commit: Commit) -> None:
+        """Remember that the running task made ``commit``."""
+        context.note_written(commit)
+
+    def basis(self, config: DoltConfig) -> runtime.Basis | None:
+        """Return what the running task has read of the table that it writes with ``config``; None outside a task."""
+        return context.basis(config)
 
     def resolve_in_task(self, table: DoltTable) -> DoltTable | None:
         """Return a table that a task made itself, at the commit that the task found first; None outside a task."""

@@ -209,16 +209,22 @@ def store(ctx: FlyteContext, table: DoltTable) -> None:
     _refuse_unless_executing(ctx, table)
     key = context.write_key(ctx, table.config)
     with retryable(FlyteUploadDataException):
-        store_rows(table, message=context.message(ctx, table.config, write_key=key), key=key)
+        message = context.message(ctx, table.config, write_key=key)
+        store_rows(table, message=message, key=key, basis=context.basis(table.config, ctx=ctx))
+    assert table.commit is not None  # noqa: S101  # for the type checker: that is what store does
+    context.note_written(table.commit, ctx=ctx)
 
 
 def resolved(ctx: FlyteContext, table: DoltTable) -> DoltTable:
     """Return the table at its commit, found out now if it has none, and note that what runs in ``ctx`` reads it."""
-    if table.commit is None:
+    is_new = table.commit is None
+    if is_new:
         warn_if_cached(ctx, table)
     with retryable(FlyteDownloadDataException):
         table = resolve(table)
     assert table.commit is not None  # noqa: S101  # for the type checker: that is what resolve gives
+    if is_new:
+        context.note_resolved(table.config, table.commit, ctx=ctx)
     context.note_read(table.config, table.commit, ctx=ctx)
     return table
 

@@ -111,8 +111,10 @@ def merge(
         return _merged(place, source, branch, into, message=first, checks=_named(checks)).commit
 
 
-def write(place: Location, policy: MergeBranch, job: WriteJob) -> WriteResult:
+def write(place: Location, policy: MergeBranch, job: WriteJob, *, base: str | None = None) -> WriteResult:
     """Write on the branch of ``policy`` and merge the result into its ``into``; see `publishing.write`.
+
+    A missing branch starts at the commit ``base``; None is the head of ``into``.
 
     Raises:
         MergeConflict: the result does not merge; both branches are as they were.
@@ -121,9 +123,9 @@ def write(place: Location, policy: MergeBranch, job: WriteJob) -> WriteResult:
     def try_it(connection: Connection, commit: str) -> None:
         into = refs.head_of(connection, SerialBranch(policy.into))
         with Scratch(connection, into.hash):
-            _merge_here(connection, commit, policy.branch, str(into.branch))
+            merge_here(connection, commit, policy.branch, str(into.branch))
 
-    on_branch = NewBranch(policy.branch, base=policy.into)
+    on_branch = NewBranch(policy.branch, base=base or policy.into)
     written = publishing.write(place, on_branch, replace(job, before_publishing=try_it))
     first = f"Merge {policy.branch} into {policy.into or 'the checked-out branch'}\n\n{job.message}"
     merged = _merged(place, written.commit, policy.branch, policy.into, message=first, table=job.table)
@@ -141,7 +143,7 @@ def _merged(
     table: str | None = None,
 ) -> WriteResult:
     def work(connection: Connection) -> None:
-        _merge_here(connection, source.hash, branch, target)
+        merge_here(connection, source.hash, branch, target)
         _refuse_dirty(connection, branch, target)
         if checks:
             connection.execute("COMMIT")  # others, such as the checks, see it now
@@ -154,12 +156,16 @@ def _merged(
     return publishing.write(place, SerialBranch(target), WriteJob(what, message, work, statements))
 
 
-def _merge_here(connection: Connection, source: str, branch: str, target: str) -> None:
-    """Merge a commit where the connection is, without a commit; leave no trace of a merge that fails."""
+def merge_here(connection: Connection, source: str, branch: str, target: str, *, squash: bool = False) -> None:
+    """Merge a commit where the connection is, without a commit; leave no trace of a merge that fails.
+
+    With ``squash`` the commit that follows has no second parent.
+    """
     with attempting(f"merge branch {branch!r} into {target!r}"):
         connection.execute("START TRANSACTION")
         ((ours,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
-        rows = connection.query("CALL DOLT_MERGE('--no-ff', '--no-commit', %s)", source)
+        kind = "--squash" if squash else "--no-ff"
+        rows = connection.query("CALL DOLT_MERGE(%s, '--no-commit', %s)", kind, source)
         if rows[0][2]:
             conflicts = tuple(_conflicts(connection))
             said = "; ".join(map(str, conflicts)) or str(rows[0][3])

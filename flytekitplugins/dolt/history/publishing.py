@@ -39,7 +39,7 @@ from ..repository.connections import Connection, connect
 from ..repository.refs import branch_of, find_head, heads, no_branch, refuse_double
 from ..repository.scratch_branches import Scratch
 from ..tables.writing import STATEMENTS
-from . import tagging
+from . import revisions, tagging
 
 MAX_ATTEMPTS = 20
 """How often work is done again because the head moved, before giving up."""
@@ -250,7 +250,7 @@ def _write_once(connection: Connection, target: _Target, job: WriteJob, author: 
             rows = job.work(connection)
             if job.tag is not None:
                 tagging.refuse_taken_tag(connection, job.tag)
-            commit = _commit(connection, job.message, author)
+            commit = commit_all(connection, job.message, author)
             _verify(connection, job, branch.name, start, commit, rows)
             if job.before_publishing is not None:
                 job.before_publishing(connection, commit or start)
@@ -343,11 +343,18 @@ def _start(connection: Connection, target: _Target) -> str:
     """Return the commit that a missing branch starts from."""
     if target.base is None:
         raise no_branch(connection, target.branch, "write to")
-    head = find_head(connection, target.base)
-    if head is None:
-        raise no_branch(connection, target.base, f"start {target.branch!r} from")
+    head = find_head(connection, target.base) or _state_named(connection, target)
     refuse_double(target.branch, heads(connection))
     return head
+
+
+def _state_named(connection: Connection, target: _Target) -> str:
+    """Return the commit that a missing branch's base names, which is no branch."""
+    base = str(target.base)
+    try:
+        return revisions.resolve(connection, base).hash
+    except RevisionNotFound as error:
+        raise no_branch(connection, base, f"start {target.branch!r} from") from error
 
 
 def _with_key(message: str, key: str) -> str:
@@ -419,7 +426,7 @@ def _leads_to(connection: Connection, unknown: OutcomeUnknown) -> bool:
         return bool(connection.query(since, f"{unknown.start}..{head}", unknown.commit))
 
 
-def _commit(connection: Connection, message: str, author: str) -> str | None:
+def commit_all(connection: Connection, message: str, author: str) -> str | None:
     """Commit everything on the scratch branch and return the hash, or None when nothing is different."""
     save = "CALL DOLT_COMMIT('-A', '--skip-empty', '--author', %s, '-m', %s)"
     rows = connection.query(save, author, message)

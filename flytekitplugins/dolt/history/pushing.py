@@ -11,12 +11,20 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import ConnectionLost, DoltError, HeadMoved, InvalidConfig, OutcomeUnknown, attempting
+from ..errors import (
+    ConnectionLost,
+    DoltError,
+    HeadMoved,
+    InvalidConfig,
+    OutcomeUnknown,
+    RevisionNotFound,
+    attempting,
+)
 from ..model.configs import Branch, Commit, NewBranch, SerialBranch
 from ..repository import clones, refs, remotes
 from ..repository.clones import CloneSource
 from ..repository.connections import Connection, connect
-from . import publishing
+from . import publishing, revisions
 from .publishing import WriteJob, WriteResult
 
 MAX_ATTEMPTS = 30
@@ -111,22 +119,26 @@ def _landed(clone: Path, branch: str, sent: _Sent) -> str | None:
 
 
 def _base(origin: CloneSource, clone: Path, branch: str, policy: Branch | None) -> str:
-    """Return the branch from which a missing one starts, which is fetched."""
+    """Return the branch from which a missing one starts, which is fetched, or the commit."""
     if not isinstance(policy, NewBranch):
         raise remotes.no_branch(origin, clone, branch, "write to")
     base = policy.base or remotes.default_branch(origin, clone)
-    if not remotes.fetch(origin, clone, base):
-        raise remotes.no_branch(origin, clone, base, f"start {branch!r} from")
-    return base
+    try:
+        if remotes.fetch(origin, clone, base):
+            return base
+        with connect(clone) as connection:
+            return revisions.resolve(connection, base).hash
+    except RevisionNotFound as error:
+        raise remotes.no_branch(origin, clone, base, f"start {branch!r} from") from error
 
 
 def _start(clone: Path, branch: str, source: str) -> None:
-    """Bring the clone's branch, and no other, to where ``source`` is on the remote: itself, or what it starts from."""
+    """Bring the clone's branch, and no other, to a commit, or to where the branch ``source`` is on the remote."""
     with connect(clone) as connection:
         tracked = remotes.tracked(connection)
         if source != branch:
             refs.refuse_double(branch, {*tracked, *refs.heads(connection)} - {branch})
-        remotes.point(connection, branch, tracked[source])
+        remotes.point(connection, branch, tracked.get(source, source))
 
 
 def _push(origin: CloneSource, clone: Path, branch: str) -> None:

@@ -19,7 +19,7 @@ from ...doltdb.patterns import pattern
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig
 from . import location, options, query_parameters, timepoints, trust
-from .naming import check_branch_name, check_table_name, check_tag_name
+from .naming import check_branch_name, check_revision, check_table_name, check_tag_name
 from .serialization import OneOfSeveral, Portable, check_nesting, from_fields
 
 __all__ = [
@@ -78,13 +78,14 @@ class NewBranch(Branch):
     branch: str
     """The branch to create, or to continue on when it exists."""
 
-    base: str | None = field(default=None, kw_only=True)
-    """The branch whose head a created branch starts from; None (the default) is the checked-out branch."""
+    base: Any = field(default=None, kw_only=True)
+    """What a created branch starts from: a branch, tag, hash or other revision, as ``as_of`` takes it, or a table at a
+    commit (kept as the text of its hash); None (the default) is the head of the checked-out branch."""
 
     def __post_init__(self) -> None:
         check_branch_name(self.branch)
         if self.base is not None:
-            check_branch_name(self.base)
+            object.__setattr__(self, "base", check_revision(_revision_text(self.base)))
 
 
 @dataclass(frozen=True)
@@ -399,6 +400,11 @@ class DoltConfig(Portable):
     """What a write does with an unnamed index that is not 0, 1, 2, ...: ``"drop"`` it, ``"refuse"`` it, or ``"keep"``
     it, as named ones are, in a column ``__index_level_0__``. None (the default) drops one of integers, as a filter or
     sort leaves it, with a warning, and refuses others."""
+
+    on_moved: str | None = field(default=None, kw_only=True)
+    """What a write of ``mode="replace"`` does where others have changed the table since the rows were read that its
+    frame was made from: ``"merge"`` the frame's changes into the newest rows, or ``"replace"`` these. None (the
+    default) merges where it is certain what the frame changes, and is `errors.TableMoved` where it is not."""
 
     keep_order: bool | None = field(default=None, kw_only=True)
     """Whether a write keeps the order of rows, in a column ``_flyte_row`` of the table (default False). A row that is

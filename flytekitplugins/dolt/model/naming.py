@@ -79,6 +79,20 @@ def check_branch_name(name: object) -> str:
     )
 
 
+def check_revision(text: object) -> str:
+    """Return ``text`` if it may name a state of a repository.
+
+    Raises:
+        InvalidName: it is empty, or one of this package's own scratch branches.
+    """
+    if isinstance(text, str) and text.strip() and not text.startswith(SCRATCH_PREFIX):
+        return text
+    raise InvalidName(
+        f"Cannot use {text!r} to name a state of the repository. Give a branch, a tag, a hash or a table at a commit.",
+        name=text,
+    )
+
+
 def check_table_name(name: object) -> str:
     """Return ``name`` if it can name a table in this package.
 

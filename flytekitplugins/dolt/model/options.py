@@ -19,6 +19,7 @@ _ALLOWED: dict[str, tuple[Any, ...] | type[float] | None] = {
     "mode": ("replace", "append", "upsert"),
     "on_schema_change": ("refuse", "evolve", "replace"),
     "index": ("drop", "refuse", "keep"),
+    "on_moved": ("merge", "replace"),
     "keep_order": (True, False),
     "lock_timeout_s": float,
     "triggers": ("refuse", "run"),

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...doltdb.redaction import Password
@@ -19,10 +21,35 @@ from . import trust
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from ..api.table import DoltTable
     from .configs import Commit, DoltConfig, Secret
     from .trust import Target
+
+
+@dataclass(frozen=True)
+class RowsRead:
+    """Rows of one table that were read from a branch as it was then."""
+
+    commit: str
+    """Hash of the commit that they were read at."""
+    branch: str | None
+    is_whole: bool = True
+    """Whether all rows and columns were read."""
+    since: datetime | None = None
+    """When the reader began, where the branch may have been further on already; None where this was its head."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a frame that replaces a table was made from."""
+
+    reads: Sequence[RowsRead]
+    is_own: Callable[[Commit], bool] = lambda _: False
+    """Whether a commit was made by the same work: this task run, a former attempt or another index of its map."""
+    is_given: bool = False
+    """Whether the user has said it, instead of its being what the running task has read."""
 
 
 class Runtime:
@@ -71,8 +98,18 @@ class Runtime:
         """Return the message of a commit that the running task makes with ``config``; None where no task runs."""
         return None
 
-    def note_read(self, config: DoltConfig, commit: Commit) -> None:
-        """Remember for the commits of the running task that it read ``config`` at ``commit``."""
+    def note_resolved(self, config: DoltConfig, commit: Commit) -> None:
+        """Remember that ``commit`` is what the branch of ``config`` has now, while the running task works."""
+
+    def note_read(self, config: DoltConfig, commit: Commit, *, columns: Sequence[str] | None = None) -> None:
+        """Remember that the running task has the rows of ``config`` at ``commit``, or only some ``columns``."""
+
+    def note_written(self, commit: Commit) -> None:
+        """Remember that the running task made ``commit``."""
+
+    def basis(self, config: DoltConfig) -> Basis | None:
+        """Return what the running task has read of the table that it writes with ``config``; None where none runs."""
+        return None
 
     def resolve_in_task(self, table: DoltTable) -> DoltTable | None:
         """Return, at its commit, a table that a task made itself; None where no task runs."""
