@@ -98,6 +98,7 @@ __all__ = [
     "SecretNotFound",
     "ServerFailed",
     "ShallowClone",
+    "TableMoved",
     "TableNotFound",
     "TableRedirected",
     "TagExists",

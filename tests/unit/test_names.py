@@ -29,10 +29,18 @@ from flytekitplugins.dolt.model.naming import SCRATCH_PREFIX
 )
 def test_branch_names_that_are_refused(name: str) -> None:
     """A branch name that Dolt cannot hold, or would read as something else, is refused by every policy."""
-    for make in (SerialBranch, NewBranch, lambda name: NewBranch("ok", base=name)):
+    for make in (SerialBranch, NewBranch):
         with pytest.raises(InvalidName, match="branch") as caught:
             make(name)
         assert caught.value.name == name
+
+
+@pytest.mark.parametrize("base", ["", " ", f"{SCRATCH_PREFIX}x"])
+def test_what_no_branch_starts_from(base: str) -> None:
+    """Anything that may name a state is taken, but for nothing and what is this package's own."""
+    with pytest.raises(InvalidName) as caught:
+        NewBranch("ok", base=base)
+    assert caught.value.name == base
 
 
 @pytest.mark.parametrize("name", [None, 1, b"main", Path("main")])

@@ -78,8 +78,8 @@ def _write_options(config: DoltConfig, given: Mapping[str, Any]) -> WriteOptions
         raise InvalidConfig(f"Cannot use {config!r}: keep_order goes with mode='replace' only. Leave one of them out.")
     if "on_moved" in given and options.mode != "replace":
         raise InvalidConfig(
-            f"Cannot use {config!r}: on_moved goes with mode='replace' only. What others have written stays anyway when "
-            f"mode={options.mode!r}. Leave it out."
+            f"Cannot use {config!r}: on_moved goes with mode='replace' only. With "
+            f"mode={options.mode!r} what others have written stays anyway. Leave it out."
         )
     if options.on_schema_change == "replace" and options.mode != "replace":
         raise InvalidConfig(

@@ -121,9 +121,10 @@ class TaskRun:
         with self._lock:
             self._written.add(commit)
 
-    def has_written(self, commit: str) -> bool:
-        """Whether the task made this commit."""
-        return commit in self._written
+    def written(self) -> frozenset[str]:
+        """Return the commits that the task has made until now."""
+        with self._lock:
+            return frozenset(self._written)
 
     def reads(self, here: str) -> tuple[ReadRecord, ...]:
         """Return what was read until now, with the repository ``here`` under its short name."""
@@ -185,18 +186,9 @@ def basis(config: DoltConfig, *, ctx: FlyteContext | None = None) -> Basis | Non
     ctx = ctx or FlyteContextManager.current_context()
     if not is_in_task(ctx):
         return None
-    running, node = _execution(ctx), _node(ctx)
-    name = None if _is_local(ctx) else _execution_name(ctx)  # all local runs have the same
-
-    def is_own(commit: Commit) -> bool:
-        from ..model import provenance
-
-        if running.has_written(commit.hash):
-            return True
-        made = provenance.parse(commit.message).execution
-        return name is not None and made is not None and (made.id, made.node) == (name, node)
-
-    return Basis(running.rows(config), is_own)
+    running = _execution(ctx)
+    node = None if _is_local(ctx) else (_execution_name(ctx), _node(ctx))  # all local runs have the same name
+    return Basis(running.rows(config), running.written(), node)
 
 
 def message(ctx: FlyteContext, config: DoltConfig, *, write_key: str | None = None) -> str:

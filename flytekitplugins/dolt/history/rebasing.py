@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import MergeConflict, RevisionNotFound, ShallowClone, TableMoved, attempted, attempting
+from ..model import provenance
 from ..model.configs import Commit, MergeBranch, SerialBranch
 from ..repository import refs
 from ..repository.connections import Connection, connect
@@ -64,7 +65,7 @@ class Rebased:
         if oldest is None or not oldest.later:
             return self.replace(connection)
         later = list(_of_table(connection, self.table, oldest))
-        own = [commit for commit in later if self.basis.is_own(commit)]
+        own = [commit for commit in later if _is_own(self.basis, commit)]
         if later and len(own) == len(later):  # another index of the same map task, or this task itself
             return self.replace(connection)
         if self.on_moved is None:
@@ -176,6 +177,12 @@ def start(place: Location, policy: MergeBranch, basis: Basis) -> str | None:
             return None
         commit = commits.pop()
         return commit if commit == into.hash or _later(connection, commit, into.hash) is not None else None
+
+
+def _is_own(basis: Basis, commit: Commit) -> bool:
+    """Whether the same work made the commit: the running task, a former attempt, or another index of its map."""
+    made = provenance.parse(commit.message).execution
+    return commit.hash in basis.written or (made is not None and (made.id, made.node) == basis.node)
 
 
 def _head(connection: Connection) -> str:

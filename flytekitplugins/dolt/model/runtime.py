@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -46,8 +45,10 @@ class Basis:
     """What a frame that replaces a table was made from."""
 
     reads: Sequence[RowsRead]
-    is_own: Callable[[Commit], bool] = lambda _: False
-    """Whether a commit was made by the same work: this task run, a former attempt or another index of its map."""
+    written: frozenset[str] = frozenset()
+    """Hashes of the commits that the running task itself has made."""
+    node: tuple[str, str | None] | None = None
+    """Execution and node on a cluster, the same for each attempt and each index of a map task; None for local runs."""
     is_given: bool = False
     """Whether the user has said it, instead of its being what the running task has read."""
 
