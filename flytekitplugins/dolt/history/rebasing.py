@@ -103,11 +103,11 @@ class Rebased:
     def _change(self, connection: Connection, base: str, head: str) -> None:
         """Put what the frame changes in the rows of commit ``base`` on those of ``head``, where the connection is."""
         here = connection.active_branch()
-        tables = [_table(connection, self.table, commit) for commit in (base, head)]
+        before, now = (_table(connection, self.table, commit) for commit in (base, head))
+        self._refuse_other_columns([before, now], base, head)
         with Scratch(connection, base):
             self.replace(connection)
-            tables.append(reading.describe(connection, self.table))
-            self._refuse_other_columns(tables, base, head)
+            self._refuse_other_columns([now, reading.describe(connection, self.table)], base, head)
             commit = publishing.commit_all(connection, f"Change {self.table}", _NOBODY)
             if commit is not None:
                 with connection.at(here):
@@ -116,7 +116,7 @@ class Rebased:
     def _refuse_other_columns(self, tables: Sequence[TableSchema | None], base: str, head: str) -> None:
         found = None
         if None in tables:
-            found = "it is gone" if tables[1] is None else "it was not there"
+            found = "it was not there" if tables[0] is None else "it is gone"
         elif not all(table.key for table in tables if table is not None):
             found = "it has no primary key, by which rows could be told apart"
         elif len({_columns(table) for table in tables if table is not None}) > 1:
