@@ -7,7 +7,7 @@ rows differ in `row_changes`. So this file is the traffic: ask what is there, se
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -498,19 +498,44 @@ def _put_some_columns(connection: Connection, table: str, arrow: pa.Table) -> No
     connection.execute(f"CREATE TABLE {beside} ({', '.join(lines)}, {was_there} int, PRIMARY KEY ({key}))")
     _within_constraints(connection, lambda: _append(connection, beside, arrow))
     same = " AND ".join(f"s.{quote(name)} = t.{quote(name)}" for name in existing.key)
-    kept = "".join(f", s.{quote(column.name)} = t.{quote(column.name)}" for column in others)
+    signed = _with_minus_zero(connection, f"{beside} s JOIN {quote(table)} t ON {same}", "t", others)
+    kept = "".join(f", s.{quote(c.name)} = {_kept_value('t', c.name, signed)}" for c in others)
     connection.execute(f"UPDATE {beside} s JOIN {quote(table)} t ON {same} SET s.{was_there} = 1{kept}")
-    some = ", ".join(map(quote, given))
-    whole = ", ".join([some, *(quote(column.name) for column in others)])
+    signed = _with_minus_zero(connection, f"{beside} s", "s", existing.columns)
+
+    def put(names: Sequence[str], which: str) -> None:
+        columns, values = ", ".join(map(quote, names)), ", ".join(_kept_value("s", name, signed) for name in names)
+        connection.execute(f"INSERT INTO {quote(table)} ({columns}) SELECT {values} FROM {beside} s WHERE {which}")
 
     def work() -> None:
         _delete(connection, table, existing.key, arrow.select(list(existing.key)))
-        connection.execute(f"INSERT INTO {quote(table)} ({whole}) SELECT {whole} FROM {beside} WHERE {was_there} = 1")
-        connection.execute(f"INSERT INTO {quote(table)} ({some}) SELECT {some} FROM {beside} WHERE {was_there} IS NULL")
+        put([*given, *(column.name for column in others)], f"{was_there} = 1")
+        put(given, f"{was_there} IS NULL")
 
     _rewriting(connection, table, work)
     connection.execute("COMMIT")
     connection.execute(f"DROP TABLE {beside}")
+
+
+def _with_minus_zero(connection: Connection, source: str, table: str, columns: Sequence[fitting.Column]) -> set[str]:
+    """Return those columns of ``table``, which is in the FROM clause ``source``, in whose values -0.0 is."""
+    floats = [c.name for c in columns if c.sql_type.startswith(("float", "double")) and not c.generated]
+    conditions = {name: _is_minus_zero(f"{table}.{quote(name)}") for name in floats}
+    return {
+        name
+        for name, is_there in conditions.items()
+        if connection.query(f"SELECT 1 FROM {source} WHERE {is_there} LIMIT 1")
+    }
+
+
+def _is_minus_zero(value: str) -> str:
+    return f"{value} = 0 AND ATAN2({value}, -1) < 0"
+
+
+def _kept_value(table: str, name: str, signed: Collection[str]) -> str:
+    """Return the expression that copies a column's values; Dolt 1.83 makes 0.0 of -0.0, but where it comes as text."""
+    value = f"{table}.{quote(name)}"
+    return f"CASE WHEN {_is_minus_zero(value)} THEN '-0' ELSE {value} END" if name in signed else value
 
 
 def _full_type(column: fitting.Column) -> str:
