@@ -74,6 +74,11 @@ def _write_options(config: DoltConfig, given: Mapping[str, Any]) -> WriteOptions
     options = WriteOptions(key=tuple(key) if key else None, is_order_chosen="order_by" in given, **chosen)
     if options.keep_order and options.mode != "replace":
         raise InvalidConfig(f"Cannot use {config!r}: keep_order goes with mode='replace' only. Leave one of them out.")
+    if options.on_schema_change != "refuse" and options.mode == "delete":
+        raise InvalidConfig(
+            f"Cannot use {config!r}: on_schema_change={options.on_schema_change!r} is for rows that are put, and "
+            "mode='delete' puts none. Leave one of them out."
+        )
     if options.on_schema_change == "replace" and options.mode != "replace":
         raise InvalidConfig(
             f"Cannot use {config!r}: on_schema_change='replace' would drop the rows that mode={options.mode!r} keeps. "
