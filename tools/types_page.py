@@ -161,6 +161,9 @@ frame, and needs every column, because what it lacks would be lost. In rows that
 NULL, and rows that an upsert finds keep what they have in it. With `"evolve"` a frame that lacks a column and brings a new one
 is refused, as one whose column was renamed.
 
+`mode="delete"` looks at the columns of the key only, which have to be as those of rows that are put: of the table's types, with a
+value in each row, and no key twice. The notes of a table stay when rows go ([deleting rows](shapes.md#deleting-rows)).
+
 Rows that are added (`mode="append"` or `"upsert"`) have to mean what the rows mean that are there: durations are given the
 table's unit, times with and without a zone, lists and text, durations and plain numbers do not mix, and ordered levels go
 on behind the table's. Texts become levels of a category without an order, and have to be levels of one with an order. The rows of tables that refer to this one stay, also

@@ -100,6 +100,17 @@ def test_machines_take_turns(remote: RemoteFolder) -> None:
     assert remote.rows() == list(range(6))
 
 
+def test_rows_are_deleted_by_key(remote: RemoteFolder) -> None:
+    """What one machine deletes is gone for all; keys that are not there push nothing."""
+    keyed = remote.config(primary_key=["number"])
+    write(keyed, pd.DataFrame({"number": [1, 2, 3]}))
+    with remote.on("a"):
+        assert write(remote.config(mode="delete"), pd.DataFrame({"number": [2, 9]})).missing_keys == 1
+        assert write(remote.config(mode="delete"), pd.DataFrame({"number": [9]})).missing_keys == 1
+    assert remote.rows() == [1, 3]
+    assert len(remote.commits()) == 3
+
+
 WRITER = """\
 import pickle
 import sys

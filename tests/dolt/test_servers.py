@@ -184,6 +184,14 @@ def test_rights_on_the_one_database_are_enough(tmp_path: Path) -> None:
             read(server.config(as_of="0" * 32))
 
 
+def test_rows_are_deleted_by_key(tmp_path: Path) -> None:
+    """A user with rights on this database alone deletes rows by their keys."""
+    with DoltServer(tmp_path / "shop") as server:
+        write(server.config(primary_key=["number"]), pd.DataFrame({"number": [1, 2, 3], "f": [0.1, 0.2, 0.3]}))
+        assert write(server.config(mode="delete"), pd.DataFrame({"number": [3, 4, 1]})).missing_keys == 1
+        assert server.values("SELECT number FROM log") == ["2"]
+
+
 def test_what_takes_a_repository_takes_a_config_with_its_secret(tmp_path: Path) -> None:
     """Branches are merged, commits tagged and run branches deleted on a server that asks for a password."""
     with DoltServer(tmp_path / "shop") as server:

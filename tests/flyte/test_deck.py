@@ -200,6 +200,32 @@ def test_a_task_with_decks_has_one(config: Config, repo: Path) -> None:
     assert "+1 added" in words(pages[0])
 
 
+def test_keys_that_were_not_there_are_counted(rabbits: DoltTable) -> None:
+    """A task that deletes rows gives on the table as it is then, and its deck says how many keys it did not find."""
+    pages: list[str] = []
+
+    @task(enable_deck=True)
+    def delete(names: list[str]) -> DoltTable:
+        return DoltTable(replace(rabbits.config, mode="delete"), pd.DataFrame({"name": names}))
+
+    @task
+    def names_of(table: DoltTable) -> list[str]:
+        return table.data["name"].tolist()
+
+    @workflow
+    def wf(names: list[str]) -> list[str]:
+        return names_of(table=delete(names=names))
+
+    original = page.page
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "page", lambda card: pages.append(original(card)) or pages[-1])
+        assert wf(names=["Dot", "Fay", "Gil"]) == ["Alice", "Elm"]
+        assert wf(names=["Fay"]) == ["Alice", "Elm"]
+    text, unchanged = map(words, pages)
+    assert ("-1 removed" in text, "2 keys not there" in text, "Flyte-Write: rabbits delete" in text) == (True,) * 3
+    assert "1 keys not there" in unchanged
+
+
 def test_the_counts_are_those_of_the_diff(rabbits: DoltTable) -> None:
     """A deck says what `last_change` says, for all its rows."""
     change = diffs.last_change(rabbits)

@@ -6,7 +6,7 @@ What a config asks for is taken apart in `specs`. Scripts and Flyte's tasks stor
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
 from ..repository import refs, remotes
 from ..repository.connections import connect
 from ..tables import reading
-from ..tables.writing import TableWrite
+from ..tables.writing import RowDeletion, TableWrite
 from .specs import ReadSpec, WriteSpec
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ REREADS = 2
 
 def commit_table(
     config: DoltConfig, frame: Any, *, message: str, key: str | None = None, basis: Basis | None = None
-) -> Commit:
-    """Commit ``frame`` to the table that ``config`` names, and return the commit.
+) -> Stored:
+    """Commit ``frame`` to the table that ``config`` names, and return the commit and what there is to say of it.
 
     ``key`` names the write: one that the branch's log has already is not done again. ``basis`` is what the frame was
     made from, for a table that others have changed since (see `rebasing`).
@@ -49,30 +49,49 @@ def commit_table(
         observers.check(config)
         if spec.tag is not None:
             remotes.locate(config)  # a tag would not be pushed, so it is refused before anything is
-        written = _published(config, spec, _rows(spec, frame), message, key, basis)
+        rows = _rows(spec, frame)
+        written = _published(config, spec, rows, message, key, basis)
         if spec.tag is not None:
             tagging.tag_commit(spec.tag, config, written.commit)
         observers.tell("save", Pinned(config, written.commit), changed=written.changed)
-        return written.commit
+        return Stored(written.commit, rows.missing if isinstance(rows, RowDeletion) else None)
 
 
-def _rows(spec: WriteSpec, frame: Any) -> TableWrite:
+@dataclass(frozen=True)
+class Stored:
+    """What became of a frame that was written."""
+
+    commit: Commit
+    missing: int | None = None
+    """How many keys of a frame the table did not have, where its rows were to be deleted by them; else None."""
+
+
+def _rows(spec: WriteSpec, frame: Any) -> TableWrite | RowDeletion:
     """Return what is written, encoded before any lock is held and once for all attempts.
 
-    A reader gives its rows only once, and a lazy frame is not computed again.
+    A reader gives its rows only once, and a lazy frame is not computed again. Which columns of a frame are keys to be
+    deleted only the table can say, so they are encoded then.
     """
     streamed = arrow_tables.table_of(frame)
-    return TableWrite.of(spec.table, frame if streamed is None else streamed, spec.options)
+    given = frame if streamed is None else streamed
+    if spec.options.mode == "delete":
+        return RowDeletion(spec.table, given, spec.options)
+    return TableWrite.of(spec.table, given, spec.options)
 
 
 def _published(
-    config: DoltConfig, spec: WriteSpec, rows: TableWrite, message: str, key: str | None, basis: Basis | None
+    config: DoltConfig,
+    spec: WriteSpec,
+    rows: TableWrite | RowDeletion,
+    message: str,
+    key: str | None,
+    basis: Basis | None,
 ) -> WriteResult:
     origin = remotes.origin_of(config)
     job = publishing.WriteJob(
         spec.table,
         message,
-        _work(config, spec, rows, basis),
+        _work(spec, rows, basis),
         spec.statements,
         key,
         tag=spec.tag,
@@ -87,7 +106,7 @@ def _published(
     return publishing.write(place, spec.policy, job)
 
 
-def _work(config: DoltConfig, spec: WriteSpec, rows: TableWrite, basis: Basis | None) -> publishing.Work:
+def _work(spec: WriteSpec, rows: TableWrite | RowDeletion, basis: Basis | None) -> publishing.Work:
     if basis is None or not basis.reads or spec.options.mode != "replace":
         return rows.apply
     policy = spec.policy
@@ -307,6 +326,6 @@ def has_unsaved_rows(table: Pinned, frame: Any) -> bool:
         return True
     spec = WriteSpec.of(table.config)
     options = replace(spec.options, index=spec.options.index or "drop")  # the write itself warns
-    rows = TableWrite.of(name, frame if streamed is None else streamed, options)
+    rows = _rows(replace(spec, options=options), frame if streamed is None else streamed)
     place = _location_at(table.config, table.commit)
     return publishing.differs(place, table.commit, table=name, work=rows.apply, statements=spec.statements)

@@ -31,6 +31,8 @@ def write(
 
     ``frame`` is a pandas DataFrame, a `pyarrow.Table`, a Polars DataFrame or LazyFrame, or anything else that gives
     Arrow's C stream; what does not come from pandas does not go through it.
+    With another ``mode`` of the config its rows are added, put by key, or say which rows are deleted; ``missing_keys``
+    of the reference then counts the keys that the table did not have.
     Equal content makes no commit; the reference then names the head as it was. Zero rows are data: the table exists.
     ``key`` is a word of yours that names this write: when one of the newest commits of the branch has it (how many is
     `writing.LOOK_BACK`), the write was done before: nothing is written, and the reference names that commit.

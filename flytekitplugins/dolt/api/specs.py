@@ -81,6 +81,11 @@ def _write_options(config: DoltConfig, given: Mapping[str, Any]) -> WriteOptions
             f"Cannot use {config!r}: on_moved goes with mode='replace' only. With "
             f"mode={options.mode!r} what others have written stays anyway. Leave it out."
         )
+    if options.on_schema_change != "refuse" and options.mode == "delete":
+        raise InvalidConfig(
+            f"Cannot use {config!r}: on_schema_change={options.on_schema_change!r} is for rows that are put, and "
+            "mode='delete' puts none. Leave one of them out."
+        )
     if options.on_schema_change == "replace" and options.mode != "replace":
         raise InvalidConfig(
             f"Cannot use {config!r}: on_schema_change='replace' would drop the rows that mode={options.mode!r} keeps. "

@@ -51,6 +51,9 @@ class _Rows(TableRef):
         _frame: Frame | None
         _assigned: bool
         _kept: Frame | None
+        missing_keys: int | None
+    else:
+        missing_keys = None
 
     # Whether it could not be given its commit as an input; it is tried again, and said why not, when rows are read.
     resolution_failed = False
@@ -63,6 +66,9 @@ class DoltTable(_Rows):
     With data, it is written when a task returns it. Without, it is a query (or a whole table) that is resolved to a
     commit when a task takes it as input. Once `commit` is set the table is a reference to that very commit: its rows
     are fetched when `data` is first touched, and passing it on writes nothing unless the rows were changed.
+
+    `missing_keys` is for the table that was just written with ``mode="delete"``: how many keys of the frame it did not
+    have. It does not travel, and is None otherwise.
 
     Outside a task `data` of a table that has neither data nor a commit is None; inside one the table is read as an
     input would be, at the commit that the task found first.
@@ -234,7 +240,7 @@ def _get_data(self: DoltTable) -> Frame | None:
 def _set_data(self: DoltTable, frame: Frame | None) -> None:
     if frame is None or frame is not self.__dict__.get("_frame"):
         self._frame, self._commit, self._assigned, self.resolution_failed = frame, None, frame is not None, False
-        self._kept = None
+        self._kept, self.missing_keys = None, None
 
 
 # A property under the name of what a dataclass is made with: it keeps its place and default in the signature, and rows
@@ -267,7 +273,9 @@ def store(table: DoltTable, *, message: str, key: str | None = None, basis: Basi
     frame = table.data if table.is_loaded else None
     if frame is None:
         raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
-    table.written(frames.commit_table(table.config, frame, message=message, key=key, basis=basis))
+    stored = frames.commit_table(table.config, frame, message=message, key=key, basis=basis)
+    table.written(stored.commit)
+    table.missing_keys = stored.missing
     return table
 
 

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import UnsupportedFrame
+from ..model import naming
 from . import pandas_frames
 from .notes import UNFIT, Note, field_from_text, field_to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from .notes import Notes
     from .pandas_frames import Encoded
@@ -102,6 +103,12 @@ def encode(table: pa.Table, *, index: str | None = None, keep_order: bool = Fals
         table.column_names, lambda name: _encode_column(table.schema.field(name), table.column(name))
     )
     return pandas_frames.encoded(arrays, noted, index=levels, keep_order=keep_order)
+
+
+def some_columns(table: pa.Table, names: Collection[str]) -> pa.Table:
+    """Return the columns that Dolt takes for one of ``names``."""
+    wanted = {naming.folded(name) for name in names}
+    return table.select([at for at, name in enumerate(table.column_names) if naming.folded(name) in wanted])
 
 
 def _unnamed_index(table: pa.Table, index: str | None) -> tuple[pa.Table, list[str]]:

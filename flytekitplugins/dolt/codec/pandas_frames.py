@@ -18,7 +18,7 @@ import re
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -139,13 +139,7 @@ def encode(frame: pd.DataFrame, *, index: str | None = None, keep_order: bool = 
     Raises:
         UnsupportedFrame: a name, dtype, value or index cannot be stored exactly.
     """
-    import pandas as pd
-
-    if not isinstance(frame, pd.DataFrame):
-        raise UnsupportedFrame(
-            f"Cannot store a {type(frame).__name__}: it is neither a pandas DataFrame nor a table of Arrow or Polars, "
-            "nor anything else that gives Arrow's C stream. Make a frame of it first, as pd.DataFrame(...) does."
-        )
+    check_frame(frame)
     levels = _index_names(frame, index)
     above, freq = _name_of_columns(frame), _frequency(frame) if levels else ""
     if levels == [UNNAMED_INDEX]:
@@ -157,6 +151,39 @@ def encode(frame: pd.DataFrame, *, index: str | None = None, keep_order: bool = 
     arrays, noted = each_column(columns, lambda name: _encode_column(name, columns[name]))
     found = encoded(arrays, noted, index=levels, keep_order=keep_order)
     return replace(found, notes=replace(found.notes, name=above, freq=freq))
+
+
+def check_frame(frame: object) -> None:
+    """Raise unless ``frame`` is a pandas frame.
+
+    Raises:
+        UnsupportedFrame: it is something else.
+    """
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise UnsupportedFrame(
+            f"Cannot store a {type(frame).__name__}: it is neither a pandas DataFrame nor a table of Arrow or Polars, "
+            "nor anything else that gives Arrow's C stream. Make a frame of it first, as pd.DataFrame(...) does."
+        )
+
+
+def some_columns(frame: pd.DataFrame, names: Collection[str]) -> pd.DataFrame:
+    """Return the columns and levels of the index that Dolt takes for one of ``names``; other levels are left out.
+
+    Raises:
+        UnsupportedFrame: it is no frame.
+    """
+    check_frame(frame)
+    wanted = {naming.folded(name) for name in names}
+    if UNNAMED_INDEX in names and list(frame.index.names) == [None]:
+        frame = frame.rename_axis(UNNAMED_INDEX)
+    kept: pd.DataFrame = frame.loc[
+        :, [isinstance(name, str) and naming.folded(name) in wanted for name in frame.columns]
+    ]
+    levels = enumerate(frame.index.names)
+    others = [at for at, name in levels if not (isinstance(name, str) and naming.folded(name) in wanted)]
+    return kept.reset_index(level=others, drop=True) if others else kept
 
 
 def each_column(

@@ -390,7 +390,8 @@ class DoltConfig(Portable):
     """Columns that make the key of a table created by this config; None (the default) makes a table without a key."""
 
     mode: str | None = field(default=None, kw_only=True)
-    """What a write does: ``"replace"`` all rows (the default), ``"append"``, or ``"upsert"`` rows by their key."""
+    """What a write does: ``"replace"`` all rows (the default), ``"append"``, ``"upsert"`` rows by their key, or
+    ``"delete"`` the rows whose keys the frame has, whatever its other columns hold."""
 
     on_schema_change: str | None = field(default=None, kw_only=True)
     """What a write does when the frame does not fit the table: ``"refuse"`` (the default), ``"evolve"`` the table (add

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _ALLOWED: dict[str, tuple[Any, ...] | type[float] | None] = {
     "primary_key": None,
-    "mode": ("replace", "append", "upsert"),
+    "mode": ("replace", "append", "upsert", "delete"),
     "on_schema_change": ("refuse", "evolve", "replace"),
     "index": ("drop", "refuse", "keep"),
     "on_moved": ("merge", "replace"),

@@ -72,7 +72,7 @@ class WriteRecord:
 
     table: str
     mode: str = "replace"
-    """``replace``, or ``append`` or ``upsert``, whose result is also made of what the table held before."""
+    """``replace``, or ``append``, ``upsert`` or ``delete``, whose result is also made of what the table held before."""
 
 
 @dataclass(frozen=True)

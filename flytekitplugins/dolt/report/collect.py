@@ -31,7 +31,7 @@ def card(table: DoltTable) -> Card:
     with attempting(f"show table {table.config.tablename!r}"):
         at = table.commit
         assert at is not None  # noqa: S101  # for the type checker: the caller has looked
-        where, table = _where(table.config), _at_hand(table, at)
+        missing, where, table = table.missing_keys, _where(table.config), _at_hand(table, at)
         config, commit = table.config, _whole(table.config, at)
         if config.tablename is None:
             return Card("query", where, commit, query=config.sql)
@@ -41,6 +41,7 @@ def card(table: DoltTable) -> Card:
             commit,
             change=diffs.last_change(table, limit=MAX_ROWS),
             history=_sizes(config, at),
+            missing_keys=missing,
         )
 
 

@@ -56,6 +56,8 @@ class Card:
     """What the commit did to the table, with its first rows."""
     history: tuple[Size, ...] = ()
     """The newest sizes of the table, oldest first."""
+    missing_keys: int | None = None
+    """How many keys the table did not have whose rows were to be deleted."""
 
 
 def page(card: Card) -> str:
@@ -84,7 +86,8 @@ def _head(card: Card) -> str:
     branch = f'<span class="tag">{_text(card.commit.branch, 200)}</span>' if card.commit.branch else ""
     return (
         f"<header><h2>{_text(card.title, 100)}</h2>"
-        f'<span class="tag hash">{_text(str(card.commit), 8)}</span>{branch}{_chips(card.change)}</header>'
+        f'<span class="tag hash">{_text(str(card.commit), 8)}</span>{branch}'
+        f"{_chips(card.change)}{_missing(card)}</header>"
     )
 
 
@@ -95,6 +98,10 @@ def _chips(change: TableDiff | None) -> str:
         return '<span class="chip">not changed by this commit</span>'
     counts = (("added", "+", change.added), ("modified", "~", change.modified), ("removed", "-", change.removed))
     return "".join(f'<span class="chip {kind}">{mark}{count:,} {kind}</span>' for kind, mark, count in counts)
+
+
+def _missing(card: Card) -> str:
+    return f'<span class="chip">{card.missing_keys:,} keys not there</span>' if card.missing_keys else ""
 
 
 def _facts(card: Card) -> str:

@@ -436,16 +436,23 @@ def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
                 "or choose another primary_key.",
                 columns=[name],
             )
+    found = duplicate_key(arrow, key)
+    if found is not None:
+        raise ConstraintViolated(
+            f"Cannot store the frame in {table!r}: the key {found} is there more than once. Remove the duplicates, or "
+            "choose another primary_key.",
+            columns=list(key),
+        )
+
+
+def duplicate_key(arrow: pa.Table, key: Sequence[str]) -> str | None:
+    """Return the first key that is there twice, with its first two rows, in words; None where there is none."""
     keys = arrow.select(list(key))
     for place, column in enumerate(keys.columns):
         if pa.types.is_floating(column.type):  # to the database 0.0 and -0.0 are one key
             keys = keys.set_column(place, keys.column_names[place], pc.add(column, 0.0))
-    if keys.group_by(list(key)).aggregate([]).num_rows < keys.num_rows:
-        raise ConstraintViolated(
-            f"Cannot store the frame in {table!r}: the key {_first_duplicate(keys)} is there more than once. Remove "
-            "the duplicates, or choose another primary_key.",
-            columns=list(key),
-        )
+    is_double = keys.group_by(list(key)).aggregate([]).num_rows < keys.num_rows
+    return _first_duplicate(keys) if is_double else None
 
 
 def equal_keys(arrow: pa.Table, key: Sequence[str]) -> str | None:
