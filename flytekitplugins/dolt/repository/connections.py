@@ -42,6 +42,8 @@ from ..errors import (
     DoltError,
     InvalidConfig,
     QueryFailed,
+    RepositoryBusy,
+    RevisionNotFound,
     ServerFailed,
     UntrustedServer,
     attempted,
@@ -553,6 +555,7 @@ class _Pool:
         with attempting(f"connect to the dolt sql-server of {str(self._place)!r}"):
             connection = Connection(_open(self.endpoint), self.endpoint, "")
             try:
+                self._prove(connection)
                 if self._database is None:
                     self._database = self._check(connection)
             except BaseException:
@@ -560,6 +563,20 @@ class _Pool:
                 raise
             connection.database = self._database
             return connection
+
+    def _prove(self, connection: Connection) -> None:
+        """Refuse, before any other statement, a server that is not the one of this very folder.
+
+        Raises:
+            ConnectionLost: our own ended, or its folder has moved, since it was found.
+            RepositoryBusy: a server of the user's own does not know what only the one in this folder does.
+        """
+        if not self.endpoint.is_proved:
+            _ask_for_proof(connection, self.endpoint, self._place)
+        elif not hosts.host(self._place).is_still(self.endpoint):
+            raise ConnectionLost(
+                f"Cannot {attempted()}: it ended, or its folder was renamed or exchanged, a moment ago. Try again."
+            )
 
     def _check(self, connection: Connection) -> str:
         """Refuse a server that is too old, and find the name under which it serves the repository."""
@@ -575,7 +592,37 @@ class _Pool:
             )
         served = [name for (name,) in connection.query("SHOW DATABASES")]
         own = [name for name in served if name not in ("information_schema", "mysql")]
-        return hosts.host(self._place).database(own)
+        database = hosts.host(self._place).database(own)
+        if not self.endpoint.is_proved:
+            _refuse_moved(connection, database, self._place)
+        return database
+
+
+def _refuse_moved(connection: Connection, database: str, place: Location) -> None:
+    """Raise if a server of the user's own does not find the folder any more that it was started for."""
+    try:
+        connection.execute(f"USE {quote(database)}")
+    except RevisionNotFound as error:
+        raise RepositoryBusy(
+            f"Cannot {attempted()}: it was started in a folder that was renamed or moved since, which Dolt does not "
+            f"bear. Stop that server, and start it again in {str(place)!r}.",
+            path=str(place),
+        ) from error
+
+
+def _ask_for_proof(connection: Connection, endpoint: Endpoint, place: Location) -> None:
+    """Ask for what follows from the password, which a login does not tell who did not know it already."""
+    asked = "SELECT authentication_string FROM mysql.user WHERE user = %s"
+    try:
+        knows_it = connection.query(asked, endpoint.user) == [(_native_hash(endpoint.password),)]
+    except (QueryFailed, AccessDenied):
+        knows_it = False
+    if not knows_it:
+        raise RepositoryBusy(
+            f"Cannot {attempted()}: a dolt process holds the repository, and what listens on port {endpoint.port}, "
+            "where .dolt/sql-server.info says that its server is, is not that one. Find out who holds it, and end it.",
+            path=str(place),
+        )
 
 
 _readers: dict[Endpoint, Endpoint] = {}

@@ -32,6 +32,9 @@ class Endpoint:
     shares_files: bool = False
     """Whether the server is on this machine for sure, so that it may load files from here."""
 
+    is_proved: bool = True
+    """Whether it is known without asking that this is who was meant: by the kernel, or by how one gets there."""
+
     others: tuple[str, ...] = field(default=(), repr=False)
     """Passwords with which the server itself logs in elsewhere."""
 
@@ -55,6 +58,9 @@ class Host(Protocol):
 
     def reached(self) -> AbstractContextManager[Endpoint]:
         """Give where the server listens; it runs inside the block, if that is in our hands."""
+
+    def is_still(self, endpoint: Endpoint) -> bool:
+        """Whether what is proved of an endpoint is so at this moment: that of a session that was just logged in."""
 
     def patience_s(self, asked: float) -> float:
         """Return for how many of the seconds ``asked`` for a server that does not answer is tried again."""
@@ -103,7 +109,18 @@ class _Folder:
     def reached(self) -> Iterator[Endpoint]:
         with local_server.using(self.path) as found:
             others = local_server.passwords(self.path)
-            yield Endpoint(found.host, found.port, found.user, found.password, shares_files=True, others=others)
+            yield Endpoint(
+                found.host,
+                found.port,
+                found.user,
+                found.password,
+                shares_files=True,
+                is_proved=found.folder is not None,
+                others=others,
+            )
+
+    def is_still(self, endpoint: Endpoint) -> bool:
+        return local_server.is_served_at(self.path, endpoint.port)
 
     def patience_s(self, asked: float) -> float:
         return 0  # it was just started
@@ -156,6 +173,9 @@ class _Server:
     def reached(self) -> Iterator[Endpoint]:
         found = self.location
         yield Endpoint(found.host, found.port, found.user, found.password, found.tls)
+
+    def is_still(self, endpoint: Endpoint) -> bool:
+        return True  # who it is was proved when it was logged in to, as far as the URL asks for that
 
     def patience_s(self, asked: float) -> float:
         return asked

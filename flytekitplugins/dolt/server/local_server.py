@@ -30,7 +30,7 @@ from pathlib import Path
 from ...doltdb.hiding import hide
 from ...doltdb.redaction import Environment, Password
 from ..errors import DiskFull, DoltError, RepositoryBusy, RepositoryDamaged, RepositoryReadOnly, ServerFailed
-from . import binary, files
+from . import binary, files, proofs
 
 IDLE_S = float(os.environ.get("FLYTE_DOLT_IDLE_S", "5"))
 """Seconds without use after which this process lets go of a server."""
@@ -41,7 +41,6 @@ ONE_START_S = 5.0
 START_TIMEOUT_S = 30.0
 """Seconds a start may take in all, waiting for another process to let go of the repository included."""
 
-_FOLDER_PREFIX = f"flyte-dolt-{os.getuid()}-"
 _LOCKED = "locked by another dolt process"
 _PORT_TAKEN = "already in use"
 _OLD_FORMATS = ("__LD_1__", "7.18")
@@ -83,6 +82,9 @@ class Address:
     pid: int
     port: int
     password: str
+    folder: Path | None = None
+    """The private folder of a server that is proved to be the one of this repository; None is one of the user's own,
+    which has to be asked before it is told anything."""
 
     user = "__dolt_local_user__"
     host = "127.0.0.1"
@@ -101,20 +103,26 @@ class _Lease:
         self.environment = Environment()
         self.on_release: list[Callable[[], None]] = []
         self._held: int | None = None
-        self._identity: tuple[int, int] | None = None
+        self._identity: proofs.Identity | None = None
         self._users = 0
         self._used_at = 0.0
         self._timer: threading.Timer | None = None
 
     def enter(self, timeout_s: float) -> Address:
         with self.lock:
-            if self.address is not None and self._identity != _identity(self.repository):
-                self.release()  # the folder was removed and made again: this server serves the old one
+            if self.address is not None and not self._is_current(self.address):
+                self.release()
             if self.address is None:
                 self._attach(timeout_s)
             assert self.address is not None  # noqa: S101  # for the type checker: _attach raises otherwise
             self._users += 1
             return self.address
+
+    def _is_current(self, address: Address) -> bool:
+        """Whether the same folder, with the same store, is there still, and the server has what it finds it by."""
+        if self._identity != proofs.identity(self.repository):
+            return False
+        return address.folder is None or (address.folder / proofs.SERVED).is_dir()
 
     def leave(self) -> None:
         with self.lock:
@@ -150,16 +158,36 @@ class _Lease:
             self._held = self._identity = self.address = None
 
     def _attach(self, timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
+        began = time.monotonic()
+        while not self._is_attached(began + timeout_s):
+            self.release()  # a server whose folder is elsewhere now ends when nobody holds that, ourselves included
+            _let_go_of_the_same(self)
+            if time.monotonic() >= began + timeout_s:
+                raise _moved(self.repository, time.monotonic() - began)
+            time.sleep(0.02)
+
+    def _is_attached(self, deadline: float) -> bool:
+        """Find the repository's server or start one; false while one that serves it by another path is in the way."""
         self._held = _lock(self.repository / ".dolt", fcntl.LOCK_SH, deadline, self.repository)
         try:
-            self._identity = _identity(self.repository)
             self.address = running(self.repository)
-            if self.address is None:
+            if self.address is None and not _is_in_the_way(self.repository):
                 self.address = _start(self.repository, deadline)
+            self._identity = proofs.identity(self.repository)
         except BaseException:
             self.release()
             raise
+        return self.address is not None and proofs.is_at(self.repository, self._held)
+
+    def let_go_if(self, identity: proofs.Identity | None) -> None:
+        """Let go of a server that nobody uses, if this is the folder that it serves by another path."""
+        if self.lock.acquire(blocking=False):  # who has it uses it
+            try:
+                is_here = self._identity is not None and identity is not None and self._identity[0] == identity[0]
+                if is_here and not self._users:
+                    self.release()
+            finally:
+                self.lock.release()
 
 
 _leases: dict[Path, _Lease] = {}
@@ -169,6 +197,23 @@ _uses_lock = threading.Lock()
 def _lease_of(repository: Path) -> _Lease:
     with _uses_lock:
         return _leases.setdefault(repository, _Lease(repository))
+
+
+def _let_go_of_the_same(lease: _Lease) -> None:
+    identity = proofs.identity(lease.repository)
+    for other in list(_leases.values()):
+        if other is not lease:
+            other.let_go_if(identity)
+
+
+def _moved(repository: Path, waited_s: float) -> RepositoryBusy:
+    return RepositoryBusy(
+        f"Cannot open the repository {str(repository)!r}: the server that has it open was started for a folder that "
+        f"was renamed, moved or exchanged since, or lost its own files, and is still used after {waited_s:.0f} s. Wait "
+        "for the programs that used the repository before, or end them.",
+        path=repository,
+        waited_s=waited_s,
+    )
 
 
 @contextmanager
@@ -194,7 +239,7 @@ def using(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[A
 
 def is_private(folder: Path) -> bool:
     """Whether ``folder``, from which a server loads files, is that of a server which this package started."""
-    return folder.parent.name.startswith(_FOLDER_PREFIX)
+    return folder.parent.name.startswith(proofs.FOLDER_PREFIX)
 
 
 def log_size(folder: Path) -> int:
@@ -265,14 +310,37 @@ def replace(repository: Path) -> None:
 def running(repository: Path) -> Address | None:
     """Return the address of the server that runs in exactly this folder, or None.
 
-    Only the folder's own notice is read, never that of a folder above it; a notice left by a killed server is seen by
-    its port being closed.
+    The folder's own notice, and never that of a folder above it, says where to look; a copy of the folder has it, too.
+    What is there counts if it is proved to be the server of this folder by `proofs`.
     """
     try:
         address = noticed(repository)
     except (OSError, ValueError):
         return None
-    return address if _is_open(repository) and _answers(address) else None
+    if not proofs.is_open(repository) or not _answers(address):
+        return None
+    found = proofs.noted(address.pid)
+    if found is None:
+        is_the_users = proofs.holds(address.pid, repository) is not False and not proofs.lacks_its_folder(address.pid)
+        return address if is_the_users else None
+    if not proofs.serves(found.folder, address.pid, repository):
+        return None
+    return Address(address.pid, address.port, address.password, found.folder)
+
+
+def is_served_at(repository: Path, port: int) -> bool:
+    """Whether the private server that this process uses for ``repository`` has this port, and is its server still."""
+    address = _lease_of(repository).address
+    if address is None or address.folder is None or address.port != port:
+        return False
+    return proofs.serves(address.folder, address.pid, repository)
+
+
+def _is_in_the_way(repository: Path) -> bool:
+    try:
+        return proofs.is_in_the_way(noticed(repository).pid, repository)
+    except (OSError, ValueError):
+        return False
 
 
 def noticed(repository: Path) -> Address:
@@ -287,21 +355,6 @@ def noticed(repository: Path) -> Address:
     if address is None or address.pid < 1 or not 1 <= address.port <= 65535:
         raise ValueError("it does not name a process, a port and a password")
     return address
-
-
-def _is_open(repository: Path) -> bool:
-    """Whether a Dolt process has the repository open; while none has, a notice says nothing."""
-    try:
-        fd = files.open_regular(repository / ".dolt" / "noms" / "LOCK", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 def _answers(address: Address) -> bool:
@@ -428,7 +481,7 @@ def _of_old_format(repository: Path) -> ServerFailed | None:
 def _private_folder() -> tuple[Path, int]:
     """Make a folder for a server, and lock it until the server's supervisor does; who sweeps leaves it alone then."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX))  # mode 0700
+        folder = Path(tempfile.mkdtemp(prefix=proofs.FOLDER_PREFIX))  # mode 0700
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_SH)
         if folder.exists():
@@ -440,6 +493,12 @@ def _configure(folder: Path, repository: Path, port: int) -> None:
     (folder / ".dolt").mkdir()
     (folder / ".dolt" / "config_global.json").write_text(json.dumps(_SETTINGS))
     (folder / "data").mkdir(mode=0o700)
+    # What is served is a folder that has nothing but the repository's `.dolt` in it. Of the repository's own folder
+    # Dolt would open, and lock, every repository that lies inside it, too.
+    served = folder / proofs.SERVED / repository.name
+    served.mkdir(parents=True)
+    (served / ".dolt").symlink_to(repository / ".dolt")
+    proofs.note(folder, repository)
     text = json.dumps(_settings(folder, repository, port), ensure_ascii=False)  # JSON is YAML, whatever the paths hold
     escaped = _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     (folder / "config.yaml").write_text(escaped, "utf-8")
@@ -454,7 +513,7 @@ def _settings(folder: Path, repository: Path, port: int) -> dict[str, object]:
             "auto_gc_behavior": {"enable": False},  # collecting garbage under a writer is the user's decision
         },
         "listener": {"host": Address.host, "port": port, "max_connections": 1000},
-        "data_dir": str(repository),
+        "data_dir": str(folder / proofs.SERVED / repository.name),
         "cfg_dir": str(folder / "cfg"),
         "privilege_file": str(folder / "privileges.db"),
         "branch_control_file": str(folder / "branch_control.db"),
@@ -502,7 +561,7 @@ def _await(process: subprocess.Popen[bytes], repository: Path, port: int, deadli
 
 def _sweep() -> None:
     """Remove private folders whose supervisor was killed; a living one, or who starts one, has its folder locked."""
-    for folder in Path(tempfile.gettempdir()).glob(_FOLDER_PREFIX + "*"):
+    for folder in Path(tempfile.gettempdir()).glob(proofs.FOLDER_PREFIX + "*"):
         with suppress(OSError):
             if folder.stat().st_uid != os.getuid():
                 continue
@@ -546,14 +605,6 @@ def _lock(folder: Path, kind: int, deadline: float, repository: Path) -> int:
                 "network file systems often do not: use a server there.",
                 path=repository,
             ) from error
-
-
-def _identity(repository: Path) -> tuple[int, int] | None:
-    try:
-        found = (repository / ".dolt").stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _free_port() -> int:

@@ -46,9 +46,11 @@ class _Stop(Exception):
 class _Server:
     """The one child of this process."""
 
-    def __init__(self, dolt: str, repository: Path, folder: Path) -> None:
+    def __init__(self, dolt: str, repository: Path, folder: Path, opened: int) -> None:
         self.returncode: int | None = None
-        self._info = repository / ".dolt" / "sql-server.info"
+        self._repository, self._folder = repository, folder
+        self._opened = opened
+        """The repository's `.dolt`, wherever it is called now."""
         self.pid = os.fork()
         if self.pid == 0:
             _become_server(dolt, repository, folder)
@@ -64,6 +66,9 @@ class _Server:
     def stop(self) -> None:
         """Ask the server to stop, insist after a while, and remove the notice that a killed server leaves."""
         if self.poll() is None:
+            if not _is_at(self._repository, self._opened):  # or the server would remove the notice of another's
+                for link in self._folder.glob("served/*/.dolt"):
+                    link.unlink()
             deadline, ask_at = time.monotonic() + STOP_TIMEOUT_S, 0.0
             while self.poll() is None:
                 now = time.monotonic()
@@ -72,13 +77,21 @@ class _Server:
                     ask_at = now + 0.1
                 time.sleep(0.002)
         with suppress(OSError):
-            if _begins_with(self._info, f"{self.pid}:".encode()):
-                self._info.unlink()
+            if _begins_with("sql-server.info", f"{self.pid}:".encode(), self._opened):
+                os.unlink("sql-server.info", dir_fd=self._opened)
 
 
-def _begins_with(file: Path, words: bytes) -> bool:
+def _is_at(repository: Path, opened: int) -> bool:
+    """Whether an opened folder is the repository's `.dolt` still, and was neither renamed nor exchanged."""
+    try:
+        return os.path.samestat((repository / ".dolt").stat(), os.fstat(opened))
+    except OSError:
+        return False
+
+
+def _begins_with(file: str, words: bytes, folder: int) -> bool:
     """Whether a file begins so; anything but a regular file does not, and is not waited for, as a FIFO would be."""
-    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=folder)
     try:
         return stat.S_ISREG(os.fstat(fd).st_mode) and os.read(fd, len(words)) == words
     finally:
@@ -115,7 +128,7 @@ def main(dolt: str, repository: Path, folder: Path) -> None:
     alive = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     fcntl.flock(alive, fcntl.LOCK_SH)  # says to later starts that this folder is in use
     signal.signal(signal.SIGTERM, _stop)
-    server = _Server(dolt, repository, folder)
+    server = _Server(dolt, repository, folder, users)
 
     def notice_death(_signal: int, _frame: FrameType | None) -> None:
         if server.poll() is not None:
@@ -131,7 +144,8 @@ def main(dolt: str, repository: Path, folder: Path) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if server.poll() is not None:
         _keep_log(users, folder)
-    _remove_scratch_branches(dolt, repository, folder)
+    if _is_at(repository, users):
+        _remove_scratch_branches(dolt, repository, folder)
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
 
