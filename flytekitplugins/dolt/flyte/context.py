@@ -45,6 +45,11 @@ def is_executing(ctx: FlyteContext) -> bool:
     return ctx.execution_state is not None and ctx.execution_state.mode is not None
 
 
+def is_compiling(ctx: FlyteContext) -> bool:
+    """Whether the body of a workflow runs to find its nodes; a dynamic task compiles with rows that are there."""
+    return ctx.compilation_state is not None and not is_in_task(ctx)
+
+
 class TaskRun:
     """One run of one task in this process: numbers its writes, notes its reads, and is its identity locally."""
 

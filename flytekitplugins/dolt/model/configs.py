@@ -7,9 +7,11 @@ rows; what reads and writes takes a config, or a config `Pinned` to a commit. Us
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -459,6 +461,13 @@ class DoltConfig(Portable):
         self._refuse_passwords()  # pickles travel, too
         return dict(self.__dict__)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> DoltConfig:
+        made = object.__new__(type(self))
+        memo[id(self)] = made
+        for name, value in self.__dict__.items():
+            made.__dict__[name] = _copied(value, memo)
+        return made
+
     def _refuse_passwords(self) -> None:
         """Refuse, before a word is said about the config, a password in whatever would travel with it."""
         _raise(location.refusal(self.db_path, self.read_from))
@@ -602,6 +611,16 @@ class DoltConfig(Portable):
         if isinstance(given.get("params"), Mapping):
             given["params"] = _params_from(given["params"])
         return from_fields(cls, given)
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    """Return a copy, or the value itself where it is none that a config can have, which `DoltConfig.check` says."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return copy.deepcopy(value, memo)
+    except (TypeError, AttributeError, pickle.PicklingError):
+        return value
 
 
 def _masked_repr(value: Any, *, without_none: bool = False) -> str:
