@@ -10,7 +10,7 @@ from ...doltdb.redaction import Password
 from ..api.table import DoltTable
 from ..model import runtime
 from ..model.configs import Commit, DoltConfig, Secret
-from . import context, secrets, value_types
+from . import cache, context, secrets, value_types
 
 
 class FlyteRuntime(runtime.Runtime):
@@ -47,6 +47,10 @@ class FlyteRuntime(runtime.Runtime):
     def is_compiling(self) -> bool:
         """Whether the body of a workflow runs to find its nodes, before any task does."""
         return context.is_compiling(FlyteContextManager.current_context())
+
+    def stale_reference(self) -> str:
+        """Return that Flyte's cache may name a commit of a repository that is not there any more."""
+        return cache.STALE_REFERENCE
 
     def resolve_nested(self, table: DoltTable) -> DoltTable:
         """Return a table that came inside another value at its commit; what is wrong is raised when it is read."""

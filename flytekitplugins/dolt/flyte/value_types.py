@@ -135,7 +135,10 @@ class DoltConfigTransformer(_ValueTransformer[DoltConfig]):
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltConfig]) -> DoltConfig:
         """Return the config, also out of the literal of a table."""
         payload = _payload(lv, self.name)
-        return DoltConfig.from_dict(payload.get("config", payload))
+        config = DoltConfig.from_dict(payload.get("config", payload))
+        if "commit" not in payload:  # what a table at a commit is compared by names that, too
+            warn_if_cached(ctx, config)
+        return config
 
 
 class DoltTableTransformer(_ValueTransformer[DoltTable]):

@@ -86,6 +86,10 @@ class Runtime:
         """Whether a workflow is being compiled, in which no rows are there yet."""
         return False
 
+    def stale_reference(self) -> str:
+        """Return what else may be why a repository has not the commit that a table names, and what to do then."""
+        return ""
+
     def resolve_nested(self, table: DoltTable) -> DoltTable:
         """Return a table that came inside another value as one that came by itself."""
         return table
