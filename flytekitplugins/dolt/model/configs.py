@@ -20,7 +20,7 @@ from ...doltdb import redaction
 from ...doltdb.patterns import pattern
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig
-from . import location, options, query_parameters, timepoints, trust
+from . import location, messages, options, query_parameters, timepoints, trust
 from .naming import check_branch_name, check_table_name, check_tag_name
 from .serialization import OneOfSeveral, Portable, check_nesting, from_fields
 
@@ -442,6 +442,10 @@ class DoltConfig(Portable):
     They may change the rows that are written, and other tables, in the same commit: nobody checks that then. Rows of a
     folder are loaded from a file, which starts no trigger of ``INSERT`` either way."""
 
+    message: str | None = field(default=None, kw_only=True)
+    """Why a write happens: one line in the message of its commit, below the first. In a task ``{name}`` is the value of
+    its input of that name (of a map task its list), as in ``"load of {day}"``; other braces are written twice."""
+
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)
         self._take_over()
@@ -518,6 +522,8 @@ class DoltConfig(Portable):
             self._check_changes(self.changes)
         if self.tag is not None:
             check_tag_name(self.tag)
+        if self.message is not None:
+            messages.check_template(self.message)
         self._check_params()
         self.options()
 
