@@ -42,7 +42,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── UntrustedServer       no verified TLS connection with the server    (also ConnectionError)
     ├── ConnectionLost        the server went away, nothing was published   (also ConnectionError)
     ├── OutcomeUnknown        the server went away while publishing         (also ConnectionError)
-    ├── NotInTask             Flyte asked to commit outside a task          (also RuntimeError)
+    ├── NotInTask             Flyte asked to commit or read outside a task  (also RuntimeError)
     └── NotRegistered         flytekit is here and does not know our types  (also RuntimeError)
 """
 
@@ -372,7 +372,7 @@ class OutcomeUnknown(DoltError, ConnectionError):
 
 
 class NotInTask(DoltError, RuntimeError):
-    """Flyte asked to store a `DoltTable` with data while nothing was running (compiling, registering)."""
+    """Flyte asked to store a `DoltTable` with data, or to read one, while it was compiling or registering."""
 
 
 class NotRegistered(DoltError, RuntimeError):

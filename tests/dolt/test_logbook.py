@@ -92,6 +92,21 @@ def test_a_function_is_called(config: Config) -> None:
     assert ENTRIES[0]["context_id"] is None
 
 
+def test_a_save_that_changes_nothing_is_told_of_who_saved(config: Config) -> None:
+    """The commit that is there already is that of a task, and the script that saves the same again is none."""
+    ENTRIES.clear()
+    told = config("t", meta_conf=CallbackMeta(remember))
+
+    @task
+    def make() -> DoltTable:
+        return DoltTable(told, pd.DataFrame({"n": [1]}))
+
+    made = make()
+    again = write(told, pd.DataFrame({"n": [1]}))
+    assert again.commit == made.commit
+    assert [entry["context_id"] for entry in ENTRIES] == ["ex:local:local:local", None]
+
+
 def test_on_a_remote_a_note_fetches_nothing_more(
     dolt: Dolt, tmp_path: Path, fetches: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Flyte's cache over tables: equal content is a hit wherever it is, other content a miss; what moves is told."""
 
 # The tests define tasks with annotations of their own, so annotations must not be postponed here.
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -18,13 +19,16 @@ from flytekitplugins.dolt import (
     NewBranch,
     SerialBranch,
     content_hash,
+    create_repository,
     dolt_frame,
     dolt_uri,
     errors,
+    read,
     resolve,
     write,
 )
 from flytekitplugins.dolt.flyte.cache import content_digest
+from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -209,3 +213,55 @@ def test_resolve_is_a_task_of_an_importable_module(config: Config, repo: Path) -
     found = resolve(config=config("t"))
     assert found.commit is not None
     assert found.config.db_path == str(repo)
+
+
+def test_a_cached_task_that_gets_a_config_is_warned_about(config: Config) -> None:
+    """A config has no commit either, by itself and in a list; one whose `as_of` is a commit means the same for ever."""
+    table = write(config("t"), pd.DataFrame({"a": [1]}))
+    assert table.commit is not None
+
+    @task(cache=True, cache_version="1")
+    def first(conf: DoltConfig) -> int:
+        return int(read(conf)["a"][0])
+
+    @task(cache=True, cache_version="1")
+    def firsts(confs: list[DoltConfig]) -> list[int]:
+        return [int(read(conf)["a"][0]) for conf in confs]
+
+    with pytest.warns(UserWarning, match=r"first.*config.*'t'.*commit.*resolve\(config"):
+        assert first(conf=config("t")) == 1
+    with pytest.warns(UserWarning, match=r"firsts.*config.*query.*commit"):
+        assert firsts(confs=[config(sql="select a from t")]) == [1]
+    assert first(conf=config("t", as_of=table.commit.hash)) == 1
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_cached_table_of_a_repository_that_is_gone(tmp_path: Path, anew: bool) -> None:
+    """The error names the cache, which still refers to the repository as it was, and how it is cleared."""
+    path = create_repository(tmp_path / "gone")
+
+    @task(cache=True, cache_version="1")
+    def make(n: int) -> DoltTable:
+        return DoltTable(DoltConfig(str(path), "t"), pd.DataFrame({"a": [n]}))
+
+    @workflow
+    def wf(n: int) -> DoltTable:
+        return make(n=n)
+
+    made = wf(n=1)
+    local_server.replace(path)  # which waits for its end
+    shutil.rmtree(path)
+    if anew:
+        create_repository(path)
+    kind = errors.RevisionNotFound if anew else errors.RepositoryNotFound
+    with pytest.raises(kind, match="gone.*`pyflyte local-cache clear`") as caught:
+        _ = wf(n=1).data
+    assert made.commit is not None
+    assert caught.value.revision == made.commit.hash if anew else caught.value.path == path
+    with pytest.raises(kind, match="`pyflyte local-cache clear`"):
+        list(wf(n=1).iter())
+    if not anew:
+        with pytest.raises(kind) as other:
+            read(DoltConfig(str(path), "t"))
+        assert "pyflyte" not in str(other.value)  # no cache has to do with that
+    local_server.release(path)

@@ -5,14 +5,23 @@ What a config asks for is taken apart in `specs`. Scripts and Flyte's tasks stor
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ..codec import arrow_tables, pandas_frames
-from ..errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed, attempting
+from ..errors import (
+    ConnectionLost,
+    DoltError,
+    InvalidConfig,
+    QueryFailed,
+    RepositoryNotFound,
+    RevisionNotFound,
+    attempting,
+)
 from ..history import diffs, merging, observers, publishing, pushing, rebasing, revisions, table_log, tagging
+from ..model import runtime
 from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
 from ..repository import refs, remotes
 from ..repository.connections import connect
@@ -114,8 +123,21 @@ def _work(spec: WriteSpec, rows: TableWrite | RowDeletion, basis: Basis | None) 
     return rebasing.Rebased(spec.table, rows.apply, basis, branch, spec.on_moved).apply
 
 
+@contextmanager
+def _telling_of_caches() -> Iterator[None]:
+    """Have an error about a repository or commit that is gone say that a cache may still name it."""
+    try:
+        yield
+    except (RepositoryNotFound, RevisionNotFound) as error:
+        hint = runtime.current().stale_reference()
+        if not hint or hint in str(error):
+            raise
+        raise type(error)(f"{error} {hint}", **vars(error)) from error
+
+
 def _location_at(config: DoltConfig, commit: Commit) -> Location:
-    return remotes.location_at(config, commit, history=config.sql is not None or config.changes is not None)
+    with _telling_of_caches():
+        return remotes.location_at(config, commit, history=config.sql is not None or config.changes is not None)
 
 
 def _reading(config: DoltConfig) -> str:
@@ -312,7 +334,9 @@ def table_hash(table: Pinned) -> str:
 
 @contextmanager
 def _at(table: Pinned) -> Iterator[Connection]:
-    with refs.at(_location_at(table.config, table.commit), table.commit) as connection:
+    with ExitStack() as stack:
+        with _telling_of_caches():
+            connection = stack.enter_context(refs.at(_location_at(table.config, table.commit), table.commit))
         yield connection
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidConfig
-from ..model import provenance, runtime
+from ..model import messages, provenance, runtime
 from .table import DoltTable, fetch, resolve, store
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ def write(
     ``consumed`` is a pinned table of `Changes` that are in ``frame``; outside a task the commit learns of it by that.
     ``based_on`` is the table, at the commit that it was read at, from which ``frame`` was made: where others have
     changed it since, the frame's changes are put on the newest rows. What a task itself reads need not be named.
-    Inside a task the message goes on with what is known of it, as that of an output does (see docs/lineage.md).
+    ``message`` is the first line, instead of the package's own; what the config's ``message`` says stands below it.
+    Lines in either that could be read as trailers are quoted. Inside a task the message goes on with what is known of
+    it, as that of an output does (see docs/lineage.md).
 
     Raises:
         InvalidConfig: the config names a query, or contradicts itself.
@@ -54,7 +56,7 @@ def write(
     basis = runtime.current().basis(config) if based_on is None else _given_basis(config, based_on)
     signed = runtime.current().commit_message(config, message)
     if signed is None:
-        signed = _with_consumed(message or SCRIPT_MESSAGE, config, consumed)
+        signed = _script_message(config, message, consumed)
     with runtime.current().retryable():
         written = store(table, message=signed, key=key, basis=basis)
     assert written.commit is not None  # noqa: S101  # for the type checker: that is what store does
@@ -86,16 +88,22 @@ def _named(config: DoltConfig) -> tuple[str, str]:
     return provenance.address_of(config), str(config.tablename).casefold()
 
 
-def _with_consumed(message: str, config: DoltConfig, consumed: DoltTable | None) -> str:
+def _script_message(config: DoltConfig, message: str | None, consumed: DoltTable | None) -> str:
+    why = messages.rendered(config.message, None) if config.message else None
+    if not message:
+        message, why = why or SCRIPT_MESSAGE, None
+    return provenance.compose(message, _origin(config, consumed), why=why)
+
+
+def _origin(config: DoltConfig, consumed: DoltTable | None) -> provenance.Provenance:
     if consumed is None:
-        return message
+        return provenance.Provenance()
     if consumed.commit is None or consumed.config.changes is None:
         raise InvalidConfig(f"Cannot note that {consumed!r} was consumed: give what pin(config) returns for changes.")
-    origin = provenance.Provenance(
+    return provenance.Provenance(
         writes=(provenance.WriteRecord(str(config.tablename), config.options().get("mode", "replace")),),
         consumed=(provenance.consumed_by(config, consumed.config, consumed.commit.hash),),
     )
-    return provenance.compose(message, origin)
 
 
 def read(config: DoltConfig) -> pd.DataFrame:

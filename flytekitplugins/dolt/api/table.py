@@ -7,7 +7,10 @@ when `DoltTable.data` is first touched. What only the running task knows is aske
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import hashlib
+import pickle
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ...doltdb import redaction
 from ...doltdb.redaction import discreet
-from ..errors import InvalidConfig
+from ..errors import InvalidConfig, NotInTask
 from ..model import location, runtime
 from ..model.configs import PUBLIC_MODULE, Commit, DoltConfig, Pinned, TableRef
 from ..model.serialization import check_nesting, from_fields
@@ -50,7 +53,7 @@ class _Rows(TableRef):
     if TYPE_CHECKING:
         _frame: Frame | None
         _assigned: bool
-        _kept: Frame | None
+        _kept: Frame | bytes | None
         missing_keys: int | None
     else:
         missing_keys = None
@@ -70,8 +73,12 @@ class DoltTable(_Rows):
     `missing_keys` is for the table that was just written with ``mode="delete"``: how many keys of the frame it did not
     have. It does not travel, and is None otherwise.
 
-    Outside a task `data` of a table that has neither data nor a commit is None; inside one the table is read as an
-    input would be, at the commit that the task found first.
+    The config is kept as a copy: what becomes of the one that was given changes nothing here. `config` may be assigned,
+    which takes a copy, too.
+
+    `data` gives the rows or raises. Of a table that has neither data nor a commit it reads them: inside a task as an
+    input would be, at the commit that the task found first; outside one at the commit that its branch has now, which is
+    the table's from then on. While Flyte compiles a workflow nothing is read.
 
     >>> DoltTable(config=DoltConfig(db_path="foo", tablename="rabbits"))
     DoltTable('rabbits' in 'foo', no data)
@@ -104,6 +111,10 @@ class DoltTable(_Rows):
                     "DoltConfig(db_path=..., tablename=...) first, and a frame, if there is one, after it."
                 )
             self.data = data
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A table is a value: a config that is changed for the next one must not change it.
+        super().__setattr__(name, copy.deepcopy(value) if name == "config" else value)
 
     @property
     def is_loaded(self) -> bool:
@@ -148,7 +159,7 @@ class DoltTable(_Rows):
 
     def written(self, commit: Commit) -> None:
         """Note that `data` is now stored in ``commit``; for the code that stored it."""
-        self._commit, self._assigned, self.resolution_failed, self._kept = commit, False, False, _kept_of(self._frame)
+        self._commit, self._assigned, self.resolution_failed, self._kept = commit, False, False, _kept_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return config and commit as plain values; never the rows.
@@ -188,7 +199,7 @@ class DoltTable(_Rows):
 
     def _serialize(self) -> dict[str, Any]:
         runtime.current()  # raises where flytekit does not know of tables, and takes them for any dataclass
-        if not self._assigned and has_unsaved_rows(self):
+        if not self._assigned and has_unsaved_rows(runtime.current().as_read(self)):
             raise InvalidConfig(
                 f"Cannot turn {self!r} into a reference: its rows were changed in memory, and no commit holds that. "
                 "Return the table itself from the task (not inside another value), or store the rows first with "
@@ -228,13 +239,33 @@ class DoltTable(_Rows):
 
 
 def _get_data(self: DoltTable) -> Frame | None:
-    if self._frame is None and (self._commit is not None or self.resolution_failed):
-        self._frame = fetch(self)
-        self._kept = _kept_of(self._frame)
-    if self._frame is None and not self._assigned:
+    if self._frame is not None:
+        return self._frame
+    _refuse_while_compiling(self)
+    if self._commit is None and not self.resolution_failed:
+        # A task's own code may share this table with other runs, as the default of an input, so it is not pinned.
         found = runtime.current().resolve_in_task(self)
-        return None if found is None else found.data
+        return found.data if found is not None else _read_now(self)
+    self._frame = fetch(self)
+    self._kept = _kept_of(self)
     return self._frame
+
+
+def _read_now(self: DoltTable) -> Frame:
+    with runtime.current().retryable():
+        found = resolve(self)
+    frame = fetch(found)  # before the table is pinned: where there is nothing to read yet, there may be later
+    self.config, self._commit, self._frame = found.config, found.commit, frame
+    self._kept = _kept_of(self)
+    return frame
+
+
+def _refuse_while_compiling(table: DoltTable) -> None:
+    if runtime.current().is_compiling():
+        raise NotInTask(
+            f"Cannot read {table!r}: Flyte is compiling a workflow, whose body runs before any task does. Pass the "
+            "table to a task, and read it there."
+        )
 
 
 def _set_data(self: DoltTable, frame: Frame | None) -> None:
@@ -306,28 +337,50 @@ def has_unsaved_rows(table: DoltTable) -> bool:
     """Whether memory holds rows of the table that no commit does."""
     if table.is_assigned or not table.is_loaded or table.commit is None:
         return table.is_assigned
-    if table._kept is not None and table._kept.equals(table.data):
+    if _is_as_fetched(table):
         return False
     from . import frames
 
     return frames.has_unsaved_rows(pinned(table), table.data)
 
 
-def _kept_of(frame: Frame | None) -> Frame | None:
+def _is_as_fetched(table: DoltTable) -> bool:
+    """Whether the rows in memory are known to be those that were fetched or stored; False is "not known"."""
+    kept, frame = table._kept, table._frame
+    if kept is None or frame is None:
+        return False
+    return kept == _fingerprint(frame) if isinstance(kept, bytes) else kept.equals(frame)
+
+
+def _kept_of(table: DoltTable) -> Frame | bytes | None:
     """Return what a frame is compared with later to see whether it was changed; None where the rows are read again.
 
     It is a copy that shares all values until somebody changes one, which pandas does from version 3 on. Objects could
-    be changed from within.
+    be changed from within: of a query, which may give other rows when it is run again, it is a fingerprint then.
     """
     pandas: Any = sys.modules.get("pandas")
-    if pandas is None or not isinstance(frame, pandas.DataFrame) or int(pandas.__version__.split(".")[0]) < 3:
+    frame: Frame | None = table._frame
+    if frame is None or pandas is None or not isinstance(frame, pandas.DataFrame):
         return None
-    return None if any(str(dtype) == "object" for dtype in frame.dtypes) else frame.copy(deep=False)
+    if int(pandas.__version__.split(".")[0]) >= 3 and not any(str(dtype) == "object" for dtype in frame.dtypes):
+        shared: Frame = frame.copy(deep=False)
+        return shared
+    return _fingerprint(frame) if table.config.sql is not None else None
+
+
+def _fingerprint(frame: Frame) -> bytes:
+    """Return what stays the same as long as nobody changes the frame or an object in it."""
+    digest = hashlib.sha256()
+    parts: list[Any] = [frame.columns, frame.index, *(frame.iloc[:, number] for number in range(frame.shape[1]))]
+    for part in parts:
+        digest.update(pickle.dumps((part.array, part.name, str(part.dtype)), protocol=5))
+    return digest.digest()
 
 
 def _scan(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> Iterator[Frame]:
     from . import frames
 
+    _refuse_while_compiling(table)
     _resolve_postponed(table)
     _note_read(table, columns)
     return _retryable(frames.iter_frames(pinned(table), batch_rows=batch_rows, columns=columns))
@@ -342,6 +395,7 @@ def _retryable(parts: Iterator[Frame]) -> Iterator[Frame]:
 def _open(table: DoltTable, batch_rows: int, columns: Sequence[str] | None) -> Iterator[RecordBatchReader]:
     from . import frames
 
+    _refuse_while_compiling(table)
     _resolve_postponed(table)
     _note_read(table, columns)
     with (

@@ -43,6 +43,7 @@ _MOOT = {
     "meta_conf",
     "as_of",
     "triggers",
+    "message",
 }
 """Fields that say nothing more about a table which is at a commit already."""
 _OF_A_BRANCH = ("commit", "branch", "new_branch", "base")

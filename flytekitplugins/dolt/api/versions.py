@@ -10,7 +10,7 @@ from dataclasses import replace
 from ..errors import InvalidConfig, attempting
 from ..history import restoring, revisions, table_log
 from ..history.revisions import Revision
-from ..model import runtime
+from ..model import provenance, runtime
 from ..model.configs import Commit, DoltConfig
 from ..repository import remotes
 from ..repository.connections import connect
@@ -98,13 +98,15 @@ def restore(
             raise InvalidConfig(f"Cannot restore table {table!r}: it is not said to which state. Give as_of=.")
         place = remotes.locate(config)
         past, target, first = _config_at(config, given), _config_at(config, None), message or SCRIPT_MESSAGE
+        target = replace(target, message=None)  # which says why the task writes it, and that is not why it is put back
         with runtime.current().retryable():
             with connect(place) as connection:
                 old = revisions.of_config(connection, past)
                 table_log.check_was_there(connection, past, old)
-            words = runtime.current().commit_message(target, first) or first
+            words = runtime.current().commit_message(target, first)
+            words = words or provenance.compose(first, provenance.Provenance())
             written = restoring.put_back(place, config.branch_conf, table, old, message=words)
-        return DoltTable(config=target).at(written.commit)
+        return DoltTable(config=_config_at(config, None)).at(written.commit)
 
 
 def _config_at(config: DoltConfig, as_of: Revision | Commit | DoltTable | None) -> DoltConfig:

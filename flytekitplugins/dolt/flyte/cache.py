@@ -19,6 +19,12 @@ from ..errors import InvalidConfig
 from .dataframes import table_of
 from .value_types import retryable
 
+STALE_REFERENCE = (
+    "If the repository was removed or made anew since, the reference may come from Flyte's cache, which names the old "
+    "one: clear it with `pyflyte local-cache clear`, or on a cluster give the cached task another cache_version."
+)
+"""What an error says where a repository has not what a table refers to."""
+
 
 def content_digest(value: Any) -> str:
     """Return a text that is the same for equal content of a table, in any commit, branch or clone of the repository.

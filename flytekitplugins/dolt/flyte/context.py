@@ -15,7 +15,7 @@ import weakref
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
@@ -45,6 +45,11 @@ _ON_A_CLUSTER = {
 def is_executing(ctx: FlyteContext) -> bool:
     """Whether something runs: while it compiles or registers, flytekit has no execution mode."""
     return ctx.execution_state is not None and ctx.execution_state.mode is not None
+
+
+def is_compiling(ctx: FlyteContext) -> bool:
+    """Whether the body of a workflow runs to find its nodes; a dynamic task compiles with rows that are there."""
+    return ctx.compilation_state is not None and not is_in_task(ctx)
 
 
 class TaskRun:
@@ -206,7 +211,7 @@ def commit_message(config: DoltConfig, first: str | None) -> str | None:
 
 
 def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key: str | None) -> str:
-    from ..model import provenance
+    from ..model import messages, provenance
 
     task = ctx.user_space_params.task_id if not _is_local(ctx) else None
     running = provenance.Execution(
@@ -227,7 +232,14 @@ def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key
             write_key=write_key,
             consumed=_execution(ctx).consumed(config) if is_in_task(ctx) else (),
         ),
+        why=messages.rendered(config.message, _inputs(ctx)) if config.message else None,
     )
+
+
+def _inputs(ctx: FlyteContext) -> dict[str, Any] | None:
+    """Return the inputs of the task that runs in this context, as the task got them; None where none does."""
+    found = next((each for each in _dispatched() if each.parameters is ctx.user_space_params), None)
+    return None if found is None else dict(found.inputs or {})
 
 
 def _execution_name(ctx: FlyteContext) -> str:
@@ -299,13 +311,13 @@ def local_task(ctx: FlyteContext) -> Any:
     flytekit gives every local task the same made-up name, so the task is that whose ``dispatch_execute`` is under way
     with the parameters of this context: on this thread for a task's own code, on another one for conversions.
     """
-    return next((task for task, parameters in _dispatched() if parameters is ctx.user_space_params), None)
+    return next((found.task for found in _dispatched() if found.parameters is ctx.user_space_params), None)
 
 
 def running_tasks() -> list[Any]:
     """Return the task that runs in the context of this thread; in a thread that has none, all that are under way."""
     mine = local_task(FlyteContextManager.current_context())
-    return [mine] if mine is not None else [task for task, _ in _dispatched()]
+    return [mine] if mine is not None else [found.task for found in _dispatched()]
 
 
 def is_of_flyte() -> bool:
@@ -313,8 +325,17 @@ def is_of_flyte() -> bool:
     return _IN_A_POD in os.environ or is_executing(FlyteContextManager.current_context())
 
 
-def _dispatched() -> Iterator[tuple[Any, Any]]:
-    """Give each task whose ``dispatch_execute`` is under way in this process, and the parameters it runs with.
+class _Dispatched(NamedTuple):
+    """A ``dispatch_execute`` that is under way."""
+
+    task: Any
+    parameters: Any
+    """The execution parameters that it runs with."""
+    inputs: dict[str, Any] | None
+
+
+def _dispatched() -> Iterator[_Dispatched]:
+    """Give each task whose ``dispatch_execute`` is under way in this process.
 
     Those of this thread come first: what other threads do meanwhile is looked at only as far as it is needed.
     """
@@ -324,7 +345,8 @@ def _dispatched() -> Iterator[tuple[Any, Any]]:
         while frame is not None:
             if frame.f_code.co_name == "dispatch_execute":
                 local = frame.f_locals
-                yield local.get("self"), getattr(local.get("exec_ctx"), "user_space_params", None)
+                parameters = getattr(local.get("exec_ctx"), "user_space_params", None)
+                yield _Dispatched(local.get("self"), parameters, local.get("native_inputs"))
             frame = frame.f_back
 
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import flytekit.types.structured as flytekit_structured
 from flytekit.core.context_manager import FlyteContext
-from flytekit.core.type_engine import AsyncTypeTransformer, TypeTransformer
+from flytekit.core.type_engine import AsyncTypeTransformer, TypeTransformer, TypeTransformerFailedError
 from flytekit.deck.renderer import ArrowRenderer
 from flytekit.extend import TypeEngine
 from flytekit.lazy_import.lazy_module import is_imported
@@ -44,7 +44,7 @@ from ..errors import DoltError, InvalidUri, UnsupportedFrame, attempted, attempt
 from ..model import trust
 from ..model.configs import CallbackMeta, DoltConfig
 from . import context
-from .value_types import error_in_literal, raise_or_defer, retryable, store, task_inputs
+from .value_types import error_in_literal, kind_of, raise_or_defer, retryable, store, task_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -490,6 +490,28 @@ def _escape_what_is_printed() -> None:
     TypeTransformer.to_html = to_html
 
 
+def _say_what_is_no_frame() -> None:
+    """Have a table where a plain frame is declared refused in words; flytekit says that an address is missing."""
+    original: Callable[..., Any] = StructuredDatasetTransformerEngine.async_to_python_value
+    if getattr(original, "of_dolt", False):
+        return
+
+    @functools.wraps(original)
+    async def async_to_python_value(self: Any, ctx: Any, lv: Literal, expected_python_type: Any) -> Any:
+        given = kind_of(lv)
+        if given is not None:
+            wanted = _title(_class_of(expected_python_type))
+            raise TypeTransformerFailedError(
+                f"Cannot use a {given} where {wanted} is declared: it says where rows are, and is no frame. Declare "
+                "the input as a DoltTable and use table.data; or return Annotated[pandas.DataFrame, "
+                "dolt_frame(config)], which any task takes that declares a frame."
+            )
+        return await original(self, ctx, lv, expected_python_type)
+
+    async_to_python_value.of_dolt = True  # type: ignore[attr-defined]
+    StructuredDatasetTransformerEngine.async_to_python_value = async_to_python_value
+
+
 # --------------------------------------------------------------------------------------------- StructuredDataset
 
 
@@ -625,6 +647,7 @@ def register() -> None:
 
     _register_datasets()
     _escape_what_is_printed()
+    _say_what_is_no_frame()
     copyreg.pickle(StructuredDataset, _reduced)
     with_dolt.of_dolt = True  # type: ignore[attr-defined]
     flytekit_structured.lazy_import_structured_dataset_handler = with_dolt

@@ -5,11 +5,13 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from flytekit.core.context_manager import FlyteContextManager
+
 from ...doltdb.redaction import Password
 from ..api.table import DoltTable
 from ..model import runtime
 from ..model.configs import Commit, DoltConfig, Secret
-from . import context, secrets, value_types
+from . import cache, context, secrets, value_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +56,18 @@ class FlyteRuntime(runtime.Runtime):
     def resolve_in_task(self, table: DoltTable) -> DoltTable | None:
         """Return a table that a task made itself, at the commit that the task found first; None outside a task."""
         return value_types.resolve_in_task(table)
+
+    def as_read(self, table: DoltTable) -> DoltTable:
+        """Return a table that a task made itself at the commit at which the task has read it, or as it is."""
+        return value_types.task_inputs.as_read(FlyteContextManager.current_context(), table)
+
+    def is_compiling(self) -> bool:
+        """Whether the body of a workflow runs to find its nodes, before any task does."""
+        return context.is_compiling(FlyteContextManager.current_context())
+
+    def stale_reference(self) -> str:
+        """Return that Flyte's cache may name a commit of a repository that is not there any more."""
+        return cache.STALE_REFERENCE
 
     def resolve_nested(self, table: DoltTable) -> DoltTable:
         """Return a table that came inside another value at its commit; what is wrong is raised when it is read."""

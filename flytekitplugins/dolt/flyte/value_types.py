@@ -135,7 +135,10 @@ class DoltConfigTransformer(_ValueTransformer[DoltConfig]):
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltConfig]) -> DoltConfig:
         """Return the config, also out of the literal of a table."""
         payload = _payload(lv, self.name)
-        return DoltConfig.from_dict(payload.get("config", payload))
+        config = DoltConfig.from_dict(payload.get("config", payload))
+        if "commit" not in payload:  # what a table at a commit is compared by names that, too
+            warn_if_cached(ctx, config)
+        return config
 
 
 class DoltTableTransformer(_ValueTransformer[DoltTable]):
@@ -164,8 +167,11 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
             NotInTask: there is data to store, and no task is running.
             DoltError: it could not be stored; nothing was changed.
         """
-        if has_unsaved_rows(value):
-            store(ctx, value)
+        # Of a table that only names a branch, what the task has read may have been changed, as that of an input.
+        table = value if value.is_assigned else task_inputs.as_read(ctx, value)
+        if has_unsaved_rows(table):
+            store(ctx, table)
+            return table.to_dict()
         return value.to_dict()
 
     def to_python_value(self, ctx: FlyteContext, lv: Literal, expected_python_type: type[DoltTable]) -> DoltTable:
@@ -353,6 +359,17 @@ def _refuse_unless_executing(ctx: FlyteContext, table: DoltTable) -> None:
             "while tasks run only. Return it from a task, or store it with flytekitplugins.dolt.write(config, frame) "
             "and pass on what that returns."
         )
+
+
+def kind_of(lv: Literal) -> str | None:
+    """Return of which class the value in a literal is, a table or a config; None for whatever else."""
+    if lv is None or lv.scalar is None or (lv.scalar.binary is None and lv.scalar.generic is None):
+        return None
+    try:
+        found = _payload(lv, "DoltTable")
+    except InvalidConfig:
+        return None
+    return "DoltTable" if "config" in found else "DoltConfig" if "db_path" in found else None
 
 
 def _payload(lv: Literal, name: str) -> Mapping[str, Any]:

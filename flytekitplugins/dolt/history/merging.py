@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...doltdb.redaction import visible
 from ..errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges, attempted, attempting
-from ..model import runtime
+from ..model import provenance, runtime
 from ..model.configs import Commit, MergeBranch, NewBranch, SerialBranch
 from ..model.location import Location, refuses_passwords
 from ..model.sql_text import quote
@@ -105,6 +105,7 @@ def merge(
     """
     place = remotes.named_location(db_path)
     first = message or f"Merge {branch} into {into or 'the checked-out branch'}"
+    first = provenance.compose(first, provenance.Provenance())
     with runtime.current().retryable():
         with connect(place) as connection:
             source = revisions.resolve(connection, branch)

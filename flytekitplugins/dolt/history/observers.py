@@ -6,6 +6,7 @@ The entries are those of the earlier plugin. A load is told when rows are fetche
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,8 +44,9 @@ def tell(kind: Literal["load", "save"], table: Pinned, *, changed: bool = False)
 def _entry(kind: str, table: Pinned, *, changed: bool) -> dict[str, Any]:
     config, commit = table.config, table.commit
     (found,) = refs.log(remotes.location_at(config, commit, history=False), commit.hash, limit=1)
-    message = found.message if kind == "save" else runtime.current().commit_message(config, None)
-    origin = provenance.parse(message or "")
+    # The message of a config is for its commits, and a save that changed nothing names a commit of somebody else.
+    mine = found.message if changed else runtime.current().commit_message(replace(config, message=None), None)
+    origin = provenance.parse(mine or "")
     return {
         "kind": kind,
         "db_path": str(config.db_path),

@@ -7,9 +7,11 @@ rows; what reads and writes takes a config, or a config `Pinned` to a commit. Us
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -18,7 +20,7 @@ from ...doltdb import redaction
 from ...doltdb.patterns import pattern
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig
-from . import location, options, query_parameters, timepoints, trust
+from . import location, messages, options, query_parameters, timepoints, trust
 from .naming import check_branch_name, check_revision, check_table_name, check_tag_name
 from .serialization import OneOfSeveral, Portable, check_nesting, from_fields
 
@@ -447,6 +449,10 @@ class DoltConfig(Portable):
     They may change the rows that are written, and other tables, in the same commit: nobody checks that then. Rows of a
     folder are loaded from a file, which starts no trigger of ``INSERT`` either way."""
 
+    message: str | None = field(default=None, kw_only=True)
+    """Why a write happens: one line in the message of its commit, below the first. In a task ``{name}`` is the value of
+    its input of that name (of a map task its list), as in ``"load of {day}"``; other braces are written twice."""
+
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)
         self._take_over()
@@ -465,6 +471,13 @@ class DoltConfig(Portable):
     def __getstate__(self) -> dict[str, Any]:
         self._refuse_passwords()  # pickles travel, too
         return dict(self.__dict__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> DoltConfig:
+        made = object.__new__(type(self))
+        memo[id(self)] = made
+        for name, value in self.__dict__.items():
+            made.__dict__[name] = _copied(value, memo)
+        return made
 
     def _refuse_passwords(self) -> None:
         """Refuse, before a word is said about the config, a password in whatever would travel with it."""
@@ -516,6 +529,8 @@ class DoltConfig(Portable):
             self._check_changes(self.changes)
         if self.tag is not None:
             check_tag_name(self.tag)
+        if self.message is not None:
+            messages.check_template(self.message)
         self._check_params()
         self.options()
 
@@ -609,6 +624,16 @@ class DoltConfig(Portable):
         if isinstance(given.get("params"), Mapping):
             given["params"] = _params_from(given["params"])
         return from_fields(cls, given)
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    """Return a copy, or the value itself where it is none that a config can have, which `DoltConfig.check` says."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return copy.deepcopy(value, memo)
+    except (TypeError, AttributeError, pickle.PicklingError):
+        return value
 
 
 def _masked_repr(value: Any, *, without_none: bool = False) -> str:

@@ -1,8 +1,8 @@
 """What a commit says of its origin: the execution, what it wrote and what it had read, as lines of its message.
 
 Git-style trailers in the last paragraph, made and read back here and nowhere else. Every value is one line whatever is
-in it, equal values are equal text, and their number and length are bounded. Pure; `execution` fills them in, `lineages`
-follows them.
+in it, equal values are equal text, and their number and length are bounded. What an author writes above them is quoted
+where it could be taken for one of them. Pure; `context` fills them in, `lineages` follows them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ...doltdb.redaction import masked
+from .messages import quoted
 from .naming import is_hash
 
 if TYPE_CHECKING:
@@ -119,8 +120,11 @@ class Provenance:
     """Up to where the changes of other tables are in what was written."""
 
 
-def compose(first: str | None, origin: Provenance) -> str:
-    """Return the commit message: ``first``, or a line with the execution's id, then the trailers as last paragraph."""
+def compose(first: str | None, origin: Provenance, *, why: str | None = None) -> str:
+    """Return the commit message: ``first``, or a line with the execution's id; ``why``; the trailers as last paragraph.
+
+    What the author says in ``first`` and ``why`` is never a trailer, also where there are none.
+    """
     lines = []
     for key, attribute in _SCALARS.items():
         value = getattr(origin.execution, attribute, None)
@@ -137,6 +141,10 @@ def compose(first: str | None, origin: Provenance) -> str:
         lines.append(f"Flyte-Write-Key: {_word(origin.write_key)}")
     if first is None:
         first = f"{_FIRST_LINE}{_word(origin.execution.id if origin.execution else 'ex:::', keep=' ')}"
+    else:
+        first = quoted(first)
+    if why:
+        first = f"{first.rstrip()}\n\n{quoted(why)}"
     return "\n".join([first.rstrip("\n"), "", *lines]) if lines else first
 
 

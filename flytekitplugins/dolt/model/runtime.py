@@ -116,6 +116,18 @@ class Runtime:
         """Return, at its commit, a table that a task made itself; None where no task runs."""
         return None
 
+    def as_read(self, table: DoltTable) -> DoltTable:
+        """Return the table at the commit at which the running task has read it, or as it is where it has not."""
+        return table
+
+    def is_compiling(self) -> bool:
+        """Whether a workflow is being compiled, in which no rows are there yet."""
+        return False
+
+    def stale_reference(self) -> str:
+        """Return what else may be why a repository has not the commit that a table names, and what to do then."""
+        return ""
+
     def resolve_nested(self, table: DoltTable) -> DoltTable:
         """Return a table that came inside another value as one that came by itself."""
         return table
