@@ -5,6 +5,7 @@ What a config asks for is taken apart in `specs`. Scripts and Flyte's tasks stor
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import chain
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
     from ..repository.connections import Connection
 
 
+logger = logging.getLogger(__name__)
+
 REREADS = 2
 """How often rows are read again because the server went away in the midst of them, before giving up."""
 
 
-def commit_table(config: DoltConfig, frame: Any, *, message: str, key: str | None = None) -> Commit:
-    """Commit ``frame`` to the table that ``config`` names, and return the commit.
+def commit_table(config: DoltConfig, frame: Any, *, message: str, key: str | None = None) -> WriteResult:
+    """Commit ``frame`` to the table that ``config`` names, and return the commit and whether it is a new one.
 
     ``key`` names the write: one that the branch's log has already is not done again.
     """
@@ -58,7 +61,14 @@ def commit_table(config: DoltConfig, frame: Any, *, message: str, key: str | Non
         if spec.tag is not None:
             tagging.tag_commit(spec.tag, config, written.commit)
         observers.tell("save", Pinned(config, written.commit), changed=written.changed)
-        return written.commit
+        if not written.changed:
+            logger.info(
+                "Table %r on branch %r holds just these rows already: no commit was made for it, the head stays %s.",
+                config.tablename,
+                written.commit.branch,
+                written.commit.hash,
+            )
+        return written
 
 
 def _rows(spec: WriteSpec, frame: Any) -> TableWrite:

@@ -56,6 +56,9 @@ class _Rows(TableRef):
     # Whether it could not be given its commit as an input; it is tried again, and said why not, when rows are read.
     resolution_failed = False
 
+    # Whether its data was stored, and was there already: its commit is then somebody else's.
+    wrote_nothing = False
+
 
 @dataclass(repr=False, eq=False)
 class DoltTable(_Rows):
@@ -295,7 +298,9 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
     frame = table.data if table.is_loaded else None
     if frame is None:
         raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
-    table.written(frames.commit_table(table.config, frame, message=message, key=key))
+    written = frames.commit_table(table.config, frame, message=message, key=key)
+    table.written(written.commit)
+    table.wrote_nothing = not written.changed
     return table
 
 
