@@ -5,6 +5,7 @@ What a config asks for is taken apart in `specs`. Scripts and Flyte's tasks stor
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from ..repository.connections import Connection
 
 
+logger = logging.getLogger(__name__)
+
 REREADS = 2
 """How often rows are read again because the server went away in the midst of them, before giving up."""
 
@@ -63,14 +66,21 @@ def commit_table(
         if spec.tag is not None:
             tagging.tag_commit(spec.tag, config, written.commit)
         observers.tell("save", Pinned(config, written.commit), changed=written.changed)
-        return Stored(written.commit, rows.missing if isinstance(rows, RowDeletion) else None)
+        if not written.changed:
+            logger.info(
+                "Table %r on branch %r holds just these rows already: no commit was made for it, the head stays %s.",
+                config.tablename,
+                written.commit.branch,
+                written.commit.hash,
+            )
+        return Stored(written, rows.missing if isinstance(rows, RowDeletion) else None)
 
 
 @dataclass(frozen=True)
 class Stored:
     """What became of a frame that was written."""
 
-    commit: Commit
+    result: WriteResult
     missing: int | None = None
     """How many keys of a frame the table did not have, where its rows were to be deleted by them; else None."""
 

@@ -211,7 +211,7 @@ class Repository:
         return lineages.commits_of(execution_id, self._config)
 
     def execution_of(self, commit: TableRef | Commit | str) -> Execution | None:
-        """Return the execution that made a commit, or None for one that was not made by Flyte."""
+        """Return the execution that made a commit or last changed a table; see `flytekitplugins.dolt.execution_of`."""
         from ..history import lineages
 
         return lineages.execution_of(commit, self._config)

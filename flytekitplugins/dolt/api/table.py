@@ -61,6 +61,9 @@ class _Rows(TableRef):
     # Whether it could not be given its commit as an input; it is tried again, and said why not, when rows are read.
     resolution_failed = False
 
+    # Whether its data was stored, and was there already: its commit is then somebody else's.
+    wrote_nothing = False
+
 
 @dataclass(repr=False, eq=False)
 class DoltTable(_Rows):
@@ -305,8 +308,8 @@ def store(table: DoltTable, *, message: str, key: str | None = None, basis: Basi
     if frame is None:
         raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
     stored = frames.commit_table(table.config, frame, message=message, key=key, basis=basis)
-    table.written(stored.commit)
-    table.missing_keys = stored.missing
+    table.written(stored.result.commit)
+    table.wrote_nothing, table.missing_keys = not stored.result.changed, stored.missing
     return table
 
 

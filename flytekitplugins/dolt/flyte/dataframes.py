@@ -257,6 +257,7 @@ def _committed(ctx: FlyteContext, table: DoltTable, frame: Any) -> str:
     commit = table.commit
     assert commit is not None  # noqa: S101  # for the type checker: that is what store does
     reference = table.at(commit)
+    reference.wrote_nothing = table.wrote_nothing
     _written.note(frame, reference)
     return dolt_uri(reference)
 

@@ -22,6 +22,7 @@ from ..model.provenance import Execution, Provenance, ReadRecord
 from ..repository import refs, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
+from . import table_log
 
 __all__ = ["Gap", "Lineage", "Link", "Step", "commits_of", "execution_of", "lineage"]
 
@@ -255,15 +256,30 @@ def commits_of(execution_id: str, db_path: Where) -> tuple[Step, ...]:
 
 @refuses_passwords
 def execution_of(commit: TableRef | Commit | str, db_path: Where | None = None) -> Execution | None:
-    """Return the execution that made a commit, or None for a commit that was not made by Flyte.
+    """Return the execution that made a commit, or that last changed a table; None where that was not one of Flyte.
+
+    Of a table at a commit it is the one that made the table what it is there: later commits that changed other tables
+    only, and merges that took it as it was, say nothing about it. Of a query, a `Commit` or the name of one it is the
+    execution that made that very commit.
 
     Raises:
         InvalidConfig: ``db_path`` is missing.
         RevisionNotFound: the repository does not hold the commit.
+        TableNotFound: the table never was there.
+        ShallowClone: the clone does not reach back to who changed the table.
     """
     revision, where = _named(commit, db_path)
-    found = refs.log(_opened(where)[0], revision, limit=1)[0]
-    return provenance.parse(found.message).execution
+    place = _opened(where)[0]
+    found = refs.log(place, revision, limit=1)[0]
+    origin = provenance.parse(found.message)
+    table = commit.config.tablename if isinstance(commit, TableRef) and commit.config.sql is None else None
+    if table is None or any(write.table.casefold() == table.casefold() for write in origin.writes):
+        return origin.execution
+    with attempting(f"find who changed table {table!r}"), connect(place) as connection:
+        made = table_log.last_change(connection, table, found)
+        if made is None:
+            raise table_log.never_there(connection, table, found)
+    return provenance.parse(made.message).execution
 
 
 def _named(commit: TableRef | Commit | str, where: Where | None) -> tuple[str, Where]:

@@ -37,6 +37,26 @@ def changes(connection: Connection, table: str, head: Commit) -> Iterator[Commit
                 yield commit
 
 
+def last_change(connection: Connection, table: str, at: Commit) -> Commit | None:
+    """Return the commit that made ``table`` what it is at ``at``, or None where it never was there.
+
+    Where a merge took the table as the other side had it, that is a commit of the other side.
+    """
+    start: Commit | None = at
+    found = None
+    while start is not None:
+        found = next(changes(connection, table, start), None)
+        start = None if found is None else _taken_from(connection, table, found)
+    return found
+
+
+def _taken_from(connection: Connection, table: str, commit: Commit) -> Commit | None:
+    """Return the parent, other than the first, whose table a merge took as it was; None where there is none."""
+    others = commit.parents[1:]
+    here = table_hash(connection, table, commit.hash) if others else None
+    return next((Commit(other) for other in others if table_hash(connection, table, other) == here), None)
+
+
 def _differs(connection: Connection, table: str, merge: Commit) -> bool:
     """Whether a merge changed the table on the branch that was merged into."""
     return table_hash(connection, table, merge.hash) != table_hash(connection, table, merge.parents[0])

@@ -11,7 +11,7 @@ import dataclasses
 from ..api import versions
 from ..api.table import DoltTable
 from ..errors import attempting
-from ..history import diffs
+from ..history import diffs, table_log
 from ..model.configs import Commit, DoltConfig
 from ..model.sql_text import quote
 from ..repository import refs, remotes
@@ -31,7 +31,7 @@ def card(table: DoltTable) -> Card:
     with attempting(f"show table {table.config.tablename!r}"):
         at = table.commit
         assert at is not None  # noqa: S101  # for the type checker: the caller has looked
-        missing, where, table = table.missing_keys, _where(table.config), _at_hand(table, at)
+        where, given, table = _where(table.config), table, _at_hand(table, at)
         config, commit = table.config, _whole(table.config, at)
         if config.tablename is None:
             return Card("query", where, commit, query=config.sql)
@@ -41,7 +41,9 @@ def card(table: DoltTable) -> Card:
             commit,
             change=diffs.last_change(table, limit=MAX_ROWS),
             history=_sizes(config, at),
-            missing_keys=missing,
+            changed_by=_last_change(config, commit),
+            wrote_nothing=given.wrote_nothing,
+            missing_keys=given.missing_keys,
         )
 
 
@@ -65,6 +67,11 @@ def _at_hand(table: DoltTable, at: Commit) -> DoltTable:
 def _whole(config: DoltConfig, at: Commit) -> Commit:
     (commit,) = refs.log(remotes.location_of(config), at.hash, limit=1)
     return dataclasses.replace(commit, branch=at.branch)
+
+
+def _last_change(config: DoltConfig, at: Commit) -> Commit | None:
+    with connect(remotes.location_of(config)) as connection:
+        return table_log.last_change(connection, str(config.tablename), at)
 
 
 def _sizes(config: DoltConfig, at: Commit) -> tuple[Size, ...]:

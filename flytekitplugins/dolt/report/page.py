@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ...doltdb.redaction import visible
+from ..model import provenance
 
 if TYPE_CHECKING:
     from ..history.diffs import TableDiff
@@ -58,6 +59,10 @@ class Card:
     """The newest sizes of the table, oldest first."""
     missing_keys: int | None = None
     """How many keys the table did not have whose rows were to be deleted."""
+    changed_by: Commit | None = None
+    """The commit that made the table what it is: an earlier one where this commit changed other tables only."""
+    wrote_nothing: bool = False
+    """Whether the rows were stored, and were there already, so that no commit was made for them."""
 
 
 def page(card: Card) -> str:
@@ -86,12 +91,14 @@ def _head(card: Card) -> str:
     branch = f'<span class="tag">{_text(card.commit.branch, 200)}</span>' if card.commit.branch else ""
     return (
         f"<header><h2>{_text(card.title, 100)}</h2>"
-        f'<span class="tag hash">{_text(str(card.commit), 8)}</span>{branch}'
-        f"{_chips(card.change)}{_missing(card)}</header>"
+        f'<span class="tag hash">{_text(str(card.commit), 8)}</span>{branch}{_chips(card)}{_missing(card)}</header>'
     )
 
 
-def _chips(change: TableDiff | None) -> str:
+def _chips(card: Card) -> str:
+    change = card.change
+    if card.wrote_nothing:
+        return '<span class="chip">nothing new: these rows were there already, and no commit was made</span>'
     if change is None:
         return ""
     if change.is_empty:
@@ -113,10 +120,20 @@ def _facts(card: Card) -> str:
         ("Branch", _text(commit.branch or "not known", 300)),
         ("Author", _text(commit.author or "not known", 300)),
         ("Date", _text(_moment(commit.date), 40)),
+        *([("Last changed", _last_change(card.changed_by))] if card.changed_by is not None else []),
     ]
     rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in facts)
-    message = f"<pre>{_text(commit.message, MAX_TEXT)}</pre>" if commit.message else ""
+    said = (card.changed_by or commit).message  # what a commit says that changed other tables is of no use here
+    message = f"<pre>{_text(said, MAX_TEXT)}</pre>" if said else ""
     return f'<table class="facts">{rows}</table>{message}'
+
+
+def _last_change(commit: Commit) -> str:
+    """Return who made the table what it is: the task and execution, or the author where it was none."""
+    running = provenance.parse(commit.message).execution
+    who = commit.author if running is None else f"{running.task or 'a task'} of {running.id}"
+    when = f"{_moment(commit.date)}, by {who or 'nobody known'}"
+    return f"<code>{_text(str(commit), 8)}</code> {_text(when, 500)}"
 
 
 def _moment(date: str | None) -> str:
