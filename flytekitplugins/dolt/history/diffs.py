@@ -6,6 +6,7 @@ with the table. How a revision is named is decided in `revisions`, how rows look
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ import pyarrow.compute as pc
 
 from ...doltdb.redaction import visible
 from ..codec import row_order
-from ..codec.notes import Note, Notes
-from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, close_names
+from ..codec.notes import Note, Notes, meaning
+from ..codec.pandas_frames import SqlType
+from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, close_names, warn
 from ..model import provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
@@ -25,7 +27,7 @@ from ..model.sql_text import literal, quote
 from ..repository import refs, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
-from ..tables import reading, row_changes
+from ..tables import agreeing, reading, retyped, row_changes
 from . import publishing, revisions
 from .revisions import Revision
 
@@ -86,6 +88,13 @@ class TableDiff:
     """The table's CREATE TABLE statement; None where it did not exist."""
     create_after: str | None = None
 
+    as_text: tuple[str, ...] = ()
+    """Columns of `rows` that are text, as their type has changed, and the new one does not hold all values that removed
+    rows had in the old one."""
+    unseen: tuple[str, ...] = ()
+    """Columns of floats in which 0.0 may have become -0.0, or back, in rows where nothing else changed: the database
+    holds these equal, and such rows are neither counted nor given. Empty where every changed row was seen."""
+
     rows: pd.DataFrame | None = field(default=None, compare=False)
     """The first changed rows, all of them unless there was a limit. ``diff_type`` is ``added``, ``modified`` or
     ``removed``; then come the table's columns with the row as it is after, or, where it was removed, as it was; then
@@ -115,6 +124,7 @@ class TableDiff:
             news.append("the table is gone")
         if self.create_before and self.create_after and self.key_before != self.key_after:
             news.append(f"the key is now {', '.join(self.key_after) or 'none'}")
+        news += [f"column {name!r} is shown as text" for name in self.as_text]
         return visible("; ".join([f"{self.table}: {counts}", *news]), lines=False)
 
 
@@ -302,6 +312,9 @@ def between(
         if old.existing is None and new.existing is None:
             raise _no_table(connection, table, before, after)
         counts, pairs = _compared(connection, table, old, new, KINDS, limit)
+        columns = _columns(pairs, old, new)
+        if new.key == old.key:
+            columns += _before(pairs, old, new, [name for name in _names(old, new) if name in old.types])
         return TableDiff(
             table,
             before,
@@ -314,7 +327,9 @@ def between(
             key_after=new.key,
             create_before=old.create,
             create_after=new.create,
-            rows=_joined(pairs, old, new, with_before=True).to_frame(),
+            as_text=_as_text(columns),
+            unseen=pairs.unseen,
+            rows=_result(columns, old, new).to_frame(),
         )
 
 
@@ -364,6 +379,8 @@ class _Pairs:
     kinds: pa.ChunkedArray
     before: pa.Table
     after: pa.Table
+    unseen: tuple[str, ...] = ()
+    """Columns in which a change of the sign of zero may be missing."""
 
 
 def read(
@@ -378,9 +395,9 @@ def read(
     """Return the rows of ``table`` that differ, as `TableDiff.rows` describes them.
 
     Columns of both schemas are there: where a row has no value for one it is NULL. A column whose type has changed has
-    the new type where the old values fit into it, else it is text. Where the table has a column ``diff_type`` or
-    ``before_x`` of its own, the added one has underscores in front. Where there was no table before, the columns are
-    those of later changes.
+    the new type where it holds all old values, else it is text, which is warned of. Where the table has a column
+    ``diff_type`` or ``before_x`` of its own, the added one has underscores in front. Where there was no table before,
+    or is none now, the columns are those of other changes.
 
     Raises:
         TableNotFound: neither state has the table.
@@ -393,28 +410,84 @@ def read(
         if old.existing is None:
             old = replace(new, rows=0)
             pairs = replace(pairs, before=_nulls(pairs.after.schema, pairs.after.num_rows))
-        return _joined(pairs, old, new, with_before="modified" in kinds)
+        if new.existing is None:
+            new = replace(old, rows=0)
+            pairs = replace(pairs, after=_nulls(pairs.before.schema, pairs.before.num_rows))
+        columns = _columns(pairs, old, new)
+        if "modified" in kinds:
+            columns += _before(pairs, old, new, _names(old, new))
+        for name in _as_text(columns):
+            warn(
+                f"Column {name!r} of the changes of table {table!r} is text: it was {old.types[name]} and is "
+                f"{new.types[name]}, which does not hold all values that removed rows had."
+            )
+        return _result(columns, old, new)
 
 
 def _compared(
     connection: Connection, table: str, old: _Side, new: _Side, kinds: Sequence[str], limit: int | None
 ) -> tuple[dict[str, int], _Pairs]:
-    """Return how many rows of each kind differ, and the first of those in ``kinds``.
+    """Return how many rows of each kind differ, and the first of those in ``kinds``."""
+    asked = connection, table, old, new, kinds, limit
+    found = _compared_by_dolt(*asked) if _dolt_can_compare(old, new) else None
+    counts, pairs = found or _compared_here(*asked)
+    assert counts["added"] - counts["removed"] == (new.rows or 0) - (old.rows or 0)  # noqa: S101
+    return counts, pairs
+
+
+def _dolt_can_compare(old: _Side, new: _Side) -> bool:
+    """Whether Dolt's own comparison is told of all that differs, and rightly.
 
     Dolt 1.83 compares the trees of rows whatever their keys are: across other key columns it takes rows for equal that
     are not, across other types of them it reads one key with the type of the other; and it follows a renamed table
-    where the name was asked for. So it is asked only where name and key are the same.
+    where the name was asked for. So it is asked only where name and key are the same. It leaves out rows that it holds
+    equal, as ``ann`` and ``Ann`` in some collations. And it gives no value of a generated column that is not stored;
+    where one of these stands before another column, counting ends with the connection.
     """
+    if old.existing is None or new.existing is None or old.key != new.key:
+        return False
+    columns = [*old.existing.columns, *new.existing.columns]
+    return not any(each.generated or (new.key and not each.compares_as_bytes) for each in columns)
+
+
+def _compared_by_dolt(
+    connection: Connection, table: str, old: _Side, new: _Side, kinds: Sequence[str], limit: int | None
+) -> tuple[dict[str, int], _Pairs] | None:
+    """Have Dolt compare the two; None where its answer is not whole."""
+    # Not on a revision, where Dolt 1.83 lets only those with rights on all databases call a function for rows.
+    with connection.at(None):
+        counts = _counts(connection, table, old, new)
+        if counts is None or (not any(counts.values()) and old.create == new.create and _floats(new)):
+            return None
+        if counts["added"] - counts["removed"] != (new.rows or 0) - (old.rows or 0):
+            return None
+        pairs = _paired(connection, table, old, new, kinds, limit)
+    if limit is None and len(pairs.kinds) != sum(counts[kind] for kind in kinds):
+        return None
+    return counts, replace(pairs, unseen=_unseen(old, new))
+
+
+def _unseen(old: _Side, new: _Side) -> tuple[str, ...]:
+    """Return the columns in which Dolt does not see that 0.0 became -0.0; without a key it compares what is stored."""
+    return tuple(name for name in _floats(new) if new.key and name in _floats(old))
+
+
+def _floats(side: _Side) -> list[str]:
+    return [name for name, sql_type in side.types.items() if SqlType.parse(sql_type).base in ("double", "float")]
+
+
+def _compared_here(
+    connection: Connection, table: str, old: _Side, new: _Side, kinds: Sequence[str], limit: int | None
+) -> tuple[dict[str, int], _Pairs]:
+    """Do the same without Dolt's comparison: all rows of both sides are read, unless the two are the same."""
     if old.existing is None or new.existing is None or old.key != new.key:
         counts = {"added": new.rows or 0, "modified": 0, "removed": old.rows or 0}
         return counts, _unpaired(connection, table, old, new, kinds, limit)
-    # Not on a revision, where Dolt 1.83 lets only those with rights on all databases call a function for rows.
-    with connection.at(None):
-        hides = _holds_unequal_equal(old, new) and _hash(connection, table, old) != _hash(connection, table, new)
-        found = None if hides else _counts(connection, table, old, new)
-        if found is not None:
-            return found, _paired(connection, table, old, new, kinds, limit)
-    pairs = _matched(connection, table, old, new)
+    if _hash(connection, table, old) == _hash(connection, table, new):
+        return dict.fromkeys(KINDS, 0), _unpaired(connection, table, old, new, kinds, 0)
+    pairs = _matched(connection, table, old, new) if new.key else _left_over(connection, table, old, new)
+    if pairs is None:
+        pairs = _unpaired(connection, table, old, new, KINDS, None)
     counts = {kind: pc.sum(pc.equal(pairs.kinds, kind)).as_py() or 0 for kind in KINDS}
     return counts, _chosen(pairs, kinds, limit)
 
@@ -423,12 +496,6 @@ def _chosen(pairs: _Pairs, kinds: Sequence[str], limit: int | None) -> _Pairs:
     wanted = pc.is_in(pairs.kinds, pa.array(kinds, pa.string()))
     before, after = (part.filter(wanted).slice(0, limit) for part in (pairs.before, pairs.after))
     return _Pairs(pairs.kinds.filter(wanted).slice(0, before.num_rows), before, after)
-
-
-def _holds_unequal_equal(old: _Side, new: _Side) -> bool:
-    """Whether a collation may hold texts equal that are not, as ``ann`` and ``Ann``: Dolt's diff leaves these out."""
-    columns = [column for side in (old, new) if side.existing is not None for column in side.existing.columns]
-    return bool(new.key) and not all(column.compares_as_bytes for column in columns)
 
 
 def _hash(connection: Connection, table: str, side: _Side) -> str | None:
@@ -498,6 +565,10 @@ def _unpaired(
     removed = _whole(connection, table, old, limit if "removed" in kinds else 0)
     left = None if limit is None else limit - removed.num_rows
     added = _whole(connection, table, new, left if "added" in kinds else 0)
+    return _as_unpaired(removed, added)
+
+
+def _as_unpaired(removed: pa.Table, added: pa.Table) -> _Pairs:
     return _Pairs(
         pa.chunked_array([pa.array(["removed"] * removed.num_rows + ["added"] * added.num_rows, pa.string())]),
         pa.concat_tables([removed, _nulls(removed.schema, added.num_rows)]),
@@ -505,31 +576,85 @@ def _unpaired(
     )
 
 
-def _matched(connection: Connection, table: str, old: _Side, new: _Side) -> _Pairs:
-    """Pair all rows of both sides by key ourselves: for a key whose columns have other types."""
+def _matched(connection: Connection, table: str, old: _Side, new: _Side) -> _Pairs | None:
+    """Pair all rows of both sides by key; None where an old key may be none of the new type, or two of them one."""
     before, after = (_whole(connection, table, side, None) for side in (old, new))
-    keys = [_of_one_type(before.column(name), after.column(name)) for name in new.key]
-    matched = row_changes.pairs(
-        *(pa.table(dict(zip(new.key, columns, strict=True))) for columns in zip(*keys, strict=True))
+    keys = [_in_one_type(name, before.column(name), after.column(name), old, new) for name in new.key]
+    if None in keys:
+        return None
+    was, now = (
+        pa.table(dict(zip(new.key, map(row_changes.comparable, columns), strict=True)))
+        for columns in zip(*filter(None, keys), strict=True)
     )
+    matched = _by_key(row_changes.pairs(was, now), was, now)
     before, after = before.take(matched["old"]), after.take(matched["new"])
     kinds = pc.if_else(
         pc.is_null(matched["old"]), "added", pc.if_else(pc.is_null(matched["new"]), "removed", "modified")
     )
-    differs = pc.or_(pc.not_equal(kinds, "modified"), _differing(before, after, new.key))
+    differs = pc.or_(pc.not_equal(kinds, "modified"), _differing(before, after, old, new))
     return _Pairs(kinds.filter(differs), before.filter(differs), after.filter(differs))
 
 
-def _differing(before: pa.Table, after: pa.Table, key: Sequence[str]) -> pa.ChunkedArray:
+def _by_key(matched: pa.Table, old: pa.Table, new: pa.Table) -> pa.Table:
+    """Return the pairs of row numbers in the order of their keys."""
+    columns = {
+        str(place): pc.coalesce(new.column(name).take(matched["new"]), old.column(name).take(matched["old"]))
+        for place, name in enumerate(new.column_names)
+    }
+    return matched.take(pc.sort_indices(pa.table(columns), sort_keys=[(name, "ascending") for name in columns]))
+
+
+def _differing(before: pa.Table, after: pa.Table, old: _Side, new: _Side) -> pa.ChunkedArray:
     """Return for each pair of rows whether a column outside the key differs; one that is new or gone was NULL."""
-    names = dict.fromkeys(name for name in [*after.column_names, *before.column_names] if name not in key)
-    nothing = pa.nulls(before.num_rows)
-    sides = [
-        _of_one_type(*(side.column(name) if name in side.column_names else nothing for side in (before, after)))
-        for name in names
+    was, now = {}, {}
+    for name in _names(old, new):
+        if name in new.key:
+            continue
+        cast = None
+        if name in old.types and name in new.types:
+            cast = _in_one_type(name, before.column(name), after.column(name), old, new)
+        was[name], now[name] = cast or _told_apart_unless_null(name, before, after)
+    return row_changes.differing(pa.table(was), pa.table(now))
+
+
+def _told_apart_unless_null(name: str, *sides: pa.Table) -> list[pa.ChunkedArray]:
+    """Return the column of each side in a way that makes them equal only where both have no value."""
+    return [
+        pc.if_else(pc.is_valid(side.column(name)), str(number), pa.scalar(None, pa.string()))
+        if name in side.column_names
+        else pa.chunked_array([pa.nulls(side.num_rows, pa.string())])
+        for number, side in enumerate(sides)
     ]
-    was, now = (pa.table(dict(zip(names, columns, strict=True))) for columns in zip(*sides, strict=True))
-    return row_changes.differing(was, now)
+
+
+def _left_over(connection: Connection, table: str, old: _Side, new: _Side) -> _Pairs | None:
+    """Return the rows of a table without a key that the other side does not have as often; None if types differ."""
+    if old.types != new.types:
+        return None
+    before, after = (_whole(connection, table, side, None) for side in (old, new))
+    was, now = (
+        [*zip(*(row_changes.comparable(column).to_pylist() for column in part.columns), strict=True)]
+        for part in (before, after)
+    )
+    removed, added = _beyond(was, Counter(now)), _beyond(now, Counter(was))
+    return _as_unpaired(before.take(removed), after.take(added))
+
+
+def _beyond(rows: Sequence[tuple[object, ...]], others: Counter[tuple[object, ...]]) -> list[int]:
+    """Return the numbers of the rows that are left when each of the others has taken away one that is equal."""
+    left = []
+    for number, row in enumerate(rows):
+        if others[row] > 0:
+            others[row] -= 1
+        else:
+            left.append(number)
+    return left
+
+
+def _in_one_type(
+    name: str, was: pa.ChunkedArray, now: pa.ChunkedArray, old: _Side, new: _Side
+) -> tuple[pa.ChunkedArray, pa.ChunkedArray] | None:
+    return retyped.in_one_type(was, now, of_one_column=old.types[name] == new.types[name])
 
 
 def _whole(connection: Connection, table: str, side: _Side, limit: int | None) -> pa.Table:
@@ -543,32 +668,31 @@ def _nulls(schema: pa.Schema, rows: int) -> pa.Table:
     return pa.Table.from_arrays([pa.nulls(rows, kind) for kind in schema.types], schema=schema)
 
 
-def _joined(pairs: _Pairs, old: _Side, new: _Side, *, with_before: bool) -> reading.ReadResult:
-    names = [*_in_order(new), *(name for name in _in_order(old) if name not in new.types)]
-    removed = pc.equal(pairs.kinds, "removed")
-    columns = {_free("diff_type", names): pairs.kinds}
-    columns |= {name: _row_values(pairs, name, removed) for name in names}
-    notes = {**old.notes.columns, **new.notes.columns}
-    if with_before and new.key == old.key and new.key:
-        before, noted = _before(pairs, old, names)
-        columns, notes = columns | before, notes | noted
-    rows = pa.table(columns)
+@dataclass(frozen=True)
+class _Column:
+    """A column of the result."""
+
+    name: str
+    values: pa.ChunkedArray
+    note: Note = field(default_factory=Note)
+    is_text: bool = False
+    """Whether these are text because they have no other type in common."""
+
+
+def _result(columns: Sequence[_Column], old: _Side, new: _Side) -> reading.ReadResult:
+    rows = pa.table({column.name: column.values for column in columns})
+    notes = {column.name: column.note for column in columns if column.note}
     if not old.key and not new.key:
-        rows = row_order.sorted_rows(rows, Notes(notes, order=tuple(names)))
+        rows = row_order.sorted_rows(rows, Notes(notes, order=tuple(_names(old, new))))
     return reading.ReadResult(rows, Notes(notes))
 
 
-def _before(pairs: _Pairs, old: _Side, names: Sequence[str]) -> tuple[dict[str, pa.ChunkedArray], dict[str, Note]]:
-    """Return what the columns of modified rows held before, under names that are free, and the notes about it."""
-    columns: dict[str, pa.ChunkedArray] = {}
-    notes: dict[str, Note] = {}
-    modified = pc.equal(pairs.kinds, "modified")
-    for name in names:
-        if name in old.types and name not in old.key:
-            was, free = pairs.before.column(name), _free(f"before_{name}", names)
-            columns[free] = pc.if_else(modified, was, pa.scalar(None, was.type))
-            notes |= {free: old.notes.columns[name]} if name in old.notes.columns else {}
-    return columns, notes
+def _as_text(columns: Sequence[_Column]) -> tuple[str, ...]:
+    return tuple(column.name for column in columns if column.is_text)
+
+
+def _names(old: _Side, new: _Side) -> list[str]:
+    return [*_in_order(new), *(name for name in _in_order(old) if name not in new.types)]
 
 
 def _in_order(side: _Side) -> list[str]:
@@ -576,30 +700,49 @@ def _in_order(side: _Side) -> list[str]:
     return list(side.notes.order) if set(side.notes.order) == set(names) else names
 
 
-def _row_values(pairs: _Pairs, name: str, removed: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the values of one column as they are, or, in removed rows, as they were."""
+def _columns(pairs: _Pairs, old: _Side, new: _Side) -> list[_Column]:
+    """Return what happened to the rows, and each column as it is, or, in removed rows, as it was."""
+    names = _names(old, new)
+    kinds = _Column(_free("diff_type", names), pairs.kinds)
+    removed = pc.equal(pairs.kinds, "removed")
+    return [kinds, *(_column(pairs, name, removed, old, new) for name in names)]
+
+
+def _column(pairs: _Pairs, name: str, removed: pa.ChunkedArray, old: _Side, new: _Side) -> _Column:
+    before, after = (side.notes.columns.get(name, Note()) for side in (old, new))
     if name not in pairs.before.column_names:
-        return pairs.after.column(name)
+        return _Column(name, pairs.after.column(name), after)
     was = pairs.before.column(name)
+    was = pc.if_else(removed, was, pa.scalar(None, was.type))
     if name not in pairs.after.column_names:
-        return pc.if_else(removed, was, pa.scalar(None, was.type))
+        return _Column(name, was, before)
     now = pairs.after.column(name)
-    if was.type != now.type:
-        was, now = _of_one_type(was, now)
-    return pc.if_else(removed, was, now)
+    cast = _in_one_type(name, was, now, old, new)
+    if cast is None:
+        return _Column(name, pc.if_else(removed, *map(retyped.as_text, (was, now))), is_text=True)
+    was, now = cast
+    if was.null_count < len(was) and meaning(before) != meaning(after):
+        counted = agreeing.in_unit_of(after, before, was)
+        if counted is None:  # one note cannot speak of both: they come as SQL has them
+            return _Column(name, pc.if_else(removed, was, now))
+        was = counted
+    return _Column(name, pc.if_else(removed, was, now), after)
 
 
-def _of_one_type(was: pa.ChunkedArray, now: pa.ChunkedArray) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
-    try:
-        return was.cast(now.type), now
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return _as_text(was), _as_text(now)
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_binary(column.type):
-        return pa.chunked_array([pa.array([v if v is None else v.hex() for v in column.to_pylist()], pa.string())])
-    return column.cast(pa.string())
+def _before(pairs: _Pairs, old: _Side, new: _Side, names: Sequence[str]) -> list[_Column]:
+    """Return what the columns outside the key held in modified rows before, under names that are free."""
+    modified = pc.equal(pairs.kinds, "modified")
+    columns = []
+    for name in names if new.key else ():
+        if name not in new.key:
+            there, side = (pairs.before, old) if name in old.types else (pairs.after, new)
+            kind = there.schema.field(name).type
+            was = pairs.before.column(name) if name in old.types else pa.scalar(None, kind)
+            values = pc.if_else(modified, was, pa.scalar(None, kind))
+            columns.append(
+                _Column(_free(f"before_{name}", _names(old, new)), values, side.notes.columns.get(name, Note()))
+            )
+    return columns
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

@@ -155,7 +155,7 @@ def differing(old: pa.Table, new: pa.Table) -> pa.ChunkedArray:
 
 def _column_masks(old: pa.Table, new: pa.Table) -> Iterator[pa.ChunkedArray | None]:
     for name in new.column_names:
-        left, right = _comparable(old.column(name)), _comparable(new.column(name))
+        left, right = comparable(old.column(name)), comparable(new.column(name))
         if left.equals(right):
             yield None
             continue
@@ -164,10 +164,10 @@ def _column_masks(old: pa.Table, new: pa.Table) -> Iterator[pa.ChunkedArray | No
 
 
 def _same(old: pa.ChunkedArray, new: pa.ChunkedArray) -> bool:
-    return bool(_comparable(old).equals(_comparable(new)))
+    return bool(comparable(old).equals(comparable(new)))
 
 
-def _comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def comparable(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return floats by their bits: 0.0 and -0.0 are equal numbers, and different contents."""
     if not pa.types.is_floating(column.type):
         return column
