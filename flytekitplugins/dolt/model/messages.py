@@ -42,8 +42,8 @@ def rendered(template: str, inputs: Mapping[str, object] | None) -> str:
     Raises:
         InvalidConfig: it names what is no input.
     """
-    parts = _parts(template)
-    unknown = [name for _, name in parts if name is not None and name not in (inputs or {})]
+    parts, given = _parts(template), inputs or {}
+    unknown = [name for _, name in parts if name is not None and name not in given]
     if unknown and inputs is None:
         raise InvalidConfig(
             f"Cannot write the message {template!r}: {unknown[0]!r} is the input of a task, and none runs here. Put "
@@ -52,9 +52,9 @@ def rendered(template: str, inputs: Mapping[str, object] | None) -> str:
     if unknown:
         raise InvalidConfig(
             f"Cannot write the message {template!r}: the task has no input {unknown[0]!r}."
-            f"{close_names(unknown[0], inputs or ())} Its inputs are {', '.join(map(repr, inputs or ())) or 'none'}."
+            f"{close_names(unknown[0], given)} Its inputs are {', '.join(map(repr, given)) or 'none'}."
         )
-    text = "".join(said + ("" if name is None else _value((inputs or {})[name])) for said, name in parts)
+    text = "".join(said + ("" if name is None else _value(given[name])) for said, name in parts)
     return _cut(visible(masked(" ".join(text.split())), lines=False), MAX_WHY)
 
 
