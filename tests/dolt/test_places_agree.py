@@ -54,6 +54,7 @@ from flytekitplugins.dolt.errors import (
     ConstraintViolated,
     DoltError,
     InvalidName,
+    MergeConflict,
     QueryRefused,
     SchemaMismatch,
     TableNotFound,
@@ -515,3 +516,20 @@ def test_the_deck(place: Place) -> None:
     page = TypeEngine.to_html(FlyteContextManager.current_context(), pin(place.config()), DoltTable)
     assert place.log()[0] in page
     assert "1 row added" in page or "+1" in page
+
+
+def test_what_was_read_and_changed_meets_what_others_wrote(place: Place) -> None:
+    """The row that is removed goes, the one that came meanwhile stays; a row that both changed is a conflict."""
+    main = place.config(primary_key=["id"])
+    write(main, pd.DataFrame({"id": [1, 2], "n": [10, 20]}))
+    seen = pin(main)
+    write(place.config(mode="append"), pd.DataFrame({"id": [3], "n": [30]}))
+    write(main, seen.data.iloc[1:].reset_index(drop=True), based_on=seen)
+    assert sorted(place.said("SELECT id, n FROM users")) == [["2", "20"], ["3", "30"]]
+    write(place.config(mode="upsert"), pd.DataFrame({"id": [2], "n": [25]}))
+    before = place.log()
+    with pytest.raises(MergeConflict) as caught:
+        write(main, pd.DataFrame({"id": [1, 2], "n": [10, 21]}), based_on=seen)
+    (conflict,) = caught.value.conflicts
+    assert [side["n"] for side in conflict.rows[0].values()] == [20, 25, 21]
+    assert place.log() == before
