@@ -271,6 +271,8 @@ def store(table: DoltTable, *, message: str, key: str | None = None) -> DoltTabl
     if frame is None:
         raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
     stored = frames.commit_table(table.config, frame, message=message, key=key)
+    if stored.config.tablename != table.config.tablename:
+        table.config = stored.config
     table.written(stored.commit)
     table.missing_keys = stored.missing
     return table

@@ -53,7 +53,7 @@ class TaskRun:
         self._lock = threading.Lock()
         self._writes: dict[str, int] = {}
         self._reads: dict[ReadRecord, None] = {}
-        self._consumed: dict[tuple[str, str | None], dict[Consumed, None]] = {}
+        self._consumed: dict[tuple[str, str], dict[Consumed, None]] = {}
 
     def ordinal(self, target: str) -> int:
         """Return how many writes to ``target`` there were before this one."""
@@ -74,15 +74,13 @@ class TaskRun:
         if config.changes is not None and config.changes.into is not None:
             into = config.changes.into
             with self._lock:
-                lines = self._consumed.setdefault((provenance.address_of(into), into.tablename), {})
+                lines = self._consumed.setdefault(_target(into), {})
                 lines[provenance.consumed_by(into, config, commit)] = None
 
     def consumed(self, config: DoltConfig) -> tuple[Consumed, ...]:
         """Return what was consumed to be written with ``config``."""
-        from ..model import provenance
-
         with self._lock:
-            return tuple(self._consumed.get((provenance.address_of(config), config.tablename), {}))
+            return tuple(self._consumed.get(_target(config), {}))
 
     def reads(self, here: str) -> tuple[ReadRecord, ...]:
         """Return what was read until now, with the repository ``here`` under its short name."""
@@ -91,6 +89,13 @@ class TaskRun:
         with self._lock:
             found = list(self._reads)
         return tuple(replace(read, repository=provenance.HERE) if read.repository == here else read for read in found)
+
+
+def _target(config: DoltConfig) -> tuple[str, str]:
+    """Return what is the same for all configs of one table, however its name is spelt."""
+    from ..model import naming, provenance
+
+    return provenance.address_of(config), naming.lowered(config.tablename or "")
 
 
 # flytekit hands the same parameters object to every conversion of one task execution, and another to the next.

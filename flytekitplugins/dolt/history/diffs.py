@@ -21,8 +21,9 @@ from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, clos
 from ..model import provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
+from ..model.naming import lowered
 from ..model.sql_text import literal, quote
-from ..repository import refs, remotes
+from ..repository import refs, remotes, table_names
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..tables import reading, row_changes
@@ -173,7 +174,9 @@ def changed_tables(before: Commit | Revision | None, after: Commit | Revision | 
     with connect(remotes.location_to_read(db_path)) as connection:
         commits = [_commit(connection, side) for side in (before, after)]
         old, new = ({} if commit is None else refs.table_hashes(connection, commit) for commit in commits)
-    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    stored = {lowered(name): name for name in (*old, *new)}
+    was, now = ({lowered(name): found for name, found in side.items()} for side in (old, new))
+    return sorted(name for key, name in stored.items() if was.get(key) != now.get(key))
 
 
 @dataclass(frozen=True)
@@ -189,15 +192,15 @@ def _table_ref(sides: Sequence[object], table: str | None, db_path: Where | None
     places = {remotes.location_of(config) for config in given}
     if db_path is not None:
         places.add(remotes.location_to_read(db_path))
-    names = {table} if table is not None else {config.tablename for config in given} - {None}
+    named = [table] if table is not None else [config.tablename for config in given]
+    names = {lowered(name): name for name in named if name is not None}
     if len(places) != 1 or len(names) != 1:
         found = f"{len(places)} repositories" if len(places) != 1 else f"{len(names)} tables"
         raise InvalidConfig(
             f"Cannot compare {sides!r}: they name {found}, and it takes one table of one repository. Give db_path= and "
             "table=, or configs that agree."
         )
-    (place,), (name,) = places, names
-    assert name is not None  # noqa: S101  # for the type checker: None was taken out
+    (place,), (name,) = places, names.values()
     return _TableRef(place, name)
 
 
@@ -254,12 +257,13 @@ def last_consumed(config: DoltConfig) -> str | None:
     with connect(remotes.location_of(into)) as connection:
         head = publishing.start_of(connection, into.branch_conf)
         terms = provenance.search_terms(wanted, str(into.tablename))
-        query = "SELECT message FROM DOLT_LOG(%s) WHERE INSTR(message, %s) AND INSTR(message, %s)"
+        within = "INSTR(LOWER(message), LOWER(%s))"  # however the names of the two tables are spelt
+        query = f"SELECT message FROM DOLT_LOG(%s) WHERE {within} AND {within}"
         for limit in (" LIMIT 8", ""):  # the first will do, unless other repositories have tables of that name
             rows = connection.query(query + limit, head, *terms)
             for (message,) in rows:
                 for found in provenance.parse(message).consumed:
-                    if (found.table, found.repository) == (wanted.table, wanted.repository):
+                    if lowered(found.table) == lowered(wanted.table) and found.repository == wanted.repository:
                         return found.commit
     return None
 
@@ -275,6 +279,8 @@ class _Side:
     existing: TableSchema | None
     """What it looks like; None where it does not exist."""
     rows: int | None
+    name: str | None = None
+    """As what the table is stored."""
 
     @property
     def create(self) -> str | None:
@@ -301,6 +307,7 @@ def between(
         old, new = (_side(connection, table, commit) for commit in (before, after))
         if old.existing is None and new.existing is None:
             raise _no_table(connection, table, before, after)
+        table = new.name or old.name or table
         counts, pairs = _compared(connection, table, old, new, KINDS, limit)
         return TableDiff(
             table,
@@ -322,11 +329,12 @@ def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
     if commit is None:
         return _Side(None, None, None)
     with refs.at_commit(connection, commit):
-        existing = reading.describe(connection, table)
+        name = table_names.find_table(connection, table) or table
+        existing = reading.describe(connection, name)
         if existing is None:
             return _Side(commit, None, None)
-        rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
-        return _Side(commit, existing, rows)
+        rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(name)}")[0][0])
+        return _Side(commit, existing, rows, name)
 
 
 def _no_table(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> TableNotFound:
@@ -389,7 +397,7 @@ def read(
         old, new = (_side(connection, table, commit) for commit in (before, after))
         if old.existing is None and new.existing is None:
             raise _no_table(connection, table, before, after)
-        _, pairs = _compared(connection, table, old, new, kinds, limit)
+        _, pairs = _compared(connection, new.name or table, old, new, kinds, limit)
         if old.existing is None:
             old = replace(new, rows=0)
             pairs = replace(pairs, before=_nulls(pairs.after.schema, pairs.after.num_rows))
@@ -405,13 +413,14 @@ def _compared(
     are not, across other types of them it reads one key with the type of the other; and it follows a renamed table
     where the name was asked for. So it is asked only where name and key are the same.
     """
-    if old.existing is None or new.existing is None or old.key != new.key:
+    is_respelt = old.name != new.name
+    if old.existing is None or new.existing is None or old.key != new.key or (is_respelt and not new.key):
         counts = {"added": new.rows or 0, "modified": 0, "removed": old.rows or 0}
         return counts, _unpaired(connection, table, old, new, kinds, limit)
     # Not on a revision, where Dolt 1.83 lets only those with rights on all databases call a function for rows.
     with connection.at(None):
         hides = _holds_unequal_equal(old, new) and _hash(connection, table, old) != _hash(connection, table, new)
-        found = None if hides else _counts(connection, table, old, new)
+        found = None if hides or is_respelt else _counts(connection, table, old, new)
         if found is not None:
             return found, _paired(connection, table, old, new, kinds, limit)
     pairs = _matched(connection, table, old, new)
