@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -109,6 +110,19 @@ def test_rows_are_deleted_by_key(remote: RemoteFolder) -> None:
         assert write(remote.config(mode="delete"), pd.DataFrame({"number": [9]})).missing_keys == 1
     assert remote.rows() == [1, 3]
     assert len(remote.commits()) == 3
+
+
+def test_a_table_has_one_name(remote: RemoteFolder) -> None:
+    """A machine that spells it otherwise reads and writes the remote's table, under the name that it has there."""
+    first = write(remote.config(), pd.DataFrame({"number": [1]}))
+    other = replace(remote.config(mode="append"), tablename="LOG")
+    with remote.on("a"):
+        assert (pin(other).config.tablename, numbers(other)) == ("log", [1])
+        written = write(other, pd.DataFrame({"number": [2]}), key="k1")
+    with remote.on("b"):
+        again = write(other, pd.DataFrame({"number": [2]}), key="k1")
+    assert first.config.tablename == written.config.tablename == again.config.tablename == "log"
+    assert remote.rows() == [1, 2]
 
 
 WRITER = """\

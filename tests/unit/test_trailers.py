@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +127,14 @@ def test_a_message_of_the_earlier_plugin_names_its_execution() -> None:
 def test_an_address_loses_its_secrets(address: str, found: str) -> None:
     """Neither user nor password nor options of an address are named in a commit."""
     assert provenance.redacted_address(address) == found
+
+
+@given(origin=origins, first=st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=80), stored=names)
+def test_a_table_is_respelt_where_it_is_written(origin: Provenance, first: str | None, stored: str) -> None:
+    """The lines of that table get its stored name, and nothing else of a message changes."""
+    message = compose(first, origin)
+    for table in {write.table for write in origin.writes} | {"no table of it"}:
+        found = provenance.respelt(message, table, stored)
+        renamed = [WriteRecord(stored if write.table == table else write.table, write.mode) for write in origin.writes]
+        assert parse(found) == replace(parse(message), writes=tuple(renamed))
+        assert len(found.split("\n")) == len(message.split("\n"))

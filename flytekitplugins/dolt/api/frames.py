@@ -24,7 +24,7 @@ from ..errors import (
 from ..history import diffs, merging, observers, publishing, pushing, rebasing, revisions, table_log, tagging
 from ..model import runtime
 from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
-from ..repository import refs, remotes
+from ..repository import refs, remotes, table_names
 from ..repository.connections import connect
 from ..tables import reading
 from ..tables.writing import RowDeletion, TableWrite
@@ -65,6 +65,7 @@ def commit_table(
         written = _published(config, spec, rows, message, key, basis)
         if spec.tag is not None:
             tagging.tag_commit(spec.tag, config, written.commit)
+        config = _spelt(config, written)
         observers.tell("save", Pinned(config, written.commit), changed=written.changed)
         if not written.changed:
             logger.info(
@@ -73,13 +74,23 @@ def commit_table(
                 written.commit.branch,
                 written.commit.hash,
             )
-        return Stored(written, rows.missing if isinstance(rows, RowDeletion) else None)
+        return Stored(config, written, rows.missing if isinstance(rows, RowDeletion) else None)
+
+
+def _spelt(config: DoltConfig, written: WriteResult) -> DoltConfig:
+    """Return the config with the name under which its table is stored."""
+    if written.table is not None:
+        return config if written.table == config.tablename else replace(config, tablename=written.table)
+    with refs.at(_location_at(config, written.commit), written.commit) as connection:
+        return table_log.respelt(connection, config, written.commit)
 
 
 @dataclass(frozen=True)
 class Stored:
     """What became of a frame that was written."""
 
+    config: DoltConfig
+    """That of the write, with the name under which the table is stored."""
     result: WriteResult
     missing: int | None = None
     """How many keys of a frame the table did not have, where its rows were to be deleted by them; else None."""
@@ -168,7 +179,9 @@ def resolve(config: DoltConfig) -> Pinned:
     with attempting(_reading(config)):
         origin = remotes.origin_of(config)
         if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
-            return Pinned(config, remotes.resolve(origin, config.branch_conf, history=False))
+            commit = remotes.resolve(origin, config.branch_conf, history=False)
+            with refs.at(_location_at(config, commit), commit) as connection:
+                return Pinned(table_log.respelt(connection, config, commit), commit)
         place = remotes.location_of(config)
         with connect(place) as connection:
             commit = revisions.of_config(connection, config)
@@ -176,6 +189,7 @@ def resolve(config: DoltConfig) -> Pinned:
                 config = diffs.fixed(connection, config)
             elif config.as_of is not None:
                 table_log.check_was_there(connection, config, commit)
+            config = table_log.respelt(connection, config, commit)
         if config.sql is not None:
             config = _pinned(place, commit, config)
         return Pinned(config, commit)
@@ -335,11 +349,13 @@ def _parts(
         yield parts
 
 
-def table_hash(table: Pinned) -> str:
-    """Return Dolt's own hash of a table at its commit: of its columns, keys, comments and rows."""
-    with attempting(f"hash table {table.config.tablename!r}"):
+def table_hash(table: Pinned) -> str | None:
+    """Return Dolt's own hash of a table at its commit: of its columns, keys, comments and rows; None of a view."""
+    name = table.config.tablename or ""
+    with attempting(f"hash table {name!r}"):
         with _at(table) as connection:
-            return refs.hash_of_table(connection, table.config.tablename or "")
+            found = table_names.find(connection, name)
+            return None if found is not None and found.is_view else refs.hash_of_table(connection, name)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidConfig
-from ..model import messages, provenance, runtime
+from ..model import messages, naming, provenance, runtime
 from .table import DoltTable, fetch, resolve, store
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _given_basis(config: DoltConfig, table: DoltTable) -> runtime.Basis:
 
 
 def _named(config: DoltConfig) -> tuple[str, str]:
-    return provenance.address_of(config), str(config.tablename).casefold()
+    return provenance.address_of(config), naming.lowered(config.tablename or "")
 
 
 def _script_message(config: DoltConfig, message: str | None, consumed: DoltTable | None) -> str:

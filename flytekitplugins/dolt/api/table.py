@@ -308,6 +308,8 @@ def store(table: DoltTable, *, message: str, key: str | None = None, basis: Basi
     if frame is None:
         raise InvalidConfig(f"Cannot store {table!r}: it has no data. Give it a frame.")
     stored = frames.commit_table(table.config, frame, message=message, key=key, basis=basis)
+    if stored.config.tablename != table.config.tablename:
+        table.config = stored.config
     table.written(stored.result.commit)
     table.wrote_nothing, table.missing_keys = not stored.result.changed, stored.missing
     return table

@@ -12,7 +12,7 @@ from ..history import restoring, revisions, table_log
 from ..history.revisions import Revision
 from ..model import provenance, runtime
 from ..model.configs import Commit, DoltConfig
-from ..repository import remotes
+from ..repository import refs, remotes, table_names
 from ..repository.connections import connect
 from .table import DoltTable
 
@@ -38,6 +38,7 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
     Raises:
         InvalidConfig: the config names no table, or ``last`` is below 1.
         TableNotFound: the table never was on that branch.
+        InvalidConfig: it is a view.
     """
     with attempting(f"list the versions of table {config.tablename!r}"):
         table = table_log.table_of(config)
@@ -53,7 +54,9 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
                     break
             if not found:
                 raise table_log.never_there(connection, table, head)
-        return [DoltTable(config=config).at(table_log.with_branch(commit, head.branch)) for commit in found]
+            spelt = [table_log.respelt(connection, config, commit) for commit in found]
+        commits = [table_log.with_branch(commit, head.branch) for commit in found]
+        return [DoltTable(config=own).at(commit) for own, commit in zip(spelt, commits, strict=True)]
 
 
 def first_appeared(config: DoltConfig) -> Commit:
@@ -103,10 +106,13 @@ def restore(
             with connect(place) as connection:
                 old = revisions.of_config(connection, past)
                 table_log.check_was_there(connection, past, old)
+                with refs.at_commit(connection, old):
+                    table = table_names.find_table(connection, table) or table
+            target = replace(target, tablename=table)
             words = runtime.current().commit_message(target, first)
             words = words or provenance.compose(first, provenance.Provenance())
             written = restoring.put_back(place, config.branch_conf, table, old, message=words)
-        return DoltTable(config=_config_at(config, None)).at(written.commit)
+        return DoltTable(config=replace(_config_at(config, None), tablename=table)).at(written.commit)
 
 
 def _config_at(config: DoltConfig, as_of: Revision | Commit | DoltTable | None) -> DoltConfig:

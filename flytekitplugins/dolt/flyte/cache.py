@@ -30,8 +30,8 @@ def content_digest(value: Any) -> str:
     """Return a text that is the same for equal content of a table, in any commit, branch or clone of the repository.
 
     ``value`` is a `DoltTable` that has a commit, or a frame that a task wrote through `dolt_frame` or a dataset. A
-    table is hashed by what Dolt keeps for it: columns, keys, comments and rows. A query is hashed by its text and the
-    commit, because what it reads of the history cannot be told from its text.
+    table is hashed by what Dolt keeps for it: columns, keys, comments and rows. A query is hashed by its text, and
+    a view by its name, with the commit, because what it reads of the history cannot be told from its text.
 
     Raises:
         InvalidConfig: no commit holds the value.
@@ -45,11 +45,15 @@ def content_digest(value: Any) -> str:
             "Hash what a task returns as a DoltTable or with dolt_frame(config), or what the task resolve returned."
         )
     options = table.config.options()
+    content: dict[str, str | None]
     if table.config.sql is not None:
         content = {"sql": table.config.sql, "commit": table.commit.hash}
     else:
         with retryable():
-            content = {"table": frames.table_hash(pinned(table))}
+            found = frames.table_hash(pinned(table))
+        content = (
+            {"table": found} if found is not None else {"view": table.config.tablename, "commit": table.commit.hash}
+        )
     read = {name: options[name] for name in ("columns", "order_by") if name in options}
     return hashlib.sha256(json.dumps(content | read, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -62,7 +62,7 @@ class TaskRun:
         self._lock = threading.Lock()
         self._writes: dict[str, int] = {}
         self._reads: dict[ReadRecord, None] = {}
-        self._consumed: dict[tuple[str, str | None], dict[Consumed, None]] = {}
+        self._consumed: dict[tuple[str, str], dict[Consumed, None]] = {}
         self._resolved: set[tuple[str, str]] = set()
         self._rows: dict[tuple[str, str], dict[RowsRead, None]] = {}
         self._written: set[str] = set()
@@ -86,15 +86,13 @@ class TaskRun:
         if config.changes is not None and config.changes.into is not None:
             into = config.changes.into
             with self._lock:
-                lines = self._consumed.setdefault((provenance.address_of(into), into.tablename), {})
+                lines = self._consumed.setdefault(_target(into), {})
                 lines[provenance.consumed_by(into, config, commit)] = None
 
     def consumed(self, config: DoltConfig) -> tuple[Consumed, ...]:
         """Return what was consumed to be written with ``config``."""
-        from ..model import provenance
-
         with self._lock:
-            return tuple(self._consumed.get((provenance.address_of(config), config.tablename), {}))
+            return tuple(self._consumed.get(_target(config), {}))
 
     def resolve(self, config: DoltConfig, commit: str) -> None:
         """Remember that a branch was at ``commit`` after the task began."""
@@ -105,21 +103,19 @@ class TaskRun:
 
     def take_rows(self, config: DoltConfig, tables: Iterable[str], commit: Commit, *, is_whole: bool) -> None:
         """Remember that the task has rows of ``tables`` as a branch had them at ``commit``."""
-        from ..model import provenance
+        from ..model import naming, provenance
 
         place = provenance.address_of(config)
         with self._lock:
             since = None if (place, commit.hash) in self._resolved else self.began
             read = RowsRead(commit.hash, commit.branch, is_whole, since)
             for table in tables:
-                self._rows.setdefault((place, table.casefold()), {})[read] = None
+                self._rows.setdefault((place, naming.lowered(table)), {})[read] = None
 
     def rows(self, config: DoltConfig) -> tuple[RowsRead, ...]:
         """Return what the task has of the table that ``config`` names."""
-        from ..model import provenance
-
         with self._lock:
-            return tuple(self._rows.get((provenance.address_of(config), str(config.tablename).casefold()), {}))
+            return tuple(self._rows.get(_target(config), {}))
 
     def wrote(self, commit: str) -> None:
         """Remember a commit that the task made."""
@@ -138,6 +134,13 @@ class TaskRun:
         with self._lock:
             found = list(self._reads)
         return tuple(replace(read, repository=provenance.HERE) if read.repository == here else read for read in found)
+
+
+def _target(config: DoltConfig) -> tuple[str, str]:
+    """Return what is the same for all configs of one table, however its name is spelt."""
+    from ..model import naming, provenance
+
+    return provenance.address_of(config), naming.lowered(config.tablename or "")
 
 
 # flytekit hands the same parameters object to every conversion of one task execution, and another to the next.

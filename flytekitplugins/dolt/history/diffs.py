@@ -23,8 +23,9 @@ from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, clos
 from ..model import provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
+from ..model.naming import lowered
 from ..model.sql_text import literal, quote
-from ..repository import refs, remotes
+from ..repository import refs, remotes, table_names
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..tables import agreeing, reading, retyped, row_changes
@@ -183,7 +184,9 @@ def changed_tables(before: Commit | Revision | None, after: Commit | Revision | 
     with connect(remotes.location_to_read(db_path)) as connection:
         commits = [_commit(connection, side) for side in (before, after)]
         old, new = ({} if commit is None else refs.table_hashes(connection, commit) for commit in commits)
-    return sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+    stored = {lowered(name): name for name in (*old, *new)}
+    was, now = ({lowered(name): found for name, found in side.items()} for side in (old, new))
+    return sorted(name for key, name in stored.items() if was.get(key) != now.get(key))
 
 
 @dataclass(frozen=True)
@@ -199,15 +202,15 @@ def _table_ref(sides: Sequence[object], table: str | None, db_path: Where | None
     places = {remotes.location_of(config) for config in given}
     if db_path is not None:
         places.add(remotes.location_to_read(db_path))
-    names = {table} if table is not None else {config.tablename for config in given} - {None}
+    named = [table] if table is not None else [config.tablename for config in given]
+    names = {lowered(name): name for name in named if name is not None}
     if len(places) != 1 or len(names) != 1:
         found = f"{len(places)} repositories" if len(places) != 1 else f"{len(names)} tables"
         raise InvalidConfig(
             f"Cannot compare {sides!r}: they name {found}, and it takes one table of one repository. Give db_path= and "
             "table=, or configs that agree."
         )
-    (place,), (name,) = places, names
-    assert name is not None  # noqa: S101  # for the type checker: None was taken out
+    (place,), (name,) = places, names.values()
     return _TableRef(place, name)
 
 
@@ -264,12 +267,13 @@ def last_consumed(config: DoltConfig) -> str | None:
     with connect(remotes.location_of(into)) as connection:
         head = publishing.start_of(connection, into.branch_conf)
         terms = provenance.search_terms(wanted, str(into.tablename))
-        query = "SELECT message FROM DOLT_LOG(%s) WHERE INSTR(message, %s) AND INSTR(message, %s)"
+        within = "INSTR(LOWER(message), LOWER(%s))"  # however the names of the two tables are spelt
+        query = f"SELECT message FROM DOLT_LOG(%s) WHERE {within} AND {within}"
         for limit in (" LIMIT 8", ""):  # the first will do, unless other repositories have tables of that name
             rows = connection.query(query + limit, head, *terms)
             for (message,) in rows:
                 for found in provenance.parse(message).consumed:
-                    if (found.table, found.repository) == (wanted.table, wanted.repository):
+                    if lowered(found.table) == lowered(wanted.table) and found.repository == wanted.repository:
                         return found.commit
     return None
 
@@ -285,6 +289,8 @@ class _Side:
     existing: TableSchema | None
     """What it looks like; None where it does not exist."""
     rows: int | None
+    name: str | None = None
+    """As what the table is stored."""
 
     @property
     def create(self) -> str | None:
@@ -311,6 +317,7 @@ def between(
         old, new = (_side(connection, table, commit) for commit in (before, after))
         if old.existing is None and new.existing is None:
             raise _no_table(connection, table, before, after)
+        table = new.name or old.name or table
         counts, pairs = _compared(connection, table, old, new, KINDS, limit)
         columns = _columns(pairs, old, new)
         if new.key == old.key:
@@ -337,11 +344,12 @@ def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
     if commit is None:
         return _Side(None, None, None)
     with refs.at_commit(connection, commit):
-        existing = reading.describe(connection, table)
+        name = table_names.find_table(connection, table) or table
+        existing = reading.describe(connection, name)
         if existing is None:
             return _Side(commit, None, None)
-        rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)}")[0][0])
-        return _Side(commit, existing, rows)
+        rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(name)}")[0][0])
+        return _Side(commit, existing, rows, name)
 
 
 def _no_table(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> TableNotFound:
@@ -406,7 +414,7 @@ def read(
         old, new = (_side(connection, table, commit) for commit in (before, after))
         if old.existing is None and new.existing is None:
             raise _no_table(connection, table, before, after)
-        _, pairs = _compared(connection, table, old, new, kinds, limit)
+        _, pairs = _compared(connection, new.name or table, old, new, kinds, limit)
         if old.existing is None:
             old = replace(new, rows=0)
             pairs = replace(pairs, before=_nulls(pairs.after.schema, pairs.after.num_rows))
@@ -444,7 +452,7 @@ def _dolt_can_compare(old: _Side, new: _Side) -> bool:
     equal, as ``ann`` and ``Ann`` in some collations. And it gives no value of a generated column that is not stored;
     where one of these stands before another column, counting ends with the connection.
     """
-    if old.existing is None or new.existing is None or old.key != new.key:
+    if old.existing is None or new.existing is None or old.key != new.key or old.name != new.name:
         return False
     columns = [*old.existing.columns, *new.existing.columns]
     return not any(each.generated or (new.key and not each.compares_as_bytes) for each in columns)
@@ -483,7 +491,7 @@ def _compared_here(
     if old.existing is None or new.existing is None or old.key != new.key:
         counts = {"added": new.rows or 0, "modified": 0, "removed": old.rows or 0}
         return counts, _unpaired(connection, table, old, new, kinds, limit)
-    if _hash(connection, table, old) == _hash(connection, table, new):
+    if _hash(connection, old) == _hash(connection, new):
         return dict.fromkeys(KINDS, 0), _unpaired(connection, table, old, new, kinds, 0)
     pairs = _matched(connection, table, old, new) if new.key else _left_over(connection, table, old, new)
     if pairs is None:
@@ -498,11 +506,11 @@ def _chosen(pairs: _Pairs, kinds: Sequence[str], limit: int | None) -> _Pairs:
     return _Pairs(pairs.kinds.filter(wanted).slice(0, before.num_rows), before, after)
 
 
-def _hash(connection: Connection, table: str, side: _Side) -> str | None:
-    if side.commit is None:
+def _hash(connection: Connection, side: _Side) -> str | None:
+    if side.commit is None or side.name is None:
         return None
     with refs.at_commit(connection, side.commit):
-        return refs.hash_of_table(connection, table)
+        return refs.hash_of_table(connection, side.name)
 
 
 def _counts(connection: Connection, table: str, old: _Side, new: _Side) -> dict[str, int] | None:

@@ -17,7 +17,7 @@ from ..errors import InvalidConfig, RevisionNotFound, attempting
 from ..model import provenance
 from ..model.configs import Commit, DoltConfig, TableRef
 from ..model.location import Location, is_url, refuses_passwords
-from ..model.naming import is_hash
+from ..model.naming import is_hash, lowered
 from ..model.provenance import Execution, Provenance, ReadRecord
 from ..repository import refs, remotes
 from ..repository.connections import Connection, connect
@@ -366,6 +366,7 @@ class _Graph:
 
     def maker(self, table: str, commit: str) -> str | None:
         """Return the commit that last wrote ``table`` in the history of ``commit``, or None when it is not known."""
+        table = lowered(table)
         path: list[str] = []
         current: str | None = commit
         while current is not None and (table, current) not in self._makers:
@@ -383,7 +384,7 @@ class _Graph:
         """Return from which parent a commit has ``table`` unchanged, itself if it wrote it, None if nobody is known."""
         parents, writes = self.commits[commit].parents, self.origin(commit).writes
         if len(parents) == 1 and writes:
-            return commit if any(write.table == table for write in writes) else parents[0]
+            return commit if any(lowered(write.table) == table for write in writes) else parents[0]
         for parent in parents:
             if parent not in self.commits:
                 return None  # a shallow clone ends here
@@ -403,13 +404,13 @@ class _Graph:
             rows = connection.query(
                 "SELECT from_table_name, to_table_name FROM DOLT_DIFF_SUMMARY(%s, %s)", parent, commit
             )
-            self._changed[parent, commit] = frozenset(name for row in rows for name in row if name)
+            self._changed[parent, commit] = frozenset(lowered(name) for row in rows for name in row if name)
             return
         # One statement for this commit and all before it, instead of one for each of them.
         changed: dict[str, set[str]] = defaultdict(set)
         with connection.at(commit):
             for found, table in connection.query("SELECT commit_hash, table_name FROM dolt_diff"):
-                changed[found].add(table)
+                changed[found].add(lowered(table))
         queue = [commit]
         while queue:
             current = self.commits.get(queue.pop())

@@ -7,7 +7,7 @@ nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,7 +17,7 @@ from ..model import provenance, runtime
 from ..model.configs import Commit, MergeBranch, NewBranch, SerialBranch
 from ..model.location import Location, refuses_passwords
 from ..model.sql_text import quote
-from ..repository import active_content, refs, remotes
+from ..repository import active_content, refs, remotes, table_names
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..repository.scratch_branches import Scratch
@@ -128,9 +128,11 @@ def write(place: Location, policy: MergeBranch, job: WriteJob, *, base: str | No
 
     on_branch = NewBranch(policy.branch, base=base or policy.into)
     written = publishing.write(place, on_branch, replace(job, before_publishing=try_it))
-    first = f"Merge {policy.branch} into {policy.into or 'the checked-out branch'}\n\n{job.message}"
-    merged = _merged(place, written.commit, policy.branch, policy.into, message=first, table=job.table)
-    return WriteResult(merged.commit, changed=written.changed or merged.changed)
+    table = written.table or job.table
+    message = provenance.respelt(job.message, job.table, table)
+    first = f"Merge {policy.branch} into {policy.into or 'the checked-out branch'}\n\n{message}"
+    merged = _merged(place, written.commit, policy.branch, policy.into, message=first, table=table)
+    return WriteResult(merged.commit, changed=written.changed or merged.changed, table=written.table)
 
 
 def _merged(
@@ -165,13 +167,14 @@ def merge_here(connection: Connection, source: str, branch: str, target: str, *,
     with attempting(f"merge branch {branch!r} into {target!r}"):
         connection.execute("START TRANSACTION")
         ((ours,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
+        before = table_names.doubles(connection)
         kind = "--squash" if squash else "--no-ff"
         rows = connection.query("CALL DOLT_MERGE(%s, '--no-commit', %s)", kind, source)
         if rows[0][2]:
             conflicts = tuple(_conflicts(connection))
             said = "; ".join(map(str, conflicts)) or str(rows[0][3])
         else:
-            conflicts = tuple(_conflicting_notes(connection, str(ours), source))
+            conflicts = (*_doubled(connection, before), *_conflicting_notes(connection, str(ours), source))
             said = "; ".join(map(str, conflicts))
         if said:
             connection.execute("ROLLBACK")
@@ -182,6 +185,15 @@ def merge_here(connection: Connection, source: str, branch: str, target: str, *,
                 into=target,
                 conflicts=conflicts,
             )
+
+
+def _doubled(connection: Connection, before: Collection[tuple[str, ...]]) -> Iterator[Conflict]:
+    """Give the tables that the sides have under names that differ in case only: Dolt would open any of them."""
+    for names in table_names.doubles(connection):
+        if names in before:
+            continue
+        described = f"there would be {' and '.join(map(repr, names))}, which Dolt does not tell apart"
+        yield Conflict(names[0], "schema", len(names), description=described)
 
 
 def _conflicting_notes(connection: Connection, ours: str, theirs: str) -> Iterator[Conflict]:

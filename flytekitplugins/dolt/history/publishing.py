@@ -31,10 +31,11 @@ from ..errors import (
     attempted,
     attempting,
 )
+from ..model import provenance
 from ..model.configs import Branch, Commit, MergeBranch, NewBranch
 from ..model.location import Location
 from ..model.sql_text import literal, quote
-from ..repository import active_content, branch_locks, hosts, scratch_branches
+from ..repository import active_content, branch_locks, hosts, scratch_branches, table_names
 from ..repository.connections import Connection, connect
 from ..repository.refs import branch_of, find_head, heads, no_branch, refuse_double
 from ..repository.scratch_branches import Scratch
@@ -109,6 +110,8 @@ class WriteResult:
     commit: Commit
     """The commit that holds the result: a new one, or the head as it was when nothing changed."""
     changed: bool
+    table: str | None = None
+    """As what the table is stored; None where that was not asked."""
 
 
 def write(repository: Location, policy: Branch | None, job: WriteJob) -> WriteResult:
@@ -246,6 +249,7 @@ def _write_once(connection: Connection, target: _Target, job: WriteJob, author: 
             start = state.head
             _refuse_early(connection, state, target.branch, job.table)
         with Scratch(connection, start, task=job.task) as branch:
+            job = _respelt(connection, job, start)
             _refuse_what_is_obeyed(connection, start, job.table, job.statements)
             rows = job.work(connection)
             if job.tag is not None:
@@ -258,7 +262,24 @@ def _write_once(connection: Connection, target: _Target, job: WriteJob, author: 
                 _create(connection, target.branch, start, branch, commit or start)
             elif commit is not None:
                 _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
-        return WriteResult(Commit(commit or start, branch=target.branch), changed=commit is not None)
+        head = Commit(commit or start, branch=target.branch)
+        return WriteResult(head, changed=commit is not None, table=job.table)
+
+
+def _respelt(connection: Connection, job: WriteJob, start: str) -> WriteJob:
+    """Return the job with the name under which its table is stored at ``start``, where a new branch is just at.
+
+    Raises:
+        InvalidConfig: it is a view.
+        InvalidName: there are two tables of that name, which differ in case only.
+    """
+    if job.statements.tables != "one":
+        return job
+    with attempting(f"write table {job.table!r}"):
+        stored = table_names.find_table(connection, job.table, commit=start) or job.table
+    if not job.statements.kinds:
+        return job  # it is going to be what it is in another commit
+    return replace(job, table=stored, message=provenance.respelt(job.message, job.table, stored))
 
 
 def _refuse_what_is_obeyed(connection: Connection, start: str, table: str, statements: Statements) -> None:

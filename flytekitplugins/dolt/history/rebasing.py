@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ..errors import MergeConflict, RevisionNotFound, ShallowClone, TableMoved, attempted, attempting
 from ..model import provenance
 from ..model.configs import Commit, MergeBranch, SerialBranch
-from ..repository import refs
+from ..repository import refs, table_names
 from ..repository.connections import Connection, connect
 from ..repository.scratch_branches import Scratch
 from ..tables import reading, row_changes
@@ -128,7 +128,8 @@ class Rebased:
         with connection.at(None):
             into = self.branch or connection.active_branch()
         with attempting(f"put the changes of table {self.table!r} on branch {into!r}"):
-            both = _changed_by_both(connection, self.table, base, head, commit)
+            table = table_names.find_table(connection, self.table) or self.table
+            both = _changed_by_both(connection, table, base, head, commit)
             if both is not None:
                 raise MergeConflict(
                     f"Cannot {attempted()}: since commit {base}, which was read, others have changed the same rows; "

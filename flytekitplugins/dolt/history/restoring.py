@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..model.sql_text import quote
+from ..repository import table_names
 from ..tables import reading
 from . import publishing
 from .publishing import Statements, WriteJob, WriteResult
@@ -23,6 +24,9 @@ def put_back(place: Location, policy: Branch | None, table: str, old: Commit, *,
     """
 
     def work(connection: Connection) -> None:
+        stored = table_names.find_table(connection, table)
+        if stored is not None and stored != table:  # in the commit that is gone back to it is spelt in another way
+            connection.execute(f"DROP TABLE {quote(stored)}")
         if reading.describe(connection, table) is None:
             # Dolt's own way wants the table to be there; it is replaced whole a moment later.
             connection.execute(f"CREATE TABLE {quote(table)} (n INT)")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 from ..errors import InvalidConfig, TableNotFound, close_names
 from ..model.configs import Commit, DoltConfig
-from ..repository import active_content, refs
+from ..model.naming import lowered
+from ..repository import active_content, refs, table_names
 from ..repository.connections import Connection
 from ..tables import reading
 from . import revisions
@@ -25,16 +27,70 @@ def with_branch(commit: Commit, branch: str | None) -> Commit:
     return Commit(commit.hash, branch, commit.parents, commit.author, commit.date, commit.message)
 
 
+def respelt(connection: Connection, config: DoltConfig, commit: Commit) -> DoltConfig:
+    """Return ``config`` with the name under which its table or view is stored at ``commit``, if it is there.
+
+    Raises:
+        InvalidConfig: it is a view, and the changes of a table are asked for.
+    """
+    if config.tablename is None:
+        return config
+    with refs.at_commit(connection, commit):
+        find = table_names.find if config.changes is None else table_names.find_table
+        found = find(connection, config.tablename)
+    name = found.name if isinstance(found, table_names.Named) else found
+    return config if name in (None, config.tablename) else replace(config, tablename=name)
+
+
 def changes(connection: Connection, table: str, head: Commit) -> Iterator[Commit]:
-    """Give the commits of the line of ``head`` that changed ``table``, newest first."""
-    touched = {commit.hash for commit in refs.walk(connection, head.hash, table=table)}
-    for commit in revisions.line(connection, head.hash):
-        if not touched:
+    """Give the commits of the line of ``head`` that changed ``table``, newest first, however it was spelt then.
+
+    Raises:
+        InvalidConfig: it is a view at ``head``.
+    """
+    name: str | None = _spelling(connection, table, head.hash)
+    start = head.hash
+    while name is not None:
+        oldest = yield from _changes(connection, name, start)
+        if oldest is None or not oldest.parents:
             return
+        start, before = oldest.parents[0], name
+        name = _stored(connection, table, start)
+        if name == before:
+            return
+
+
+def _changes(connection: Connection, name: str, head: str) -> Generator[Commit, None, Commit | None]:
+    """Give the commits of the line that changed the table of just this name, and return the last of them."""
+    touched = {commit.hash for commit in refs.walk(connection, head, table=name)}
+    last = None
+    for commit in revisions.line(connection, head):
+        if not touched:
+            break
         if commit.hash in touched:
             touched.remove(commit.hash)
-            if len(commit.parents) < 2 or _differs(connection, table, commit):
+            last = commit
+            if len(commit.parents) < 2 or _differs(connection, name, commit):
                 yield commit
+    return last
+
+
+def _spelling(connection: Connection, table: str, head: str) -> str:
+    """Return as what a table is stored at ``head``, or, where it is not there, as what it was before."""
+    with refs.at_commit(connection, Commit(head)):
+        found = table_names.find_table(connection, table)
+    if found is not None or refs.walk(connection, head, table=table, limit=1):
+        return found or table
+    with refs.at_commit(connection, Commit(head)):
+        names = connection.query("SELECT DISTINCT table_name FROM dolt_diff")
+    return next((str(name) for (name,) in names if lowered(str(name)) == lowered(table)), table)
+
+
+def _stored(connection: Connection, table: str, commit: str) -> str | None:
+    """Return as what a table is stored at ``commit``, or None where there is none."""
+    with refs.at_commit(connection, Commit(commit)):
+        found = table_names.find(connection, table)
+    return None if found is None or found.is_view else found.name
 
 
 def last_change(connection: Connection, table: str, at: Commit) -> Commit | None:
@@ -64,8 +120,9 @@ def _differs(connection: Connection, table: str, merge: Commit) -> bool:
 
 def table_hash(connection: Connection, table: str, commit: str) -> str | None:
     """Return the hash of a table's schema and rows at ``commit``, or None where there is no such table."""
+    name = _stored(connection, table, commit)
     with refs.at_commit(connection, Commit(commit)):
-        return active_content.hash_of_table(connection, table)
+        return None if name is None else active_content.hash_of_table(connection, name)
 
 
 def first_commit(connection: Connection, table: str, head: Commit) -> Commit | None:
@@ -94,22 +151,29 @@ def _tables(connection: Connection, commit: Commit) -> list[str]:
 
 
 def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) -> None:
-    """Raise unless the config's table exists at ``commit``, to which its ``as_of`` was resolved.
+    """Raise unless the config's table or view exists at ``commit``, to which its ``as_of`` was resolved.
 
     Raises:
         TableNotFound: it did not exist then; the message says when it first appeared.
     """
     table = config.tablename
-    if table is None or table_hash(connection, table, commit.hash) is not None:
+    if table is None:
         return
+    with refs.at_commit(connection, commit):
+        if table_names.find(connection, table) is not None:
+            return
     head = refs.head_of(connection, config.branch_conf)
+    known = _tables(connection, commit)
+    absent = f"Cannot read table {table!r} as of {config.as_of!r}, which is commit {commit.hash}: it is not there."
+    with refs.at_commit(connection, head):
+        now = table_names.find(connection, table)
+    if now is not None and now.is_view:  # whose past nobody tells
+        raise TableNotFound(f"{absent} On branch {head.branch!r} it is a view now.", table=table, close=known)
     first = first_commit(connection, table, head)
     if first is None:
         raise never_there(connection, table, head)
-    known = _tables(connection, commit)
     raise TableNotFound(
-        f"Cannot read table {table!r} as of {config.as_of!r}, which is commit {commit.hash}: it is not there."
-        f"{close_names(table, known)} On branch {head.branch!r} it first appeared with commit {first.hash} of "
+        f"{absent}{close_names(table, known)} On branch {head.branch!r} it first appeared with commit {first.hash} of "
         f"{first.date}.",
         table=table,
         close=known,

@@ -52,6 +52,15 @@ def folded(name: str) -> str:
     return "".join(char.casefold() if len(char.casefold()) == 1 else char.lower() for char in name)
 
 
+def lowered(name: str) -> str:
+    """Return a text that is equal for two names of tables just if Dolt takes them for one: lower case, sign by sign.
+
+    >>> lowered("Users") == lowered("users"), lowered("M\u00dc") == lowered("m\u00fc"), lowered("\u00b5") == "\u03bc"
+    (True, True, False)
+    """
+    return "".join(character.lower()[0] for character in name)
+
+
 def check_branch_name(name: object) -> str:
     """Return ``name`` if Dolt can hold a branch of that name and it means nothing else.
 

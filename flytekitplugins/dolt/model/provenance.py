@@ -148,6 +148,16 @@ def compose(first: str | None, origin: Provenance, *, why: str | None = None) ->
     return "\n".join([first.rstrip("\n"), "", *lines]) if lines else first
 
 
+def respelt(message: str, table: str, stored: str) -> str:
+    """Return a message with the name under which the table that is written is stored."""
+    first, last_paragraph = message, ""
+    if "\n\n" in message:
+        first, _, last_paragraph = message.rpartition("\n\n")
+    was, now = (f"Flyte-Write: {_word(name)} " for name in (table, stored))
+    lines = [now + line.removeprefix(was) if line.startswith(was) else line for line in last_paragraph.split("\n")]
+    return message if was == now or not last_paragraph else "\n\n".join([first, "\n".join(lines)])
+
+
 def parse(message: str | None) -> Provenance:
     """Return what a message says; one of somebody else, or a line that makes no sense, says nothing.
 
@@ -210,7 +220,7 @@ def redacted_address(address: str) -> str:
 
 
 def search_terms(consumed: Consumed, write: str) -> tuple[str, str]:
-    """Return two texts that each message has which says that changes of this table went into the table ``write``."""
+    """Return two texts that a message has, in some case, which says that changes of this table went into ``write``."""
     return f"\n{CONSUMED}: {_word(consumed.table)} ", f"\nFlyte-Write: {_word(write)} "
 
 

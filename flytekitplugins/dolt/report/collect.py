@@ -14,7 +14,7 @@ from ..errors import attempting
 from ..history import diffs, table_log
 from ..model.configs import Commit, DoltConfig
 from ..model.sql_text import quote
-from ..repository import refs, remotes
+from ..repository import refs, remotes, table_names
 from ..repository.connections import connect
 from .page import MAX_ROWS, Card, Size
 
@@ -35,6 +35,8 @@ def card(table: DoltTable) -> Card:
         config, commit = table.config, _whole(table.config, at)
         if config.tablename is None:
             return Card("query", where, commit, query=config.sql)
+        if _is_view(config, at):
+            return Card(config.tablename, where, commit)
         return Card(
             config.tablename,
             where,
@@ -45,6 +47,12 @@ def card(table: DoltTable) -> Card:
             wrote_nothing=given.wrote_nothing,
             missing_keys=given.missing_keys,
         )
+
+
+def _is_view(config: DoltConfig, at: Commit) -> bool:
+    with refs.at(remotes.location_of(config), at) as connection:
+        found = table_names.find(connection, str(config.tablename))
+    return found is not None and found.is_view
 
 
 def _where(config: DoltConfig) -> str:

@@ -23,7 +23,7 @@ from ..errors import (
     TriggersRefused,
     attempted,
 )
-from ..model.naming import is_hash
+from ..model.naming import is_hash, lowered
 
 if TYPE_CHECKING:
     from .connections import Connection
@@ -51,12 +51,12 @@ class Rule:
 
     def matches(self, name: str) -> bool:
         """Whether Dolt would look for the table ``name`` elsewhere."""
-        return _matches(_lower(self.pattern), _lower(name))
+        return _matches(lowered(self.pattern), lowered(name))
 
     @property
     def takes_dolts_own(self) -> bool:
         """Whether names of Dolt's own tables may be among those that lead elsewhere."""
-        plain, *wild = re.split(r"[?*%]", _lower(self.pattern), maxsplit=1)
+        plain, *wild = re.split(r"[?*%]", lowered(self.pattern), maxsplit=1)
         return plain.startswith("dolt_") or (bool(wild) and "dolt_".startswith(plain))
 
     def __str__(self) -> str:
@@ -191,11 +191,6 @@ def take_over(start: str, commit: str) -> None:
     """Note that ``commit``, which changes one table of the user's from ``start``, holds the same rules and triggers."""
     if start in _held:
         _remember(commit, _held[start])
-
-
-def _lower(name: str) -> str:
-    """Return a name in lower case as Dolt makes it, character by character."""
-    return "".join(character.lower()[0] for character in name)
 
 
 def _matches(pattern: str, name: str) -> bool:

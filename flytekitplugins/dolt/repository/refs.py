@@ -29,7 +29,7 @@ from ..model.configs import Branch, Commit, MergeBranch, NewBranch, SerialBranch
 from ..model.location import Location, ServerLocation
 from ..model.naming import SCRATCH_PREFIX
 from ..server import binary
-from . import active_content, hosts
+from . import active_content, hosts, table_names
 from .connections import Connection, connect
 
 AWAY_S = 10.0
@@ -135,8 +135,17 @@ def log(
             known = heads(connection)
             start = known.get(revision or branch, revision or branch)
             own = revision if revision in known else branch if revision is None else None
+            if table is not None:
+                table = _stored(connection, table, start)
             found = walk(connection, start, table=table, limit=limit)
             return [replace(commit, branch=own) for commit in found]
+
+
+def _stored(connection: Connection, table: str, revision: str) -> str:
+    """Return as what a table is stored at a revision, or the name as it is where there is none there."""
+    ((start,),) = connection.query("SELECT DOLT_HASHOF(%s)", revision)
+    with connection.at(str(start)):
+        return table_names.find_table(connection, table) or table
 
 
 def walk(connection: Connection, *starts: str, table: str | None = None, limit: int | None = None) -> list[Commit]:
@@ -222,8 +231,9 @@ def hash_of_table(connection: Connection, table: str) -> str:
 
     Raises:
         TableNotFound: there is no such table at that commit.
+        InvalidConfig: it is a view.
     """
-    rows = connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table)
+    rows = connection.query("SELECT DOLT_HASHOF_TABLE(%s)", table_names.find_table(connection, table) or table)
     return str(rows[0][0])
 
 

@@ -28,10 +28,11 @@ from ..errors import (
 )
 from ..model import naming
 from ..model.sql_text import literal, quote
+from ..repository import table_names
 from ..repository.connections import Connection
-from . import agreeing, fitting, load_data, row_changes
+from . import agreeing, fitting, load_data, reading, row_changes
 from .progress import shown
-from .reading import BATCH_ROWS, describe, kept_notes, stream, table_names
+from .reading import BATCH_ROWS, describe, kept_notes, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,15 +132,17 @@ class RowDeletion:
             ConstraintViolated: a key is there twice, or rows of other tables refer to one that would go.
         """
         with attempting(f"delete rows from table {self.table!r}"):
-            existing = _with_key(connection, self.table)
-            keys = _keys(connection, self.table, self.frame, existing, self.options)
-            found = _delete_keys(connection, self.table, keys, existing)
+            table = table_names.find_table(connection, self.table) or self.table
+            existing = _with_key(connection, table)
+            keys = _keys(connection, table, self.frame, existing, self.options)
+            found = _delete_keys(connection, table, keys, existing)
             self.missing = keys.num_rows - found
-            return _count(connection, self.table, existing)
+            return _count(connection, table, existing)
 
 
 def _apply(connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions) -> int | None:
     with attempting(f"write table {table!r}"):
+        table = table_names.find_table(connection, table) or table
         existing = describe(connection, table)
         if (
             existing is not None
@@ -588,7 +591,7 @@ def _with_key(connection: Connection, table: str) -> fitting.TableSchema:
     """
     existing = describe(connection, table)
     if existing is None:
-        known = table_names(connection)
+        known = reading.table_names(connection)
         raise TableNotFound(
             f"Cannot {attempted()}: there is no such table on that branch.{close_names(table, known)} The tables there "
             f"are {', '.join(map(repr, known)) or 'none'}.",

@@ -1,0 +1,103 @@
+"""What the name of a table means at a commit: the table or view that Dolt opens for it, as it is stored there.
+
+SQL finds a table whatever the case of its name, Dolt's functions for hashes, logs and differences only as it is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidConfig, InvalidName, RevisionNotFound, attempted
+from ..model.naming import is_hash, lowered
+from . import active_content
+
+if TYPE_CHECKING:
+    from .connections import Connection
+
+_KEPT = 1_000
+"""For how many commits it is remembered what is there."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A table or view, as it is stored."""
+
+    name: str
+    is_view: bool
+
+
+# By commit, of whatever repository: the same hash is the same content.
+_at_commit: dict[str, tuple[Named, ...]] = {}
+
+
+def find(connection: Connection, name: str, *, commit: str | None = None) -> Named | None:
+    """Return what ``name`` means where the connection is, or None where nothing is called so.
+
+    What a commit holds is asked once. ``commit`` is that of a branch of our own that the connection is on, and that was
+    just made there: on others there may be tables that are in no commit.
+
+    Raises:
+        InvalidName: there are two tables of that name, which differ in case only: Dolt opens any of them.
+    """
+    wanted = lowered(name)
+    there = _there(connection, commit)
+    if there is None:
+        there = (Named(name, False),) if active_content.hash_of_table(connection, name) is not None else ()
+    found = [each for each in there if lowered(each.name) == wanted]
+    if len(found) > 1:
+        names = " and ".join(repr(each.name) for each in found)
+        raise InvalidName(
+            f"Cannot {attempted()}: there are {names}, whose names differ in case only, and Dolt does not tell them "
+            "apart. Rename or drop one of them.",
+            name=name,
+        )
+    return found[0] if found else None
+
+
+def find_table(connection: Connection, name: str, *, commit: str | None = None) -> str | None:
+    """Return as what a table is stored where the connection is, or None where there is none of that name.
+
+    Raises:
+        InvalidConfig: it is a view.
+        InvalidName: there are two tables of that name, which differ in case only.
+    """
+    found = find(connection, name, commit=commit)
+    if found is not None and found.is_view:
+        raise InvalidConfig(
+            f"Cannot {attempted()}: {found.name!r} is a view, which can only be read, by its name or in a query."
+        )
+    return None if found is None else found.name
+
+
+def doubles(connection: Connection) -> list[tuple[str, ...]]:
+    """Return the tables where the connection is whose names differ in case only."""
+    groups: dict[str, list[str]] = {}
+    for each in _there(connection, None) or ():
+        groups.setdefault(lowered(each.name), []).append(each.name)
+    return [tuple(names) for names in groups.values() if len(names) > 1]
+
+
+def _there(connection: Connection, commit: str | None) -> tuple[Named, ...] | None:
+    at = commit
+    if at is None and connection.revision is not None and is_hash(connection.revision):
+        at = connection.revision
+    if at is None:
+        return _listed(connection)
+    if at in _at_commit:
+        return _at_commit[at]
+    found = _listed(connection)
+    if found is not None:
+        if len(_at_commit) >= _KEPT:
+            _at_commit.clear()
+        _at_commit[at] = found
+    return found
+
+
+def _listed(connection: Connection) -> tuple[Named, ...] | None:
+    """Return all tables and views; None where a row of ``dolt_nonlocal_tables`` leads nowhere, and Dolt lists none."""
+    try:
+        shown = connection.query("SHOW FULL TABLES")
+    except RevisionNotFound:
+        return None
+    return tuple(Named(str(name), str(kind).upper() == "VIEW") for name, kind in shown)
