@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..errors import InvalidConfig, TableNotFound, close_names
+from ..model import provenance, timepoints
 from ..model.configs import Commit, DoltConfig
 from ..repository import active_content, refs
 from ..repository.connections import Connection
@@ -42,6 +43,8 @@ def last_change(connection: Connection, table: str, at: Commit) -> Commit | None
 
     Where a merge took the table as the other side had it, that is a commit of the other side.
     """
+    if any(write.table.casefold() == table.casefold() for write in provenance.parse(at.message).writes):
+        return at  # it says so itself, and no commit is made for what changes nothing
     start: Commit | None = at
     found = None
     while start is not None:
@@ -110,7 +113,7 @@ def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) 
     raise TableNotFound(
         f"Cannot read table {table!r} as of {config.as_of!r}, which is commit {commit.hash}: it is not there."
         f"{close_names(table, known)} On branch {head.branch!r} it first appeared with commit {first.hash} of "
-        f"{first.date}.",
+        f"{timepoints.utc_text(first.date)}.",
         table=table,
         close=known,
         first=first.hash,
