@@ -26,6 +26,7 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    Ago
    Changes
    versions
+   versions_frame
    first_appeared
    restore
    merge
@@ -72,7 +73,7 @@ from .schema import (
 if TYPE_CHECKING:
     from .api.repository import Repository
     from .api.scripts import pin, read, write
-    from .api.versions import first_appeared, restore, versions
+    from .api.versions import first_appeared, restore, versions, versions_frame
     from .flyte.cache import content_hash
     from .flyte.dataframes import dolt_frame
     from .flyte.secrets import secret_requests
@@ -129,6 +130,7 @@ __all__ = [
     "tag",
     "tags",
     "versions",
+    "versions_frame",
     "write",
 ]
 
@@ -157,6 +159,7 @@ _LAZY = {
     "tag": "history.tagging",
     "tags": "history.tagging",
     "versions": "api.versions",
+    "versions_frame": "api.versions",
     "write": "api.scripts",
 }
 

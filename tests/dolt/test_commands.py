@@ -72,6 +72,8 @@ def test_log_of_a_table_leaves_out_what_did_not_change_it(run: Run, config: Conf
     write(config("other"), pd.DataFrame({"n": [1]}), message="not of rabbits")
     found = json.loads(run("log", "--table", "rabbits", "--json"))
     assert [each["message"] for each in found] == ["second", "first"]
+    assert [(each["added"], each["modified"], each["removed"]) for each in found] == [(1, 1, 1), (2, 0, 0)]
+    assert "Rows:   1 added, 1 modified, 1 removed\n" in run("log", "--table", "rabbits", "-n", "1")
     assert "'nope'" in run("log", "--table", "nope", code=1)
 
 
@@ -88,10 +90,10 @@ def test_diff_tells_rows_and_counts(run: Run, rabbits: DoltConfig) -> None:
 
 
 def test_versions_and_lineage(run: Run, repo: Path, rabbits: DoltConfig) -> None:
-    """The versions of a table with hash, date and first line; the lineage begins with the commit itself."""
+    """The versions of a table with hash, date, rows, task and line; the lineage begins with the commit itself."""
     lines = run("versions", "rabbits").splitlines()
     assert [line.split()[0] for line in lines] == hashes(repo)[:2]
-    assert [line.split("  ")[2] for line in lines] == ["second", "first"]
+    assert [line.split("  ")[2:] for line in lines] == [["+1 ~1 -1", "-", "second"], ["+2 ~0 -0", "-", "first"]]
     assert len(json.loads(run("versions", "rabbits", "--branch", "run/1", "-n", "1", "--json"))) == 1
     assert run("lineage").startswith(hashes(repo)[0][:8])
     plain = json.loads(run("lineage", "run/1", "--direction", "up", "--json"))

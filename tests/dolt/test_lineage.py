@@ -12,6 +12,7 @@ import pytest
 from flytekit import task, workflow
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, write
+from flytekitplugins.dolt.api.table import store
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryNotFound, RevisionNotFound
 from flytekitplugins.dolt.history.lineages import commits_of, execution_of, lineage
 from flytekitplugins.dolt.model.provenance import Execution, Provenance, ReadRecord, WriteRecord, compose
@@ -27,7 +28,7 @@ def made(config: DoltConfig, value: int = 1, *reads: ReadRecord, run: str = "ex:
     mode = config.mode or "replace"
     assert config.tablename is not None
     origin = Provenance(execution=Execution(run, task="t"), writes=(WriteRecord(config.tablename, mode),), reads=reads)
-    table = write(config, pd.DataFrame({"a": [value]}), message=compose(None, origin))
+    table = store(DoltTable(config, pd.DataFrame({"a": [value]})), message=compose(None, origin))
     assert table.commit is not None
     return table.commit.hash
 

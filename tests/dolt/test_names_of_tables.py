@@ -30,6 +30,7 @@ from flytekitplugins.dolt import (
     versions,
     write,
 )
+from flytekitplugins.dolt.api.table import store
 from flytekitplugins.dolt.history import diffs, lineages
 from flytekitplugins.dolt.model import provenance
 from flytekitplugins.dolt.report import collect
@@ -137,7 +138,7 @@ def test_old_trailers_are_followed(repo: Path, config: Config, users: DoltTable)
         writes=(provenance.WriteRecord("third"),),
         reads=(provenance.ReadRecord(head.hash, provenance.HERE, table="uSeRs"),),
     )
-    third = write(config("third"), frame(1), message=provenance.compose("by hand", origin))
+    third = store(DoltTable(config("third"), frame(1)), message=provenance.compose("by hand", origin))
     assert users.commit is not None
     assert [link.of for link in lineages.lineage(third, direction="up").above] == [users.commit.hash]
 

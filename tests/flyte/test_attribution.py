@@ -2,9 +2,11 @@
 
 # The tests define tasks with annotations of their own, so annotations must not be postponed here.
 import html
+import json
 import logging
 import re
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pandas as pd
@@ -23,14 +25,29 @@ from flytekitplugins.dolt import (
     execution_of,
     merge,
     pin,
+    versions,
+    versions_frame,
     write,
 )
+from flytekitplugins.dolt.__main__ import main
 from flytekitplugins.dolt.repository import refs
 
 ONE_REPOSITORY = True
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
+
+
+@pytest.fixture
+def run(repo: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Give a function that runs a verb of the command line on the repository and returns what it prints."""
+
+    def call(*arguments: str) -> str:
+        capsys.readouterr()
+        assert main([*arguments, "--db", str(repo)]) == 0
+        return capsys.readouterr().out
+
+    return call
 
 
 @task
@@ -143,3 +160,45 @@ def test_a_query_is_its_commit(config: Config) -> None:
     assert who(pin(config(sql="select * from t"))) == "ingest"
     write(config("u"), pd.DataFrame({"id": [1]}))
     assert who(pin(config(sql="select * from t"))) == ""
+
+
+def test_the_versions_of_a_table(config: Config, run: Callable[..., str], repo: Path) -> None:
+    """Each version has its task, rows, moment and line, as a frame, as text and as JSON; other tables' have no part."""
+    conf = config("t", primary_key=["id"], message="{rows} rows")
+    began = datetime.now(timezone.utc)
+    first = ingest(conf=conf, rows=2)
+    ingest(conf=config("other"), rows=1)
+    ingest(conf=conf, rows=2)  # changes nothing
+    write(config("t"), pd.DataFrame({"id": [0, 5]}), message="by hand\n\nand more")
+    frame = versions_frame(conf)
+    assert frame["commit"].tolist() == [table.commit.hash for table in versions(conf) if table.commit]
+    assert frame["commit"][1] == first.commit.hash  # type: ignore[union-attr]
+    assert frame[["added", "modified", "removed"]].to_numpy().tolist() == [[1, 0, 1], [2, 0, 0]]
+    assert frame["message"].tolist() == ["by hand", "2 rows"]
+    assert frame["task"].fillna("").str.rpartition(".")[2].tolist() == ["", "ingest"]
+    assert frame["execution"].fillna("").tolist() == ["", "ex:local:local:local"]
+    assert str(frame["date"].dtype) == "datetime64[us, UTC]"
+    assert all(began <= date <= datetime.now(timezone.utc) for date in frame["date"])
+    assert Repository(repo).versions_frame("t", last=1)["message"].tolist() == ["by hand"]
+
+    text = run("versions", "t").splitlines()
+    assert [line.split("  ")[2] for line in text] == ["+1 ~0 -1", "+2 ~0 -0"]
+    assert re.search(r"ingest of ex:local:local:local  2 rows$", text[1])
+    plain = json.loads(run("versions", "t", "--json"))
+    assert [(each["added"], each["removed"], each["line"]) for each in plain] == [(1, 1, "by hand"), (2, 0, "2 rows")]
+    assert [datetime.fromisoformat(each["date"].replace("Z", "+00:00")) for each in plain] == frame["date"].tolist()
+    log = run("log", "--table", "t")
+    assert re.search(r"^Task:   .*ingest of ex:local:local:local\nRows:   2 added, 0 modified", log, re.MULTILINE)
+    assert len(re.findall("^Task: ", run("log"), re.MULTILINE)) == 2
+
+
+def test_a_merge_among_the_versions(config: Config, repo: Path) -> None:
+    """The version is the merge, and who changed the table is who did so on the branch that was merged."""
+    conf = config("t", primary_key=["id"])
+    ingest(conf=conf, rows=2)
+    ingest(conf=config("t", primary_key=["id"], branch_conf=NewBranch("run/1")), rows=5)
+    write(config("other"), pd.DataFrame({"id": [1]}))
+    merged = merge("run/1", db_path=repo, message="take it")
+    newest = versions_frame(conf, last=1).iloc[0]
+    assert (newest["commit"], newest["message"], newest["added"]) == (merged.hash, "take it", 3)
+    assert str(newest["task"]).endswith("ingest")

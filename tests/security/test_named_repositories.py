@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, create_repository, read, write
+from flytekitplugins.dolt import DoltConfig, DoltTable, create_repository, read, write
 from flytekitplugins.dolt.__main__ import main
+from flytekitplugins.dolt.api.table import store
 from flytekitplugins.dolt.errors import RepositoryNotFound
 from flytekitplugins.dolt.history import lineages
 from flytekitplugins.dolt.history.lineages import Lineage, lineage
@@ -39,7 +40,7 @@ def other(tmp_path: Path) -> Iterator[Path]:
 def naming(config: DoltConfig, *reads: ReadRecord) -> str:
     """Commit a table whose message names what was read, as anybody can write it; return the commit's hash."""
     message = compose("by hand", Provenance(writes=(WriteRecord(str(config.tablename)),), reads=reads))
-    table = write(config, pd.DataFrame({"a": [len(reads)]}), message=message)
+    table = store(DoltTable(config, pd.DataFrame({"a": [len(reads)]})), message=message)
     assert table.commit is not None
     return table.commit.hash
 

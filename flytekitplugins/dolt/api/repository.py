@@ -14,6 +14,8 @@ from ..model.location import refuses_passwords
 from .table import DoltTable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..history.diffs import TableDiff
     from ..history.lineages import Direction, Lineage, Step
     from ..history.merging import Check
@@ -141,6 +143,12 @@ class Repository:
         from . import versions
 
         return versions.versions(self.config(table), last=last)
+
+    def versions_frame(self, table: str, *, last: int = 5) -> pd.DataFrame:
+        """Return the newest versions of a table as a frame; see `flytekitplugins.dolt.versions_frame`."""
+        from . import versions
+
+        return versions.versions_frame(self.config(table), last=last)
 
     def first_appeared(self, table: str) -> Commit:
         """Return the first commit that has the table; see `flytekitplugins.dolt.first_appeared`."""

@@ -5,18 +5,24 @@ Walks commits, never rows, but for `restore`, which puts a table back as a new c
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidConfig, attempting
-from ..history import restoring, revisions, table_log
+from ..history import diffs, restoring, revisions, table_log
 from ..history.revisions import Revision
 from ..model import provenance, runtime
 from ..model.configs import Commit, DoltConfig
+from ..model.provenance import Execution
 from ..repository import refs, remotes, table_names
-from ..repository.connections import connect
+from ..repository.connections import Connection, connect
 from .table import DoltTable
 
-__all__ = ["first_appeared", "restore", "versions"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Version", "described", "first_appeared", "restore", "versions", "versions_frame"]
 
 SCRIPT_MESSAGE = "Restored by flytekitplugins.dolt"
 """First line of the commit that `restore` makes, unless the caller gives a message."""
@@ -41,22 +47,102 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
         InvalidConfig: it is a view.
     """
     with attempting(f"list the versions of table {config.tablename!r}"):
-        table = table_log.table_of(config)
-        if last < 1:
-            raise InvalidConfig(f"Cannot return the last {last} versions of {table!r}: ask for one or more.")
+        table = _table_to_list(config, last)
         with connect(remotes.location_of(config)) as connection:
-            head = revisions.of_config(connection, config)
-            found: list[Commit] = []
-            for commit in table_log.changes(connection, table, head):
-                if table_log.table_hash(connection, table, commit.hash) is not None:
-                    found.append(commit)
-                if len(found) == last:
-                    break
-            if not found:
-                raise table_log.never_there(connection, table, head)
+            found = _newest(connection, config, table, last)
             spelt = [table_log.respelt(connection, config, commit) for commit in found]
-        commits = [table_log.with_branch(commit, head.branch) for commit in found]
-        return [DoltTable(config=own).at(commit) for own, commit in zip(spelt, commits, strict=True)]
+        return [DoltTable(config=own).at(commit) for own, commit in zip(spelt, found, strict=True)]
+
+
+def _table_to_list(config: DoltConfig, last: int) -> str:
+    table = table_log.table_of(config)
+    if last < 1:
+        raise InvalidConfig(f"Cannot return the last {last} versions of {table!r}: ask for one or more.")
+    return table
+
+
+def _newest(connection: Connection, config: DoltConfig, table: str, last: int) -> list[Commit]:
+    head = revisions.of_config(connection, config)
+    found: list[Commit] = []
+    for commit in table_log.changes(connection, table, head):
+        if table_log.table_hash(connection, table, commit.hash) is not None:
+            found.append(table_log.with_branch(commit, head.branch))
+        if len(found) == last:
+            break
+    if not found:
+        raise table_log.never_there(connection, table, head)
+    return found
+
+
+@dataclass(frozen=True)
+class Version:
+    """What one commit did to a table, and who made it."""
+
+    commit: Commit
+    execution: Execution | None
+    """The execution that changed the table so; None where it was none of Flyte. Of a merge that took the table as the
+    other branch had it, it is the one that changed it there."""
+    added: int
+    modified: int
+    removed: int
+    """Rows, compared with the commit before."""
+
+    @property
+    def task(self) -> str | None:
+        """The full name of the task, where it was one."""
+        return self.execution.task if self.execution is not None else None
+
+    @property
+    def line(self) -> str:
+        """The line of the commit's message that says why: what an author wrote, or its first one."""
+        return provenance.line_of(self.commit.message)
+
+
+def described(config: DoltConfig, commits: Sequence[Commit]) -> list[Version]:
+    """Return what each of the commits, which changed the config's table, did to it."""
+    with connect(remotes.location_of(config)) as connection:
+        return [_described(connection, table_log.table_of(config), commit) for commit in commits]
+
+
+def _described(connection: Connection, table: str, commit: Commit) -> Version:
+    before = Commit(commit.parents[0]) if commit.parents else None
+    change = diffs.between(connection, table, before, commit, limit=0)
+    made = table_log.last_change(connection, table, commit) if len(commit.parents) > 1 else commit
+    running = provenance.parse((made or commit).message).execution
+    return Version(commit, running, change.added, change.modified, change.removed)
+
+
+def versions_frame(config: DoltConfig, *, last: int = 5) -> pd.DataFrame:
+    """Return the newest versions of a table as a frame for people, newest first; they are those of `versions`.
+
+    Its columns are ``commit`` (the hash), ``date`` (``datetime64[us, UTC]``), ``task`` and ``execution`` (who changed
+    the table; missing where that was not Flyte), ``added``, ``modified`` and ``removed`` (numbers of rows, int64) and
+    ``message`` (the line that says why). Texts are of the dtype ``string``.
+
+    Raises:
+        InvalidConfig: the config names no table, or ``last`` is below 1.
+        TableNotFound: the table never was on that branch.
+    """
+    import pandas as pd
+
+    with attempting(f"list the versions of table {config.tablename!r}"):
+        table = _table_to_list(config, last)
+        with connect(remotes.location_of(config)) as connection:
+            commits = _newest(connection, config, table, last)
+            found = [_described(connection, table, commit) for commit in commits]
+    columns: dict[str, tuple[Any, list[Any]]] = {
+        "commit": ("string", [each.commit.hash for each in found]),
+        "date": ("datetime64[us, UTC]", [each.commit.date for each in found]),
+        "task": ("string", [each.task for each in found]),
+        "execution": ("string", [each.execution.id if each.execution is not None else None for each in found]),
+        "added": ("int64", [each.added for each in found]),
+        "modified": ("int64", [each.modified for each in found]),
+        "removed": ("int64", [each.removed for each in found]),
+        "message": ("string", [each.line for each in found]),
+    }
+    series: dict[str, Any] = {name: pd.Series(values, dtype=dtype) for name, (dtype, values) in columns.items()}
+    frame: pd.DataFrame = pd.DataFrame(series)
+    return frame
 
 
 def first_appeared(config: DoltConfig) -> Commit:

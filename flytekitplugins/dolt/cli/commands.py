@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 from ...doltdb.redaction import visible, visible_json
 from ..api import versions
 from ..history import diffs, lineages, merging
-from ..model import provenance
+from ..model import provenance, timepoints
 from ..model.configs import Commit, DoltConfig, SerialBranch
 from ..repository import refs
 
 if TYPE_CHECKING:
     import argparse
 
+    from ..api.versions import Version
     from ..history.diffs import TableDiff
+    from ..model.provenance import Execution
 
 
 @dataclass(frozen=True)
@@ -102,25 +104,52 @@ def _log(chosen: argparse.Namespace) -> Answer:
     commits = refs.log(place, chosen.revision, table=chosen.table, limit=chosen.last)
     if not commits:  # only of a table that never was there; what is asked next says so
         versions.first_appeared(DoltConfig(chosen.db, chosen.table, as_of=chosen.revision))
+    if chosen.table:
+        found = versions.described(DoltConfig(chosen.db, chosen.table), commits)
+        return Answer(
+            "\n\n".join(_commit_text(each.commit, each) for each in found), [_version(each) for each in found]
+        )
     return Answer("\n\n".join(map(_commit_text, commits)), [_commit(commit) for commit in commits])
 
 
 def _commit(commit: Commit) -> dict[str, Any]:
-    origin = provenance.parse(commit.message)
+    running = provenance.parse(commit.message).execution
     return {
         "commit": commit.hash,
         "parents": list(commit.parents),
         "author": commit.author,
-        "date": commit.date,
+        "date": timepoints.utc_text(commit.date),
         "message": commit.message,
-        "execution": origin.execution.id if origin.execution is not None else None,
+        "line": provenance.line_of(commit.message),
+        "execution": running.id if running is not None else None,
+        "task": running.task if running is not None else None,
     }
 
 
-def _commit_text(commit: Commit) -> str:
+def _version(found: Version) -> dict[str, Any]:
+    return _commit(found.commit) | {
+        "execution": found.execution.id if found.execution is not None else None,
+        "task": found.task,
+        "added": found.added,
+        "modified": found.modified,
+        "removed": found.removed,
+    }
+
+
+def _commit_text(commit: Commit, found: Version | None = None) -> str:
     author = visible(str(commit.author), lines=False)
-    lines = [f"commit {commit.hash}", f"Author: {author}", f"Date:   {commit.date}", ""]
-    return "\n".join([*lines, *(f"    {line}".rstrip() for line in visible(commit.message or "").split("\n"))])
+    lines = [f"commit {commit.hash}", f"Author: {author}", f"Date:   {timepoints.utc_text(commit.date)}"]
+    running = provenance.parse(commit.message).execution if found is None else found.execution
+    if running is not None:
+        lines.append(f"Task:   {_who(running)}")
+    if found is not None:
+        lines.append(f"Rows:   {found.added:,} added, {found.modified:,} modified, {found.removed:,} removed")
+    return "\n".join([*lines, "", *(f"    {line}".rstrip() for line in visible(commit.message or "").split("\n"))])
+
+
+def _who(running: Execution | None) -> str:
+    """Return which task of which execution it was, on one line; a dash for none."""
+    return visible(f"{running.task or '?'} of {running.id}", lines=False) if running is not None else "-"
 
 
 def _diff(chosen: argparse.Namespace) -> Answer:
@@ -162,10 +191,16 @@ def _lineage(chosen: argparse.Namespace) -> Answer:
 
 def _versions(chosen: argparse.Namespace) -> Answer:
     policy = SerialBranch(chosen.branch) if chosen.branch else None
-    found = versions.versions(DoltConfig(chosen.db, chosen.table, branch_conf=policy), last=chosen.last)
-    commits = [table.commit for table in found if table.commit is not None]
-    lines = [f"{c.hash}  {(c.date or '')[:19]}  {visible((c.message or '').partition(chr(10))[0])}" for c in commits]
-    return Answer("\n".join(lines), [_commit(commit) for commit in commits])
+    config = DoltConfig(chosen.db, chosen.table, branch_conf=policy)
+    commits = [table.commit for table in versions.versions(config, last=chosen.last) if table.commit is not None]
+    found = versions.described(config, commits)
+    return Answer("\n".join(map(_version_text, found)), [_version(each) for each in found])
+
+
+def _version_text(found: Version) -> str:
+    when = (timepoints.utc_text(found.commit.date) or "")[:19]
+    rows = f"+{found.added:,} ~{found.modified:,} -{found.removed:,}"
+    return f"{found.commit.hash}  {when}  {rows}  {_who(found.execution)}  {visible(found.line)}"
 
 
 def _merge(chosen: argparse.Namespace) -> Answer:

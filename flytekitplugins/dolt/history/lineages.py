@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ...doltdb.redaction import visible
 from ..errors import InvalidConfig, RevisionNotFound, attempting
-from ..model import provenance
+from ..model import provenance, timepoints
 from ..model.configs import Commit, DoltConfig, TableRef
 from ..model.location import Location, is_url, refuses_passwords
 from ..model.naming import is_hash, lowered
@@ -60,7 +60,7 @@ class Step:
     def __str__(self) -> str:
         who = str(self.origin.execution) if self.origin.execution is not None else _first_line(self.commit.message)
         what = ", ".join(self.tables) or "commit"
-        when = f"  {self.commit.date[:16].replace('T', ' ')}" if self.commit.date else ""
+        when = f"  {self.commit.date:%Y-%m-%d %H:%M}" if self.commit.date else ""
         return visible(f"{self.commit} {what}{when}  {who}", lines=False)
 
 
@@ -271,15 +271,14 @@ def execution_of(commit: TableRef | Commit | str, db_path: Where | None = None) 
     revision, where = _named(commit, db_path)
     place = _opened(where)[0]
     found = refs.log(place, revision, limit=1)[0]
-    origin = provenance.parse(found.message)
     table = commit.config.tablename if isinstance(commit, TableRef) and commit.config.sql is None else None
-    if table is None or any(write.table.casefold() == table.casefold() for write in origin.writes):
-        return origin.execution
-    with attempting(f"find who changed table {table!r}"), connect(place) as connection:
-        made = table_log.last_change(connection, table, found)
-        if made is None:
-            raise table_log.never_there(connection, table, found)
-    return provenance.parse(made.message).execution
+    if table is not None:
+        with attempting(f"find who changed table {table!r}"), connect(place) as connection:
+            made = table_log.last_change(connection, table, found)
+            if made is None:
+                raise table_log.never_there(connection, table, found)
+            found = made
+    return provenance.parse(found.message).execution
 
 
 def _named(commit: TableRef | Commit | str, where: Where | None) -> tuple[str, Where]:
@@ -532,7 +531,7 @@ def _step_dict(step: Step) -> dict[str, Any]:
     return {
         "commit": step.commit.hash,
         "repository": step.repository,
-        "date": step.commit.date,
+        "date": timepoints.utc_text(step.commit.date),
         "author": step.commit.author,
         "message": _first_line(step.commit.message),
         "tables": list(step.tables),

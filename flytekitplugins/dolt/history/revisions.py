@@ -220,7 +220,8 @@ def _pages(connection: Connection, head: str) -> Iterator[list[Commit]]:
 
 def made_at(commit: Commit) -> datetime:
     """Return when a commit that `line` gave was made, in UTC."""
-    return datetime.fromisoformat(str(commit.date)[:-1]).replace(tzinfo=timezone.utc)
+    assert commit.date is not None  # noqa: S101  # for the type checker: the log has it
+    return commit.date
 
 
 def _at_time(connection: Connection, start: Commit, moment: datetime) -> Commit:
@@ -231,7 +232,7 @@ def _at_time(connection: Connection, start: Commit, moment: datetime) -> Commit:
     where = f"branch {start.branch!r}" if start.branch else f"commit {start.hash}"
     raise RevisionNotFound(
         f"Cannot find what {where} was at {moment.isoformat()}: its history begins with commit {commit.hash} of "
-        f"{commit.date}. Give a later time.",
+        f"{timepoints.utc_text(commit.date)}. Give a later time.",
         revision=moment.isoformat(),
         first=commit.hash,
     )

@@ -70,7 +70,9 @@ def _run_branches(connection: Connection, older_than: timedelta, prefix: str) ->
         for name, head, date, dirty in sorted(rows, key=lambda row: (row[2], row[0])):
             if name.startswith(prefix) and date <= before:
                 kept = "it is checked out" if name == checked_out else "it has uncommitted work" if dirty else None
-                found.append(RunBranch(str(name), Commit(str(head), str(name), date=f"{date.isoformat()}Z"), kept))
+                found.append(
+                    RunBranch(str(name), Commit(str(head), str(name), date=date.replace(tzinfo=timezone.utc)), kept)
+                )
         return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 from ..errors import InvalidConfig, TableNotFound, close_names
+from ..model import provenance, timepoints
 from ..model.configs import Commit, DoltConfig
 from ..model.naming import lowered
 from ..repository import active_content, refs, table_names
@@ -98,6 +99,8 @@ def last_change(connection: Connection, table: str, at: Commit) -> Commit | None
 
     Where a merge took the table as the other side had it, that is a commit of the other side.
     """
+    if any(write.table.casefold() == table.casefold() for write in provenance.parse(at.message).writes):
+        return at  # it says so itself, and no commit is made for what changes nothing
     start: Commit | None = at
     found = None
     while start is not None:
@@ -174,7 +177,7 @@ def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) 
         raise never_there(connection, table, head)
     raise TableNotFound(
         f"{absent}{close_names(table, known)} On branch {head.branch!r} it first appeared with commit {first.hash} of "
-        f"{first.date}.",
+        f"{timepoints.utc_text(first.date)}.",
         table=table,
         close=known,
         first=first.hash,

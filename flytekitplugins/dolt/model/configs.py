@@ -14,6 +14,7 @@ import os
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ...doltdb import redaction
@@ -699,8 +700,8 @@ class Commit:
     author: str | None = None
     """``Name <email>``."""
 
-    date: str | None = None
-    """When it was made, ISO 8601 in UTC with microseconds."""
+    date: datetime | None = None
+    """When it was made, in UTC with microseconds."""
 
     message: str | None = None
     """The whole message, trailers included."""

@@ -146,3 +146,12 @@ def _in_utc(moment: datetime) -> datetime:
 
 def _end_of(day: date) -> datetime:
     return datetime.combine(day, time.max, timezone.utc)
+
+
+def utc_text(moment: datetime | None) -> str | None:
+    """Return the moment of a commit as text, ISO 8601 in UTC with microseconds, as it travels.
+
+    >>> utc_text(datetime(2024, 5, 7, 12, tzinfo=timezone.utc))
+    '2024-05-07T12:00:00.000000Z'
+    """
+    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"

@@ -15,6 +15,8 @@ from ...doltdb.redaction import visible
 from ..model import provenance
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ..history.diffs import TableDiff
     from ..model.configs import Commit
 
@@ -39,7 +41,7 @@ class Size:
     """How many rows a table had at a commit."""
 
     commit: str
-    date: str | None
+    date: datetime | None
     rows: int
 
 
@@ -136,8 +138,8 @@ def _last_change(commit: Commit) -> str:
     return f"<code>{_text(str(commit), 8)}</code> {_text(when, 500)}"
 
 
-def _moment(date: str | None) -> str:
-    return f"{date[:19].replace('T', ' ')} UTC" if date else "not known"
+def _moment(date: datetime | None) -> str:
+    return f"{date:%Y-%m-%d %H:%M:%S} UTC" if date else "not known"
 
 
 # ----------------------------------------------------------------------------------------------------------- the rows

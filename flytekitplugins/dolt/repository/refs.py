@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from ..errors import (
@@ -169,7 +170,7 @@ def walk(connection: Connection, *starts: str, table: str | None = None, limit: 
             hash_,
             parents=tuple(parents.split(", ")) if parents else (),
             author=f"{name} <{email}>",
-            date=f"{date}Z",
+            date=datetime.fromisoformat(f"{date}+00:00"),
             message=message,
         )
         for hash_, parents, name, email, date, message in rows
