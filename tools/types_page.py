@@ -166,7 +166,10 @@ value in each row, and no key twice. The notes of a table stay when rows go ([de
 
 Rows that are added (`mode="append"` or `"upsert"`) have to mean what the rows mean that are there: durations are given the
 table's unit, times with and without a zone, lists and text, durations and plain numbers do not mix, and ordered levels go
-on behind the table's. Texts become levels of a category without an order, and have to be levels of one with an order. The rows of tables that refer to this one stay, also
+on behind the table's. Texts become levels of a category without an order, and have to be levels of one with an order.
+Lists and structures are taken where each value is exact in the table's Arrow type, and read in that; a field more or less, a
+boolean among numbers, -0.0 among integers, or a missing value where the type has none, is not. With `on_schema_change="evolve"`
+the type is widened where there is one for both: lists of `int32` and `int64`, of integers and floats, a field of a finer type. The rows of tables that refer to this one stay, also
 with `ON DELETE CASCADE`: a row that they refer to cannot be left out. A write that would start triggers of the
 table is refused, or lets them run with `triggers="run"`; see [clusters](clusters.md#triggers).
 """

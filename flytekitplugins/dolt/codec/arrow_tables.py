@@ -135,6 +135,7 @@ def _encode_column(field: pa.Field, column: pa.ChunkedArray) -> tuple[pa.Chunked
     pandas_frames.check_depth(name, kind)
     _refuse_nan(name, column)
     if pa.types.is_dictionary(kind):
+        pandas_frames.refuse_nested_levels(name, kind, kind)
         value_type = _WIDTHS.get(kind.value_type, kind.value_type)  # Arrow cannot take from views
         chunks = column.unify_dictionaries().chunks
         _check_levels(name, chunks, value_type)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+import math
 import re
 import uuid
 import warnings
@@ -28,6 +29,7 @@ import pyarrow.compute as pc
 from ..errors import UnsupportedFrame, warn
 from ..model import naming
 from ..model.nesting import MAX_CELL, is_deep
+from . import nested_types
 from .notes import (
     ARROW_TEXT,
     FREQUENCY,
@@ -474,6 +476,7 @@ def storable(name: str, column: pa.ChunkedArray, dtype: Any) -> tuple[pa.Chunked
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
+        refuse_nested_levels(name, kind, dtype)
         return storable(name, column.cast(kind.value_type), dtype)
     if pa.types.is_floating(kind):
         return _finite(name, column.cast(pa.float64())), Note()
@@ -679,6 +682,16 @@ def _mixed(name: str, column: pd.Series[Any]) -> UnsupportedFrame:
         f"its values are of the types {', '.join(kinds)}",
         "Give the column one type, as .astype(...) does",
     )
+
+
+def refuse_nested_levels(name: str, kind: pa.DictionaryType, dtype: Any) -> None:
+    """Raise where the levels of a dictionary are lists or structures, which Arrow makes no dictionary of again.
+
+    Raises:
+        UnsupportedFrame: they are.
+    """
+    if pa.types.is_nested(kind.value_type):
+        raise unsupported(name, dtype, f"its levels are {kind.value_type}", "Store the values, without a dictionary")
 
 
 def unsupported(name: str, dtype: Any, found: str, advice: str) -> UnsupportedFrame:
@@ -1117,16 +1130,36 @@ def as_arrow(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
 
 
 def _as_nested(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    values = [_from_json(text) for text in column.to_pylist()]
+    values = nested_values(column)
     has_maps = any(pa.types.is_map(part) for part in (kind, *(field.type for field in parts_of(kind))))
     if has_maps and any(_has_map_entries(kind, value) for value in values):
         raise ValueError("JSON has no form for the entries of a map")
-    found = pa.chunked_array([pa.array(values, kind)])
+    found = pa.array(values, kind)
     back = found.to_pylist()
-    # Arrow takes true for 1.0 among floats, and so does Python's ==.
-    if back != values or (pc.any(pc.match_substring_regex(column, "true|false")).as_py() and _differ(back, values)):
+    # Arrow takes true for 1.0 among floats and -0.0 for the integer 0, and so does Python's ==.
+    is_doubtful = pc.any(pc.match_substring_regex(column, "true|false|-0")).as_py()
+    if back != values or (is_doubtful and _differ(back, values)) or nested_types.lacks_values(found):
         raise ValueError("there are values that this type does not hold")
-    return found
+    return pa.chunked_array([found])
+
+
+def nested_values(column: pa.ChunkedArray) -> list[Any]:
+    """Return the lists and dictionaries that a column of texts is.
+
+    Raises:
+        ValueError, RecursionError: a text is none.
+    """
+    return [_from_json(text) for text in column.to_pylist()]
+
+
+def respelt(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return lists and dictionaries as the texts that the same values have in another type.
+
+    Raises:
+        ValueError, one of the others in `notes.UNFIT`: there are values that the type does not hold.
+    """
+    texts = [None if value is None else _to_json(value) for value in as_arrow(column, kind).to_pylist()]
+    return pa.chunked_array([pa.array(texts, pa.string())])
 
 
 def _has_map_entries(kind: pa.DataType, value: Any) -> bool:
@@ -1143,12 +1176,14 @@ def _has_map_entries(kind: pa.DataType, value: Any) -> bool:
 
 
 def _differ(back: Any, values: Any) -> bool:
-    """Whether equal values have a boolean in one place and a number in the other."""
+    """Whether equal values have a boolean in one place and a number in the other, or zeros of another sign."""
     if isinstance(values, list):
         return any(map(_differ, back, values))
     if isinstance(values, dict):
         return any(_differ(back[name], value) for name, value in values.items())
-    return isinstance(back, bool) is not isinstance(values, bool)
+    if isinstance(back, bool) is not isinstance(values, bool):
+        return True
+    return values == 0 and math.copysign(1, back) != math.copysign(1, values)
 
 
 _MAX_SLOTS = 2**26

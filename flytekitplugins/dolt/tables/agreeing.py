@@ -7,18 +7,28 @@ would come back as something else. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..codec import arrow_tables, pandas_frames
-from ..codec.notes import UNFIT, Note, Notes, field_from_text, meaning
-from ..codec.pandas_frames import Encoded, as_arrow
+from ..codec import arrow_tables, nested_types, pandas_frames
+from ..codec.notes import UNFIT, Note, Notes, field_from_text, field_to_text, meaning
+from ..codec.pandas_frames import Encoded
 from .bad_rows import converts, first_bad, positions, shown
 
 
-def agree(added: Encoded, before: Notes, held: Sequence[str]) -> tuple[Encoded, dict[str, str]]:
+@dataclass(frozen=True)
+class Disagreement:
+    """What stands against a column that means something else than the table's."""
+
+    text: str
+    """That in words."""
+    wider: Note | None = None
+    """What could be noted about the table's column for it to hold the frame's values as well."""
+
+
+def agree(added: Encoded, before: Notes, held: Sequence[str]) -> tuple[Encoded, dict[str, Disagreement]]:
     """Return rows to be added, in which numbers and texts mean what they mean in the table's other rows.
 
     Durations are given the table's unit, and texts that are no levels of a category without an order become some.
@@ -29,7 +39,7 @@ def agree(added: Encoded, before: Notes, held: Sequence[str]) -> tuple[Encoded, 
         held: the columns that have values already.
 
     Returns:
-        The rows, and what stands against columns that mean something else or order their levels otherwise, in words.
+        The rows, and what stands against columns that mean something else or order their levels otherwise.
     """
     there, problems, columns = set(held), {}, added.arrow.columns
     noted = dict(added.notes.columns)
@@ -40,7 +50,7 @@ def agree(added: Encoded, before: Notes, held: Sequence[str]) -> tuple[Encoded, 
         old, new = before.columns.get(name, Note()), noted.get(name, Note())
         counted = in_unit_of(old, new, column)
         if counted is None:
-            problems[name] = _contradiction(old, new, column)
+            problems[name] = Disagreement(_contradiction(old, new, column), _wider(old, new, column))
         else:
             columns[position] = counted
         if old.levels is not None and not old.ordered and new.levels is None:
@@ -68,8 +78,26 @@ def _converted(old: Note, given: tuple[str, str], wanted: tuple[str, str], colum
     if given[0] == "durations":
         return column.cast(pa.duration(given[1])).cast(pa.duration(wanted[1])).cast(pa.int64())
     if wanted[1] and old.in_arrow is not None:
-        as_arrow(column, old.in_arrow)
+        return pandas_frames.respelt(column, old.in_arrow)
     return column
+
+
+def _wider(old: Note, new: Note, column: pa.ChunkedArray) -> Note | None:
+    """Return the table's note with a nested type that also holds the frame's values, or None where there is none."""
+    told = old.type or old.arrow
+    if told is None or not pa.types.is_nested(field_from_text(told).type):
+        return None
+    there = field_from_text(told)
+    try:
+        kind = new.in_arrow or pa.array(pandas_frames.nested_values(column)).type
+        wider = nested_types.wider(there.type, kind)
+    except UNFIT:  # plain text, or values of no one type
+        return None
+    if wider is None:
+        return None
+    text = field_to_text(there.with_type(wider))
+    note = replace(old, type=old.type and text, arrow=old.arrow and text)
+    return note if holds(column, note) else None
 
 
 def _orders_otherwise(old: Note, new: Note) -> bool:

@@ -206,8 +206,8 @@ class Asked:
     """What is noted about columns of the table whose values stay, and has to go on to hold."""
     is_kept: Callable[[str], bool] = lambda _: True
     """Says of a column whether the table's own values are what is noted about them: others may have written both."""
-    disagreeing: Mapping[str, str] = field(default_factory=dict)
-    """What stands against columns that mean something else than in the table, in words."""
+    disagreeing: Mapping[str, agreeing.Disagreement] = field(default_factory=dict)
+    """What stands against columns that mean something else than in the table."""
 
 
 def fit(
@@ -272,10 +272,11 @@ def _fit_column(
     if into is None:
         return _FittedColumn(column, problems=["is not in the table"])
     if name in asked.disagreeing:
-        return _FittedColumn(column, problems=[asked.disagreeing[name]], can_evolve=False)
-    fitted, altered, found = _fit_or_alter(column, into, new_type, asked)
-    if found:
-        return _FittedColumn(fitted, problems=found, can_evolve=_widened(column, into, None, asked) is not None)
+        found = asked.disagreeing[name]
+        return _FittedColumn(column, problems=[found.text], can_evolve=found.wider is not None)
+    fitted, altered, problems = _fit_or_alter(column, into, new_type, asked)
+    if problems:
+        return _FittedColumn(fitted, problems=problems, can_evolve=_widened(column, into, None, asked) is not None)
     alteration = _modify(table, into, altered) if altered else None
     lost = agreeing.not_kept(fitted, asked.kept[name]) if name in asked.kept else None
     if lost and asked.is_kept(name) and not asked.evolve:

@@ -228,7 +228,8 @@ def _rewrite(
     held = fitting.held(encoded, existing.columns, empty)
     start = _Start(encoded, held)
     if options.mode != "replace":
-        start = _start_beside(connection, table, encoded, existing, known, held)
+        evolve = options.on_schema_change == "evolve"
+        start = _start_beside(connection, table, encoded, existing, known, held, evolve=evolve)
     encoded, before = start.rows, start.before
     asked = fitting.Asked(
         evolve=options.on_schema_change == "evolve",
@@ -265,8 +266,8 @@ class _Start:
     """What is noted about the rows that stay."""
     there: int = 0
     """How many rows there are; without a key, whether there are any."""
-    disagreeing: Mapping[str, str] = field(default_factory=dict)
-    """What stands against columns of the frame that mean something else, in words."""
+    disagreeing: Mapping[str, agreeing.Disagreement] = field(default_factory=dict)
+    """What stands against columns of the frame that mean something else."""
 
 
 def _start_beside(
@@ -276,11 +277,13 @@ def _start_beside(
     existing: fitting.TableSchema,
     known: Notes,
     held: Sequence[str],
+    *,
+    evolve: bool,
 ) -> _Start:
     """Return what is known of a table whose rows stay beside those that are put into it."""
     there = _count(connection, table, existing)
     held = held if there else [name for name in held if name not in encoded.arrow.column_names]
-    rows, before, disagreeing = _agreeing(connection, table, encoded, known, held)
+    rows, before, disagreeing = _agreeing(connection, table, encoded, known, held, evolve=evolve)
     return _Start(rows, held, before, there, disagreeing)
 
 
@@ -331,11 +334,18 @@ def _notes(table: str, existing: fitting.TableSchema) -> tuple[Notes, str]:
 
 
 def _agreeing(
-    connection: Connection, table: str, encoded: pandas_frames.Encoded, before: Notes, held: Sequence[str]
-) -> tuple[pandas_frames.Encoded, Notes, dict[str, str]]:
+    connection: Connection,
+    table: str,
+    encoded: pandas_frames.Encoded,
+    before: Notes,
+    held: Sequence[str],
+    *,
+    evolve: bool,
+) -> tuple[pandas_frames.Encoded, Notes, dict[str, agreeing.Disagreement]]:
     """Return rows to be added as the table's others are to be read, by which notes those are, and what contradicts.
 
-    Only where they contradict each other it is asked whether the table's values are what its comment says.
+    Only where they contradict each other it is asked whether the table's values are what its comment says, and whether
+    they are of a wider type.
     """
     agreed, problems = agreeing.agree(encoded, before, held)
     if problems:
@@ -343,7 +353,20 @@ def _agreeing(
         if kept != before:
             before = kept
             agreed, problems = agreeing.agree(encoded, kept, held)
+    for name, found in problems.items():
+        if found.wider is not None and not _is_all(connection, table, name, found.wider):
+            problems[name] = replace(found, wider=None)
+    wider = {name: found.wider for name, found in problems.items() if found.wider is not None}
+    if evolve and wider:
+        before = replace(before, columns={**before.columns, **wider})
+        agreed, problems = agreeing.agree(encoded, before, held)
     return agreed, before, problems
+
+
+def _is_all(connection: Connection, table: str, name: str, note: Note) -> bool:
+    """Whether all values in a column of the table are what could be noted about it."""
+    with stream(connection, table, batch_rows=BATCH_ROWS, columns=[name], order_by=[]) as parts:
+        return all(agreeing.holds(part.arrow.column(name), note) for part in parts)
 
 
 def _that_hold(connection: Connection, table: str, notes: Notes, names: Sequence[str]) -> Notes:
