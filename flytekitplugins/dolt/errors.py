@@ -58,7 +58,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .history.merging import Conflict
+    import pandas as pd
+
+    from .history.conflicts import Conflict
 
 from ..doltdb import redaction
 from ..doltdb.attempts import attempted as attempted
@@ -183,12 +185,23 @@ class UncommittedChanges(DoltError, RuntimeError):
 class MergeConflict(DoltError, RuntimeError):
     """A merge has conflicts or breaks constraints; both branches are as they were.
 
-    Facts: ``branch``, ``into``, ``conflicts`` (a tuple of `merging.Conflict`: table, kind, count, first rows).
+    Facts: ``branch``, ``into``, ``conflicts`` (a tuple of `merging.Conflict`: table, kind, count, first rows,
+    ``frame``); ``missing``, ``surplus`` and ``outdated``: by table the keys of rows that ``resolve=`` lacks, that are
+    in no conflict, and that are in another one than it shows.
     """
 
     branch: str | None = None
     into: str | None = None
     conflicts: Sequence[Conflict] = ()
+    missing: Mapping[str, Sequence[Mapping[str, object]]] = MappingProxyType({})
+    surplus: Mapping[str, Sequence[Mapping[str, object]]] = MappingProxyType({})
+    outdated: Mapping[str, Sequence[Mapping[str, object]]] = MappingProxyType({})
+
+    @property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The conflicting rows of each table as base, ours and theirs, made anew each time; see `Conflict.frame`."""
+        found = {conflict.table: conflict.frame for conflict in self.conflicts}
+        return {table: frame for table, frame in found.items() if frame is not None}
 
 
 class TableMoved(DoltError, RuntimeError):
@@ -302,7 +315,12 @@ class SchemaMismatch(DoltError, ValueError):
 
 
 class ConstraintViolated(DoltError, ValueError):
-    """A row breaks a primary key, a NOT NULL, CHECK, UNIQUE or foreign key constraint; nothing was written."""
+    """A row breaks a primary key, a NOT NULL, CHECK, UNIQUE or foreign key constraint; nothing was written.
+
+    Fact: ``tables``, where rows of others than the one that is written do.
+    """
+
+    tables: Sequence[str] = ()
 
 
 class QueryFailed(DoltError, ValueError):

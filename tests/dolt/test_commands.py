@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, write
+from flytekitplugins.dolt import DoltConfig, NewBranch, read, write
 from flytekitplugins.dolt.__main__ import main
 from flytekitplugins.dolt.repository import refs
 
@@ -111,6 +111,18 @@ def test_merge_merges_or_says_why_not(run: Run, repo: Path, rabbits: DoltConfig)
     assert merged == {"commit": hashes(repo)[0], "branch": "main"}
     assert refs.log(repo, limit=1)[0].message.startswith("take it")
     assert run("versions", "rabbits", "-n", "1").startswith(merged["commit"])
+
+
+def test_merge_takes_a_side(run: Run, repo: Path, rabbits: DoltConfig) -> None:
+    """Conflicting rows are those of the side that is given, for all tables or for one; else it is one clear line."""
+    for branch, count in ((NewBranch("run/2"), 70), (None, 80)):
+        config = DoltConfig(str(repo), "rabbits", mode="upsert", branch_conf=branch)
+        write(config, read(rabbits).head(1).assign(count=count))
+    assert "strategy" in run("merge", "run/2", code=1)
+    assert "'mine'" in run("merge", "run/2", "--strategy", "mine", code=1)
+    assert "--strategy" in run("merge", "run/2", "--strategy", "ours", "--strategy", "rabbits=ours", code=1)
+    run("merge", "run/2", "--strategy", "rabbits=theirs")
+    assert read(rabbits)["count"].tolist()[0] == 70
 
 
 @pytest.mark.parametrize(

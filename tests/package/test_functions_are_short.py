@@ -41,6 +41,7 @@ REASONS = {
     "dolt/query/validation.py:_Reader._read_show": "one branch for each form of SHOW",
     "dolt/query/validation.py:_compared": "one condition for each kind of token",
     "dolt/history/publishing.py:_verify": "one condition for each thing that is verified",
+    "dolt/history/merging.py:merge": "most of it is signature and docstring",
     "dolt/history/note_merging.py:_merged": "one condition for each way in which two notes agree",
     "dolt/history/pushing.py:publish": "the loop of attempts reads better in one piece",
     "dolt/tables/fitting.py:_losses": "one branch for each kind of SQL type",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..history.diffs import TableDiff
     from ..history.lineages import Direction, Lineage, Step
-    from ..history.merging import Check
+    from ..history.merging import Check, Strategy
     from ..history.revisions import Revision
     from ..history.run_branches import RunBranch
     from ..history.tagging import Tag
@@ -132,11 +132,21 @@ class Repository:
         into: str | None = None,
         checks: Mapping[str, Check] | Sequence[Check] = (),
         message: str | None = None,
+        strategy: Strategy | Mapping[str, Strategy] | None = None,
+        resolve: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
     ) -> Commit:
         """Merge ``branch`` into another if the checks pass; see `flytekitplugins.dolt.merge`."""
         from ..history import merging
 
-        return merging.merge(branch, db_path=self._config, into=into, checks=checks, message=message)
+        return merging.merge(
+            branch,
+            db_path=self._config,
+            into=into,
+            checks=checks,
+            message=message,
+            strategy=strategy,
+            resolve=resolve,
+        )
 
     def versions(self, table: str, *, last: int = 5) -> list[DoltTable]:
         """Return the newest versions of a table, newest first; see `flytekitplugins.dolt.versions`."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...doltdb.redaction import visible, visible_json
 from ..api import versions
+from ..errors import InvalidConfig
 from ..history import diffs, lineages, merging
 from ..model import provenance, timepoints
 from ..model.configs import Commit, DoltConfig, SerialBranch
@@ -74,6 +75,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--check", action="append", default=[], metavar="SQL", help="merge only if this query finds no row"
     )
     merge.add_argument("--message", help="first line of the commit's message")
+    merge.add_argument(
+        "--strategy",
+        action="append",
+        default=[],
+        metavar="[TABLE=]SIDE",
+        help="conflicting rows become those of this side, ours or theirs; in one table only where it is named",
+    )
 
 
 def _verb(
@@ -205,9 +213,30 @@ def _version_text(found: Version) -> str:
 
 def _merge(chosen: argparse.Namespace) -> Answer:
     checks: Sequence[Any] | Mapping[str, Any] = chosen.check
-    commit = merging.merge(chosen.branch, db_path=chosen.db, into=chosen.into, checks=checks, message=chosen.message)
+    commit = merging.merge(
+        chosen.branch,
+        db_path=chosen.db,
+        into=chosen.into,
+        checks=checks,
+        message=chosen.message,
+        strategy=_strategy(chosen.strategy),
+    )
     where = f" of {visible(commit.branch, lines=False)}" if commit.branch else ""
     return Answer(
         f"{visible(chosen.branch, lines=False)} is in commit {commit.hash}{where}",
         {"commit": commit.hash, "branch": commit.branch},
     )
+
+
+def _strategy(given: Sequence[str]) -> Any:
+    """Return the side for all tables, or by table, as `merging.merge` takes it; that checks it, too."""
+    named = [text.rpartition("=") for text in given]
+    if len(given) == 1 and not named[0][1]:
+        return given[0]
+    alone = [side for _, mark, side in named if not mark]
+    if alone:
+        raise InvalidConfig(
+            f"Cannot merge with --strategy {alone[0]} beside others: give one side for all tables, or each as "
+            "TABLE=SIDE."
+        )
+    return {table: side for table, _, side in named} or None

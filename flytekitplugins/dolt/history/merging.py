@@ -8,11 +8,21 @@ nobody.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from ...doltdb.redaction import visible
-from ..errors import ChecksFailed, DoltError, MergeConflict, UncommittedChanges, attempted, attempting
+from ..errors import (
+    ChecksFailed,
+    ConnectionLost,
+    DoltError,
+    MergeConflict,
+    QueryFailed,
+    ServerFailed,
+    UncommittedChanges,
+    attempted,
+    attempting,
+)
 from ..model import provenance, runtime
 from ..model.configs import Commit, MergeBranch, NewBranch, SerialBranch
 from ..model.location import Location, refuses_passwords
@@ -21,19 +31,20 @@ from ..repository import active_content, refs, remotes, table_names
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..repository.scratch_branches import Scratch
+from ..server import local_server
 from ..tables import reading
-from . import note_merging, publishing, revisions
+from . import conflicts, integrity, note_merging, publishing, revisions
+from .conflicts import Conflict
+from .note_merging import MergeSides
 from .publishing import WriteJob, WriteResult
+from .resolving import Resolution, Strategy
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Check", "Conflict", "DoltTests", "merge"]
+__all__ = ["Check", "Conflict", "DoltTests", "Strategy", "merge"]
 
 _MERGED = "in what is merged"
-
-SHOWN = 5
-"""How many conflicting rows of a table an error carries."""
 
 
 @dataclass(frozen=True)
@@ -52,30 +63,6 @@ Check: TypeAlias = str | DoltTests | Callable[[Query], object]
 is well, given a function that runs a query on the merged result."""
 
 
-@dataclass(frozen=True)
-class Conflict:
-    """What stands against a merge in one table."""
-
-    table: str
-    kind: str
-    """``rows``, ``schema`` or ``constraints``."""
-    count: int
-    """How many rows (or, for a schema, columns or keys) are in conflict."""
-    rows: tuple[dict[str, dict[str, Any]], ...] = ()
-    """The first of them, each with what ``base``, ``ours`` and ``theirs`` have; None values where a side has no row."""
-    description: str = ""
-
-    def __str__(self) -> str:
-        said = f": {self.description}" if self.description else ""
-        first = f", first {_row_text(self.rows[0])}" if self.rows else ""
-        what = {"rows": "conflicting rows", "schema": "schema conflicts", "constraints": "rows that break a constraint"}
-        return visible(f"table {self.table!r} has {self.count} {what[self.kind]}{said}{first}", lines=False)
-
-
-def _row_text(row: Mapping[str, Mapping[str, Any]]) -> str:
-    return ", ".join(f"{side} {dict(values)!r}" for side, values in row.items())[:500]
-
-
 @refuses_passwords
 def merge(
     branch: str,
@@ -84,6 +71,8 @@ def merge(
     into: str | None = None,
     checks: Mapping[str, Check] | Sequence[Check] = (),
     message: str | None = None,
+    strategy: Strategy | Mapping[str, Strategy] | None = None,
+    resolve: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
 ) -> Commit:
     """Merge ``branch`` into another if the checks pass on the result, and return the commit that holds it.
 
@@ -96,10 +85,18 @@ def merge(
         into: the branch to merge into; None is the one that is checked out.
         checks: what has to hold, by name or in a list.
         message: first line of the commit message.
+        strategy: what conflicting rows become: what ``ours`` (``into``) or ``theirs`` (``branch``) has, in all tables
+            or by table. Rows that are not in conflict are merged as without it.
+        resolve: the conflicting rows as they shall be, by table, or one frame where one table has conflicts: the key's
+            columns and all others of the table but generated ones, in any order. A row whose ``diff_type`` is
+            ``removed`` is deleted. ``base_``, ``our_`` and ``their_`` columns of `Conflict.frame` may be there too:
+            then they have to be what is in conflict now.
 
     Raises:
         ChecksFailed: one or more checks did not pass; nothing was merged.
-        MergeConflict: both sides have changed the same; nothing was merged.
+        MergeConflict: both sides have changed the same, which nothing resolves, or the result would break a constraint;
+            nothing was merged.
+        InvalidConfig, SchemaMismatch, UnsupportedFrame: ``strategy`` or ``resolve`` is not what the tables take.
         UncommittedChanges: the user's own work on ``into`` stands in the way.
         BranchNotFound, RevisionNotFound: there is no such branch.
     """
@@ -109,7 +106,8 @@ def merge(
     with runtime.current().retryable():
         with connect(place) as connection:
             source = revisions.resolve(connection, branch)
-        return _merged(place, source, branch, into, message=first, checks=_named(checks)).commit
+        resolution = Resolution.asked(strategy, resolve)
+        return _merged(place, source, branch, into, message=first, checks=_named(checks), resolution=resolution).commit
 
 
 def write(place: Location, policy: MergeBranch, job: WriteJob, *, base: str | None = None) -> WriteResult:
@@ -144,9 +142,10 @@ def _merged(
     message: str,
     checks: Mapping[str, Check] | None = None,
     table: str | None = None,
+    resolution: Resolution | None = None,
 ) -> WriteResult:
     def work(connection: Connection) -> None:
-        merge_here(connection, source.hash, branch, target)
+        merge_here(connection, source.hash, branch, target, resolution)
         _refuse_dirty(connection, branch, target)
         if checks:
             connection.execute("COMMIT")  # others, such as the checks, see it now
@@ -159,32 +158,45 @@ def _merged(
     return publishing.write(place, SerialBranch(target), WriteJob(what, message, work, statements))
 
 
-def merge_here(connection: Connection, source: str, branch: str, target: str, *, squash: bool = False) -> None:
+def merge_here(
+    connection: Connection,
+    source: str,
+    branch: str,
+    target: str,
+    resolution: Resolution | None = None,
+    *,
+    squash: bool = False,
+) -> None:
     """Merge a commit where the connection is, without a commit; leave no trace of a merge that fails.
 
     With ``squash`` the commit that follows has no second parent.
     """
     with attempting(f"merge branch {branch!r} into {target!r}"):
+        sides = MergeSides.of(connection, source)
+        if sides.is_merged:
+            return
+        resolution = (resolution or Resolution()).spelled(connection, sides)
+        found = conflicts.trapped(connection, sides)
+        if found:
+            _refuse(found, branch, target, _TRAP)
         connection.execute("START TRANSACTION")
-        ((ours,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
         before = table_names.doubles(connection)
-        kind = "--squash" if squash else "--no-ff"
-        rows = connection.query("CALL DOLT_MERGE(%s, '--no-commit', %s)", kind, source)
-        if rows[0][2]:
-            conflicts = tuple(_conflicts(connection))
-            said = "; ".join(map(str, conflicts)) or str(rows[0][3])
-        else:
-            conflicts = (*_doubled(connection, before), *_conflicting_notes(connection, str(ours), source))
-            said = "; ".join(map(str, conflicts))
-        if said:
+        try:
+            found = _merge_three_ways(connection, sides, squash=squash)
+            settled = resolution.settle(connection, found)
+            if settled.left:
+                _refuse(settled.left, branch, target)
+            problems = _problems(connection, sides, before)
+            if problems:
+                _refuse(problems, branch, target)
+            settled.put(connection)
+            broken = integrity.broken_constraints(connection)
+            if broken:
+                _refuse(broken, branch, target)
+        except MergeConflict as error:
             connection.execute("ROLLBACK")
-            raise MergeConflict(
-                f"Cannot {attempted()}: {said}. Both branches are as they were. Merge by hand, or change one side and "
-                "merge again.",
-                branch=branch,
-                into=target,
-                conflicts=conflicts,
-            )
+            error.branch, error.into = branch, target
+            raise
 
 
 def _doubled(connection: Connection, before: Collection[tuple[str, ...]]) -> Iterator[Conflict]:
@@ -196,42 +208,71 @@ def _doubled(connection: Connection, before: Collection[tuple[str, ...]]) -> Ite
         yield Conflict(names[0], "schema", len(names), description=described)
 
 
-def _conflicting_notes(connection: Connection, ours: str, theirs: str) -> Iterator[Conflict]:
-    """Bring the notes of the merged tables together, and give what cannot be."""
-    found: dict[str, list[str]] = {}
-    for table, problem in note_merging.merge_notes(connection, ours, theirs):
-        found.setdefault(table, []).append(problem)
-    for table, problems in found.items():
-        yield Conflict(table, "schema", len(problems), description="; ".join(problems))
+_TRAP = (
+    "Dolt cannot merge conflicts in a table with stored generated columns: make these rows the same on both sides, and "
+    "merge again."
+)
 
 
-def _conflicts(connection: Connection) -> Iterator[Conflict]:
-    for name, description in connection.query("SELECT table_name, description FROM dolt_schema_conflicts"):
-        yield Conflict(str(name), "schema", 1, description=str(description))
-    for name, count in connection.query("SELECT `table`, num_conflicts FROM dolt_conflicts"):
-        if count:
-            yield Conflict(str(name), "rows", int(count), tuple(_conflicting_rows(connection, str(name))))
-    for name, count in connection.query("SELECT `table`, num_violations FROM dolt_constraint_violations"):
-        system = quote(f"dolt_constraint_violations_{name}")
-        rows = _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}")
-        plain = [{k: v for k, v in row.items() if k not in ("from_root_ish", "violation_info")} for row in rows]
-        kinds = sorted({str(row["violation_type"]) for row in rows})
-        yield Conflict(str(name), "constraints", int(count), tuple({"theirs": row} for row in plain), ", ".join(kinds))
+def _refuse(found: Sequence[Conflict], branch: str, target: str, advice: str | None = None) -> NoReturn:
+    raise MergeConflict(
+        f"Cannot {attempted()}: {'; '.join(map(str, found))}. Both branches are as they were. "
+        f"{advice or conflicts.advice(found)}",
+        branch=branch,
+        into=target,
+        conflicts=tuple(found),
+    )
 
 
-def _conflicting_rows(connection: Connection, table: str) -> Iterator[dict[str, dict[str, Any]]]:
-    system = quote(f"dolt_conflicts_{table}")
-    ours = {"our_diff_type", "our_cardinality", "their_diff_type", "their_cardinality", "base_cardinality"}
-    for row in _dicts(connection, f"SELECT * FROM {system} LIMIT {SHOWN}"):
-        yield {
-            side: {k.removeprefix(prefix): v for k, v in row.items() if k.startswith(prefix) and k not in ours}
-            for side, prefix in (("base", "base_"), ("ours", "our_"), ("theirs", "their_"))
-        }
+def _merge_three_ways(connection: Connection, sides: MergeSides, *, squash: bool) -> list[Conflict]:
+    """Have Dolt merge, and return what it says stands against it."""
+    kind = "--squash" if squash else "--no-ff"
+    try:
+        with _panics_are_final(connection):
+            rows = connection.query("CALL DOLT_MERGE(%s, '--no-commit', %s)", kind, sides.theirs)
+    except QueryFailed as error:
+        return [conflicts.of_refusal(error.server_message, sides)]
+    if not rows[0][2]:
+        return []
+    return list(conflicts.of_merge(connection, sides)) or [Conflict("?", "schema", 1, description=str(rows[0][3]))]
 
 
-def _dicts(connection: Connection, statement: str) -> list[dict[str, Any]]:
-    names = [found.name for found in connection.describe(statement)]
-    return [dict(zip(names, row, strict=True)) for row in connection.query(statement)]
+@contextmanager
+def _panics_are_final(connection: Connection) -> Iterator[None]:
+    """Say for good that the server cannot merge these two, where its log says that it panicked.
+
+    Raises:
+        ServerFailed: it did, as it would each time.
+    """
+    folder = connection.shared_folder()
+    since = local_server.log_size(folder) if folder is not None else 0
+    try:
+        yield
+    except ConnectionLost as error:
+        said = local_server.panicked(folder, since=since) if folder is not None else None
+        if said is None:
+            raise
+        raise ServerFailed(
+            f"Cannot {attempted()}: the server panicked ({said.rstrip('.')}), as it would each time. Both branches "
+            "are as they were. Make the rows that both have changed the same on one side, and merge again."
+        ) from error
+
+
+def _problems(connection: Connection, sides: MergeSides, doubles: Collection[tuple[str, ...]]) -> list[Conflict]:
+    """Bring notes and counters of the merged tables together, and return what cannot be or cannot be used.
+
+    ``doubles`` are the names that differ in case only and were there before.
+    """
+    tables = integrity.changed_tables(connection)
+    problems = [*_doubled(connection, doubles)] or integrity.undescribable(connection, tables)
+    if not problems:
+        found: dict[str, list[str]] = {}
+        for table, problem in note_merging.merge_notes(connection, sides):
+            found.setdefault(table, []).append(problem)
+        problems = [Conflict(t, "schema", len(said), description="; ".join(said)) for t, said in found.items()]
+    if not problems:
+        integrity.count_on(connection, tables)
+    return problems
 
 
 def _refuse_dirty(connection: Connection, branch: str, target: str) -> None:

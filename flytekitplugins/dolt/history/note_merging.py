@@ -34,22 +34,47 @@ class Side:
     """Whether rows were added or changed since the base."""
 
 
-def merge_notes(connection: Connection, ours: str, theirs: str) -> list[tuple[str, str]]:
-    """Bring the notes of merged tables together, on the branch the connection is on, and return what cannot be.
+@dataclass(frozen=True)
+class MergeSides:
+    """The three commits of a merge, and the tables that differ in all of them."""
 
-    Args:
-        connection: on a branch that holds the merged rows, in no commit yet.
-        ours: the commit that was merged into.
-        theirs: the commit that was merged.
+    base: str
+    ours: str
+    """The commit that is merged into."""
+    theirs: str
+    """The commit that is merged."""
+    changed: tuple[str, ...] = ()
+    """Tables that both sides have changed, in different ways."""
+    new_on_both: tuple[str, ...] = ()
+    """Tables that both sides have made, in different ways."""
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether there is nothing to merge."""
+        return self.base == self.theirs
+
+    @classmethod
+    def of(cls, connection: Connection, theirs: str) -> MergeSides:
+        """Return the sides of a merge of the commit ``theirs`` into the head of the branch the connection is on."""
+        ((ours, base),) = connection.query("SELECT DOLT_HASHOF('HEAD'), DOLT_MERGE_BASE('HEAD', %s)", theirs)
+        if base is None or base in (ours, theirs):
+            return cls(str(base), str(ours), theirs)
+        was, here, there = (refs.table_hashes(connection, Commit(str(each))) for each in (base, ours, theirs))
+        both = [name for name in here if name in there and here[name] != there[name]]
+        changed = tuple(name for name in both if name in was and was[name] not in (here[name], there[name]))
+        return cls(str(base), str(ours), theirs, changed, tuple(name for name in both if name not in was))
+
+
+def merge_notes(connection: Connection, sides: MergeSides) -> list[tuple[str, str]]:
+    """Bring the notes of merged tables together, and return what cannot be.
+
+    ``connection`` is on a branch that holds the merged rows, in no commit yet.
 
     Returns:
         The tables that hold values of two meanings now, each with what is wrong, in words.
     """
-    base = str(connection.query("SELECT DOLT_MERGE_BASE(%s, %s)", ours, theirs)[0][0])
-    if base in (ours, theirs):
-        return []
-    tables = _changed_on_both_sides(connection, base, ours, theirs)
-    return [(table, wrong) for table in tables for wrong in _merge_table(connection, table, base, ours, theirs)]
+    three = (sides.base, sides.ours, sides.theirs)
+    return [(table, wrong) for table in sides.changed for wrong in _merge_table(connection, table, *three)]
 
 
 def _merge_table(connection: Connection, table: str, *commits: str) -> list[str]:
@@ -63,15 +88,6 @@ def _merge_table(connection: Connection, table: str, *commits: str) -> list[str]
     if not problems and comment != merged.comment:
         writing.set_comment(connection, table, comment)
     return problems
-
-
-def _changed_on_both_sides(connection: Connection, *commits: str) -> list[str]:
-    base, ours, theirs = (refs.table_hashes(connection, Commit(commit)) for commit in commits)
-    return [
-        name
-        for name, before in base.items()
-        if name in ours and name in theirs and before not in (ours[name], theirs[name]) and ours[name] != theirs[name]
-    ]
 
 
 def _side(connection: Connection, table: str, base: str, commit: str) -> Side | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..codec.notes import Notes
 from ..errors import MergeConflict, RevisionNotFound, ShallowClone, TableMoved, attempted, attempting
 from ..model import provenance
 from ..model.configs import Commit, MergeBranch, SerialBranch
@@ -22,14 +23,16 @@ from ..repository import refs, table_names
 from ..repository.connections import Connection, connect
 from ..repository.scratch_branches import Scratch
 from ..tables import reading, row_changes
-from . import diffs, merging, publishing, revisions, table_log
-from .merging import Conflict
+from . import conflicts, diffs, merging, publishing, revisions, table_log
+from .conflicts import SIDES, Conflict
 
 if TYPE_CHECKING:
     from ..model.location import Location
     from ..model.runtime import Basis, RowsRead
     from ..tables.fitting import TableSchema
     from .publishing import Work
+
+_Row = dict[str, object] | None
 
 _NOBODY = "flyte <flyte@localhost>"
 """Author of the commit on a scratch branch that nobody ever sees."""
@@ -241,21 +244,24 @@ def _changed_by_both(connection: Connection, table: str, base: str, ours: str, t
     first, second = first.filter(differs), second.filter(differs)
     if not first.num_rows:
         return None
-    shown = zip(_rows(first, existing), _rows(second, existing), strict=True)
-    rows = tuple({"base": before, "ours": ours, "theirs": theirs} for (before, ours), (_, theirs) in shown)
-    return Conflict(table, "rows", first.num_rows, rows)
+    names = [name for name in first.column_names if name in existing.sql_types]
+    rows = [
+        {"base": before, "ours": ours, "theirs": theirs}
+        for (before, ours), (_, theirs) in zip(_rows(first, existing), _rows(second, existing), strict=True)
+    ]
+    types, notes = first.select(names).schema, Notes.from_comment(existing.comment)[0].columns
+    return conflicts.of_rows(table, existing.key, rows, dict.fromkeys(SIDES, types), dict.fromkeys(SIDES, notes))
 
 
-def _rows(changed: pa.Table, existing: TableSchema) -> Iterator[tuple[dict[str, object], dict[str, object]]]:
-    """Give the first changed rows as they were and as they are; all values are None where there is no row."""
+def _rows(changed: pa.Table, existing: TableSchema) -> Iterator[tuple[_Row, _Row]]:
+    """Give changed rows as they were and as they are; None where there is no row."""
     kind, *others = changed.column_names
     names = [name for name in others if name in existing.sql_types]
     before = [name for name in others if name not in existing.sql_types]
     outside = [name for name in names if name not in existing.key]
-    for row in changed.slice(0, merging.SHOWN).to_pylist():
-        nothing: dict[str, object] = dict.fromkeys(names)
+    for row in changed.to_pylist():
         now = {name: row[name] for name in names}
         if row[kind] == "modified":
             yield {**now, **{name: row[old] for name, old in zip(outside, before, strict=True)}}, now
         else:
-            yield (now, nothing) if row[kind] == "removed" else (nothing, now)
+            yield (now, None) if row[kind] == "removed" else (None, now)

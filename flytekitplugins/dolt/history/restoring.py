@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..model.sql_text import quote
 from ..repository import table_names
 from ..tables import reading
-from . import publishing
+from . import integrity, publishing
 from .publishing import Statements, WriteJob, WriteResult
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def put_back(place: Location, policy: Branch | None, table: str, old: Commit, *,
     """Make the table what it was at the commit ``old``, rows and schema; equal content makes no commit.
 
     Raises:
+        ConstraintViolated: rows, there or in tables that refer to it, would break a constraint; nothing was changed.
+        SchemaMismatch: nobody could use it, since it needs another table that is gone; nothing was changed.
         DoltError: as `publishing.write`.
     """
 
@@ -31,5 +33,6 @@ def put_back(place: Location, policy: Branch | None, table: str, old: Commit, *,
             # Dolt's own way wants the table to be there; it is replaced whole a moment later.
             connection.execute(f"CREATE TABLE {quote(table)} (n INT)")
         connection.execute("CALL DOLT_CHECKOUT(%s, '--', %s)", old.hash, table)
+        integrity.refuse_broken(connection)
 
     return publishing.write(place, policy, WriteJob(table, message, work, Statements(kinds=())))

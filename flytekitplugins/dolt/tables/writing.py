@@ -671,7 +671,7 @@ def _fitted_keys(
     columns = [column for column in existing.columns if column.name in existing.key]
     encoded = _encoded_keys(frame, columns, table)
     held = fitting.held(encoded, columns, ())
-    start = _start_beside(connection, table, encoded, existing, _notes(table, existing)[0], held)
+    start = _start_beside(connection, table, encoded, existing, _notes(table, existing)[0], held, evolve=False)
     asked = fitting.Asked(
         adds=True,
         notes=start.rows.notes.columns,
