@@ -179,6 +179,22 @@ def test_ddl_is_committed_too(told: History) -> None:
     assert told.log("main")[0][1].startswith("no table\n\n")
 
 
+def test_a_table_that_dolt_ignores(told: History) -> None:
+    """Once it is in a commit its rows are the task's work; a new one that is ignored stays out, as the user has it."""
+    told.server.sql("create table gen_a (id int primary key)")
+    told.server.sql("insert into dolt_ignore values ('gen_%', true)")
+    told.server.sql("call dolt_add('--force', 'gen_a', 'dolt_ignore')")
+    told.server.sql("call dolt_commit('-m', 'ignored')")
+    for number in (1, 2):
+        run(told.server, f"insert into gen_a values ({number})", output=None, dolt_commit_message=f"row {number}")
+        assert told.log("main")[0][1].startswith(f"row {number}\n\n")
+        assert told.server.sql("select count(*) from gen_a as of 'HEAD'") in ([(number,)], ((number,),))
+    before = told.head("main")
+    run(told.server, "create table gen_b (id int primary key)", output=None, dolt_commit_message="new")
+    assert told.head("main") == before
+    assert told.server.sql("select count(*) from gen_b") in ([(0,)], ((0,),))
+
+
 @pytest.mark.parametrize("statement", ["update told set v = v", "delete from told where id = 99", "select 1 as a"])
 def test_nothing_changed_makes_no_commit(told: History, statement: str) -> None:
     """A statement that leaves all as it was makes no commit, and is no error."""
