@@ -18,7 +18,7 @@ from ...doltdb.redaction import visible
 from ..codec import row_order
 from ..codec.notes import Note, Notes
 from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, close_names
-from ..model import provenance
+from ..model import notebooks, provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
 from ..model.sql_text import literal, quote
@@ -116,6 +116,11 @@ class TableDiff:
         if self.create_before and self.create_after and self.key_before != self.key_after:
             news.append(f"the key is now {', '.join(self.key_after) or 'none'}")
         return visible("; ".join([f"{self.table}: {counts}", *news]), lines=False)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the counts, and the first changed rows where they were fetched."""
+        shown = [] if self.rows is None or self.rows.empty else [notebooks.table(self.rows, rows=self.changed)]
+        return notebooks.block(str(self), *shown)
 
 
 @refuses_passwords
