@@ -7,7 +7,6 @@ when `DoltTable.data` is first touched. What only the running task knows is aske
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import hashlib
 import pickle
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ...doltdb import redaction
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig, NotInTask
-from ..model import location, runtime
+from ..model import location, notebooks, runtime
 from ..model.configs import PUBLIC_MODULE, Commit, DoltConfig, Pinned, TableRef
 from ..model.serialization import check_nesting, from_fields
 
@@ -117,7 +116,7 @@ class DoltTable(_Rows):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A table is a value: a config that is changed for the next one must not change it.
-        super().__setattr__(name, copy.deepcopy(value) if name == "config" else value)
+        super().__setattr__(name, value._copied() if name == "config" and isinstance(value, DoltConfig) else value)
 
     @property
     def is_loaded(self) -> bool:
@@ -229,6 +228,14 @@ class DoltTable(_Rows):
         what = repr(self.config.tablename) if shown is None else f"query {shown!r}"
         state = f"at {self._commit}" if self._commit else "no data" if self._frame is None else "not written yet"
         return f"DoltTable({what} in {location.without_password(str(self.config.db_path))!r}, {state})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the table, and its first rows where they are in memory; nothing is read."""
+        frame: Any = self._frame
+        pandas: Any = sys.modules.get("pandas")
+        if pandas is not None and isinstance(frame, pandas.DataFrame):
+            return notebooks.block(repr(self), notebooks.table(frame))
+        return notebooks.block(repr(self))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DoltTable):

@@ -20,7 +20,7 @@ from ..codec import row_order
 from ..codec.notes import Note, Notes, meaning
 from ..codec.pandas_frames import SqlType
 from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, close_names, warn
-from ..model import provenance
+from ..model import notebooks, provenance
 from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
 from ..model.location import refuses_passwords
 from ..model.naming import lowered
@@ -127,6 +127,11 @@ class TableDiff:
             news.append(f"the key is now {', '.join(self.key_after) or 'none'}")
         news += [f"column {name!r} is shown as text" for name in self.as_text]
         return visible("; ".join([f"{self.table}: {counts}", *news]), lines=False)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the counts, and the first changed rows where they were fetched."""
+        shown = [] if self.rows is None or self.rows.empty else [notebooks.table(self.rows, rows=self.changed)]
+        return notebooks.block(str(self), *shown)
 
 
 @refuses_passwords

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ...doltdb.redaction import visible
 from ..errors import InvalidConfig, RevisionNotFound, attempting
-from ..model import provenance, timepoints
+from ..model import notebooks, provenance, timepoints
 from ..model.configs import Commit, DoltConfig, TableRef
 from ..model.location import Location, is_url, refuses_passwords
 from ..model.naming import is_hash, lowered
@@ -146,6 +146,10 @@ class Lineage:
         if not self.is_whole:
             lines.append("(cut off: there is more)")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the tree, up to a number of lines."""
+        return notebooks.lines(str(self).split("\n"))
 
     def _tree(self, title: str, links: Iterable[Link], *, up: bool, gaps: Mapping[str, Sequence[str]]) -> Iterator[str]:
         known = {step.commit.hash: step for step in self.steps}

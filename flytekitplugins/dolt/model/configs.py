@@ -473,11 +473,10 @@ class DoltConfig(Portable):
         self._refuse_passwords()  # pickles travel, too
         return dict(self.__dict__)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> DoltConfig:
+    def _copied(self) -> DoltConfig:
+        """Return a deep copy; what is wrong with the config is said where it is used, as of this one."""
         made = object.__new__(type(self))
-        memo[id(self)] = made
-        for name, value in self.__dict__.items():
-            made.__dict__[name] = _copied(value, memo)
+        made.__dict__.update({name: _copied(value) for name, value in self.__dict__.items()})
         return made
 
     def _refuse_passwords(self) -> None:
@@ -627,13 +626,13 @@ class DoltConfig(Portable):
         return from_fields(cls, given)
 
 
-def _copied(value: Any, memo: dict[int, Any]) -> Any:
-    """Return a copy, or the value itself where it is none that a config can have, which `DoltConfig.check` says."""
+def _copied(value: Any) -> Any:
+    """Return a deep copy of a field, or the value itself where it is none that a config can have."""
     if value is None or isinstance(value, str):
         return value
     try:
-        return copy.deepcopy(value, memo)
-    except (TypeError, AttributeError, pickle.PicklingError):
+        return copy.deepcopy(value)
+    except (TypeError, AttributeError, pickle.PicklingError, InvalidConfig):
         return value
 
 
