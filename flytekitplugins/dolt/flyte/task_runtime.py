@@ -10,7 +10,7 @@ from ...doltdb.redaction import Password
 from ..api.table import DoltTable
 from ..model import runtime
 from ..model.configs import Commit, DoltConfig, Secret
-from . import cache, context, secrets, value_types
+from . import context, secrets, value_types
 
 
 class FlyteRuntime(runtime.Runtime):
@@ -50,6 +50,8 @@ class FlyteRuntime(runtime.Runtime):
 
     def stale_reference(self) -> str:
         """Return that Flyte's cache may name a commit of a repository that is not there any more."""
+        from . import cache
+
         return cache.STALE_REFERENCE
 
     def resolve_nested(self, table: DoltTable) -> DoltTable:
