@@ -36,7 +36,7 @@ merge("run/1", db_path="foo")
 print(read(config)["n"].tolist(), DoltTable.from_json(first.to_json()).data["n"].tolist())
 print(diff(first, config).modified, len(versions(config)), tag("v1", config).name)
 print(Repository("foo").branches().keys() == {"main", "run/1"})
-print(restore(config, first).data["n"].tolist(), DoltTable(config).data)
+print(restore(config, first).data["n"].tolist(), DoltTable(config).data["n"].tolist())
 print(runtime.current().secret(Secret("group", "key")))
 try:
     from flytekitplugins.dolt import dolt_frame
@@ -59,7 +59,7 @@ def test_a_script_needs_no_flytekit(tmp_path: Path) -> None:
         "[1, 2] [1, 1]",
         "1 2 v1",
         "True",
-        "[1, 1] None",
+        "[1, 1] [1, 1]",
         "s3cret",
         "No module named 'flytekit'",
     ]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ...doltdb import redaction
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig, NotInTask
-from ..model import location, notebooks, runtime
+from ..model import location, runtime
 from ..model.configs import PUBLIC_MODULE, Commit, DoltConfig, Pinned, TableRef
 from ..model.serialization import check_nesting, from_fields
 
@@ -231,6 +231,8 @@ class DoltTable(_Rows):
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the table, and its first rows where they are in memory; nothing is read."""
+        from ..model import notebooks
+
         frame: Any = self._frame
         pandas: Any = sys.modules.get("pandas")
         if pandas is not None and isinstance(frame, pandas.DataFrame):

@@ -11,7 +11,7 @@ from ...doltdb.redaction import Password
 from ..api.table import DoltTable
 from ..model import runtime
 from ..model.configs import Commit, DoltConfig, Secret
-from . import cache, context, secrets, value_types
+from . import context, secrets, value_types
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +67,8 @@ class FlyteRuntime(runtime.Runtime):
 
     def stale_reference(self) -> str:
         """Return that Flyte's cache may name a commit of a repository that is not there any more."""
+        from . import cache
+
         return cache.STALE_REFERENCE
 
     def resolve_nested(self, table: DoltTable) -> DoltTable:

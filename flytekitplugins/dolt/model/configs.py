@@ -21,7 +21,7 @@ from ...doltdb import redaction
 from ...doltdb.patterns import pattern
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig
-from . import location, messages, options, query_parameters, timepoints, trust
+from . import location, options, query_parameters, timepoints, trust
 from .naming import check_branch_name, check_revision, check_table_name, check_tag_name
 from .serialization import OneOfSeveral, Portable, check_nesting, from_fields
 
@@ -530,6 +530,8 @@ class DoltConfig(Portable):
         if self.tag is not None:
             check_tag_name(self.tag)
         if self.message is not None:
+            from . import messages  # seldom needed, and flytekit is not to wait for it
+
             messages.check_template(self.message)
         self._check_params()
         self.options()

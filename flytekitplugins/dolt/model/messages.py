@@ -42,20 +42,25 @@ def rendered(template: str, inputs: Mapping[str, object] | None) -> str:
     Raises:
         InvalidConfig: it names what is no input.
     """
-    parts, given = _parts(template), inputs or {}
-    unknown = [name for _, name in parts if name is not None and name not in given]
-    if unknown and inputs is None:
-        raise InvalidConfig(
-            f"Cannot write the message {template!r}: {unknown[0]!r} is the input of a task, and none runs here. Put "
-            "the value into the text, or return the table from a task with that input."
-        )
-    if unknown:
-        raise InvalidConfig(
-            f"Cannot write the message {template!r}: the task has no input {unknown[0]!r}."
-            f"{close_names(unknown[0], given)} Its inputs are {', '.join(map(repr, given)) or 'none'}."
-        )
-    text = "".join(said + ("" if name is None else _value(given[name])) for said, name in parts)
+    parts = _parts(template)
+    known = {} if inputs is None else inputs
+    for _, name in parts:
+        if name is not None and name not in known:
+            raise _unknown(template, name, inputs)
+    text = "".join(said + ("" if name is None else _value(known[name])) for said, name in parts)
     return _cut(visible(masked(" ".join(text.split())), lines=False), MAX_WHY)
+
+
+def _unknown(template: str, name: str, inputs: Mapping[str, object] | None) -> InvalidConfig:
+    if inputs is None:
+        return InvalidConfig(
+            f"Cannot write the message {template!r}: {name!r} is the input of a task, and none runs here. Put the "
+            "value into the text, or return the table from a task with that input."
+        )
+    return InvalidConfig(
+        f"Cannot write the message {template!r}: the task has no input {name!r}.{close_names(name, inputs)} Its inputs "
+        f"are {', '.join(map(repr, inputs)) or 'none'}."
+    )
 
 
 def _parts(template: object) -> list[tuple[str, str | None]]:
