@@ -117,6 +117,16 @@ class TestRetypedColumns:
         assert rows(found.rows[["diff_type", "id", "v"]]) == [("removed", 1, shown)]  # type: ignore[index]
         assert found.as_text == ()
 
+    def test_spans_beside_times_of_day(self, repo: Path) -> None:
+        """A column that held spans of time and holds times of day now has both, and so the other way."""
+        sql(repo, "create table t (id int primary key, v time)", "insert into t values (1, '-01:00:00')")
+        sql(repo, "delete from t", "insert into t values (2, '01:00:00')")
+        hour = pd.Timedelta(hours=1)
+        assert [row[:3] for row in rows(last(repo).rows)] == [("removed", 1, -hour), ("added", 2, hour)]
+        back = diff("HEAD", "HEAD~1", table="t", db_path=repo)
+        assert [row[:3] for row in rows(back.rows)] == [("added", 1, -hour), ("removed", 2, hour)]
+        assert back.as_text == ()
+
     def test_only_removed_rows_decide(self, repo: Path) -> None:
         """What modified rows were stands in a column of its own, in the old type."""
         sql(repo, "create table t (id int primary key, v varchar(9))", "insert into t values (1, 'x'), (2, '7')")

@@ -20,6 +20,8 @@ _NUMBERS = {"boolean", "integer", "float", "decimal"}
 _DAYS = {"date", "timestamp"}
 _KINDS = (_NUMBERS, _DAYS, {"text", "bytes"}, *({"text", each} for each in ("integer", "float", "decimal", *_DAYS)))
 """Families of types between which a value may be the same."""
+_A_DAY = 24 * 3600 * 10**6
+"""In microseconds, in which SQL's times arrive."""
 
 
 def in_one_type(
@@ -73,7 +75,12 @@ def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     if is_decimal and pa.types.is_boolean(kind):
         return column.cast(pa.int8()).cast(kind)
     if _is_time(column.type):
-        return column.cast(pa.int64()).cast(kind)
+        micros = column.cast(pa.int64())
+        if pa.types.is_time(kind):  # which Arrow lets be any number
+            limits = pc.min_max(micros).as_py()
+            if limits["min"] < 0 or limits["max"] >= _A_DAY:
+                raise ValueError("a span of time is no time of day")
+        return micros.cast(kind)
     return column.cast(kind)
 
 
