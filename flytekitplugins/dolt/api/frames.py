@@ -15,7 +15,7 @@ from ..errors import ConnectionLost, DoltError, InvalidConfig, QueryFailed, atte
 from ..history import diffs, merging, observers, publishing, pushing, revisions, table_log, tagging
 from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
 from ..repository import refs, remotes
-from ..repository.connections import connect
+from ..repository.connections import Panics, connect
 from ..tables import reading
 from ..tables.writing import TableWrite
 from .specs import ReadSpec, WriteSpec
@@ -144,9 +144,11 @@ def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | No
     """
     spec, lost = ReadSpec.of(table.config, columns=columns), []
     with attempting(_reading(table.config)):
+        panics = Panics()
         for again in reversed(range(REREADS + 1)):
             try:
-                return _loaded(table, spec, limit)
+                with panics.noticed():
+                    return _loaded(table, spec, limit)
             except ConnectionLost as error:
                 lost.append(error.in_query)
                 if not again and all(lost) and _answers(table):
