@@ -95,6 +95,15 @@ def test_a_write_is_repeated_as_a_whole_and_is_final(panicky: Path, monkeypatch:
         assert connection.query("SELECT name FROM dolt_branches WHERE name <> 'main'") == []
 
 
+def test_one_that_panics_inside_of_what_is_repeated_alone(panicky: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is alone already stays alone, and ends."""
+    started = servers_used(monkeypatch)
+    with local_server.alone(panicky), pytest.raises(ServerFailed, match=WHY):
+        panic(panicky)
+    assert len(started) == 2
+    assert read(DoltConfig(str(panicky), "t"))["n"].tolist() == [1]
+
+
 def test_a_panic_that_drops_the_session_only(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The work is done once more, the server goes on, and then it is final, with the log's line."""
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [1]}))

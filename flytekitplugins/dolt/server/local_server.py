@@ -212,6 +212,10 @@ class _Lease:
     def alone(self, timeout_s: float) -> Iterator[None]:
         """Have nobody else use the repository inside the block, in which a server is started anew."""
         deadline, me = time.monotonic() + timeout_s, threading.get_ident()
+        if self._alone == me:  # the server that was started for that has ended, too
+            self.release()
+            yield
+            return
         with self.lock:
             self._changed.wait_for(lambda: self._alone is None)
             self._alone = me  # other threads of this process wait for it to be over, other processes at the gate
