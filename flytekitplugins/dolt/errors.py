@@ -376,6 +376,8 @@ class ConnectionLost(DoltError, ConnectionError):
 
     in_query: bool = False
     """Whether it broke while a query of the user's ran, on a session that had answered just before."""
+    panic: object = None
+    """What the private server of a folder logged meanwhile about a panic of its own, if it did."""
 
 
 class OutcomeUnknown(DoltError, ConnectionError):

@@ -264,7 +264,7 @@ def test_a_session_that_is_logged_in_elsewhere_is_sent_nothing(repo: Path, monke
     monkeypatch.setattr(
         connections.Connection, "_send", lambda self, sql, *values: (sent.append(sql), real(self, sql, *values))[1]
     )
-    monkeypatch.setattr(local_server, "is_served_at", lambda *_: False)
+    monkeypatch.setattr(local_server, "is_served_by", lambda *_: False)
     with pytest.raises(ConnectionLost):
         rows(repo)
     assert sent == []

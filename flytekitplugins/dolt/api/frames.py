@@ -25,7 +25,7 @@ from ..history import diffs, merging, observers, publishing, pushing, rebasing, 
 from ..model import runtime
 from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
 from ..repository import refs, remotes, table_names
-from ..repository.connections import connect
+from ..repository.connections import Panics, connect
 from ..tables import reading
 from ..tables.writing import RowDeletion, TableWrite
 from .specs import ReadSpec, WriteSpec
@@ -230,9 +230,11 @@ def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | No
     """
     spec, lost = ReadSpec.of(table.config, columns=columns), []
     with attempting(_reading(table.config)):
+        panics = Panics()
         for again in reversed(range(REREADS + 1)):
             try:
-                return _loaded(table, spec, limit)
+                with panics.noticed():
+                    return _loaded(table, spec, limit)
             except ConnectionLost as error:
                 lost.append(error.in_query)
                 if not again and all(lost) and _answers(table):

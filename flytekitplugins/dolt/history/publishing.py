@@ -36,7 +36,7 @@ from ..model.configs import Branch, Commit, MergeBranch, NewBranch
 from ..model.location import Location
 from ..model.sql_text import literal, quote
 from ..repository import active_content, branch_locks, hosts, scratch_branches, table_names
-from ..repository.connections import Connection, connect
+from ..repository.connections import Connection, Panics, connect
 from ..repository.refs import branch_of, find_head, heads, no_branch, refuse_double
 from ..repository.scratch_branches import Scratch
 from ..tables.writing import STATEMENTS
@@ -129,15 +129,17 @@ def write(repository: Location, policy: Branch | None, job: WriteJob) -> WriteRe
         TagExists: another commit has the job's tag.
         HeadMoved: other writers, which do not use this package's lock, won `MAX_ATTEMPTS` times in a row.
         ConnectionLost: the server went away `MAX_LOST` times before the branch was moved.
+        ServerFailed: the work makes the server panic, and did so again when nothing else used it.
         OutcomeUnknown: the server went away while the branch was being moved, and does not come back to say whether it
             was.
     """
     if job.key is not None:
         job = replace(job, message=_with_key(job.message, job.key))
     author = hosts.author_of(repository)
+    panics = Panics()
     for lost in range(1, MAX_LOST + 1):
         try:
-            with connect(repository) as connection:
+            with panics.noticed(), connect(repository) as connection:
                 return _write(connection, repository, policy, job, author)
         except OutcomeUnknown as unknown:
             if _is_published(repository, unknown, job.lock_timeout_s):
@@ -147,6 +149,7 @@ def write(repository: Location, policy: Branch | None, job: WriteJob) -> WriteRe
                 "moved it. Try again."
             )
             fault.__cause__ = unknown
+            panics.refuse(fault)
         except ConnectionLost as error:
             fault = error
         if lost < MAX_LOST:

@@ -20,12 +20,12 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import quote as url_quote
 from urllib.parse import urlencode
 
@@ -41,6 +41,7 @@ from ..errors import (
     DiskFull,
     DoltError,
     InvalidConfig,
+    OutcomeUnknown,
     QueryFailed,
     RepositoryBusy,
     RevisionNotFound,
@@ -71,6 +72,10 @@ _GONE = {2002, 2003, 2006, 2013, 2055}  # codes of PyMySQL and MySQL for "there 
 _NO_WORDS = (AssertionError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 """What the driver lets through when it cannot read what a server says, or lacks a package for it."""
 
+_READS = re.compile(r"\s*(SELECT|SHOW|DESCRIBE)\b", re.IGNORECASE)
+_LOCKS = re.compile(r"_LOCK", re.IGNORECASE)
+_T = TypeVar("_T")
+
 _NO_TLS = "the server offers no TLS"
 _UNKNOWN = Path()
 _READER = "flyte_reader"
@@ -94,9 +99,17 @@ class Connection:
     What is attempted, as `errors.attempting` says, completes the sentence "Cannot ..." when the server refuses.
     """
 
-    def __init__(self, raw: driver.Connection, endpoint: Endpoint, database: str) -> None:
+    def __init__(
+        self, raw: driver.Connection, endpoint: Endpoint, database: str, place: Location | None = None
+    ) -> None:
         self._raw = raw
         self._endpoint = endpoint
+        self._place = place
+        """Where it can log in again; None is a session beside another."""
+        self._is_bound = False
+        """Whether the session may hold what another would not: a lock, a branch that is named for it."""
+        self.repeats_after_panics = True
+        """Whether a statement that only reads is sent once more after the server panicked."""
         self.database = database
         self._revision: str | None = None
         self._went_to: str | None = ""
@@ -113,21 +126,62 @@ class Connection:
         return number
 
     @property
+    def endpoint(self) -> Endpoint:
+        """Where it is logged in."""
+        return self._endpoint
+
+    @property
     def local_port(self) -> int:
         """The port of a server of this very machine, which no start has in common with another; else 0."""
         return self._endpoint.port if self._endpoint.shares_files else 0
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
-        self._settle()
-        with self._translated(), self._raw.cursor() as cursor:
-            cursor.execute(sql, parameters or None)
-            return list(cursor.fetchall())
+
+        def ask() -> list[tuple[Any, ...]]:
+            self._settle()
+            with self._translated(), self._raw.cursor() as cursor:
+                cursor.execute(sql, parameters or None)
+                return list(cursor.fetchall())
+
+        return self._repeated(sql, ask)
 
     def execute(self, sql: str, *parameters: object) -> int:
         """Run one statement and return the number of rows it affected."""
+        self._is_bound = self._is_bound or sql != "ROLLBACK"
         self._settle()
         return self._send(sql, *parameters)
+
+    def _repeated(self, sql: str, ask: Callable[[], _T]) -> _T:
+        """Return what ``ask`` gives; where the private server panics, ask it once more, and alone if it ended.
+
+        Only a statement that reads, on a session that holds nothing: what writes is done again as a whole.
+
+        Raises:
+            ServerFailed: it panics again.
+        """
+        only_reads = _READS.match(sql) is not None and not _LOCKS.search(sql)
+        self._is_bound = self._is_bound or not only_reads
+        if self._place is None or self._is_bound or not self.repeats_after_panics:
+            return ask()
+        panics = Panics()
+        try:
+            with panics.noticed():
+                return ask()
+        except ConnectionLost as error:
+            if error.panic is None:
+                raise
+        with panics.noticed():
+            self._log_in_again()
+            return ask()
+
+    def _log_in_again(self) -> None:
+        assert self._place is not None  # noqa: S101  # for the type checker: the caller asked
+        with hosts.host(self._place).reached() as endpoint:
+            fresh = _acquire(self._place, endpoint)
+        self.abandon()
+        self._raw, self._endpoint, self.database = fresh._raw, fresh._endpoint, fresh.database
+        self._went_to, self._folder, self._reader = fresh._went_to, fresh._folder, fresh._reader
 
     def _send(self, sql: str, *parameters: object) -> int:
         with self._translated(), self._raw.cursor() as cursor:
@@ -182,10 +236,14 @@ class Connection:
 
     def describe(self, sql: str) -> list[Column]:
         """Return names and types of the columns that a statement gives; the statement is run, so let it be cheap."""
-        self._settle()
-        with self._translated():
-            self._raw.query(sql)
-            return self._raw.columns()
+
+        def ask() -> list[Column]:
+            self._settle()
+            with self._translated():
+                self._raw.query(sql)
+                return self._raw.columns()
+
+        return self._repeated(sql, ask)
 
     @contextmanager
     def arrow_batches(self, sql: str, *, batch_rows: int) -> Iterator[Iterator[pa.RecordBatch]]:
@@ -201,11 +259,12 @@ class Connection:
         import connectorx
 
         login = self._reader_login()
-        with _connectorx_errors(login):
+        logged = login.log_size()
+        with _connectorx_errors(login, logged):
             reader = connectorx.read_sql(
                 self._url(login), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
             )
-        with contextlib.closing(_translated_batches(reader, login)) as batches:
+        with contextlib.closing(_translated_batches(reader, login, logged)) as batches:
             yield batches
 
     def _url(self, endpoint: Endpoint) -> str:
@@ -246,10 +305,14 @@ class Connection:
 
     def text_rows(self, sql: str) -> tuple[list[Column], list[tuple[bytes | None, ...]]]:
         """Return columns and rows of a statement as the server printed them; slow, for what Arrow cannot carry."""
-        self._settle()
-        with self._translated(), self._raw.printing():
-            self._raw.query(sql)
-            return self._raw.columns(), self._raw.rows()
+
+        def ask() -> tuple[list[Column], list[tuple[bytes | None, ...]]]:
+            self._settle()
+            with self._translated(), self._raw.printing():
+                self._raw.query(sql)
+                return self._raw.columns(), self._raw.rows()
+
+        return self._repeated(sql, ask)
 
     @contextmanager
     def read_only_session(self) -> Iterator[Connection]:
@@ -351,11 +414,15 @@ class Connection:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
+        logged = self._endpoint.log_size()
         try:
             yield
         except driver.MySQLError as error:
             stripped(error, *self._endpoint.passwords)
-            raise _from_pymysql(error) from error
+            found = _from_pymysql(error)
+            if isinstance(found, ConnectionLost):
+                found.panic = self._endpoint.panic_since(logged)
+            raise found from error
         except UnicodeEncodeError as error:
             raise QueryFailed(
                 f"Cannot {attempted()}: {error.object[error.start : error.end]!r} is half a character (a lone "
@@ -374,7 +441,7 @@ def _from_pymysql(error: driver.MySQLError) -> DoltError:
 
 
 @contextmanager
-def _connectorx_errors(endpoint: Endpoint) -> Iterator[None]:
+def _connectorx_errors(endpoint: Endpoint, logged: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
@@ -382,11 +449,14 @@ def _connectorx_errors(endpoint: Endpoint) -> Iterator[None]:
         # A stream that breaks between two batches comes as a Rust panic, which is no Exception and has no public class.
         if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
             raise
-        raise _from_connectorx(str(error)) from error
+        found = _from_connectorx(str(error))
+        if isinstance(found, ConnectionLost):
+            found.panic = endpoint.panic_since(logged)
+        raise found from error
 
 
-def _translated_batches(reader: pa.RecordBatchReader, endpoint: Endpoint) -> Generator[pa.RecordBatch]:
-    with _connectorx_errors(endpoint):
+def _translated_batches(reader: pa.RecordBatchReader, endpoint: Endpoint, logged: int) -> Generator[pa.RecordBatch]:
+    with _connectorx_errors(endpoint, logged):
         batch = None
         for batch in reader:
             yield batch
@@ -553,7 +623,7 @@ class _Pool:
 
     def _open(self) -> Connection:
         with attempting(f"connect to the dolt sql-server of {str(self._place)!r}"):
-            connection = Connection(_open(self.endpoint), self.endpoint, "")
+            connection = Connection(_open(self.endpoint), self.endpoint, "", self._place)
             try:
                 self._prove(connection)
                 if self._database is None:
@@ -662,6 +732,53 @@ def connect(place: Location, *, patience_s: float = PATIENCE_S) -> Iterator[Conn
             yield connection
 
 
+class Panics:
+    """What becomes of work under which a private server panics: it is done once more, and then it is at fault.
+
+    Where a panic ends the server it takes all sessions with it, and who was to blame shows when it is done alone.
+    """
+
+    def __init__(self) -> None:
+        self._before: local_server.Panic | None = None
+        self._now: local_server.Panic | None = None
+
+    @contextmanager
+    def noticed(self) -> Iterator[None]:
+        """Have a panic inside the block noticed; after one that ended the server, be alone on another inside it.
+
+        Raises:
+            ServerFailed: it is at fault, and was neither done nor half done.
+            RepositoryBusy: others did not stop using the repository in time.
+        """
+        self._before, self._now = self._now, None
+        with contextlib.ExitStack() as stack:
+            if self._before is not None and self._before.ended:
+                stack.enter_context(local_server.alone(self._before.repository))
+            try:
+                yield
+            except (ConnectionLost, OutcomeUnknown) as error:
+                self._now = getattr(error, "panic", None) or getattr(error.__cause__, "panic", None)
+                if isinstance(error, ConnectionLost):
+                    self.refuse(error)
+                raise
+
+    def refuse(self, error: Exception) -> None:
+        """Raise what is final, if the work is at fault.
+
+        Raises:
+            ServerFailed: it is.
+        """
+        before, now = self._before, self._now
+        if before is None or now is None or (now.ended and not before.ended):
+            return
+        raise ServerFailed(
+            f"Cannot {attempted()}: it makes the dolt sql-server panic, as it did again when it was repeated"
+            f"{' alone' if before.ended else ''}. That is a fault of Dolt's; do it in another way. Its log says: "
+            f"panic: {now.said}",
+            path=now.repository,
+        ) from error
+
+
 def disconnect(place: Location) -> None:
     """Close what is open to the server of a repository, and let go of it."""
     hosts.host(place).release()
@@ -690,6 +807,7 @@ def _acquire(place: Location, endpoint: Endpoint) -> Connection:
             if not connection.is_known:
                 active_content.refuse_false_tables(connection)
                 connection.is_known = True
+            connection._is_bound = False
         except BaseException:
             connection.close()
             raise
@@ -705,7 +823,7 @@ def _release_after(place: Location, endpoint: Endpoint, connection: Connection) 
         if isinstance(error, DiskFull):
             hosts.host(place).replace()
         raise
-    _pool(place, endpoint).give_back(connection)
+    _pool(place, connection.endpoint).give_back(connection)
 
 
 def _pool(place: Location, endpoint: Endpoint) -> _Pool:

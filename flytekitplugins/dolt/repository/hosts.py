@@ -32,11 +32,36 @@ class Endpoint:
     shares_files: bool = False
     """Whether the server is on this machine for sure, so that it may load files from here."""
 
-    is_proved: bool = True
-    """Whether it is known without asking that this is who was meant: by the kernel, or by how one gets there."""
+    server: local_server.Address | None = None
+    """The process that listens there, in a folder of this machine."""
+
+    repository: Path | None = None
+    """That folder."""
 
     others: tuple[str, ...] = field(default=(), repr=False)
     """Passwords with which the server itself logs in elsewhere."""
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether it is known without asking that this is who was meant: by the kernel, or by how one gets there."""
+        return self.server is None or self.server.folder is not None
+
+    def log_size(self) -> int:
+        """Return how much a private server has logged; 0 where it is none."""
+        folder = self._files
+        return 0 if folder is None else local_server.log_size(folder)
+
+    def panic_since(self, logged: int) -> local_server.Panic | None:
+        """Return what a private server has logged about a panic since `log_size` was that."""
+        folder = self._files
+        if folder is None or self.repository is None:
+            return None
+        return local_server.panic_since(self.repository, folder, logged)
+
+    @property
+    def _files(self) -> Path | None:
+        folder = self.server.folder if self.server is not None else None
+        return None if folder is None else folder / "data"
 
     @property
     def has_a_secret(self) -> bool:
@@ -115,12 +140,13 @@ class _Folder:
                 found.user,
                 found.password,
                 shares_files=True,
-                is_proved=found.folder is not None,
+                server=found,
+                repository=self.path,
                 others=others,
             )
 
     def is_still(self, endpoint: Endpoint) -> bool:
-        return local_server.is_served_at(self.path, endpoint.port)
+        return endpoint.server is not None and local_server.is_served_by(self.path, endpoint.server)
 
     def patience_s(self, asked: float) -> float:
         return 0  # it was just started

@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,9 @@ _NOT_IN_YAML = re.compile("[$\x7f-\xa0\u2028\u2029\ufeff\ufffe\uffff]")
 _MOST_LOGGED = 2**20
 _PANIC = re.compile(r"caught panic:\s*(?:\\n|\n)?(.+?)(?:\\n|\n|\"\s*$)", re.MULTILINE)
 """What vitess logs, in one line with its breaks written out, before it drops the connection."""
+_END_BY_PANIC = re.compile(r"^panic: (.+)$", re.MULTILINE)
+"""What Go prints before the process ends."""
+_NO_SPACE = "no space left"
 _DOLT_FILES = (".dolt/config.json", ".dolt/repo_state.json", ".dolt/noms/manifest", ".dolt/noms/LOCK")
 """What Dolt opens in a repository while it starts, and would wait at forever if it were a FIFO."""
 
@@ -99,34 +102,43 @@ class _Lease:
     def __init__(self, repository: Path) -> None:
         self.repository = repository
         self.lock = threading.RLock()
+        self._changed = threading.Condition(self.lock)
         self.address: Address | None = None
         self.environment = Environment()
         self.on_release: list[Callable[[], None]] = []
         self._held: int | None = None
+        self._alone: int | None = None
+        """The thread that is alone on the server, or waits to be."""
         self._identity: proofs.Identity | None = None
-        self._users = 0
+        self._users: list[int] = []
+        """The thread of each use."""
         self._used_at = 0.0
         self._timer: threading.Timer | None = None
 
     def enter(self, timeout_s: float) -> Address:
+        me = threading.get_ident()
         with self.lock:
+            self._changed.wait_for(lambda: self._alone in (None, me))
             if self.address is not None and not self._is_current(self.address):
                 self.release()
             if self.address is None:
                 self._attach(timeout_s)
             assert self.address is not None  # noqa: S101  # for the type checker: _attach raises otherwise
-            self._users += 1
+            self._users.append(me)
             return self.address
 
     def _is_current(self, address: Address) -> bool:
         """Whether the same folder, with the same store, is there still, and the server has what it finds it by."""
         if self._identity != proofs.identity(self.repository):
             return False
-        return address.folder is None or (address.folder / proofs.SERVED).is_dir()
+        if address.folder is not None and not (address.folder / proofs.SERVED).is_dir():
+            return False
+        return self._alone is not None or bool(self._users) or not _is_shut(self.repository)
 
-    def leave(self) -> None:
+    def leave(self, thread: int) -> None:
         with self.lock:
-            self._users -= 1
+            self._users.remove(thread)
+            self._changed.notify_all()
             self._used_at = time.monotonic()
             if self._timer is None and self.address is not None:
                 self._wait_until_idle(IDLE_S)
@@ -168,16 +180,69 @@ class _Lease:
 
     def _is_attached(self, deadline: float) -> bool:
         """Find the repository's server or start one; false while one that serves it by another path is in the way."""
-        self._held = _lock(self.repository / ".dolt", fcntl.LOCK_SH, deadline, self.repository)
+        if self._look(fcntl.LOCK_SH, deadline):
+            return True
+        if self.address is not None or _is_in_the_way(self.repository):
+            return False
+        self.release()
+        return self._look(fcntl.LOCK_EX, deadline)
+
+    def _look(self, kind: int, deadline: float) -> bool:
+        """Take the locks of who starts (EX) or only looks for (SH) a server, in their order, and do that."""
+        gate = (
+            None
+            if self._alone is not None
+            else _lock(self.repository / ".dolt" / "noms", kind, deadline, self.repository)
+        )
         try:
-            self.address = running(self.repository)
-            if self.address is None and not _is_in_the_way(self.repository):
+            self._held = _lock(self.repository / ".dolt", fcntl.LOCK_SH, deadline, self.repository)
+            self.address = running(self.repository)  # somebody may have been faster
+            if self.address is None and (kind == fcntl.LOCK_EX or self._alone is not None):
                 self.address = _start(self.repository, deadline)
             self._identity = proofs.identity(self.repository)
+            return self.address is not None and proofs.is_at(self.repository, self._held)
         except BaseException:
             self.release()
             raise
-        return self.address is not None and proofs.is_at(self.repository, self._held)
+        finally:
+            if gate is not None:
+                os.close(gate)
+
+    @contextmanager
+    def alone(self, timeout_s: float) -> Iterator[None]:
+        """Have nobody else use the repository inside the block, in which a server is started anew."""
+        deadline, me = time.monotonic() + timeout_s, threading.get_ident()
+        if self._alone == me:  # the server that was started for that has ended, too
+            self.release()
+            yield
+            return
+        with self.lock:
+            self._changed.wait_for(lambda: self._alone is None)
+            self._alone = me  # other threads of this process wait for it to be over, other processes at the gate
+        gate = None
+        try:
+            with self.lock:
+                if self.address is not None and _answers(self.address):  # one that others have started by now
+                    self._changed.wait_for(lambda: set(self._users) <= {me}, timeout_s)
+                self.release()
+            gate = _lock(self.repository / ".dolt" / "noms", fcntl.LOCK_EX, deadline, self.repository)
+            self._wait_until_left(deadline)
+            yield
+        finally:
+            if gate is not None:
+                os.close(gate)
+            with self.lock:
+                self._alone = None
+                self._changed.notify_all()
+
+    def _wait_until_left(self, deadline: float) -> None:
+        """Wait until no process uses a server of the repository, and none that this package started runs."""
+        while True:
+            os.close(_lock(self.repository / ".dolt", fcntl.LOCK_EX, deadline, self.repository))
+            found = running(self.repository)
+            if found is None or found.folder is None:  # one of the user's own is nobody's to end
+                return
+            time.sleep(0.005)
 
     def let_go_if(self, identity: proofs.Identity | None) -> None:
         """Let go of a server that nobody uses, if this is the folder that it serves by another path."""
@@ -229,12 +294,12 @@ def using(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> Iterator[A
         ServerFailed: the server could not be started.
         BinaryNotFound, BinaryUnsupported: there is no ``dolt`` to start.
     """
-    use = _lease_of(repository)
+    use, thread = _lease_of(repository), threading.get_ident()
     address = use.enter(timeout_s)
     try:
         yield address
     finally:
-        use.leave()
+        use.leave(thread)
 
 
 def is_private(folder: Path) -> bool:
@@ -252,16 +317,60 @@ def log_size(folder: Path) -> int:
 
 def panicked(folder: Path, *, since: int) -> str | None:
     """Return what that server has logged about a panic since its log had this size: Go's first line of it."""
+    found = _PANIC.search(_logged(folder, since))
+    return found[1].strip() if found is not None else None
+
+
+def _logged(folder: Path, since: int) -> str:
     if not is_private(folder):
-        return None
+        return ""
     try:
         with _log_beside(folder).open("rb") as log:
             log.seek(since)
-            said = log.read(_MOST_LOGGED).decode(errors="replace")
+            return log.read(_MOST_LOGGED).decode(errors="replace")
     except OSError:
-        return None
-    found = _PANIC.search(said)
-    return found[1].strip() if found is not None else None
+        return ""
+
+
+@dataclass(frozen=True)
+class Panic:
+    """What a private server logged when a statement made it panic."""
+
+    repository: Path
+    said: str
+    """Go's first line of it."""
+    ended: bool
+    """Whether it ended the server, and not only the session."""
+
+
+_ended: dict[Path, Panic] = {}
+"""What ended servers, by the folders they loaded files from; those are removed when nobody uses them any more."""
+
+
+def panic_since(repository: Path, folder: Path, since: int) -> Panic | None:
+    """Return what the server of ``repository`` that loads files from ``folder`` has logged about a panic.
+
+    That is, since its log had this size. The log of a server that ended is there for some seconds, or until its last
+    user lets go. That a full disk ended it is no panic.
+    """
+    said = _logged(folder, since)
+    caught, ended = _PANIC.search(said), _END_BY_PANIC.search(said)
+    if ended is not None and _NO_SPACE not in said:
+        _ended[folder] = Panic(repository, ended[1].strip(), ended=True)
+    if ended is not None or folder in _ended:
+        return _ended.get(folder)
+    return Panic(repository, caught[1].strip(), ended=False) if caught is not None else None
+
+
+def alone(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> AbstractContextManager[None]:
+    """Have this thread be the only one that uses ``repository`` inside the block, on a server that is started anew.
+
+    Others who want to use it wait; afterwards they share that server, if it is there still.
+
+    Raises:
+        RepositoryBusy: others did not stop using it in time.
+    """
+    return _lease_of(repository).alone(timeout_s)
 
 
 def _log_beside(folder: Path) -> Path:
@@ -328,12 +437,9 @@ def running(repository: Path) -> Address | None:
     return Address(address.pid, address.port, address.password, found.folder)
 
 
-def is_served_at(repository: Path, port: int) -> bool:
-    """Whether the private server that this process uses for ``repository`` has this port, and is its server still."""
-    address = _lease_of(repository).address
-    if address is None or address.folder is None or address.port != port:
-        return False
-    return proofs.serves(address.folder, address.pid, repository)
+def is_served_by(repository: Path, address: Address) -> bool:
+    """Whether the private server that was found there is the one of this very folder still."""
+    return address.folder is not None and proofs.serves(address.folder, address.pid, repository)
 
 
 def _is_in_the_way(repository: Path) -> bool:
@@ -367,16 +473,26 @@ def _answers(address: Address) -> bool:
 
 
 def _start(repository: Path, deadline: float) -> Address:
-    starting = _lock(repository / ".dolt" / "noms", fcntl.LOCK_EX, deadline, repository)
+    refuse_strange_files(repository)
+    address = None
+    while address is None:
+        address = _try_start(repository, binary.find(), deadline)
+    return address
+
+
+def _is_shut(repository: Path) -> bool:
+    """Whether somebody starts a server of the repository, or wants to be alone on one."""
     try:
-        address = running(repository)  # somebody may have been faster
-        if address is None:
-            refuse_strange_files(repository)
-        while address is None:
-            address = _try_start(repository, binary.find(), deadline)
-        return address
+        gate = os.open(repository / ".dolt" / "noms", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(gate, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
     finally:
-        os.close(starting)
+        os.close(gate)
+    return False
 
 
 def refuse_strange_files(repository: Path) -> None:
@@ -444,7 +560,7 @@ def _why_not(repository: Path, dolt: Path, log: str) -> DoltError:
             "for reading. Copy it to a writable folder, or fix its permissions.",
             path=repository,
         )
-    if "no space left" in log:
+    if _NO_SPACE in log:
         return DiskFull(
             f"Cannot open the repository {str(repository)!r}: no space is left there or in the temporary folder. Free "
             "some, and try again.",

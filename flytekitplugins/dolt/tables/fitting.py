@@ -145,6 +145,11 @@ class TableSchema:
         )
 
     @property
+    def computes(self) -> bool:
+        """Whether there are generated columns."""
+        return any(column.generated for column in self.columns)
+
+    @property
     def sql_types(self) -> dict[str, str]:
         """The SQL type of each column."""
         return {column.name: column.sql_type for column in self.columns}

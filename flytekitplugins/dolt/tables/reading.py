@@ -367,6 +367,7 @@ def telling_panics(connection: Connection) -> Iterator[None]:
     """
     folder = connection.shared_folder()
     since = local_server.log_size(folder) if folder is not None else 0
+    repeats, connection.repeats_after_panics = connection.repeats_after_panics, False
     try:
         yield
     except ConnectionLost as error:
@@ -379,6 +380,8 @@ def telling_panics(connection: Connection) -> Iterator[None]:
             code=0,
             server_message=said,
         ) from error
+    finally:
+        connection.repeats_after_panics = repeats
 
 
 def _query(connection: Connection, statement: str) -> ReadResult:

@@ -512,7 +512,7 @@ def _differences(
     connection: Connection, table: str, new: pa.Table, existing: fitting.TableSchema
 ) -> row_changes.RowDelta | None:
     """Return what differs between the table and the frame, or None where writing it all is better."""
-    if not existing.sorts_as_arrow or any(column.generated for column in existing.columns):
+    if not existing.sorts_as_arrow or existing.computes:
         return None
     schema = new.schema
     try:
@@ -538,8 +538,9 @@ def _delete(connection: Connection, table: str, key: Sequence[str], keys: pa.Tab
 
 def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema) -> None:
     """Insert or overwrite rows by key."""
-    if existing.unique:
-        # REPLACE would delete any row that shares a value of another unique index, without a word.
+    if existing.unique or existing.computes:
+        # REPLACE would delete any row that shares a value of another unique index, without a word. Of a table with
+        # VIRTUAL columns it ends Dolt 1.83 where a key is there already.
         _delete(connection, table, existing.key, arrow.select(list(existing.key)))
         _append(connection, table, arrow)
     else:
