@@ -167,6 +167,35 @@ class TestMerged:
             assert caught.value.frames == {}
         assert branches(repo) == heads
 
+    def test_a_foreign_key_that_would_be_lost(self, repo: Path) -> None:
+        """One side drops a table, the other adds one that refers to it: that is a conflict of the schema."""
+        heads = fork(
+            repo,
+            ["create table p (id int primary key)", "create table z (id int)"],
+            ["drop table p"],
+            ["create table c (id int primary key, p int, constraint refers foreign key (p) references p (id))"],
+        )
+        with pytest.raises(MergeConflict, match="'c'.*'refers'") as caught:
+            merge("side", db_path=repo)
+        assert [(c.table, c.kind, c.count) for c in caught.value.conflicts] == [("c", "schema", 1)]
+        assert branches(repo) == heads
+
+    def test_constraints_that_one_side_takes_away(self, repo: Path) -> None:
+        """What a side drops on purpose is gone, and what a side adds is there, under a column's new name."""
+        made = (
+            "create table t (id int primary key, v int, w int, constraint a check (v > 0), constraint b check (w > 0))"
+        )
+        fork(
+            repo,
+            [made, "insert into t values (1, 1, 1)"],
+            ["alter table t drop constraint a"],
+            ["alter table t add constraint c check (id > 0)"],
+        )
+        merge("side", db_path=repo)
+        with connect(repo) as connection:
+            statement = str(connection.query("SHOW CREATE TABLE t")[0][1])
+        assert [name for name in "abc" if f"CONSTRAINT `{name}`" in statement] == ["b", "c"]
+
     @pytest.mark.parametrize("kind", ["stored", "virtual"])
     def test_generated_columns_in_conflict(self, repo: Path, kind: str) -> None:
         """The conflict names the rows without the computed values, no run again helps, and the server lives on."""

@@ -131,6 +131,28 @@ def trapped(connection: Connection, sides: MergeSides) -> list[Conflict]:
     ]
 
 
+_CONSTRAINT = re.compile(r"^  CONSTRAINT `((?:[^`]|``)*)` ", re.M)
+
+
+def of_lost_constraints(connection: Connection, tables: Sequence[str], sides: MergeSides) -> Iterator[Conflict]:
+    """Give the merged tables that lack a foreign key or check that a side has added.
+
+    Dolt 1.83 drops a foreign key without a word when the other side has dropped the table that it refers to.
+    """
+    for table in tables:
+        merged = reading.describe(connection, table)
+        known = {side: _constraints(schema) for side, schema in _schemas(connection, table, sides).items()}
+        lost = (known["ours"] | known["theirs"]) - known["base"] - _constraints(merged)
+        if lost:
+            names = ", ".join(map(repr, sorted(lost)))
+            said = f"the merge would lose {names}: the other side has taken away what it needs"
+            yield Conflict(table, "schema", len(lost), description=said)
+
+
+def _constraints(schema: TableSchema | None) -> set[str]:
+    return set() if schema is None else set(_CONSTRAINT.findall(schema.statement))
+
+
 def of_refusal(said: str, sides: MergeSides) -> Conflict:
     """Return the conflict that Dolt has seen where it does not even begin to merge, from its own words."""
     words = set(re.findall(r"[^\s'\"`,:;()]+", said))

@@ -174,10 +174,11 @@ def _merge_here(
             problems = _problems(connection, sides)
             if problems:
                 _refuse(problems, branch, target)
-            settled.put(connection)
-            broken = integrity.broken_constraints(connection)
-            if broken:
-                _refuse(broken, branch, target)
+            if found:  # else Dolt has held all rows against all constraints
+                settled.put(connection)
+                broken = integrity.broken_constraints(connection)
+                if broken:
+                    _refuse(broken, branch, target)
         except MergeConflict as error:
             connection.execute("ROLLBACK")
             error.branch, error.into = branch, target
@@ -237,6 +238,7 @@ def _problems(connection: Connection, sides: MergeSides) -> list[Conflict]:
     """Bring notes and counters of the merged tables together, and return what cannot be or cannot be used."""
     tables = integrity.changed_tables(connection)
     problems = integrity.undescribable(connection, tables)
+    problems = problems or list(conflicts.of_lost_constraints(connection, tables, sides))
     if not problems:
         found: dict[str, list[str]] = {}
         for table, problem in note_merging.merge_notes(connection, sides):
