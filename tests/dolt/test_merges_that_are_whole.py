@@ -229,18 +229,26 @@ class TestMerged:
         with connect(repo) as connection:
             assert connection.local_port == server
 
+    @pytest.mark.parametrize("columns", ["v int, w int, {}", "v int, {}, w int", "{}, v int, w int"])
     @pytest.mark.parametrize("kind", ["stored", "virtual"])
-    def test_generated_columns_without_a_conflict(self, repo: Path, kind: str) -> None:
-        """Other cells of one row meet, and the computed value is that of the merged row."""
-        fork(
-            repo,
-            [
-                f"create table t (id int primary key, v int, w int, g int generated always as (v + w) {kind})",
-                "insert into t (id, v, w) values (1, 1, 1)",
-            ],
-            ["update t set v = 5"],
-            ["update t set w = 6"],
-        )
+    def test_generated_columns_without_a_conflict(self, repo: Path, kind: str, columns: str) -> None:
+        """Other cells of one row meet, and the computed value is that of the merged row, wherever it stands."""
+        columns = columns.format(f"g int generated always as (v + w) {kind}")
+        made = [f"create table t (id int primary key, {columns})", "insert into t (id, v, w) values (1, 1, 1)"]
+        fork(repo, made, ["update t set v = 5"], ["update t set w = 6"])
         merge("side", db_path=repo)
         with connect(repo) as connection:
-            assert connection.query("SELECT * FROM t") == [(1, 5, 6, 11)]
+            assert connection.query("SELECT v, w, g FROM t") == [(5, 6, 11)]
+
+    def test_virtual_columns_in_a_conflict_that_is_settled(self, repo: Path, config: Config) -> None:
+        """A side or rows settle it, and the value is computed of what was chosen."""
+        made = "create table t (id int primary key, v int, w int, g int generated always as (v + 1) virtual)"
+        start = [made, "insert into t (id, v, w) values (1, 1, 1), (2, 2, 2)"]
+        fork(repo, start, ["update t set v = 5 where id = 1"], ["update t set v = 6 where id = 1"])
+        merge("side", db_path=repo, strategy="theirs")
+        with connect(repo) as connection:
+            assert connection.query("SELECT * FROM t") == [(1, 6, 1, 7), (2, 2, 2, 3)]
+        sql(repo, "update t set v = 8 where id = 1")
+        sql(repo, "update t set v = 9 where id = 1", on="side")
+        merge("side", db_path=repo, resolve=pd.DataFrame({"id": [1], "v": [70], "w": [71]}))
+        assert read(config("t")).to_dict("list") == {"id": [1, 2], "v": [70, 2], "w": [71, 2], "g": [71, 3]}

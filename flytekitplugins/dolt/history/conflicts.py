@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ...doltdb.redaction import visible
+from ..codec import result_columns
 from ..codec.notes import Note, Notes
-from ..errors import DoltError
+from ..errors import ConnectionLost, DoltError
 from ..model.configs import Commit
 from ..model.sql_text import literal, quote
 from ..repository import refs
@@ -172,10 +173,15 @@ def _of_rows(connection: Connection, table: str, count: int, sides: MergeSides) 
         return _compared(connection, table, count, sides)  # Dolt 1.83 shows values of other columns there
     rows = tuple(_conflicting_rows(connection, table))
     key = _key_of(schemas)
+    types = {kind for schema in schemas.values() if schema is not None for kind in schema.sql_types.values()}
+    if any(map(result_columns.is_geometry, types)):
+        return Conflict(table, "rows", count, rows, description="of shapes, which no frame can hold", key=key)
     try:
         found = _read(connection, table, key, schemas, sides)
-    except DoltError as error:  # such as a column of geometry: the rest of what is known helps more
-        return Conflict(table, "rows", count, rows, description=f"not all can be shown ({error})", key=key)
+    except ConnectionLost:
+        raise
+    except DoltError as error:  # such as a date that no frame holds: the rest of what is known helps more
+        return Conflict(table, "rows", count, rows, description=f"no frame can hold them ({error})", key=key)
     return Conflict(table, "rows", count, rows, key=key, found=found)
 
 
