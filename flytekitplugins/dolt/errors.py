@@ -185,9 +185,9 @@ class UncommittedChanges(DoltError, RuntimeError):
 class MergeConflict(DoltError, RuntimeError):
     """A merge has conflicts or breaks constraints; both branches are as they were.
 
-    Facts: ``branch``, ``into``, ``conflicts`` (a tuple of `merging.Conflict`: table, kind, count, first rows,
-    ``frame``); ``missing``, ``surplus`` and ``outdated``: by table the keys of rows that ``resolve=`` lacks, that are
-    in no conflict, and that are in another one than it shows.
+    Facts: ``branch``, ``into``, ``conflicts`` (a tuple of `merging.Conflict`: table, kind, count, first rows, and all
+    rows as a frame); ``missing``, ``surplus`` and ``outdated``: by table the keys of rows that ``resolve=`` lacks, that
+    are in no conflict, and that are in another one than it shows.
     """
 
     branch: str | None = None

@@ -167,6 +167,35 @@ class TestMerged:
             assert caught.value.frames == {}
         assert branches(repo) == heads
 
+    def test_a_foreign_key_that_would_be_lost(self, repo: Path) -> None:
+        """One side drops a table, the other adds one that refers to it: that is a conflict of the schema."""
+        heads = fork(
+            repo,
+            ["create table p (id int primary key)", "create table z (id int)"],
+            ["drop table p"],
+            ["create table c (id int primary key, p int, constraint refers foreign key (p) references p (id))"],
+        )
+        with pytest.raises(MergeConflict, match="'c'.*'refers'") as caught:
+            merge("side", db_path=repo)
+        assert [(c.table, c.kind, c.count) for c in caught.value.conflicts] == [("c", "schema", 1)]
+        assert branches(repo) == heads
+
+    def test_constraints_that_one_side_takes_away(self, repo: Path) -> None:
+        """What a side drops on purpose is gone, and what a side adds is there, under a column's new name."""
+        made = (
+            "create table t (id int primary key, v int, w int, constraint a check (v > 0), constraint b check (w > 0))"
+        )
+        fork(
+            repo,
+            [made, "insert into t values (1, 1, 1)"],
+            ["alter table t drop constraint a"],
+            ["alter table t add constraint c check (id > 0)"],
+        )
+        merge("side", db_path=repo)
+        with connect(repo) as connection:
+            statement = str(connection.query("SHOW CREATE TABLE t")[0][1])
+        assert [name for name in "abc" if f"CONSTRAINT `{name}`" in statement] == ["b", "c"]
+
     @pytest.mark.parametrize("kind", ["stored", "virtual"])
     def test_generated_columns_in_conflict(self, repo: Path, kind: str) -> None:
         """The conflict names the rows without the computed values, no run again helps, and the server lives on."""
@@ -200,18 +229,26 @@ class TestMerged:
         with connect(repo) as connection:
             assert connection.local_port == server
 
+    @pytest.mark.parametrize("columns", ["v int, w int, {}", "v int, {}, w int", "{}, v int, w int"])
     @pytest.mark.parametrize("kind", ["stored", "virtual"])
-    def test_generated_columns_without_a_conflict(self, repo: Path, kind: str) -> None:
-        """Other cells of one row meet, and the computed value is that of the merged row."""
-        fork(
-            repo,
-            [
-                f"create table t (id int primary key, v int, w int, g int generated always as (v + w) {kind})",
-                "insert into t (id, v, w) values (1, 1, 1)",
-            ],
-            ["update t set v = 5"],
-            ["update t set w = 6"],
-        )
+    def test_generated_columns_without_a_conflict(self, repo: Path, kind: str, columns: str) -> None:
+        """Other cells of one row meet, and the computed value is that of the merged row, wherever it stands."""
+        columns = columns.format(f"g int generated always as (v + w) {kind}")
+        made = [f"create table t (id int primary key, {columns})", "insert into t (id, v, w) values (1, 1, 1)"]
+        fork(repo, made, ["update t set v = 5"], ["update t set w = 6"])
         merge("side", db_path=repo)
         with connect(repo) as connection:
-            assert connection.query("SELECT * FROM t") == [(1, 5, 6, 11)]
+            assert connection.query("SELECT v, w, g FROM t") == [(5, 6, 11)]
+
+    def test_virtual_columns_in_a_conflict_that_is_settled(self, repo: Path, config: Config) -> None:
+        """A side or rows settle it, and the value is computed of what was chosen."""
+        made = "create table t (id int primary key, v int, w int, g int generated always as (v + 1) virtual)"
+        start = [made, "insert into t (id, v, w) values (1, 1, 1), (2, 2, 2)"]
+        fork(repo, start, ["update t set v = 5 where id = 1"], ["update t set v = 6 where id = 1"])
+        merge("side", db_path=repo, strategy="theirs")
+        with connect(repo) as connection:
+            assert connection.query("SELECT * FROM t") == [(1, 6, 1, 7), (2, 2, 2, 3)]
+        sql(repo, "update t set v = 8 where id = 1")
+        sql(repo, "update t set v = 9 where id = 1", on="side")
+        merge("side", db_path=repo, resolve=pd.DataFrame({"id": [1], "v": [70], "w": [71]}))
+        assert read(config("t")).to_dict("list") == {"id": [1, 2], "v": [70, 2], "w": [71, 2], "g": [71, 3]}

@@ -324,6 +324,55 @@ class TestResolve:
         merge("side", db_path=repo, resolve=pd.DataFrame({"id": [1], "v": [7], "z": ["c"]}))
         assert read(table()).to_dict("list") == {"id": [1, 2], "v": [7, 2], "z": ["c", "b"]}
 
+    def test_a_column_that_one_side_has_narrowed(self, repo: Path, table: Config) -> None:
+        """Where Dolt cannot take the rows of theirs, the error says so, and the rows or ours do."""
+        sql(repo, "create table t (id int primary key, v int)", "insert into t values (1, 1), (2, 2)")
+        with connect(repo) as connection:
+            connection.execute("CALL DOLT_BRANCH('side')")
+        sql(repo, "update t set v = 5 where id = 1", "alter table t modify v int not null")
+        sql(repo, "update t set v = 6 where id = 1", on="side")
+        heads = branches(repo)
+        assert "resolve=" in str(conflict_of(repo, strategy="theirs"))
+        assert branches(repo) == heads
+        merge("side", db_path=repo, resolve=pd.DataFrame({"id": [1], "v": [6]}))
+        assert read(table()).v.tolist() == [6, 2]
+
+    def test_rows_named_by_an_index(self, repo: Path, config: Config) -> None:
+        """A key that is the frame's index may stay that."""
+        for branch, v in ((None, 1), (NewBranch("side"), 2), (None, 3)):
+            frame = pd.DataFrame({"v": [v, 0]}, index=pd.Index(["a", "b"], name="k"))
+            write(config("t", primary_key=["k"], branch_conf=branch), frame)
+        merge("side", db_path=repo, resolve=pd.DataFrame({"v": [7]}, index=pd.Index(["a"], name="k")))
+        assert read(config("t")).v.to_dict() == {"a": 7, "b": 0}
+
+    def test_what_no_frame_can_hold(self, repo: Path) -> None:
+        """Rows with shapes are counted and named, and a side settles them."""
+        sql(repo, "create table t (id int primary key, p point, v int)", "insert into t values (1, point(1, 2), 1)")
+        with connect(repo) as connection:
+            connection.execute("CALL DOLT_BRANCH('side')")
+        sql(repo, "update t set v = 5")
+        sql(repo, "update t set v = 6", on="side")
+        error = conflict_of(repo)
+        assert error.frames == {}
+        assert (error.conflicts[0].count, error.conflicts[0].rows[0]["theirs"]["v"]) == (1, 6)
+        with pytest.raises(InvalidConfig, match="'t'"):
+            merge("side", db_path=repo, resolve=pd.DataFrame({"id": [1], "p": [b""], "v": [7]}))
+        merge("side", db_path=repo, strategy="theirs")
+        with connect(repo) as connection:
+            assert connection.query("SELECT id, ST_X(p), v FROM t") == [(1, 1.0, 6)]
+
+    def test_views_of_one_name(self, repo: Path) -> None:
+        """A view that both sides have made is a row in conflict, too, which a side settles."""
+        sql(repo, "create table z (id int)")
+        with connect(repo) as connection:
+            connection.execute("CALL DOLT_BRANCH('side')")
+        sql(repo, "create view x as select 1 as one")
+        sql(repo, "create view x as select 2 as one", on="side")
+        assert [conflict.table for conflict in conflict_of(repo).conflicts] == ["dolt_schemas"]
+        merge("side", db_path=repo, strategy={"dolt_schemas": "theirs"})
+        with connect(repo) as connection:
+            assert connection.query("SELECT one FROM x") == [(2,)]
+
     def test_with_checks(self, repo: Path, forked: DoltConfig) -> None:
         """Checks see the rows that were given."""
         given = pd.DataFrame({"id": [1, 2, 3], "v": -1, "w": ""})

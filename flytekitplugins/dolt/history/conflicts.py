@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ...doltdb.redaction import visible
+from ..codec import result_columns
 from ..codec.notes import Note, Notes
-from ..errors import DoltError
+from ..errors import ConnectionLost, DoltError
 from ..model.configs import Commit
 from ..model.sql_text import literal, quote
 from ..repository import refs
@@ -131,6 +132,28 @@ def trapped(connection: Connection, sides: MergeSides) -> list[Conflict]:
     ]
 
 
+_CONSTRAINT = re.compile(r"^  CONSTRAINT `((?:[^`]|``)*)` ", re.M)
+
+
+def of_lost_constraints(connection: Connection, tables: Sequence[str], sides: MergeSides) -> Iterator[Conflict]:
+    """Give the merged tables that lack a foreign key or check that a side has added.
+
+    Dolt 1.83 drops a foreign key without a word when the other side has dropped the table that it refers to.
+    """
+    for table in tables:
+        merged = reading.describe(connection, table)
+        known = {side: _constraints(schema) for side, schema in _schemas(connection, table, sides).items()}
+        lost = (known["ours"] | known["theirs"]) - known["base"] - _constraints(merged)
+        if lost:
+            names = ", ".join(map(repr, sorted(lost)))
+            said = f"the merge would lose {names}: the other side has taken away what it needs"
+            yield Conflict(table, "schema", len(lost), description=said)
+
+
+def _constraints(schema: TableSchema | None) -> set[str]:
+    return set() if schema is None else set(_CONSTRAINT.findall(schema.statement))
+
+
 def of_refusal(said: str, sides: MergeSides) -> Conflict:
     """Return the conflict that Dolt has seen where it does not even begin to merge, from its own words."""
     words = set(re.findall(r"[^\s'\"`,:;()]+", said))
@@ -150,10 +173,15 @@ def _of_rows(connection: Connection, table: str, count: int, sides: MergeSides) 
         return _compared(connection, table, count, sides)  # Dolt 1.83 shows values of other columns there
     rows = tuple(_conflicting_rows(connection, table))
     key = _key_of(schemas)
+    types = {kind for schema in schemas.values() if schema is not None for kind in schema.sql_types.values()}
+    if any(map(result_columns.is_geometry, types)):
+        return Conflict(table, "rows", count, rows, description="of shapes, which no frame can hold", key=key)
     try:
         found = _read(connection, table, key, schemas, sides)
-    except DoltError as error:  # such as a column of geometry: the rest of what is known helps more
-        return Conflict(table, "rows", count, rows, description=f"not all can be shown ({error})", key=key)
+    except ConnectionLost:
+        raise
+    except DoltError as error:  # such as a date that no frame holds: the rest of what is known helps more
+        return Conflict(table, "rows", count, rows, description=f"no frame can hold them ({error})", key=key)
     return Conflict(table, "rows", count, rows, key=key, found=found)
 
 

@@ -189,10 +189,11 @@ def merge_here(
             problems = _problems(connection, sides, before)
             if problems:
                 _refuse(problems, branch, target)
-            settled.put(connection)
-            broken = integrity.broken_constraints(connection)
-            if broken:
-                _refuse(broken, branch, target)
+            if found:  # else Dolt has held all rows against all constraints
+                settled.put(connection)
+                broken = integrity.broken_constraints(connection)
+                if broken:
+                    _refuse(broken, branch, target)
         except MergeConflict as error:
             connection.execute("ROLLBACK")
             error.branch, error.into = branch, target
@@ -265,6 +266,7 @@ def _problems(connection: Connection, sides: MergeSides, doubles: Collection[tup
     """
     tables = integrity.changed_tables(connection)
     problems = [*_doubled(connection, doubles)] or integrity.undescribable(connection, tables)
+    problems = problems or list(conflicts.of_lost_constraints(connection, tables, sides))
     if not problems:
         found: dict[str, list[str]] = {}
         for table, problem in note_merging.merge_notes(connection, sides):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ..codec.notes import Note, Notes
-from ..errors import DoltError
+from ..errors import ConnectionLost, DoltError
 from ..model.configs import Commit
 from ..repository import refs
 from ..tables import reading, writing
@@ -31,7 +31,7 @@ class Side:
     """The user's own text in the table's comment."""
     columns: frozenset[str]
     has_new_rows: bool
-    """Whether rows were added or changed since the base."""
+    """Whether rows were added or changed since the base, or it is not known."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ def _has_new_rows(connection: Connection, table: str, base: str, commit: str, *,
     try:
         with connection.at(None):
             return any(count for (count,) in connection.query(asked, base, commit, table))
+    except ConnectionLost:
+        raise
     except DoltError:  # of a table without a key, or whose key has changed, Dolt counts nothing
         return True
 

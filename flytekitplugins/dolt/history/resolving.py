@@ -305,11 +305,9 @@ def _tuples(keys: pa.Table) -> list[tuple[Any, ...]]:
 def _refuse_other_rows(conflict: Conflict, found: reading.ReadResult, keys: pa.Table) -> None:
     """Raise unless the keys are just those in conflict, each once."""
     given, there = _tuples(keys), _tuples(found.arrow.select(list(conflict.key)))
-    wrong = {
-        "missing": [key for key in there if key not in set(given)],
-        "surplus": [key for key in given if key not in set(there)],
-    }
-    twice = len(given) - len(set(given))
+    has, asked = set(given), set(there)
+    wrong = {"missing": [key for key in there if key not in has], "surplus": [key for key in given if key not in asked]}
+    twice = len(given) - len(has)
     if not any(wrong.values()) and not twice:
         return
     words = {"missing": "lacks {} rows in conflict", "surplus": "has {} rows that are in no conflict"}
