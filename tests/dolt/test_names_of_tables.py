@@ -245,6 +245,10 @@ def test_two_tables_that_differ_in_case(repo: Path, config: Config, users: DoltT
     assert refs.log(repo) == before
     write(config("other", branch_conf=MergeBranch("run/1", into="main")), frame(1))
     assert len(read(config("other"))) == 1
+    sql(repo, "DROP TABLE users")
+    assert names(repo) == ["Users", "other"]
+    assert read(config("users"))["id"].tolist() == [1, 2]
+    assert versions(config("users"))[-1].commit.hash == users.commit.hash
 
 
 # ---------------------------------------------------------------------------------------------------------------- views
@@ -272,6 +276,14 @@ def test_a_view_is_read_at_any_commit(repo: Path, config: Config, view: str) -> 
     assert count(table=DoltTable(config("many"))) == 3
     card = collect.card(pin(config("many")))
     assert (card.title, card.commit.hash, card.change) == ("many", view, None)
+
+    @task
+    def change(table: DoltTable) -> DoltTable:
+        table.data.loc[0, "id"] = 9
+        return table
+
+    with pytest.raises(Exception, match="'many' is a view"):
+        change(table=DoltTable(config("many")))
     old, new = pin(config("Many", as_of="HEAD~1")), pin(config("many"))
     assert hash_of(old) != hash_of(new) == hash_of(pin(config("MANY")))
     with pytest.raises(errors.TableNotFound, match="'many'"):

@@ -50,7 +50,8 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
         table = _table_to_list(config, last)
         with connect(remotes.location_of(config)) as connection:
             found = _newest(connection, config, table, last)
-            spelt = [table_log.respelt(connection, config, commit) for commit in found]
+            names = [table_log.stored(connection, table, commit.hash) for commit in found]
+        spelt = [config if name == table else replace(config, tablename=name) for name in names]
         return [DoltTable(config=own).at(commit) for own, commit in zip(spelt, found, strict=True)]
 
 

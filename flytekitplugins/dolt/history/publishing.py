@@ -164,9 +164,11 @@ def differs(
 
     Raises:
         TableRedirected, TriggersRefused: it would be done elsewhere, or start triggers.
+        InvalidConfig: it is a view.
     """
     with attempting(f"compare with commit {commit.hash}"):
         with connect(repository) as connection, Scratch(connection, commit.hash):
+            table_names.find_table(connection, table, commit=commit.hash)
             _refuse_what_is_obeyed(connection, commit.hash, table, statements)
             work(connection)
             connection.execute("CALL DOLT_ADD('-A', '--force')")
@@ -350,6 +352,8 @@ def _look_ahead(connection: Connection, job: WriteJob, start: str, commit: str, 
         active_content.refuse_writing(connection, commit, job.table, events=(), triggers="run")
     elif job.statements.are_alone and "dolt_schemas" not in changed:
         active_content.take_over(start, commit)
+        if job.statements.kinds:
+            table_names.take_over(start, commit, job.table)
 
 
 def _refuse_early(connection: Connection, state: BranchState, branch: str, table: str) -> None:

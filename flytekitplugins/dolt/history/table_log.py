@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from ..errors import InvalidConfig, TableNotFound, close_names
+from ..errors import InvalidConfig, InvalidName, TableNotFound, close_names
 from ..model import provenance, timepoints
 from ..model.configs import Commit, DoltConfig
 from ..model.naming import lowered
@@ -56,7 +56,7 @@ def changes(connection: Connection, table: str, head: Commit) -> Iterator[Commit
         if oldest is None or not oldest.parents:
             return
         start, before = oldest.parents[0], name
-        name = _stored(connection, table, start)
+        name = stored(connection, table, start)
         if name == before:
             return
 
@@ -87,10 +87,13 @@ def _spelling(connection: Connection, table: str, head: str) -> str:
     return next((str(name) for (name,) in names if lowered(str(name)) == lowered(table)), table)
 
 
-def _stored(connection: Connection, table: str, commit: str) -> str | None:
-    """Return as what a table is stored at ``commit``, or None where there is none."""
+def stored(connection: Connection, table: str, commit: str) -> str | None:
+    """Return as what a table is stored at ``commit``, or None where there is none; of two, it is the one spelt so."""
     with refs.at_commit(connection, Commit(commit)):
-        found = table_names.find(connection, table)
+        try:
+            found = table_names.find(connection, table)
+        except InvalidName:  # only its rows could not be told from the other's
+            return table
     return None if found is None or found.is_view else found.name
 
 
@@ -123,7 +126,7 @@ def _differs(connection: Connection, table: str, merge: Commit) -> bool:
 
 def table_hash(connection: Connection, table: str, commit: str) -> str | None:
     """Return the hash of a table's schema and rows at ``commit``, or None where there is no such table."""
-    name = _stored(connection, table, commit)
+    name = stored(connection, table, commit)
     with refs.at_commit(connection, Commit(commit)):
         return None if name is None else active_content.hash_of_table(connection, name)
 

@@ -70,6 +70,13 @@ def find_table(connection: Connection, name: str, *, commit: str | None = None) 
     return None if found is None else found.name
 
 
+def take_over(start: str, commit: str, table: str) -> None:
+    """Note that ``commit``, which changes rows of one table from ``start``, holds what that holds, and the table."""
+    before = _at_commit.get(start)
+    if before is not None:
+        _remember(commit, (*before, *([] if Named(table, False) in before else [Named(table, False)])))
+
+
 def doubles(connection: Connection) -> list[tuple[str, ...]]:
     """Return the tables where the connection is whose names differ in case only."""
     groups: dict[str, list[str]] = {}
@@ -88,10 +95,14 @@ def _there(connection: Connection, commit: str | None) -> tuple[Named, ...] | No
         return _at_commit[at]
     found = _listed(connection)
     if found is not None:
-        if len(_at_commit) >= _KEPT:
-            _at_commit.clear()
-        _at_commit[at] = found
+        _remember(at, found)
     return found
+
+
+def _remember(commit: str, there: tuple[Named, ...]) -> None:
+    if len(_at_commit) >= _KEPT:
+        _at_commit.clear()
+    _at_commit[commit] = there
 
 
 def _listed(connection: Connection) -> tuple[Named, ...] | None:

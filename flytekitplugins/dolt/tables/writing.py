@@ -132,23 +132,22 @@ class RowDeletion:
             ConstraintViolated: a key is there twice, or rows of other tables refer to one that would go.
         """
         with attempting(f"delete rows from table {self.table!r}"):
-            table = table_names.find_table(connection, self.table) or self.table
-            existing = _with_key(connection, table)
-            keys = _keys(connection, table, self.frame, existing, self.options)
-            found = _delete_keys(connection, table, keys, existing)
+            existing = _with_key(connection, self.table)
+            keys = _keys(connection, self.table, self.frame, existing, self.options)
+            found = _delete_keys(connection, self.table, keys, existing)
             self.missing = keys.num_rows - found
-            return _count(connection, table, existing)
+            return _count(connection, self.table, existing)
 
 
 def _apply(connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions) -> int | None:
     with attempting(f"write table {table!r}"):
-        table = table_names.find_table(connection, table) or table
         existing = describe(connection, table)
         if (
             existing is not None
             and options.on_schema_change == "replace"
             and not _fits(encoded, existing, table, options)
         ):
+            table = table_names.find_table(connection, table) or table  # it keeps its name
             connection.execute(f"DROP TABLE {quote(table)}")
             existing = None
         if not (options.key if existing is None else existing.key):
@@ -749,6 +748,8 @@ def _naming_referring_tables(connection: Connection, table: str) -> Iterator[Non
             " WHERE constraint_schema = DATABASE() AND LOWER(referenced_table_name) = LOWER(%s) ORDER BY 1",
             table,
         )
+        if not names:
+            raise
         raise ConstraintViolated(
             f"Cannot {attempted()}, nothing was deleted: rows of {', '.join(repr(str(name)) for (name,) in names)} "
             "refer to rows that would be gone, and are kept, also with ON DELETE CASCADE. Delete those rows first.",
