@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -110,7 +110,7 @@ class WriteResult:
     commit: Commit
     """The commit that holds the result: a new one, or the head as it was when nothing changed."""
     changed: bool
-    table: str | None = None
+    table: str | None = field(default=None, compare=False)
     """As what the table is stored; None where that was not asked."""
 
 
