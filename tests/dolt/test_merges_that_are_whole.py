@@ -229,6 +229,20 @@ class TestMerged:
         with connect(repo) as connection:
             assert connection.local_port == server
 
+    def test_a_stored_column_beside_what_dolt_refuses(self, repo: Path) -> None:
+        """The refusal is what is told."""
+        made = "create table g (id int primary key, v int, g int generated always as (v + 1) stored)"
+        heads = fork(
+            repo,
+            [made, "insert into g (id, v) values (1, 1)", "create table t (id int primary key, v int)"],
+            ["update g set v = 5", "alter table t drop primary key, add primary key (id, v)"],
+            ["update g set v = 6", "insert into t values (3, 3)"],
+        )
+        with pytest.raises(MergeConflict) as caught:
+            merge("side", db_path=repo)
+        assert [(c.table, c.kind) for c in caught.value.conflicts] == [("t", "schema")]
+        assert branches(repo) == heads
+
     @pytest.mark.parametrize("columns", ["v int, w int, {}", "v int, {}, w int", "{}, v int, w int"])
     @pytest.mark.parametrize("kind", ["stored", "virtual"])
     def test_generated_columns_without_a_conflict(self, repo: Path, kind: str, columns: str) -> None:
