@@ -120,7 +120,8 @@ def trapped(connection: Connection, sides: MergeSides) -> list[Conflict]:
 
     To be asked before the merge.
     """
-    if not sides.changed or not any(_stores_generated(connection, table, sides) for table in sides.changed):
+    tables = [name for name in (*sides.changed, *sides.new_on_both) if _stores_generated(connection, name, sides)]
+    if not tables:
         return []
     asked = "SELECT `table`, num_data_conflicts FROM DOLT_PREVIEW_MERGE_CONFLICTS_SUMMARY(%s, %s)"
     try:
@@ -128,11 +129,7 @@ def trapped(connection: Connection, sides: MergeSides) -> list[Conflict]:
             found = {str(name): int(count or 0) for name, count in connection.query(asked, sides.ours, sides.theirs)}
     except QueryFailed as error:  # as the merge itself would, if it did not break
         return [of_refusal(error.server_message, sides)]
-    return [
-        _compared(connection, table, found[table], sides)
-        for table in sides.changed
-        if found.get(table) and _stores_generated(connection, table, sides)
-    ]
+    return [_compared(connection, table, found[table], sides) for table in tables if found.get(table)]
 
 
 _CONSTRAINT = re.compile(r"^  CONSTRAINT `((?:[^`]|``)*)` ", re.M)
@@ -349,9 +346,14 @@ def _compared(connection: Connection, table: str, count: int, sides: MergeSides)
     if not key:
         return Conflict(table, "rows", count)
     states = {side: _state(connection, table, getattr(sides, side), schemas[side]) for side in SIDES}
+    if not states["base"].column_names:  # both sides have made the table
+        states["base"] = states["ours"].slice(0, 0)
     found = list(_conflicting(states, key))
     rows = _Rows(
-        {side: pa.Table.from_pylist([row[side] or {} for row in found], states[side].schema) for side in SIDES},
+        {
+            side: pa.Table.from_pylist([row[side] or {} for row in found], state.schema)
+            for side, state in states.items()
+        },
         {f"{SIDES[side]}diff_type": _kinds(found, side) for side in ("ours", "theirs")},
     )
     nothing = dict.fromkeys(states["ours"].column_names)
