@@ -229,6 +229,38 @@ class TestMerged:
         with connect(repo) as connection:
             assert connection.local_port == server
 
+    @pytest.mark.parametrize("kind", ["stored", "virtual"])
+    def test_a_table_with_generated_columns_that_both_sides_have_made(self, repo: Path, kind: str) -> None:
+        """Its rows in conflict are shown, without a base."""
+        made = f"create table n (id int primary key, v int, g int generated always as (v + 1) {kind})"
+        heads = fork(
+            repo,
+            ["create table z (id int)"],
+            [made, "insert into n (id, v) values (1, 5), (2, 2)"],
+            [made, "insert into n (id, v) values (1, 6), (3, 3)"],
+        )
+        with pytest.raises(MergeConflict) as caught:
+            merge("side", db_path=repo)
+        frame = caught.value.frames["n"]
+        assert (frame.id.tolist(), frame.our_v.tolist(), frame.their_v.tolist()) == ([1], [5], [6])
+        assert frame.base_v.isna().all()
+        assert frame.our_diff_type.tolist() == ["added"]
+        assert branches(repo) == heads
+
+    def test_a_stored_column_beside_what_dolt_refuses(self, repo: Path) -> None:
+        """The refusal is what is told."""
+        made = "create table g (id int primary key, v int, g int generated always as (v + 1) stored)"
+        heads = fork(
+            repo,
+            [made, "insert into g (id, v) values (1, 1)", "create table t (id int primary key, v int)"],
+            ["update g set v = 5", "alter table t drop primary key, add primary key (id, v)"],
+            ["update g set v = 6", "insert into t values (3, 3)"],
+        )
+        with pytest.raises(MergeConflict) as caught:
+            merge("side", db_path=repo)
+        assert [(c.table, c.kind) for c in caught.value.conflicts] == [("t", "schema")]
+        assert branches(repo) == heads
+
     @pytest.mark.parametrize("columns", ["v int, w int, {}", "v int, {}, w int", "{}, v int, w int"])
     @pytest.mark.parametrize("kind", ["stored", "virtual"])
     def test_generated_columns_without_a_conflict(self, repo: Path, kind: str, columns: str) -> None:

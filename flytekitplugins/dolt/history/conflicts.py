@@ -17,7 +17,7 @@ import pyarrow as pa
 from ...doltdb.redaction import visible
 from ..codec import result_columns
 from ..codec.notes import Note, Notes
-from ..errors import ConnectionLost, DoltError
+from ..errors import ConnectionLost, DoltError, QueryFailed
 from ..model.configs import Commit
 from ..model.sql_text import literal, quote
 from ..repository import refs
@@ -116,20 +116,20 @@ def of_constraints(connection: Connection) -> Iterator[Conflict]:
 
 
 def trapped(connection: Connection, sides: MergeSides) -> list[Conflict]:
-    """Return the conflicts in tables with stored generated columns, which Dolt 1.83 cannot merge: it panics.
+    """Return the conflicts in tables with stored generated columns, which Dolt 1.83 cannot merge: its server ends.
 
     To be asked before the merge.
     """
-    if not sides.changed or not any(_stores_generated(connection, table, sides) for table in sides.changed):
+    tables = [name for name in (*sides.changed, *sides.new_on_both) if _stores_generated(connection, name, sides)]
+    if not tables:
         return []
     asked = "SELECT `table`, num_data_conflicts FROM DOLT_PREVIEW_MERGE_CONFLICTS_SUMMARY(%s, %s)"
-    with connection.at(None):
-        found = {str(name): int(count or 0) for name, count in connection.query(asked, sides.ours, sides.theirs)}
-    return [
-        _compared(connection, table, found[table], sides)
-        for table in sides.changed
-        if found.get(table) and _stores_generated(connection, table, sides)
-    ]
+    try:
+        with connection.at(None):
+            found = {str(name): int(count or 0) for name, count in connection.query(asked, sides.ours, sides.theirs)}
+    except QueryFailed as error:  # as the merge itself would, if it did not break
+        return [of_refusal(error.server_message, sides)]
+    return [_compared(connection, table, found[table], sides) for table in tables if found.get(table)]
 
 
 _CONSTRAINT = re.compile(r"^  CONSTRAINT `((?:[^`]|``)*)` ", re.M)
@@ -346,6 +346,8 @@ def _compared(connection: Connection, table: str, count: int, sides: MergeSides)
     if not key:
         return Conflict(table, "rows", count)
     states = {side: _state(connection, table, getattr(sides, side), schemas[side]) for side in SIDES}
+    if not states["base"].column_names:  # both sides have made the table
+        states["base"] = states["ours"].slice(0, 0)
     found = list(_conflicting(states, key))
     conflict = of_rows(table, key, found, {side: state.schema for side, state in states.items()}, _notes(schemas))
     return replace(conflict, count=conflict.count or count)

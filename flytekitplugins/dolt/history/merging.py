@@ -8,17 +8,14 @@ nobody.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from ..errors import (
     ChecksFailed,
-    ConnectionLost,
     DoltError,
     MergeConflict,
     QueryFailed,
-    ServerFailed,
     UncommittedChanges,
     attempted,
     attempting,
@@ -31,7 +28,6 @@ from ..repository import active_content, refs, remotes, table_names
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..repository.scratch_branches import Scratch
-from ..server import local_server
 from ..tables import reading
 from . import conflicts, integrity, note_merging, publishing, revisions
 from .conflicts import Conflict
@@ -178,7 +174,7 @@ def merge_here(
         resolution = (resolution or Resolution()).spelled(connection, sides)
         found = conflicts.trapped(connection, sides)
         if found:
-            _refuse(found, branch, target, _TRAP)
+            _refuse(found, branch, target, _TRAP if found[0].kind == "rows" else None)
         connection.execute("START TRANSACTION")
         before = table_names.doubles(connection)
         try:
@@ -229,34 +225,12 @@ def _merge_three_ways(connection: Connection, sides: MergeSides, *, squash: bool
     """Have Dolt merge, and return what it says stands against it."""
     kind = "--squash" if squash else "--no-ff"
     try:
-        with _panics_are_final(connection):
-            rows = connection.query("CALL DOLT_MERGE(%s, '--no-commit', %s)", kind, sides.theirs)
+        rows = connection.query("CALL DOLT_MERGE(%s, '--no-commit', %s)", kind, sides.theirs)
     except QueryFailed as error:
         return [conflicts.of_refusal(error.server_message, sides)]
     if not rows[0][2]:
         return []
     return list(conflicts.of_merge(connection, sides)) or [Conflict("?", "schema", 1, description=str(rows[0][3]))]
-
-
-@contextmanager
-def _panics_are_final(connection: Connection) -> Iterator[None]:
-    """Say for good that the server cannot merge these two, where its log says that it panicked.
-
-    Raises:
-        ServerFailed: it did, as it would each time.
-    """
-    folder = connection.shared_folder()
-    since = local_server.log_size(folder) if folder is not None else 0
-    try:
-        yield
-    except ConnectionLost as error:
-        said = local_server.panicked(folder, since=since) if folder is not None else None
-        if said is None:
-            raise
-        raise ServerFailed(
-            f"Cannot {attempted()}: the server panicked ({said.rstrip('.')}), as it would each time. Both branches "
-            "are as they were. Make the rows that both have changed the same on one side, and merge again."
-        ) from error
 
 
 def _problems(connection: Connection, sides: MergeSides, doubles: Collection[tuple[str, ...]]) -> list[Conflict]:
