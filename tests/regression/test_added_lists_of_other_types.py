@@ -119,6 +119,9 @@ MISFITS: dict[str, tuple[pa.DataType, pa.DataType, list[Any], str, bool]] = {
     "one field more": (STRUCTURE, TEXT_AND_NUMBER, [{"b": None, "a": 1}], "'v'.*in row 0", False),
     "another field": (STRUCTURE, pa.struct({"b": pa.int64()}), [{"b": 1}], "'v'.*in row 0", False),
     "a finer field": (SINGLE_IN_STRUCTURE, pa.struct({"a": pa.float64()}), [{"a": 0.1}], "'v'.*in row 0", True),
+    "no list": (INTEGERS, pa.int64(), [1], "'v' has plain values.*in row 0", False),
+    "no list but its text": (INTEGERS, pa.string(), ["[1.5]"], "'v' has plain values.*in row 0", False),
+    "a duration": (INTEGERS, pa.duration("us"), [1], r"'v' has durations.*in row 0", False),
     "a list in a structure": (STRUCTURE, INTEGERS, [[1]], "'v'.*in row 0", False),
 }
 

@@ -189,15 +189,18 @@ Meaning = tuple[str, str]
 """What a stored number or text stands for that its SQL type does not say, and in which unit."""
 
 
+LISTS = "lists or dictionaries"
+
+
 def meaning(note: Note) -> Meaning | None:
     """Return what the values of a column mean beyond its SQL type, or None where that says it all."""
     kind = note.in_arrow
     if kind is not None and pa.types.is_dictionary(kind):
         kind = kind.value_type
     if kind is not None and pa.types.is_nested(kind):
-        return "lists or dictionaries", str(kind)
+        return LISTS, str(kind)
     if note.json:
-        return "lists or dictionaries", ""
+        return LISTS, ""
     if note.uuid:
         return "UUIDs", ""
     if kind is not None and pa.types.is_duration(kind):

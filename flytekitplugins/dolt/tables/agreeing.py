@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..codec import arrow_tables, nested_types, pandas_frames
-from ..codec.notes import UNFIT, Note, Notes, field_from_text, field_to_text, meaning
+from ..codec.notes import LISTS, UNFIT, Note, Notes, field_from_text, field_to_text, meaning
 from ..codec.pandas_frames import Encoded
 from .bad_rows import converts, first_bad, positions, shown
 
@@ -84,8 +84,8 @@ def _converted(old: Note, given: tuple[str, str], wanted: tuple[str, str], colum
 
 def _wider(old: Note, new: Note, column: pa.ChunkedArray) -> Note | None:
     """Return the table's note with a nested type that also holds the frame's values, or None where there is none."""
-    told = old.type or old.arrow
-    if told is None or not pa.types.is_nested(field_from_text(told).type):
+    told, given, wanted = old.type or old.arrow, meaning(new), meaning(old)
+    if told is None or given is None or wanted is None or not given[0] == wanted[0] == LISTS:
         return None
     there = field_from_text(told)
     try:
