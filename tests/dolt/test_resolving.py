@@ -183,11 +183,12 @@ class TestStrategy:
         assert branches(repo) == heads
 
     def test_what_no_rows_settle(self, repo: Path, table: Config) -> None:
-        """Two units in one column stay a conflict, which says that no strategy helps."""
+        """Two units in one column are told with the rows, and stay a conflict, which says that no strategy helps."""
         spans = pd.Series(pd.to_timedelta([60], unit="s"))
         put(table(), id=[1], v=spans.dt.as_unit("us"))
         put(table(branch_conf=NewBranch("side"), on_schema_change="replace"), id=[1], v=spans.dt.as_unit("s") * 2)
         put(table(), id=[1], v=(spans * 3).dt.as_unit("us"))
+        assert [(c.table, c.kind) for c in conflict_of(repo).conflicts] == [("t", "rows"), ("t", "schema")]
         error = conflict_of(repo, strategy="theirs")
         assert [(c.table, c.kind) for c in error.conflicts] == [("t", "schema")]
         assert "strategy" in str(error)

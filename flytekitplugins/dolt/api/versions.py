@@ -180,6 +180,8 @@ def restore(
     Raises:
         TableNotFound: the table did not exist then.
         UncommittedChanges: the user's own work on that branch stands in the way; nothing was changed.
+        ConstraintViolated: rows, there or in tables that refer to it, would break a constraint; nothing was changed.
+        SchemaMismatch: a table that it refers to is gone; nothing was changed.
         DoltError: as `flytekitplugins.dolt.write`.
     """
     with attempting(f"restore table {config.tablename!r}"):

@@ -181,7 +181,7 @@ def merge_here(
             found = _merge_three_ways(connection, sides, squash=squash)
             settled = resolution.settle(connection, found)
             if settled.left:
-                _refuse(settled.left, branch, target)
+                _refuse([*settled.left, *_conflicting_notes(connection, sides, put=False)], branch, target)
             problems = _problems(connection, sides, before)
             if problems:
                 _refuse(problems, branch, target)
@@ -241,14 +241,18 @@ def _problems(connection: Connection, sides: MergeSides, doubles: Collection[tup
     tables = integrity.changed_tables(connection)
     problems = [*_doubled(connection, doubles)] or integrity.undescribable(connection, tables)
     problems = problems or list(conflicts.of_lost_constraints(connection, tables, sides))
-    if not problems:
-        found: dict[str, list[str]] = {}
-        for table, problem in note_merging.merge_notes(connection, sides):
-            found.setdefault(table, []).append(problem)
-        problems = [Conflict(t, "schema", len(said), description="; ".join(said)) for t, said in found.items()]
+    problems = problems or _conflicting_notes(connection, sides, put=True)
     if not problems:
         integrity.count_on(connection, tables)
     return problems
+
+
+def _conflicting_notes(connection: Connection, sides: MergeSides, *, put: bool) -> list[Conflict]:
+    """Return the tables whose notes cannot be brought together."""
+    found: dict[str, list[str]] = {}
+    for table, problem in note_merging.merge_notes(connection, sides, put=put):
+        found.setdefault(table, []).append(problem)
+    return [Conflict(t, "schema", len(said), description="; ".join(said)) for t, said in found.items()]
 
 
 def _refuse_dirty(connection: Connection, branch: str, target: str) -> None:

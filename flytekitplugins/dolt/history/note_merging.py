@@ -65,27 +65,30 @@ class MergeSides:
         return cls(str(base), str(ours), theirs, changed, tuple(name for name in both if name not in was))
 
 
-def merge_notes(connection: Connection, sides: MergeSides) -> list[tuple[str, str]]:
+def merge_notes(connection: Connection, sides: MergeSides, *, put: bool = True) -> list[tuple[str, str]]:
     """Bring the notes of merged tables together, and return what cannot be.
 
-    ``connection`` is on a branch that holds the merged rows, in no commit yet.
+    Args:
+        connection: on a branch that holds the merged rows, in no commit yet.
+        sides: what was merged.
+        put: whether to put them into the tables; else it is only found out what cannot be.
 
     Returns:
         The tables that hold values of two meanings now, each with what is wrong, in words.
     """
-    three = (sides.base, sides.ours, sides.theirs)
-    return [(table, wrong) for table in sides.changed for wrong in _merge_table(connection, table, *three)]
+    return [(table, wrong) for table in sides.changed for wrong in _merge_table(connection, table, sides, put=put)]
 
 
-def _merge_table(connection: Connection, table: str, *commits: str) -> list[str]:
-    base, ours, theirs = (_side(connection, table, commits[0], commit) for commit in commits)
+def _merge_table(connection: Connection, table: str, commits: MergeSides, *, put: bool) -> list[str]:
+    three = (commits.base, commits.ours, commits.theirs)
+    base, ours, theirs = (_side(connection, table, commits.base, commit) for commit in three)
     merged = reading.describe(connection, table)
     if merged is None or base is None or ours is None or theirs is None:
         return []
     notes, problems = merged_notes(base, ours, theirs)
     kept = {name: note for name, note in notes.columns.items() if name in merged.sql_types}
     comment = replace(notes, columns=kept).to_comment(_changed(base.own, ours.own, theirs.own))
-    if not problems and comment != merged.comment:
+    if put and not problems and comment != merged.comment:
         writing.set_comment(connection, table, comment)
     return problems
 
