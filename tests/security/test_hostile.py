@@ -252,7 +252,10 @@ def test_messages_and_authors(target: Target) -> None:
 
     taken, _ = attempts(do)
     # Dolt keeps no white space at the ends; an empty one gets the package's own words.
-    lines = {text: [f"> {each}" if "Flyte-" in each else each for each in text.split("\n")] for text, _ in taken}
+    lines = {
+        text: [f"> {each}" if each.lstrip().startswith("Flyte-") else each for each in text.split("\n")]
+        for text, _ in taken
+    }
     expected = {text: "\n".join(lines[text]).strip() for text, _ in taken if text.strip()}
     assert {text: said for text, said in taken if text.strip() and said.strip() != expected[text]} == {}
     target.check(made=["work"])
