@@ -7,9 +7,10 @@ imports flytekit. It must stay cheap: it loads neither pandas nor Arrow nor a dr
 from __future__ import annotations
 
 from ..model import runtime
-from . import dataframes, value_types
+from . import context, dataframes, value_types
 from .task_runtime import FlyteRuntime
 
+context.watch_tasks()
 value_types.register()
 dataframes.register()
 runtime.register(FlyteRuntime())

@@ -6,25 +6,27 @@ does so.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-import sys
 import threading
 import uuid
 import weakref
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from flytekit.core.array_node_map_task import ArrayNodeMapTask
+from flytekit.core.base_task import PythonTask
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
 from ..errors import QueryRefused
 from ..model.runtime import Basis, RowsRead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Iterable, Sequence
 
     from flytekit.core.context_manager import FlyteContext
 
@@ -241,7 +243,7 @@ def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key
 
 def _inputs(ctx: FlyteContext) -> dict[str, Any] | None:
     """Return the inputs of the task that runs in this context, as the task got them; None where none does."""
-    found = next((each for each in _dispatched() if each.parameters is ctx.user_space_params), None)
+    found = _by_parameters.get(ctx.user_space_params) if ctx.user_space_params is not None else None
     return None if found is None else dict(found.inputs or {})
 
 
@@ -309,18 +311,15 @@ def _local_task(ctx: FlyteContext) -> str | None:
 
 
 def local_task(ctx: FlyteContext) -> Any:
-    """Return the task that runs locally in this context, None where none does.
-
-    flytekit gives every local task the same made-up name, so the task is that whose ``dispatch_execute`` is under way
-    with the parameters of this context: on this thread for a task's own code, on another one for conversions.
-    """
-    return next((found.task for found in _dispatched() if found.parameters is ctx.user_space_params), None)
+    """Return the task that runs locally in this context, None where none does."""
+    found = _by_parameters.get(ctx.user_space_params) if ctx.user_space_params is not None else None
+    return None if found is None else found.task
 
 
 def running_tasks() -> list[Any]:
     """Return the task that runs in the context of this thread; in a thread that has none, all that are under way."""
     mine = local_task(FlyteContextManager.current_context())
-    return [mine] if mine is not None else [found.task for found in _dispatched()]
+    return [mine] if mine is not None else [found.task for found in list(_under_way)]
 
 
 def is_of_flyte() -> bool:
@@ -328,29 +327,74 @@ def is_of_flyte() -> bool:
     return _IN_A_POD in os.environ or is_executing(FlyteContextManager.current_context())
 
 
-class _Dispatched(NamedTuple):
-    """A ``dispatch_execute`` that is under way."""
+class _Dispatched:
+    """A task that is under way in this process, and its inputs once they are converted."""
 
-    task: Any
-    parameters: Any
-    """The execution parameters that it runs with."""
-    inputs: dict[str, Any] | None
+    def __init__(self, task: Any) -> None:
+        self.task = task
+        self.inputs: dict[str, Any] | None = None
+        self._parameters: weakref.ref[Any] | None = None
+        self._before: _Dispatched | None = None
+
+    def begin(self, parameters: Any) -> None:
+        """Be what runs with these execution parameters."""
+        self._parameters, self._before = weakref.ref(parameters), _by_parameters.get(parameters)
+        _by_parameters[parameters] = self
+
+    def end(self) -> None:
+        """Let that be which ran with them before, if any did."""
+        parameters = self._parameters() if self._parameters is not None else None
+        if parameters is not None and self._before is not None:
+            _by_parameters[parameters] = self._before
+        elif parameters is not None:
+            _by_parameters.pop(parameters, None)
 
 
-def _dispatched() -> Iterator[_Dispatched]:
-    """Give each task whose ``dispatch_execute`` is under way in this process.
+_under_way: list[_Dispatched] = []
+_innermost: ContextVar[_Dispatched | None] = ContextVar("innermost", default=None)
+_by_parameters: weakref.WeakKeyDictionary[Any, _Dispatched] = weakref.WeakKeyDictionary()
 
-    Those of this thread come first: what other threads do meanwhile is looked at only as far as it is needed.
+
+def watch_tasks() -> None:
+    """Have flytekit's tasks tell when they begin and end, and the execution parameters that they run with.
+
+    It gives every local task the same made-up name, and keeps nowhere which task a context belongs to.
     """
-    frames = sys._current_frames()
-    for innermost in (frames.pop(threading.get_ident()), *frames.values()):
-        frame: FrameType | None = innermost
-        while frame is not None:
-            if frame.f_code.co_name == "dispatch_execute":
-                local = frame.f_locals
-                parameters = getattr(local.get("exec_ctx"), "user_space_params", None)
-                yield _Dispatched(local.get("self"), parameters, local.get("native_inputs"))
-            frame = frame.f_back
+    if getattr(PythonTask.dispatch_execute, "of_dolt", False):
+        return
+    PythonTask.dispatch_execute = _telling_when_it_ends(PythonTask.dispatch_execute)
+    for kind in (PythonTask, ArrayNodeMapTask):
+        kind._literal_map_to_python_input = _telling_inputs(kind._literal_map_to_python_input)
+
+
+def _telling_when_it_ends(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def dispatch_execute(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = _Dispatched(self)
+        _under_way.append(found)
+        token = _innermost.set(found)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            _innermost.reset(token)
+            _under_way.remove(found)
+            found.end()
+
+    dispatch_execute.of_dolt = True  # type: ignore[attr-defined]
+    return dispatch_execute
+
+
+def _telling_inputs(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def _literal_map_to_python_input(self: Any, literal_map: Any, ctx: FlyteContext) -> Any:
+        found = _innermost.get()
+        if found is None or found.task is not self or ctx.user_space_params is None:
+            return original(self, literal_map, ctx)
+        found.begin(ctx.user_space_params)
+        found.inputs = original(self, literal_map, ctx)
+        return found.inputs
+
+    return _literal_map_to_python_input
 
 
 def _output_prefix(ctx: FlyteContext) -> tuple[str, str]:
