@@ -269,3 +269,14 @@ def test_it_is_written_once(repo: Path, people: Config) -> None:
     write(people(mode="delete"), pd.DataFrame({"id": [1]}), key="k1")
     assert ids(people()) == [1, 2, 3]
     assert len(refs.log(repo)) == 4
+
+
+def test_a_key_that_is_generated(repo: Path, config: Config) -> None:
+    """Nobody gives its values, so a frame cannot say which rows are meant."""
+    with connect(repo) as connection:
+        connection.execute("CREATE TABLE g (a int, k int GENERATED ALWAYS AS (a + 1) STORED PRIMARY KEY)")
+        connection.execute("INSERT INTO g (a) VALUES (1)")
+        connection.execute("CALL DOLT_COMMIT('-Am', 'made')")
+    with pytest.raises(errors.SchemaMismatch, match="generated"):
+        write(config("g", mode="delete"), pd.DataFrame({"k": [2]}))
+    assert read(config("g"))["k"].tolist() == [2]

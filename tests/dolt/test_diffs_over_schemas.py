@@ -419,3 +419,19 @@ def test_a_diff_leads_from_one_schema_to_the_other(repo: Path, before: Table, af
     for left in new:
         take(old, {name: value for name, (value, _) in left.items() if old and name in old[0]})
     assert old == []
+
+
+@pytest.mark.parametrize("name", ["w", "V"])
+def test_a_column_under_another_name(config: Callable[..., DoltConfig], name: str) -> None:
+    """One is gone and one is new: every row has changed, also where the values are the same."""
+    write(config("t", primary_key=["id"]), pd.DataFrame({"id": [0, 1], "v": [1, 2]}))
+    other = config("t", primary_key=["id"], on_schema_change="replace")
+    write(other, pd.DataFrame({"id": [0, 1], name: [1, 3]}))
+    found = diff("HEAD~1", "HEAD", table="t", db_path=other.db_path)
+    if name == "w":
+        assert (found.added, found.modified, found.removed) == (0, 2, 0)
+        assert found.rows is not None
+        assert found.rows["before_v"].tolist() == [1, 2]
+        assert found.rows["w"].tolist() == [1, 3]
+    else:  # SQL takes both for one name
+        assert (found.added, found.removed) == (0, 0)

@@ -184,6 +184,51 @@ def test_a_table_without_a_key(config: Config) -> None:
     assert read(plain)["v"].tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    "values",
+    [[20, 2], pd.array([20, 2], dtype="Int64"), [20.0, 2.0], pd.Series([20, 2], dtype=object)],
+    ids=["other integers", "nullable", "whole floats", "objects"],
+)
+def test_the_frame_is_taken_in_the_tables_types(config: Config, values: Any) -> None:
+    """As rows that are upserted are: a dtype that pandas has changed by itself is no conflict."""
+    main = config("s")
+    with connect(Path(main.db_path)) as connection:
+        connection.execute("CREATE TABLE s (id int PRIMARY KEY, n int)")
+        connection.execute("INSERT INTO s VALUES (1, 1), (2, 2)")
+        connection.execute("CALL DOLT_COMMIT('-Am', 'made')")
+    seen = pin(main)
+    write(config("s", mode="append"), pd.DataFrame({"id": [3], "n": [3]}))
+    write(main, seen.data.assign(n=values), based_on=seen)
+    found = read(main)
+    assert found["n"].tolist() == [20, 2, 3]
+    assert str(found["n"].dtype).lower() == "int32"
+
+
+def test_a_kept_order_is_no_key(config: Config) -> None:
+    """Numbers of rows say nothing of which row is meant."""
+    kept = config("o", keep_order=True)
+    write(kept, pd.DataFrame({"v": [3, 1, 2]}))
+    seen = pin(kept)
+    write(kept, pd.DataFrame({"v": [3, 1, 2, 9]}))
+    with pytest.raises(TableMoved, match="key"):
+        write(kept, pd.DataFrame({"v": [1, 2]}), based_on=seen)
+    assert read(kept)["v"].tolist() == [3, 1, 2, 9]
+
+
+def test_what_does_not_meet_otherwise(config: Config, main: DoltConfig) -> None:
+    """Both give the same value to a unique column: the error speaks of the write, and of no branch that is none."""
+    with connect(Path(main.db_path)) as connection:
+        connection.execute("ALTER TABLE t ADD UNIQUE KEY u (v)")
+        connection.execute("CALL DOLT_COMMIT('-Am', 'unique')")
+    seen = pin(main)
+    before = upsert(main, (4, 40, "d"))
+    frame = pd.concat([seen.data, pd.DataFrame({"id": [5], "v": [40], "w": ["e"]})], ignore_index=True)
+    with pytest.raises(MergeConflict, match="on_moved='replace'") as caught:
+        write(main, frame, based_on=seen)
+    assert [(conflict.table, conflict.kind) for conflict in caught.value.conflicts] == [("t", "constraints")]
+    assert head(main).hash == before
+
+
 def test_replacing_whatever_is_there(main: DoltConfig) -> None:
     """`on_moved` may say so, and a write that names no basis says so as well."""
     seen = pin(main)

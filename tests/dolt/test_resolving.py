@@ -250,6 +250,15 @@ class TestResolve:
         assert error.outdated == {"t": [{"id": 1}]}
         assert branches(repo) == heads
 
+    @pytest.mark.parametrize("kind", ["Removed", "deleted", "", 7])
+    def test_a_word_that_says_nothing(self, repo: Path, forked: DoltConfig, kind: Any) -> None:
+        """A row that was to be deleted is not kept for a slip of the pen."""
+        before = refs.log(repo)
+        frame = pd.DataFrame({"id": [1, 2, 3], "v": [9, 9, 9], "w": [9, 9, 9], "diff_type": [kind, None, "modified"]})
+        with pytest.raises(InvalidConfig, match="diff_type"):
+            merge("side", into="main", db_path=repo, resolve={"t": frame})
+        assert refs.log(repo) == before
+
     def test_other_rows_than_those_in_conflict(self, repo: Path, forked: DoltConfig) -> None:
         """Rows that are lacking, and rows in no conflict, are named."""
         heads = branches(repo)

@@ -192,6 +192,20 @@ def test_a_fixed_input_gives_the_same_table_again(main: DoltConfig) -> None:
     assert ids(main) == [2, 3]
 
 
+def test_merging_a_fixed_input(main: DoltConfig) -> None:
+    """Who asks for it has changes merged, of whatever age the input is."""
+    fixed = pin(main)
+    somebody_adds(main, 4)
+    target = DoltConfig(main.db_path, "t", primary_key=["id"], on_moved="merge")
+
+    @task
+    def clean(table: DoltTable) -> DoltTable:
+        return DoltTable(config=target, data=without(table.data, 1))
+
+    clean(table=fixed)
+    assert ids(main) == [2, 3, 4]
+
+
 def test_the_past_and_other_branches(main: DoltConfig) -> None:
     """Putting back what was, and promoting what a branch has, replace the table as they say."""
     somebody_adds(main, 4)

@@ -188,3 +188,17 @@ class TestWiring:
 
         with pytest.raises(TypeTransformerFailedError, match="DoltTable.*DataFrame.*table.data.*dolt_frame"):
             wf(conf=stored)
+
+
+def test_rows_under_the_config_of_another_table(config: Callable[..., DoltConfig]) -> None:
+    """A table that gets the config of another one is written there; its commit is none of that table."""
+    write(config("users"), pd.DataFrame({"a": [1, 2]}))
+
+    @task
+    def copied(table: DoltTable) -> DoltTable:
+        assert len(table.data) == 2
+        table.config = config("copy")
+        return table
+
+    assert copied(table=DoltTable(config("users"))).data["a"].tolist() == [1, 2]
+    assert read(config("copy"))["a"].tolist() == [1, 2]

@@ -137,11 +137,11 @@ def _published(
 
 
 def _work(spec: WriteSpec, rows: TableWrite | RowDeletion, basis: Basis | None) -> publishing.Work:
-    if basis is None or not basis.reads or spec.options.mode != "replace":
+    if basis is None or not basis.reads or not isinstance(rows, TableWrite) or spec.options.mode != "replace":
         return rows.apply
     policy = spec.policy
     branch = policy.branch if isinstance(policy, MergeBranch) else refs.branch_of(policy)
-    return rebasing.Rebased(spec.table, rows.apply, basis, branch, spec.on_moved).apply
+    return rebasing.Rebased(rows, basis, branch, spec.on_moved).apply
 
 
 @contextmanager

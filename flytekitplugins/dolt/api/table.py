@@ -22,6 +22,7 @@ from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig, NotInTask
 from ..model import location, runtime
 from ..model.configs import PUBLIC_MODULE, Commit, DoltConfig, Pinned, TableRef
+from ..model.naming import lowered
 from ..model.serialization import check_nesting, from_fields
 
 if TYPE_CHECKING:
@@ -115,8 +116,14 @@ class DoltTable(_Rows):
             self.data = data
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name != "config" or not isinstance(value, DoltConfig):
+            super().__setattr__(name, value)
+            return
+        before = self.__dict__.get("config")
         # A table is a value: a config that is changed for the next one must not change it.
-        super().__setattr__(name, value._copied() if name == "config" and isinstance(value, DoltConfig) else value)
+        super().__setattr__(name, value._copied())
+        if before is not None and _target(before) != _target(value):  # its rows are in no commit of that table
+            self._commit, self._assigned, self._kept = None, self._frame is not None, None
 
     @property
     def is_loaded(self) -> bool:
@@ -248,6 +255,10 @@ class DoltTable(_Rows):
         return not self._assigned or mine is theirs or (mine is not None and theirs is not None and mine.equals(theirs))
 
     __hash__ = None  # type: ignore[assignment]  # mutable, as a dataclass with eq is
+
+
+def _target(config: DoltConfig) -> tuple[object, ...]:
+    return str(config.db_path), config.remote_conf, lowered(config.tablename or ""), config.sql
 
 
 def _get_data(self: DoltTable) -> Frame | None:

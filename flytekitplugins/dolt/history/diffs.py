@@ -459,6 +459,8 @@ def _dolt_can_compare(old: _Side, new: _Side) -> bool:
     """
     if old.existing is None or new.existing is None or old.key != new.key or old.name != new.name:
         return False
+    if old.types.keys() - new.types.keys() and new.types.keys() - old.types.keys():
+        return False  # one may be the other renamed, which Dolt follows, and here each column is what its name says
     columns = [*old.existing.columns, *new.existing.columns]
     return not any(each.generated or (new.key and not each.compares_as_bytes) for each in columns)
 

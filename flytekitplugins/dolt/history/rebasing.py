@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..codec.notes import Notes
+from ..codec.pandas_frames import ROW_COLUMN
 from ..errors import MergeConflict, RevisionNotFound, ShallowClone, TableMoved, attempted, attempting
 from ..model import provenance
 from ..model.configs import Commit, MergeBranch, SerialBranch
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..model.location import Location
     from ..model.runtime import Basis, RowsRead
     from ..tables.fitting import TableSchema
-    from .publishing import Work
+    from ..tables.writing import TableWrite
 
 _Row = dict[str, object] | None
 
@@ -42,9 +43,7 @@ _NOBODY = "flyte <flyte@localhost>"
 class Rebased:
     """Work that replaces a table, done so that what others put there since ``basis`` was read is not lost."""
 
-    table: str
-    replace: Work
-    """What replaces the table where the connection is."""
+    rows: TableWrite
     basis: Basis
     branch: str | None
     """The branch that is written; None is the one that is checked out."""
@@ -62,15 +61,15 @@ class Rebased:
         """
         head = _head(connection)
         if self.on_moved == "replace" or all(read.commit == head for read in self.basis.reads):
-            return self.replace(connection)
+            return self.rows.apply(connection)
         states = list(self._states(connection, head))
         oldest = max(states, key=lambda state: len(state.later), default=None)
         if oldest is None or not oldest.later:
-            return self.replace(connection)
-        later = list(_of_table(connection, self.table, oldest))
+            return self.rows.apply(connection)
+        later = list(_of_table(connection, self.rows.table, oldest))
         own = [commit for commit in later if _is_own(self.basis, commit)]
         if later and len(own) == len(later):  # another index of the same map task, or this task itself
-            return self.replace(connection)
+            return self.rows.apply(connection)
         if self.on_moved is None:
             self._refuse_unclear([state.read for state in states], own, head)
         self._change(connection, oldest.read.commit, head)
@@ -78,20 +77,19 @@ class Rebased:
 
     def _states(self, connection: Connection, head: str) -> Iterator[_State]:
         """Give the states of this branch that were read, and what came after them."""
-        now = _hash(connection, self.table, head)
+        now = _hash(connection, self.rows.table, head)
         with connection.at(None):
             branch = self.branch or connection.active_branch()
         for read in self.basis.reads:
             if read.branch != branch and not self.basis.is_given:
                 continue
-            if read.commit == head or _hash(connection, self.table, read.commit) == now:
+            if read.commit == head or _hash(connection, self.rows.table, read.commit) == now:
                 yield _State(read, ())
                 continue
             later = _later(connection, read.commit, head)
             if later is None and self.basis.is_given:
                 raise self._error([read], head, f"commit {read.commit} is not of this branch")
-            # Where the branch had moved on before the task began, the task is given the same rows again on purpose.
-            if later is not None and (read.since is None or revisions.made_at(later[-1]) >= read.since):
+            if later is not None and (self.on_moved == "merge" or not _is_older(read, later)):
                 yield _State(read, later)
 
     def _refuse_unclear(self, reads: Sequence[RowsRead], own: Sequence[Commit], head: str) -> None:
@@ -106,12 +104,15 @@ class Rebased:
     def _change(self, connection: Connection, base: str, head: str) -> None:
         """Put what the frame changes in the rows of commit ``base`` on those of ``head``, where the connection is."""
         here = connection.active_branch()
-        before, now = (_table(connection, self.table, commit) for commit in (base, head))
+        before, now = (_table(connection, self.rows.table, commit) for commit in (base, head))
         self._refuse_other_columns([before, now], base, head)
+        given = set(self.rows.rows.arrow.column_names)
+        if before is None or given != {column.name for column in before.columns if not column.generated}:
+            raise self._error([base], head, "the frame has other columns", can_merge=False)
         with Scratch(connection, base):
-            self.replace(connection)
-            self._refuse_other_columns([now, reading.describe(connection, self.table)], base, head)
-            commit = publishing.commit_all(connection, f"Change {self.table}", _NOBODY)
+            self.rows.change(connection)
+            self._refuse_other_columns([now, reading.describe(connection, self.rows.table)], base, head)
+            commit = publishing.commit_all(connection, f"Change {self.rows.table}", _NOBODY)
             if commit is not None:
                 with connection.at(here):
                     self._merge(connection, base, head, commit)
@@ -120,7 +121,7 @@ class Rebased:
         found = None
         if None in tables:
             found = "it was not there" if tables[0] is None else "it is gone"
-        elif not all(table.key for table in tables if table is not None):
+        elif not all(table.key and table.key != (ROW_COLUMN,) for table in tables if table is not None):
             found = "it has no primary key, by which rows could be told apart"
         elif len({_columns(table) for table in tables if table is not None}) > 1:
             found = "its columns or its key are others"
@@ -130,30 +131,36 @@ class Rebased:
     def _merge(self, connection: Connection, base: str, head: str, commit: str) -> None:
         with connection.at(None):
             into = self.branch or connection.active_branch()
-        with attempting(f"put the changes of table {self.table!r} on branch {into!r}"):
-            table = table_names.find_table(connection, self.table) or self.table
+        with attempting(f"put the changes of table {self.rows.table!r} on branch {into!r}"):
+            table = table_names.find_table(connection, self.rows.table) or self.rows.table
             both = _changed_by_both(connection, table, base, head, commit)
             if both is not None:
-                raise MergeConflict(
-                    f"Cannot {attempted()}: since commit {base}, which was read, others have changed the same rows; "
-                    f"{both}. Nothing was written. Read the table again, or give DoltConfig(on_moved='replace') to "
-                    "drop what others did.",
-                    branch=into,
-                    into=into,
-                    conflicts=(both,),
-                )
-            merging.merge_here(connection, commit, f"changes since {base}", into, squash=True)
+                raise self._conflict(base, into, both)
+            try:
+                merging.merge_here(connection, commit, f"changes since {base}", into, squash=True)
+            except MergeConflict as error:
+                raise self._conflict(base, into, *error.conflicts) from error
             connection.execute("COMMIT")  # the scratch branch beside goes before this one is committed
+
+    def _conflict(self, base: str, into: str, *found: Conflict) -> MergeConflict:
+        return MergeConflict(
+            f"Cannot {attempted()}: since commit {base}, which was read, others have changed what the frame changes; "
+            f"{'; '.join(map(str, found))}. Nothing was written. Read the table again and write then, or give "
+            "DoltConfig(on_moved='replace') to drop what others did.",
+            branch=into,
+            into=into,
+            conflicts=found,
+        )
 
     def _error(self, reads: Sequence[RowsRead | str], head: str, found: str, *, can_merge: bool = True) -> TableMoved:
         commits = list(dict.fromkeys(read if isinstance(read, str) else read.commit for read in reads))
         where = f"branch {self.branch!r}" if self.branch else "the checked-out branch"
         merged = "DoltConfig(on_moved='merge') to put the frame's changes on the newest rows, or " if can_merge else ""
         return TableMoved(
-            f"Cannot replace table {self.table!r} on {where}: it was read at "
+            f"Cannot replace table {self.rows.table!r} on {where}: it was read at "
             f"commit {', '.join(commits)}, others have changed it since, and {found}. Nothing was written. Read it "
             f"again and write then, or give {merged}DoltConfig(on_moved='replace') to drop what others did.",
-            table=self.table,
+            table=self.rows.table,
             read_at=commits,
             head=head,
         )
@@ -181,6 +188,11 @@ def start(place: Location, policy: MergeBranch, basis: Basis) -> str | None:
             return None
         commit = commits.pop()
         return commit if commit == into.hash or _later(connection, commit, into.hash) is not None else None
+
+
+def _is_older(read: RowsRead, later: Sequence[Commit]) -> bool:
+    """Whether the branch had moved on before the task began, which is given the same rows again on purpose."""
+    return read.since is not None and revisions.made_at(later[-1]) < read.since
 
 
 def _is_own(basis: Basis, commit: Commit) -> bool:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from ..codec import pandas_frames
 from ..errors import InvalidConfig, MergeConflict, QueryFailed, SchemaMismatch, TableNotFound, attempted, close_names
-from ..model.configs import Commit
+from ..model.configs import KINDS, Commit
 from ..model.sql_text import quote
 from ..repository import refs
 from ..repository.connections import Connection
@@ -263,11 +263,7 @@ def _free_diff_type(connection: Connection, table: str) -> str:
 def _removed(connection: Connection, conflict: Conflict, frame: pd.DataFrame) -> list[bool]:
     """Return which rows shall be deleted; refuse a frame that lacks a column of the others, or the key."""
     name = _free_diff_type(connection, conflict.table)
-    removed = (
-        [isinstance(value, str) and value == "removed" for value in frame[name]]
-        if name in frame.columns
-        else [False] * len(frame)
-    )
+    removed = [kind == "removed" for kind in _kinds(conflict, frame, name)]
     schema = reading.describe(connection, conflict.table)
     wanted = [] if schema is None else [column.name for column in schema.columns if not column.generated]
     needed = conflict.key if all(removed) else wanted
@@ -281,6 +277,22 @@ def _removed(connection: Connection, conflict: Conflict, frame: pd.DataFrame) ->
             problems=lacks,
         )
     return removed
+
+
+def _kinds(conflict: Conflict, frame: pd.DataFrame, name: str) -> list[Any]:
+    """Return what is said of each row; refuse other words than those that mean something."""
+    kinds: list[Any] = frame[name].tolist() if name in frame.columns else [None] * len(frame)
+    unknown = [kind for kind in kinds if kind not in KINDS and not _is_missing(kind)]
+    if unknown:
+        raise InvalidConfig(
+            f"Cannot {attempted()}: resolve= has {unknown[0]!r} as {name} of a row of table {conflict.table!r}. Give "
+            "'removed' for one that shall be deleted; others take 'added', 'modified' or no value."
+        )
+    return kinds
+
+
+def _is_missing(kind: object) -> bool:
+    return kind is None or kind != kind or str(kind) in ("<NA>", "NaT")  # NaN is not itself
 
 
 def _keys(conflict: Conflict, found: reading.ReadResult, frame: pd.DataFrame) -> pa.Table:

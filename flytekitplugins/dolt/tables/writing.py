@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..codec import arrow_tables, pandas_frames, row_order
 from ..codec.pandas_frames import Note, Notes
@@ -111,6 +112,28 @@ class TableWrite:
             ConstraintViolated: they break a key or another constraint.
         """
         return _apply(connection, self.table, self.rows, self.options)
+
+    def change(self, connection: Connection) -> None:
+        """Make the rows of a table with a key those of the frame, in the table's types, and keep what is noted of it.
+
+        The frame has to have the table's columns.
+
+        Raises:
+            SchemaMismatch: they do not fit the existing table.
+            ConstraintViolated: they break a key or another constraint.
+        """
+        with attempting(f"write table {self.table!r}"):
+            existing = describe(connection, self.table)
+            assert existing is not None  # noqa: S101  # for the type checker: it was read
+            columns = {name: note for name, note in self.rows.notes.columns.items() if name in existing.key}
+            part = pandas_frames.Encoded(
+                self.rows.arrow.select(list(existing.key)), replace(self.rows.notes, columns=columns)
+            )
+            gone = _other_keys(connection, self.table, _fitted_keys(connection, self.table, part, existing), existing)
+            if gone.num_rows:
+                _delete_keys(connection, self.table, gone, existing)
+            options = replace(self.options, mode="upsert", on_schema_change="refuse")
+            _apply(connection, self.table, self.rows, options)
 
 
 @dataclass
@@ -621,12 +644,17 @@ def _with_key(connection: Connection, table: str) -> fitting.TableSchema:
             table=table,
             close=known,
         )
+    found = None
     if existing.key in ((), (pandas_frames.ROW_COLUMN,)):
+        found = "no primary key"
+    elif any(column.generated for column in existing.columns if column.name in existing.key):
+        found = "a primary key that is generated"
+    if found is not None:
         raise SchemaMismatch(
-            f"Cannot {attempted()}: it has no primary key, so rows cannot be told apart. Write the rows that stay "
-            "with mode='replace'.",
+            f"Cannot {attempted()}: it has {found}, so a frame cannot say which rows are meant. Write the rows that "
+            "stay with mode='replace'.",
             table=table,
-            problems=["no primary key"],
+            problems=[found],
         )
     return existing
 
@@ -648,7 +676,8 @@ def _keys(
     try:
         if options.key is not None:
             fitting.check_same_key(options.key, existing.columns, table=table)
-        keys = _fitted_keys(connection, table, frame, existing)
+        columns = [column for column in existing.columns if column.name in existing.key]
+        keys = _fitted_keys(connection, table, _encoded_keys(frame, columns, table), existing)
     except SchemaMismatch as error:
         raise SchemaMismatch(
             f"Cannot {attempted()}, nothing was deleted: {'; '.join(error.problems)}. Give the frame the columns of "
@@ -666,10 +695,9 @@ def _keys(
 
 
 def _fitted_keys(
-    connection: Connection, table: str, frame: pd.DataFrame | pa.Table, existing: fitting.TableSchema
+    connection: Connection, table: str, encoded: pandas_frames.Encoded, existing: fitting.TableSchema
 ) -> pa.Table:
     columns = [column for column in existing.columns if column.name in existing.key]
-    encoded = _encoded_keys(frame, columns, table)
     held = fitting.held(encoded, columns, ())
     start = _start_beside(connection, table, encoded, existing, _notes(table, existing)[0], held, evolve=False)
     asked = fitting.Asked(
@@ -705,6 +733,14 @@ def _refuse_absent(key: Sequence[fitting.Column], given: Sequence[str], table: s
     ]
     if problems:
         raise SchemaMismatch("; ".join(problems), table=table, problems=problems)
+
+
+def _other_keys(connection: Connection, table: str, keys: pa.Table, existing: fitting.TableSchema) -> pa.Table:
+    """Return the keys of a table's rows that are not among ``keys``."""
+    types = {name: existing.sql_types[name] for name in keys.column_names}
+    there = reading.select(connection, quote(table), types).cast(keys.schema)
+    matched = row_changes.pairs(there, keys)
+    return there.take(matched.filter(pc.is_null(matched["new"]))["old"])
 
 
 def _delete_keys(connection: Connection, table: str, keys: pa.Table, existing: fitting.TableSchema) -> int:
