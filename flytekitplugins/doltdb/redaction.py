@@ -22,7 +22,7 @@ IN_AN_ADDRESS = (
     *("table", "sql", "commit", "branch", "new_branch", "base"),
     *("branch_conf", "meta_conf", "remote_conf", "primary_key", "mode", "on_schema_change", "index", "keep_order"),
     *("lock_timeout_s", "order_by", "columns", "as_of", "changes", "tag", "params", "secret", "read_from", "triggers"),
-    "message",
+    *("message", "on_moved"),
 )
 """What a ``dolt://`` address may say, by name; here to know where a value ends that was not percent-encoded."""
 

@@ -250,7 +250,7 @@ class TestResolve:
         assert error.outdated == {"t": [{"id": 1}]}
         assert branches(repo) == heads
 
-    @pytest.mark.parametrize("kind", ["Removed", "deleted", "", 7])
+    @pytest.mark.parametrize("kind", ["Removed", "deleted", 7])
     def test_a_word_that_says_nothing(self, repo: Path, forked: DoltConfig, kind: Any) -> None:
         """A row that was to be deleted is not kept for a slip of the pen."""
         before = refs.log(repo)

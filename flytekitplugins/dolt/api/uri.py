@@ -39,6 +39,7 @@ _MOOT = {
     "on_schema_change",
     "index",
     "keep_order",
+    "on_moved",
     "lock_timeout_s",
     "meta_conf",
     "as_of",

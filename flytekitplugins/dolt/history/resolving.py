@@ -263,7 +263,7 @@ def _free_diff_type(connection: Connection, table: str) -> str:
 def _removed(connection: Connection, conflict: Conflict, frame: pd.DataFrame) -> list[bool]:
     """Return which rows shall be deleted; refuse a frame that lacks a column of the others, or the key."""
     name = _free_diff_type(connection, conflict.table)
-    removed = [kind == "removed" for kind in _kinds(conflict, frame, name)]
+    removed = [str(kind) == "removed" for kind in _kinds(conflict, frame, name)]
     schema = reading.describe(connection, conflict.table)
     wanted = [] if schema is None else [column.name for column in schema.columns if not column.generated]
     needed = conflict.key if all(removed) else wanted
@@ -282,7 +282,7 @@ def _removed(connection: Connection, conflict: Conflict, frame: pd.DataFrame) ->
 def _kinds(conflict: Conflict, frame: pd.DataFrame, name: str) -> list[Any]:
     """Return what is said of each row; refuse other words than those that mean something."""
     kinds: list[Any] = frame[name].tolist() if name in frame.columns else [None] * len(frame)
-    unknown = [kind for kind in kinds if kind not in KINDS and not _is_missing(kind)]
+    unknown = [kind for kind in kinds if not _is_missing(kind) and kind not in KINDS]
     if unknown:
         raise InvalidConfig(
             f"Cannot {attempted()}: resolve= has {unknown[0]!r} as {name} of a row of table {conflict.table!r}. Give "
@@ -292,7 +292,7 @@ def _kinds(conflict: Conflict, frame: pd.DataFrame, name: str) -> list[Any]:
 
 
 def _is_missing(kind: object) -> bool:
-    return kind is None or kind != kind or str(kind) in ("<NA>", "NaT")  # NaN is not itself
+    return kind is None or str(kind) in ("", "nan", "<NA>", "NaT")
 
 
 def _keys(conflict: Conflict, found: reading.ReadResult, frame: pd.DataFrame) -> pa.Table:
