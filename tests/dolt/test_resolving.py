@@ -113,6 +113,17 @@ class TestFrame:
         merge("side", db_path=repo, resolve=given)
         assert read(table()).to_dict("records") == [{"id": 1, "v": 4, "our_v": 6, "diff_type": "d"}]
 
+    def test_a_column_that_both_have_renamed(self, repo: Path, forked: DoltConfig) -> None:
+        """Dolt shows it on each side under the name that it had before."""
+        for branch in ("main", "side"):
+            with connect(repo) as connection, connection.at(branch):
+                connection.execute("ALTER TABLE t RENAME COLUMN w TO x")
+                connection.execute("CALL DOLT_COMMIT('-Am', 'renamed')")
+                connection.execute("COMMIT")
+        error = conflict_of(repo)
+        assert error.frames["t"].id.tolist() == [1, 2, 3]
+        assert error.frames["t"].base_v.tolist() == [1, 2, 3]
+
     def test_it_travels(self, repo: Path, forked: DoltConfig) -> None:
         """An error that was pickled has its frames; a frame that was changed changes no other."""
         error = pickle.loads(pickle.dumps(conflict_of(repo)))

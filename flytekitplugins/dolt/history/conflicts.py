@@ -277,12 +277,11 @@ def _placed(shown: Sequence[str]) -> list[_Place]:
 
 
 def _type(place: _Place, schemas: Mapping[str, TableSchema | None]) -> str:
-    """Return the SQL type of a column; Dolt shows columns on one side, too, that the other has added."""
+    """Return the SQL type of a column; Dolt shows those that another side has added or renamed on each side."""
     if not place.is_own:
         return "varchar(16)" if place.name == "diff_type" else "bigint unsigned"
-    has = [
-        schema.sql_types for schema in (schemas[place.side], schemas["theirs"], schemas["ours"]) if schema is not None
-    ]
+    found = (schemas[side] for side in (place.side, "theirs", "ours", "base"))
+    has = [schema.sql_types for schema in found if schema is not None]
     return next(types[place.name] for types in has if place.name in types)
 
 
