@@ -76,7 +76,7 @@ TAKEN: dict[str, tuple[pa.DataType, pa.DataType, list[Any]]] = {
     "whole floats into integers": (INTEGERS, FLOATS, [[1.0, 2.0]]),
     "narrower integers": (INTEGERS, pa.list_(pa.int8()), [[1]]),
     "nothing but missing": (INTEGERS, pa.list_(pa.null()), [[None], []]),
-    "in a structure": (SINGLE_IN_STRUCTURE, pa.struct({"a": pa.float64()}), [{"a": 0.5}, None]),
+    "in a structure": (SINGLE_IN_STRUCTURE, pa.struct({"a": pa.float64()}), [{"a": 0.5}, {"a": None}]),
     "in another order": (pa.struct({"a": pa.int64(), "b": pa.string()}), TEXT_AND_NUMBER, [{"b": "x", "a": 1}]),
 }
 FIRST: dict[pa.DataType, Any] = {
