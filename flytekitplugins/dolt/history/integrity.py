@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from ..errors import ConstraintViolated, QueryFailed, SchemaMismatch, attempted
+from ..model.naming import lowered
 from ..model.sql_text import quote
 from ..repository.connections import Connection
 from ..tables import reading
@@ -51,7 +52,7 @@ def changed_tables(connection: Connection) -> list[str]:
 
 def undescribable(connection: Connection, tables: Sequence[str]) -> list[Conflict]:
     """Return the tables that nobody could read, or no row could be put into, each with the reason."""
-    there = {name.casefold() for name in reading.table_names(connection)}
+    there = {lowered(name) for name in reading.table_names(connection)}
     found = []
     for table in tables:
         problem = _problem(connection, table, there)
@@ -72,7 +73,7 @@ def _problem(connection: Connection, table: str, there: set[str]) -> str | None:
     if schema is None:
         return None
     referred = [name.replace("``", "`") for name in _REFERS.findall(schema.statement)]
-    gone = [name for name in referred if name.casefold() not in there]
+    gone = [name for name in referred if lowered(name) not in there]
     return f"its foreign key refers to table {gone[0]!r}, which is not there" if gone else None
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from ..codec import pandas_frames
 from ..errors import InvalidConfig, MergeConflict, QueryFailed, SchemaMismatch, TableNotFound, attempted, close_names
 from ..model.configs import KINDS, Commit
+from ..model.naming import lowered
 from ..model.sql_text import quote
 from ..repository import refs
 from ..repository.connections import Connection
@@ -78,7 +79,7 @@ class Resolution:
             return self
         known: dict[str, str] = {"dolt_schemas": "dolt_schemas"}
         for commit in (sides.theirs, sides.ours):
-            known |= {name.casefold(): name for name in refs.table_hashes(connection, Commit(commit))}
+            known |= {lowered(name): name for name in refs.table_hashes(connection, Commit(commit))}
         spell = {name: _stored(name, known) for name in (*self.strategies, *self.rows)}
         if len(set(spell.values())) < len(self.strategies) + len(self.rows):
             raise InvalidConfig(
@@ -177,7 +178,7 @@ def _refuse_no_frame(frame: Any, where: str) -> pd.DataFrame:
 
 
 def _stored(name: str, known: Mapping[str, str]) -> str:
-    found = known.get(str(name).casefold())
+    found = known.get(lowered(str(name)))
     if found is None:
         raise TableNotFound(
             f"Cannot {attempted()}: there is no table {name!r} on either side.{close_names(str(name), known.values())}",
