@@ -43,9 +43,9 @@ SERIAL = ("serial1", "serial2")
 LONGEST_FIRST = ("dolt", "security", "sqlalchemy", "flyte", "reliability", "docs", "package")
 """The folders that are taken first, so that both lanes end at about the same time; the others come after them."""
 
-NOT_COUNTED = ("docs", "package")
-"""The folders in which no lines are counted, which others run as well: counting takes a half as long again there, since
-most of it is the start of programs that import flytekit, type checkers and installations."""
+NOT_COUNTED = ("docs", "package", "regression")
+"""The folders in which no lines are counted, which others run as well: counting takes up to a half as long again, most
+where programs are started that import flytekit."""
 
 SCRIPTS = ("tools/test_oldest.sh",)
 """What else is run in a lane; each ends with a summary of pytest's."""
