@@ -9,10 +9,10 @@ from typing import Annotated
 import pandas as pd
 import pyarrow as pa
 import pytest
-from letting_go import let_go
 from flytekit import task, workflow
 from flytekit.core.local_cache import LocalTaskCache
 from flytekit.types.structured import StructuredDataset
+from letting_go import let_go
 
 from flytekitplugins.dolt import (
     DoltConfig,
