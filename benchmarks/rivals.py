@@ -171,9 +171,7 @@ class RawWrite(Rival):
         self._file = Path(place.rows("SELECT @@secure_file_priv")[0][0]) / "bench.tsv"
 
     def write(self, frame: pd.DataFrame) -> None:
-        with self._file.open("wb") as file:
-            for start in range(0, len(frame), 100_000):
-                file.write(_tsv(frame.iloc[start : start + 100_000]))
+        write_tsv(self._file, frame)
         self.place.rows("START TRANSACTION")
         self.place.rows("DELETE FROM raw")
         self.place.rows(f"LOAD DATA INFILE '{self._file}' INTO TABLE raw ({', '.join(frame.columns)})")
@@ -357,6 +355,18 @@ class Parquet(Rival):
 
 RAW_READS: tuple[type[RawRead], ...] = (BinaryRead, TextRead, HalvesRead, BytesRead)
 RIVALS: tuple[type[Rival], ...] = (Ours, RawWrite, *RAW_READS, EarlierShort, Earlier, Pandas, PandasRead, Parquet)
+
+
+def write_tsv(file: Path, frame: pd.DataFrame) -> None:
+    """Write the frame as LOAD DATA reads it, nothing escaped."""
+    with file.open("wb") as out:
+        for start in range(0, len(frame), 100_000):
+            out.write(_tsv(frame.iloc[start : start + 100_000]))
+
+
+def read_text(place: Place, sql: str) -> pa.Table:
+    """Return the rows of one SELECT, by connectorx in the text protocol."""
+    return _connectorx(place, sql, "text")
 
 
 def _connectorx(place: Place, sql: str | list[str], protocol: Literal["binary", "text"]) -> pa.Table:
