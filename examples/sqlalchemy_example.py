@@ -121,7 +121,11 @@ def running(command, *, port: int, log: str, **options):
         yield
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:  # MariaDB forgets a SIGTERM that comes while it starts
+            process.kill()
+            process.wait()
 
 
 def listens(port: int) -> bool:

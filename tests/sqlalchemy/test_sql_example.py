@@ -87,7 +87,7 @@ def test_without_mariadb_it_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_stopped_example_stops_its_servers(tmp_path: Path) -> None:
-    """SIGTERM in the middle leaves no server running and no folder."""
+    """SIGTERM in the middle leaves no server and no folder, also where MariaDB forgets its own while it starts."""
     with start(tmp_path, DOLT_BIN=str(binary.find())) as example:
         assert eventually(lambda: any("--port=" in line for line in servers_in(tmp_path)), within_s=60)
         example.send_signal(signal.SIGTERM)
