@@ -69,7 +69,7 @@ install_packages() {
     local stamp="$venv/packages-installed"
     [[ $stamp -nt setup.py && $stamp -nt pyproject.toml ]] && return
     watched "installing this package and its development tools; a first time takes one or two minutes" \
-        "$python" -m pip install --disable-pip-version-check --progress-bar off --editable '.[polars,sqlalchemy,docs,dev]'
+        "$python" -m pip install --disable-pip-version-check --progress-bar off --no-compile --editable '.[polars,sqlalchemy,docs,dev]'
     touch "$stamp"
 }
 

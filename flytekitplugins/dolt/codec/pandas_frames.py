@@ -21,6 +21,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -74,6 +75,7 @@ class SqlType:
     unsigned: bool = False
 
     @classmethod
+    @lru_cache(maxsize=1000)
     def parse(cls, text: str) -> SqlType:
         """Return the type that ``text`` names; what follows the type itself (a collation) is left out."""
         match = re.match(r"(\w+)(?:\s*\((\d+)(?:\s*,\s*(\d+))?\))?", text.strip().lower())
@@ -724,6 +726,9 @@ def _in_microseconds(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _assert_date_range(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    ends = [pc.year(end).as_py() for end in pc.min_max(column).values()]
+    if all(year is None or _OLDEST_YEAR <= year <= _NEWEST_YEAR for year in ends):
+        return column
     years = pc.year(column)
     row = first_true_index(pc.or_(pc.less(years, _OLDEST_YEAR), pc.greater(years, _NEWEST_YEAR)))
     if row is not None:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +28,7 @@ from .bad_rows import converts, first_bad, positions, shown
 
 _MEDIUM = {False: (-(2**23), 2**23 - 1), True: (0, 2**24 - 1)}
 _TEXT_BYTES = {"tinytext": 2**8 - 1, "text": 2**16 - 1, "mediumtext": 2**24 - 1, "longtext": 2**32 - 1}
+_LONGEST_VALUE = 2**31 - 1  # of text and bytes in Arrow, whose offsets have 32 bits
 _BLOB_BYTES = {"tinyblob": 2**8 - 1, "blob": 2**16 - 1, "mediumblob": 2**24 - 1, "longblob": 2**32 - 1}
 _INTEGERS = {
     **{
@@ -523,6 +525,7 @@ def _arrow_type(sql_type: str) -> pa.DataType | None:
     return _INTEGERS.get((parsed.base, parsed.unsigned)) or _OTHERS.get(parsed.base)
 
 
+@lru_cache(maxsize=1000)
 def _family(kind: pa.DataType) -> str:
     return next((name for name, belongs in _FAMILIES if belongs(kind)), str(kind))
 
@@ -539,7 +542,9 @@ def _fit(column: pa.ChunkedArray, into: Column, note: Note | None = None) -> tup
     if as_printed is not None:
         bad = positions(pc.and_(pc.is_valid(column), pc.is_null(as_printed)))
         return as_printed, [f"has {shown(bad, column)} that {into.sql_type} cannot hold"] if bad else []
-    as_wanted = column if wanted is not None and given == _family(wanted) else _as_numbers(column, wanted)
+    if wanted is not None and given == _family(wanted):
+        return _fit_in_family(column, into, wanted)
+    as_wanted = _as_numbers(column, wanted)
     bad = positions(pc.and_(pc.is_valid(column), pc.is_null(as_wanted)))
     if wanted is None or bad:
         return column, [f"is {given} in the frame and {into.sql_type} in the table, with {shown(bad, column)}"]
@@ -548,7 +553,7 @@ def _fit(column: pa.ChunkedArray, into: Column, note: Note | None = None) -> tup
 
 def _fit_in_family(column: pa.ChunkedArray, into: Column, wanted: pa.DataType) -> tuple[pa.ChunkedArray, list[str]]:
     try:
-        fitted = column.cast(wanted, safe=column.type != pa.float64())
+        fitted = column if column.type == wanted else column.cast(wanted, safe=column.type != pa.float64())
     except pa.ArrowInvalid:
         bad = first_bad(column, converts(lambda part: part.cast(wanted)))
         return column, [f"has {shown(bad, column)} that {into.sql_type} cannot hold"]
@@ -672,16 +677,23 @@ def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> p
         return pc.not_equal(fitted.cast(pa.float64()), column)
     if parsed.base in ("datetime", "timestamp", "time"):
         step = 10 ** (6 - (parsed.size or 0))
+        if step == 1:
+            return None
         micros = fitted.cast(pa.int64())
         return pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
     if parsed.base in ("char", "varchar"):
-        return pc.greater(pc.utf8_length(fitted), parsed.size or 1)
+        size = parsed.size or 1
+        if (pc.max(pc.binary_length(fitted)).as_py() or 0) <= size:  # counted faster than characters
+            return None
+        return pc.greater(pc.utf8_length(fitted), size)
     if parsed.base == "binary":  # what is shorter comes back filled up with zeros
         return pc.not_equal(pc.binary_length(fitted), parsed.size or 1)
     if parsed.base == "enum":
         return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(_members(into.sql_type), pa.string()))))
     limit = {"varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
-    return None if limit is None else pc.greater(pc.binary_length(fitted), limit)
+    if limit is None or limit > _LONGEST_VALUE:
+        return None
+    return pc.greater(pc.binary_length(fitted), limit)
 
 
 def _widened(column: pa.ChunkedArray, into: Column, new_type: str | None, asked: Asked) -> str | None:
