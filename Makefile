@@ -3,6 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Modules are compiled when they are first imported, for pip does not do it; so they are kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 TIMED := tools/timed.sh

@@ -143,6 +143,7 @@ class Lane:
             "XDG_CONFIG_HOME": os.environ.get("XDG_CONFIG_HOME", str(users / ".config")),
             "HOME": str(home),
             "TMPDIR": str(temp),
+            "PIP_NO_COMPILE": "1",  # what is imported is compiled then, and most of a package is not
             "PYTHONUNBUFFERED": "1",
         }
 
