@@ -87,7 +87,7 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-ABOUT_THE_SUPERVISOR = ("test_server", "test_kills")
+ABOUT_THE_SUPERVISOR = ("test_server", "test_kills", "test_killed_parents")
 """The files of tests in which its lines are counted: that costs each start of a server a tenth of a second."""
 
 

@@ -256,9 +256,7 @@ def everything(made: Mapping[str, Path]) -> list[Lane]:
     )
     for script in SCRIPTS:
         jobs.insert(len(LONGEST_FIRST) - 1, [script])
-    timed = deque(
-        pytest(name, "serial", part, counted=True) for name, part in zip(SERIAL, apart("reliability"), strict=True)
-    )
+    timed = deque(pytest(Path(file).stem, "serial", [file], counted=True) for file in serial_files())
     return [
         *(Lane(name, jobs, made[name]) for name in SIDE_BY_SIDE),
         *(Lane(name, timed, made[name]) for name in SERIAL),
@@ -283,9 +281,11 @@ def halves(name: str) -> list[list[str]]:
     return [files[::2], files[1::2]]
 
 
-def apart(name: str) -> list[list[str]]:
-    """Return the paths of all folders of tests in two parts: this folder, and the others."""
-    return [paths(name), [path for other in folders() if other != name for path in paths(other)]]
+def serial_files() -> list[str]:
+    """Return the files with tests marked serial, the longest first."""
+    files = [path for path in sorted((ROOT / "tests").glob("*/test_*.py")) if "pytest.mark.serial" in path.read_text()]
+    files.sort(key=lambda path: path.parent.name != "reliability")
+    return [str(path.relative_to(ROOT)) for path in files]
 
 
 def report(lanes: Sequence[Lane]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,30 +12,17 @@ from pathlib import Path
 import pytest
 import writers
 from factor import FACTOR, SEED
+from leftovers import GONE_WITHIN_S, dolt, left
 from waiting import eventually
 from writers import ROWS, Writer
 
 from flytekitplugins.dolt.repository import refs
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import local_server
 
 pytestmark = pytest.mark.serial
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's parent-death signal")
 
-GONE_WITHIN_S = 2.0
 START_WITHIN_S = 2.0
-
-
-def left(temp: Path) -> list[str]:
-    """Return the processes and folders of private servers that are there."""
-    lines = subprocess.run(["ps", "-ewwo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    return [*(line for line in lines.splitlines() if str(temp) in line), *map(str, temp.glob("flyte-dolt-*"))]
-
-
-def dolt(repo: Path, *args: str) -> str:
-    """Run the command line in the repository, whose server is gone, and return what it prints."""
-    done = subprocess.run([str(binary.find()), *args], cwd=repo, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, f"dolt {args}: {done.stdout}{done.stderr}"
-    return done.stdout
 
 
 def strike(victim: str, repo: Path, writer: Writer) -> None:
@@ -104,24 +90,3 @@ def test_killed_at_random_moments(repo: Path, temp: Path, tmp_path: Path, victim
         dolt(repo, "fsck")
         head = check(repo, writer.told(), head)
         local_server.release(repo)
-
-
-@on_linux
-@pytest.mark.slow
-@pytest.mark.timeout(300 * FACTOR)
-def test_fifty_killed_parents(repo: Path, temp: Path, tmp_path: Path) -> None:
-    """Fifty times a process starts a server and is killed while it writes: within two seconds nothing of it is left."""
-    moments = random.Random(SEED)
-    acknowledged = []
-    for number in range(50 * FACTOR):
-        writer = writers.start(writers.write_both, tmp_path / f"{number}.txt", str(repo), f"w{number}", 1000, 0)
-        assert eventually(lambda: left(temp) != [], within_s=30)
-        time.sleep(moments.uniform(0, 0.5))  # not waited for anything: this is the moment of the blow
-        writer.process.kill()
-        writer.process.join()
-        assert eventually(lambda: left(temp) == [], within_s=GONE_WITHIN_S), (number, left(temp))
-        assert not (repo / ".dolt" / "sql-server.info").exists()
-        assert "flyte-tmp/" not in dolt(repo, "branch"), number
-        acknowledged += [hash_ for hash_, *_ in writer.told()]
-    log = {commit.hash for commit in refs.log(repo)}
-    assert set(acknowledged) <= log
