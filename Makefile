@@ -34,15 +34,21 @@ quickstart: setup ## run the quickstart twice and show what Dolt recorded
 .PHONY: test
 test: setup ## everything that must pass: lint, types, import contracts and all tests
 	@tools/install_programs.sh
-	@$(TIMED) format $(BIN)/ruff format --check .
-	@$(TIMED) lint $(BIN)/ruff check .
-	@$(TIMED) types $(BIN)/mypy
-	@$(TIMED) "import contracts" $(BIN)/lint-imports
-	@$(TIMED) docs $(MAKE) docs
+	@$(MAKE) -j2 --output-sync=target code-checks docs-checks
 	@rm -rf .coverage
 	@$(TIMED) tests $(LANES)
 	@$(TIMED) coverage $(MAKE) coverage
 	@cat $(SUM)
+
+.PHONY: code-checks docs-checks
+code-checks:
+	@$(TIMED) format $(BIN)/ruff format --check .
+	@$(TIMED) lint $(BIN)/ruff check .
+	@$(TIMED) types $(BIN)/mypy
+	@$(TIMED) "import contracts" $(BIN)/lint-imports
+
+docs-checks:
+	@$(TIMED) docs $(MAKE) docs
 
 .PHONY: coverage
 coverage: setup ## say which lines and branches the last `make test` did not run; at least 95 % of each package are run
@@ -55,11 +61,7 @@ nightly: setup ## the tests with random moments, ten times as many rounds, from 
 	@FLYTE_DOLT_TEST_FACTOR=10 FLYTE_DOLT_TEST_SEED="$${FLYTE_DOLT_TEST_SEED:-$$(date +%Y%m%d)}" $(BIN)/pytest tests/reliability tests/security tests/dolt/test_remotes.py tests/dolt/test_round_trip.py tests/dolt/test_schemas_that_change.py tests/dolt/test_travel_machine.py
 
 .PHONY: check
-check: setup ## the quick round before a commit: form, types, tests/unit and a part of the others; some minutes
-	@$(TIMED) format $(BIN)/ruff format --check .
-	@$(TIMED) lint $(BIN)/ruff check .
-	@$(TIMED) types $(BIN)/mypy
-	@$(TIMED) "import contracts" $(BIN)/lint-imports
+check: setup code-checks ## the quick round before a commit: form, types, tests/unit and a part of the others; some minutes
 	@$(TIMED) "quick tests" $(LANES) --quick
 
 .PHONY: docs
