@@ -8,6 +8,7 @@ stays what the server printed; what it means is said by who asks. Nothing is sen
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,18 +23,23 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Places = NDArray[np.int64]
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 1 << 22
 """How many bytes of rows are taken apart at once, where no row is longer."""
 _HEADER = 4  # of a packet: three bytes for its length, one that counts the packets
 _LONGEST_PACKET = 0xFFFFFF  # a row of this length goes on in the next packet
 _NULL, _TWO, _THREE, _EIGHT, _ERROR, _END = 0xFB, 0xFC, 0xFD, 0xFE, 0xFF, 0xFE
+_MANY = 50  # bytes that may begin an error; so many are a blob's
+_TRIES = 6  # to tell headers of rows from what looks like one
 _LONGEST_END = 9  # bytes of a packet from which on it is a row, though it begins as an end does
 _MORE_RESULTS = 8  # a bit of the status in the packet that ends a result
 
 
 @dataclass
 class Rows:
-    """Some rows, not yet taken apart: the bytes, and where in them each row begins and ends."""
+    """Some rows, not yet taken apart: the bytes, and where in them each row begins and ends.
+
+    The bytes are overwritten by the next rows.
+    """
 
     data: Bytes
     starts: Places
@@ -48,14 +54,14 @@ def pieces(
 ) -> Generator[list[pa.Array], None, None]:
     """Give the rows of the waiting result piece by piece, each as ``take_apart`` makes an array for each column.
 
-    A piece is about a megabyte of rows, or one row where that is longer. Who stops before the last piece finds the
+    A piece is some megabytes of rows, or one row where that is longer. Who stops before the last piece finds the
     connection closed, because the rest of the rows is still on its way.
 
     Raises:
         driver.Error: what the server says in the middle of the rows, or that it went away.
     """
     try:
-        for rows in _all_rows(connection.stream):
+        for rows in _all_rows(connection):
             yield take_apart(rows)
     except BaseException:
         connection.hang_up()
@@ -70,21 +76,18 @@ def whole(connection: driver.Connection) -> list[pa.Array]:
     return [pa.array(list(column), pa.large_binary()) for column in values]
 
 
-def _all_rows(stream: Any) -> Iterator[Rows]:
-    rest, ended = b"", False
+def _all_rows(connection: driver.Connection) -> Iterator[Rows]:
+    with _loss_is_told():
+        rest = connection.taken_early()
+    buffer, stream, ended = bytearray(), connection.stream, False
     while not ended:
         # At least the packet that has begun fits in; its length may be known by now.
-        buffer = bytearray(max(PIECE_BYTES, _HEADER + int.from_bytes(rest[:3], "little")))
+        size = max(PIECE_BYTES, len(rest), _HEADER + int.from_bytes(rest[:3], "little"))
+        if len(buffer) != size:
+            buffer = bytearray(size)
         buffer[: len(rest)] = rest
-        filled = len(rest)
-        starts, done, ended = _packets(buffer, 0, filled)
-        parts = [starts]
-        while not (ended or filled == len(buffer) or _is_long(buffer[done:filled][:3])):
-            filled += _read_into(stream, memoryview(buffer)[filled:])
-            starts, done, ended = _packets(buffer, done, filled)
-            parts.append(starts)
+        begins, done, filled, ended = _fill(stream, buffer, len(rest))
         if done:
-            begins = np.concatenate(parts)
             yield Rows(np.frombuffer(buffer, np.uint8), begins + _HEADER, np.append(begins[1:], done))
         rest = bytes(memoryview(buffer)[done:filled])
         if not ended and _is_long(rest[:3]):
@@ -94,9 +97,42 @@ def _all_rows(stream: Any) -> Iterator[Rows]:
         raise driver.NotSupportedError("the statement gives more than one result")
 
 
+def _fill(stream: Any, buffer: bytearray, filled: int) -> tuple[Places, int, int, bool]:
+    """Read behind the bytes that are there until the buffer is full, a row of several packets begins, or all end.
+
+    Returns where whole rows begin, where what is behind them does, how many bytes there are, and whether all end.
+    """
+    begins, done, ended = _packets(buffer, 0, filled)
+    parts, ends, looked = [begins], set[int](), done
+    while not (ended or filled == len(buffer) or _is_long(buffer[done : min(filled, done + 3)])):
+        filled += _read_into(stream, memoryview(buffer)[filled:])
+        ends |= _ends_of_errors(buffer, max(looked, done + _HEADER), filled)
+        looked = filled
+        has_end = filled in ends or buffer.find(_END, max(done, filled - _LONGEST_END), filled) >= 0
+        if has_end or filled == len(buffer) or len(ends) >= _MANY:
+            begins, done, ended = _packets(buffer, done, filled)
+            parts.append(begins)
+            ends, looked = set(), done
+    return np.concatenate(parts), done, filled, ended
+
+
 def _is_long(begin: bytes | bytearray) -> bool:
     """Whether a packet that begins so is only the first part of a row."""
     return int.from_bytes(begin, "little") == _LONGEST_PACKET
+
+
+def _ends_of_errors(buffer: bytearray, place: int, size: int) -> set[int]:
+    """Return where errors would end that begin from ``place`` on; there are few, or enough to look at the rows.
+
+    A server sends a few rows at a time, and it costs less to look at many. Nothing follows an error, so one that may
+    have come shows by its end, where all that has arrived ends; and no text has a byte as errors begin with.
+    """
+    ends: set[int] = set()
+    found = buffer.find(_ERROR, place, size)
+    while found >= 0 and len(ends) < _MANY:
+        ends.add(found + int.from_bytes(buffer[found - _HEADER : found - 1], "little"))
+        found = buffer.find(_ERROR, found + 1, size)
+    return ends
 
 
 def _read_into(stream: Any, room: memoryview) -> int:
@@ -105,14 +141,19 @@ def _read_into(stream: Any, room: memoryview) -> int:
     Raises:
         driver.OperationalError: nothing comes any more.
     """
-    try:
-        found: bytes = stream.read1(len(room))  # readinto1 goes on to the socket when it has emptied its buffer
-    except OSError as error:
-        raise driver.OperationalError(driver.LOST, f"Lost connection to MySQL server during query ({error})") from error
+    with _loss_is_told():
+        found: int = stream.readinto(room)
     if not found:
         raise driver.OperationalError(driver.LOST, "Lost connection to MySQL server during query")
-    room[: len(found)] = found
-    return len(found)
+    return found
+
+
+@contextmanager
+def _loss_is_told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise driver.OperationalError(driver.LOST, f"Lost connection to MySQL server during query ({error})") from error
 
 
 def _packets(buffer: bytearray, place: int, size: int) -> tuple[Places, int, bool]:
@@ -141,27 +182,31 @@ def _packets(buffer: bytearray, place: int, size: int) -> tuple[Places, int, boo
 
 
 def _short_rows(data: Bytes, place: int) -> tuple[Places, int]:
-    """Return where rows of less than 256 bytes begin, as far as they lie side by side from ``place`` on; and the end.
+    """Return where rows of less than 64 KiB begin, as far as they lie side by side from ``place`` on; and the end.
 
-    It is several times faster than to go from each to the next: a header of theirs has two zeros, which text has not,
-    so those that may be headers are few more than those that are. Each that is kept is where the one before it ends.
+    It is several times faster than to go from each to the next. The third byte of their length is a zero, and text has
+    none, so those that may be headers are few more than those that are. The others drop out because nothing ends where
+    they begin; where they are in a chain of their own, one by one, so a blob of zeros is left to who asks.
     """
-    ahead = data[place:]
-    if len(ahead) <= _HEADER:
-        return np.empty(0, np.int64), place
-    heads = np.flatnonzero((ahead[1 : 1 - _HEADER] | ahead[2 : 2 - _HEADER]) == 0)
-    after = heads + _HEADER + ahead[heads]
-    leads_on = np.zeros(len(ahead) + _HEADER + 256, np.bool_)
-    leads_on[heads] = leads_on[len(ahead) - _HEADER : len(ahead) + 1] = True
-    kept = leads_on[after]
-    heads, after = heads[kept], after[kept]
-    if not len(heads) or heads[0] != 0:
-        return np.empty(0, np.int64), place
+    nothing, ahead = np.empty(0, np.int64), data[place:]
+    if len(ahead) <= _HEADER or ahead[2] or ahead[_HEADER] >= _END:
+        return nothing, place
+    heads = np.flatnonzero(ahead[2:-2] == 0)
+    after = heads + _HEADER + ahead[heads] + (ahead[heads + 1].astype(np.int64) << 8)
+    kept = after <= len(ahead)
+    begins = np.zeros(len(ahead) + 1, np.bool_)  # of packets, where another ends
+    for _ in range(_TRIES):
+        heads, after = heads[kept], after[kept]
+        if not len(heads) or heads[0] != 0:
+            return nothing, place
+        if np.array_equal(heads[1:], after[:-1]):
+            break
+        begins[0] = begins[after] = True
+        kept = begins[heads]
+        begins[after] = False
     wrong = np.flatnonzero((after[:-1] != heads[1:]) | (ahead[heads[1:] + _HEADER] >= _END))
     count = wrong[0] + 1 if len(wrong) else len(heads)
-    if ahead[_HEADER] >= _END:
-        count = 0
-    return heads[:count] + place, place + int(after[count - 1]) if count else place
+    return heads[:count] + place, place + int(after[count - 1])
 
 
 def _long_row(stream: Any, rest: bytes) -> tuple[Rows, bytes]:
@@ -221,9 +266,9 @@ def values(data: Bytes, place: Places) -> tuple[Places, Places, NDArray[np.bool_
     for mark, size in ((_TWO, 2), (_THREE, 3), (_EIGHT, 8)):
         chosen = np.flatnonzero(first == mark)
         if len(chosen):
-            digits = data[begin[chosen][:, None] + np.arange(size)].astype(np.int64)
-            length[chosen] = (digits << (8 * np.arange(size))).sum(axis=1)
-            begin[chosen] += size
+            there = begin[chosen]
+            length[chosen] = sum(data[there + byte].astype(np.int64) << 8 * byte for byte in range(size))
+            begin[chosen] = there + size
     return begin, length, valid
 
 
