@@ -151,14 +151,25 @@ def test_a_piece_has_a_bound() -> None:
     assert max(piece[0].nbytes for piece in pieces) <= 1.1 * text_rows.PIECE_BYTES
 
 
-def test_an_error_among_the_rows() -> None:
-    """What the server says is raised, behind the rows before it, and nothing more is read from there."""
+@pytest.mark.parametrize("length", [1, 3, 10, 1 << 16])
+@pytest.mark.parametrize("value", [b"1", b"\xff" * 99, b"\xfe\xff" * 9, b"q" * 70_000])
+def test_an_error_among_the_rows(length: int, value: bytes) -> None:
+    """What the server says is raised, however it comes in parts and whatever the rows before it hold."""
     error = packets(b"\xff" + struct.pack("<H", 1105) + b"#HY000row 2 is bad")
-    sent = Sent(written([[b"1"]], end=error), [1 << 16])
+    sent = Sent(written([[value]] * 3, end=error), [length])
     with pytest.raises(driver.Error) as caught:
         list(taken(sent, 1))
     assert caught.value.args == (1105, "row 2 is bad")
     assert sent.closed == ["hung up"]
+
+
+@pytest.mark.parametrize("between", [b"", b"\0" * 40, b"\xff" * 200, b"x" * 300])
+def test_rows_up_to_64_kib_and_beyond(between: bytes) -> None:
+    """Short and long ones in turns, also where blobs look as a row begins."""
+    told: list[list[bytes | None]] = [
+        [b"%d" % n, b"q" * size, between] for n, size in enumerate([9, 65_200, 300, 65_600, 3, 131_072, 250] * 9)
+    ]
+    assert values(Sent(written(told), [40_000]), 3) == told
 
 
 @pytest.mark.parametrize("kept", [0, 2, 9, 30, 61])
