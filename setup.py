@@ -31,9 +31,8 @@ setup(
         "mashumaro>=3.15",  # our values inside dataclasses, without flytekit, too; flytekit asks for the same
         "pandas>=2.0.3",  # 2.0 is the first with datetimes that are not in nanoseconds; 2.0.0 lacks structs of Arrow
         "pyarrow>=16",  # 16 is the first that tells string views from strings
-        "pymysql>=1.2.4,<2",  # statements and writes; 1.2.0 quotes negative durations and bytes wrongly
+        "pymysql>=1.2.4,<2",  # statements and rows; 1.2.0 quotes negative durations and bytes wrongly
         "sqlalchemy>=2",  # SQLAlchemyTask
-        "connectorx>=0.4.6",  # reads as Arrow; earlier ones do not know ssl-mode, without which it offers no batches
         "doltcli>=0.1.18",  # runs `dolt`, and the set_dolt_path that users know
         "sqlglot>=28,<31",  # the structure of queries; 27 cannot read MOD, and each major version changes trees
     ],
@@ -55,6 +54,7 @@ setup(
         "dev": [
             "basedpyright>=1.20",  # the second type checker that users have; brings its own Node.js
             "build",  # sdist and wheel
+            "connectorx>=0.4.6",  # what benchmarks hold reads against; earlier ones do not know ssl-mode
             "coverage>=7.10",  # which lines no test ran; earlier ones count no subprocesses
             "cryptography>=42",  # certificates of the servers that are tested
             "hypothesis>=6",  # properties of values and names

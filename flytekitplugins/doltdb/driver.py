@@ -36,6 +36,7 @@ NO_TLS = CR.CR_SSL_CONNECTION_ERROR
 LOST = CR.CR_SERVER_LOST
 """The code for a connection that broke."""
 _WANTS_PASSWORD, _WANTS_FILE = CR.CR_AUTH_PLUGIN_CANNOT_LOAD, 2068
+_MOST_BUFFERED = 1 << 17  # bytes; more than a buffered file reads at once
 _PREPARE, _EXECUTE, _CLOSE = 0x16, 0x17, 0x19
 _WIRE_NAMES = {
     code: name for name, code in vars(FIELD_TYPE).items() if isinstance(code, int) and name not in ("CHAR", "INTERVAL")
@@ -195,8 +196,13 @@ class Connection(pymysql.connections.Connection):
 
     @property
     def stream(self) -> Any:
-        """The bytes that the server sends, as a buffered file: behind the columns of an unbuffered result its rows."""
-        return self._rfile
+        """The bytes that the server sends, as a file without a buffer; what `taken_early` gives stands before them."""
+        return self._rfile.raw
+
+    def taken_early(self) -> bytes:
+        """Return what the driver has read of the rows of an unbuffered result, and will not look at any more."""
+        early: bytes = self._rfile.read1(_MOST_BUFFERED)  # from the server only if there is nothing in the buffer
+        return early
 
     def forget_rows(self) -> None:
         """Take the waiting result from the driver, which would read on where the `stream` was left."""
@@ -263,7 +269,6 @@ def _described(fields: Iterable[Any]) -> list[Column]:
             binary=found.charsetnr == BINARY_CHARSET,
             length=found.length,
             scale=found.scale,
-            not_null=bool(found.flags & FLAG.NOT_NULL),
         )
         for found in fields
     ]

@@ -49,8 +49,6 @@ class Column:
     binary: bool
     length: int
     scale: int
-    not_null: bool = False
-    """Whether the server says that there is no NULL; behind an outer join Dolt 1.83 says so wrongly."""
 
     @property
     def digits(self) -> int:
@@ -65,7 +63,9 @@ def read_bits(raw: pa.Array) -> pa.Array:
     >>> read_bits(pa.array([b"AB", None])).to_pylist()
     [16706, None]
     """
-    return pa.array([None if v is None else int.from_bytes(v, "big") for v in raw.to_pylist()], pa.uint64())
+    found = raw.dictionary_encode()
+    numbers = pa.array([int.from_bytes(value, "big") for value in found.dictionary.to_pylist()], pa.uint64())
+    return numbers.take(found.indices)
 
 
 def read_times(text: pa.Array) -> pa.Array:

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from ..doltdb import driver
-from .wire import Rows, array, values
+from ..doltdb.text_rows import Rows, array, values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ..doltdb.text_rows import Bytes, Places
     from ..doltdb.wire_types import Column
-    from .wire import Bytes, Places
 
 _AS_MANY_DIGITS_AS_NEEDED = 31
 """What a column without a fixed number of decimals has in their place."""

@@ -1,8 +1,8 @@
 """Rows into a frame, piece by piece: what a session's statement gives, as one Parquet file of exact types.
 
 At no time are more rows in memory than one piece holds. From MySQL, MariaDB and Dolt pieces come straight from the
-stream (`wire`) with the types that the server announces (`columns`); from other servers as Python values, whose types
-are those of the driver's or of the values. It knows no Flyte.
+stream (`text_rows`) with the types that the server announces (`columns`); from other servers as Python values, whose
+types are those of the driver's or of the values. It knows no Flyte.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from . import prepared, wire
+from ..doltdb import text_rows
+from . import prepared
 from .columns import arrow_type, converted
 from .errors import UnreadableResult
 
@@ -91,9 +92,9 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
         session.raw.run_prepared(number)
     described = session.raw.columns()
 
-    def take_apart(rows: wire.Rows) -> list[pa.Array]:
+    def take_apart(rows: text_rows.Rows) -> list[pa.Array]:
         is_text = number is None
-        return wire.taken_apart(rows, len(described)) if is_text else prepared.taken_apart(rows, described)
+        return text_rows.taken_apart(rows, len(described)) if is_text else prepared.taken_apart(rows, described)
 
     schema = pa.schema([(column.name, arrow_type(column)) for column in described])
     try:
@@ -103,7 +104,7 @@ def from_stream(session: Session, sql: str) -> Generator[pa.RecordBatch, None, N
         session.raw.hang_up()
         raise
     if described:
-        with contextlib.closing(wire.pieces(session.raw, take_apart=take_apart)) as pieces:
+        with contextlib.closing(text_rows.pieces(session.raw, take_apart=take_apart)) as pieces:
             for piece in pieces:
                 yield _batch(described, piece)
 
@@ -113,7 +114,7 @@ def from_procedure(session: Session, sql: str) -> Generator[pa.RecordBatch, None
     raw = session.raw
     with raw.printing():
         raw.query(sql)
-        described, arrays = raw.columns(), wire.whole(raw) if raw.columns() else []
+        described, arrays = raw.columns(), text_rows.whole(raw) if raw.columns() else []
         while raw.has_more_results:
             raw.next_result()
             if raw.columns():

@@ -34,7 +34,7 @@ def test_python_packages_and_the_dolt_in_use_are_named() -> None:
     """The report holds what a maintainer would ask for first."""
     found = "\n".join(doctor.examine().findings)
     assert sys.executable in found
-    for name in ("flytekit", "pandas", "pyarrow", "connectorx", "pymysql", "doltcli"):
+    for name in ("flytekit", "pandas", "pyarrow", "pymysql", "doltcli"):
         assert f"{name} {metadata.version(name)}" in found
     version = ".".join(map(str, binary.version(binary.find())))
     assert f"{binary.find()} is version {version}, used" in found

@@ -71,7 +71,7 @@ def csv(dolt: Dolt, query: str) -> list[str]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the list of the statements that go to the server by the fast transport."""
+    """Give the list of the statements by which rows are fetched in bulk."""
     found: list[str] = []
     real = connections.Connection.arrow_batches
 

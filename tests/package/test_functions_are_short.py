@@ -47,7 +47,6 @@ REASONS = {
     "dolt/tables/fitting.py:_losses": "one branch for each kind of SQL type",
     "dolt/tables/fitting.py:_widened": "one branch for each family of types",
     "dolt/tables/fitting.py:fit": "half of it is signature and docstring",
-    "dolt/tables/reading.py:_query": "three transports, each tried when the one before cannot carry the result",
     "doltdb/hiding.py:replaced": "one branch for each form in which a password can stand",
     "sqlalchemy/templates.py:_end": "one branch for each opener",
     "sqlalchemy/templates.py:render": "one branch for each kind of part",

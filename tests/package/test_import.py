@@ -18,7 +18,7 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("module", ["pandas._libs", "pyarrow.lib", "pymysql", "connectorx", "sqlalchemy", "doltcli"])
+@pytest.mark.parametrize("module", ["pandas._libs", "pyarrow.lib", "pymysql", "sqlalchemy", "doltcli"])
 def test_importing_brings_nothing_heavy(module: str) -> None:
     """`import flytekit` imports this package, so neither pandas nor a driver may come with it."""
     assert python(f"import flytekit, flytekitplugins.dolt, sys; print({module!r} in sys.modules)") == "False"

@@ -36,7 +36,7 @@ def contracts(folder: Path) -> subprocess.CompletedProcess[str]:
         ("tables/fitting.py", "from . import writing", "within a package, files import downwards only: tables"),
         ("api/frames.py", "import flytekit", "only the border to Flyte imports flytekit"),
         ("history/diffs.py", "import pymysql", "only one file knows PyMySQL"),
-        ("../sqlalchemy/wire.py", "from pymysql import err", "only one file knows PyMySQL"),
+        ("../sqlalchemy/prepared.py", "from pymysql import err", "only one file knows PyMySQL"),
         ("../doltdb/logins.py", "from . import driver", "what both plugins use: files import downwards only"),
     ],
 )

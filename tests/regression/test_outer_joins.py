@@ -12,7 +12,7 @@ Config = Callable[..., DoltConfig]
 
 
 def test_an_outer_join_gives_its_missing_rows(config: Config) -> None:
-    """A key that has no partner is NULL, and not a broken transport; so is a key of a removed row."""
+    """A key that has no partner is NULL, and no error; so is a key of a removed row."""
     for name, ids in (("t", [1, 2]), ("u", [1, 3]), ("t", [2])):
         write(config(name, primary_key=["id"]), pd.DataFrame({"id": ids}))
     joined = read(config(sql="select u.id, t.id as t from u left join t on t.id = u.id order by u.id"))

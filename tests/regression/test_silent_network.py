@@ -1,4 +1,4 @@
-"""A network that goes silent in the middle of a statement: reads over connectorx waited for ever.
+"""A network that goes silent in the middle of a statement: reads waited for ever.
 
 Each test runs in a network of its own, a namespace of the kernel, whose only link is taken down from one moment to the
 next: nothing arrives any more, and nobody says so, as when a machine loses its power.
@@ -40,7 +40,6 @@ with DoltServer(folder / "shop", certificate) as server:
     numbers = server.config("numbers", at=url, primary_key=["n"])
     write(numbers, pd.DataFrame({"n": range(300)}))
     query = server.config(None, at=url, sql="SELECT COUNT(*) AS n FROM numbers a, numbers b, numbers c, numbers d")
-    # By a process of its own: connectorx lets no thread of Python's run while it waits.
     subprocess.Popen(["sh", "-c", "sleep 2; CUT"])
     try:
         read(query)
@@ -58,7 +57,7 @@ with DoltServer(folder / "shop", certificate) as server:
 )
 @pytest.mark.parametrize("kind", ["clear", "TLS"])
 def test_it_is_noticed(tmp_path: Path, kind: str) -> None:
-    """A read whose rows do not come any more is tried again, and then ConnectionLost, by either way that rows take."""
+    """A read whose rows do not come any more is tried again, and then ConnectionLost."""
     done = subprocess.run(
         [*ALONE, sys.executable, "-c", PROGRAM.replace("CUT", CUT), kind, str(tmp_path)],
         cwd=SUPPORT,

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import connectorx
 import pandas as pd
 import pytest
 from dolt_server import DoltServer
@@ -20,6 +19,7 @@ from flytekitplugins.dolt.errors import DoltError, QueryRefused
 from flytekitplugins.dolt.repository import connections
 from flytekitplugins.dolt.repository.refs import connect
 from flytekitplugins.dolt.server import local_server
+from flytekitplugins.doltdb import driver
 
 ROWS = pd.DataFrame({"id": range(2500), "name": "x"})
 
@@ -42,7 +42,6 @@ def somebodys_socket() -> Iterator[tuple[str, list[str]]]:
     """Have another process listen on a socket; give its path, and a list that has its clients when the block ends."""
     with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp") as folder:  # a socket's path must be short
         path, seen = f"{folder}/mysql.sock", list[str]()
-        # Not a thread: while connectorx logs in, none of Python's runs.
         argv = [sys.executable, "-I", "-S", "-c", LISTENER, path]
         with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as listener:
             try:
@@ -82,15 +81,16 @@ def reported(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def logins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give the list of the URLs by which rows are fetched in bulk."""
+    """Give the list of the users to whom rows are sent in bulk."""
     found: list[str] = []
-    real = connectorx.read_sql
+    real = driver.Connection.query
 
-    def noted(url: str, *values: Any, **options: Any) -> Any:
-        found.append(url)
-        return real(url, *values, **options)
+    def noted(self: Any, sql: str, unbuffered: bool = False) -> int:
+        if unbuffered:
+            found.append(self.user.decode())
+        return real(self, sql, unbuffered)
 
-    monkeypatch.setattr(connectorx, "read_sql", noted)
+    monkeypatch.setattr(driver.Connection, "query", noted)
     return found
 
 
@@ -152,7 +152,7 @@ def test_rows_are_fetched_as_the_user_who_may_only_read(repo: Path, logins: list
     """Of all that is read in bulk nothing is read as the superuser."""
     read_in_every_form(repo)
     assert len(logins) >= 6
-    assert {url.partition("://")[2].partition(":")[0] for url in logins} == {"flyte_reader"}
+    assert set(logins) == {"flyte_reader"}
 
 
 def test_that_user_sees_what_the_session_is_on(repo: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_server_of_the_users_own_is_logged_in_to_as_before(tmp_path: Path, log
         read_in_every_form(own.folder)
         assert ("flyte_reader",) not in own.sql("SELECT user FROM mysql.user")
         local_server.release(own.folder)
-    assert {url.partition("://")[2].partition(":")[0] for url in logins} == {local_server.Address.user}
+    assert set(logins) == {local_server.Address.user}
 
 
 @pytest.fixture

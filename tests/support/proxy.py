@@ -214,7 +214,7 @@ def _exactly(sender: socket.socket, count: int) -> bytes:
 
 
 class Apart:
-    """A proxy in a process of its own; this one's threads stand still while the fast transport connects."""
+    """A proxy in a process of its own, so that nothing in this one holds it up."""
 
     def __init__(self, ours: Connection, port: int) -> None:
         self._ours = ours

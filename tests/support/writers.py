@@ -24,7 +24,7 @@ from flytekit import task
 from flytekitplugins.dolt import DoltConfig, DoltTable, api
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["connectorx", "pymysql", "writers"])
+PROCESSES.set_forkserver_preload(["pymysql", "writers"])
 
 util.get_temp_dir()
 """The folder of the socket of the process that all are forked from: paths of tests' folders are too long for one."""

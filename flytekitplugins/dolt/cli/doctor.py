@@ -29,7 +29,7 @@ EARLIER = {
 }
 """The earlier plugins, each with a file of theirs that this distribution has, too."""
 
-_NEEDED = ("flytekit", "pandas", "pyarrow", "connectorx", "pymysql", "sqlalchemy", "doltcli")
+_NEEDED = ("flytekit", "pandas", "pyarrow", "pymysql", "sqlalchemy", "doltcli")
 _FSCK_TIMEOUT_S = 600.0
 _REINSTALL = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
 

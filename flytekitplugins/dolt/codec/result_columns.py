@@ -1,14 +1,13 @@
-"""Results of queries as exact Arrow columns: how each column is asked for, and what it is when it has arrived.
+"""Results of queries as exact Arrow columns: by what the server announces, and by the SQL types of a table's columns.
 
-Some SQL types have no exact form of their own on the way, so they are asked for as text (`wanted`) and get their type
-back afterwards (`restored`); what a server prints is read by `from_text`. Pure: `tables.reading` does the asking,
-and what the columns become in a frame is up to `pandas_frames`.
+`from_text` gives each printed value the type that is announced; what only a table's own definition says, as that a
+small integer is a boolean, is added by `restored`. Pure: `tables.reading` does the asking, and what the columns become
+in a frame is up to `pandas_frames`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,40 +18,69 @@ from ..model.sql_text import quote
 from .pandas_frames import SqlType
 
 
-@dataclass(frozen=True)
-class ColumnRequest:
-    """How one column is asked for, and what it is when it has arrived."""
+def wanted(sql_type: str) -> pa.DataType | None:
+    """Return the Arrow type of a table's column of this SQL type, where its values allow it; None as it arrives."""
+    parsed = SqlType.parse(sql_type)
+    if parsed == SqlType("tinyint", 1):
+        return pa.bool_()
+    if parsed.base == "decimal":
+        return pa.decimal256(parsed.size or 10, parsed.scale or 0)
+    if parsed.base == "time":
+        return pa.time64("us")
+    return pa.binary() if parsed.base.endswith(("binary", "blob")) else None
 
-    select: str
-    """The expression in the select list."""
-    arrow: pa.DataType | None
-    """The Arrow type to give it afterwards; None leaves it as it arrives."""
+
+def term(name: str, sql_type: str) -> str:
+    """Return how a column of a table stands in a select list."""
+    # Dolt 1.83 prints JSON as it came in, and text that is made of it in one form.
+    return f"CAST({quote(name)} AS CHAR)" if SqlType.parse(sql_type).base == "json" else quote(name)
 
 
-def wanted(column: Column | tuple[str, str]) -> ColumnRequest:
-    """Say how to ask for a column so that no value changes on the way.
+def is_geometry(sql_type: str) -> bool:
+    """Whether a column's type is one of those for shapes and places."""
+    base = SqlType.parse(sql_type).base
+    return base.startswith(("geom", "point", "linestring", "polygon", "multi"))
 
-    ``column`` is a result's column as the server announces it, or name and SQL type of a table's column. Only the SQL
-    type tells a boolean from a small integer.
+
+def restored(arrived: pa.Table, types: Sequence[pa.DataType | None], names: Sequence[str]) -> pa.Table:
+    """Return the columns that arrived, under their names and in their types; see `wanted`.
+
+    A time of day has to be one: only the caller knows of rows that are not there.
     """
-    name, kind, decimal = _kind_on_the_wire(column) if isinstance(column, Column) else _kind_in_the_table(*column)
-    if kind == "decimal":  # the transport wants all values at one scale and has no more than 128 bits
-        return ColumnRequest(f"CAST({quote(name)} AS CHAR)", decimal)
-    if kind == "bits":  # as a number, which is what a query's printed bits are read as
-        return ColumnRequest(f"CAST({quote(name)} AS UNSIGNED)", pa.uint64())
-    if kind == "text":  # these have no exact form of their own on the way
-        return ColumnRequest(f"CAST({quote(name)} AS CHAR)", None)
-    return ColumnRequest(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
+    columns = [_restored(column, kind) for column, kind in zip(arrived.columns, types, strict=True)]
+    return pa.Table.from_arrays(columns, names=list(names))
 
 
-def _kind_on_the_wire(found: Column) -> tuple[str, str, pa.DataType | None]:
-    if found.wire == "NEWDECIMAL":
-        return found.name, "decimal", _decimal_on_the_wire(found)
-    if found.wire == "BIT":
-        return found.name, "bits", None
-    if found.wire in ("JSON", "GEOMETRY"):
-        return found.name, "text", None
-    return found.name, "bytes" if _is_bytes_on_the_wire(found) else "", None
+def _restored(column: pa.ChunkedArray, kind: pa.DataType | None) -> pa.ChunkedArray:
+    if kind is None or column.type == kind:
+        return column
+    if pa.types.is_boolean(kind):
+        return column.cast(kind) if _is_zero_or_one(column) else column
+    if pa.types.is_time(kind) and pa.types.is_duration(column.type):
+        return column.cast(pa.int64()).cast(kind)
+    try:
+        return column.cast(kind) if pa.types.is_decimal(column.type) else column.cast(pa.string()).cast(kind)
+    except pa.ArrowInvalid:  # values of another definition of the table
+        return column
+
+
+def _is_zero_or_one(column: pa.ChunkedArray) -> bool:
+    limits = pc.min_max(column).as_py()
+    return limits["min"] is None or (limits["min"] >= 0 and limits["max"] <= 1)
+
+
+def joined(parts: Sequence[pa.RecordBatch]) -> pa.Table:
+    """Return parts of one result, of which there is at least one, as a table; decimals with the most places of any."""
+    columns = [_joined([part.column(at) for part in parts]) for at in range(parts[0].num_columns)]
+    return pa.Table.from_arrays(columns, names=parts[0].schema.names)
+
+
+def _joined(arrays: Sequence[pa.Array]) -> pa.ChunkedArray:
+    kinds = {array.type for array in arrays}
+    if len(kinds) > 1:
+        widest = pa.decimal256(76, max(kind.scale for kind in kinds))
+        arrays = [array.cast(widest) for array in arrays]
+    return pa.chunked_array(arrays)
 
 
 def _is_bytes_on_the_wire(found: Column) -> bool:
@@ -64,95 +92,62 @@ def _decimal_on_the_wire(found: Column) -> pa.DataType:
     return pa.decimal256(38 if found.digits <= 38 else 76, found.scale)
 
 
-def is_geometry(sql_type: str) -> bool:
-    """Whether a column's type is one of those for shapes and places."""
-    base = SqlType.parse(sql_type).base
-    return base.startswith(("geom", "point", "linestring", "polygon", "multi"))
-
-
-def _kind_in_the_table(name: str, sql_type: str) -> tuple[str, str, pa.DataType | None]:
-    parsed = SqlType.parse(sql_type)
-    if parsed == SqlType("tinyint", 1):
-        return name, "boolean", None
-    if parsed.base == "decimal":
-        return name, "decimal", pa.decimal256(parsed.size or 10, parsed.scale or 0)
-    if parsed.base == "bit":
-        return name, "bits", None
-    if parsed.base == "json":
-        return name, "text", None
-    return name, "bytes" if parsed.base.endswith(("binary", "blob")) else "", None
-
-
-def restored(arrived: pa.Table, plan: Sequence[ColumnRequest], names: Sequence[str]) -> pa.Table:
-    """Return the columns that arrived, under their names and in their types."""
-    columns = []
-    for column, want in zip(arrived.columns, plan, strict=True):
-        if want.arrow is None:
-            columns.append(column)
-        elif pa.types.is_boolean(want.arrow):
-            columns.append(column.cast(pa.bool_()) if _is_zero_or_one(column) else column)
-        else:
-            columns.append(_parsed(column, want.arrow))
-    return pa.Table.from_arrays(columns, names=list(names))
-
-
-def _is_zero_or_one(column: pa.ChunkedArray) -> bool:
-    limits = pc.min_max(column).as_py()
-    return limits["min"] is None or (limits["min"] >= 0 and limits["max"] <= 1)
-
-
 _TYPES = {**EXACT, "YEAR": pa.int16()}
 
 
-def from_text(fields: Sequence[Column], rows: Sequence[tuple[bytes | None, ...]]) -> pa.Table:
-    """Return rows that the server printed as an Arrow table in the types of ``fields``.
+def from_text(fields: Sequence[Column], arrived: Sequence[pa.Array], *, first_row: int = 0) -> pa.RecordBatch:
+    """Return columns that the server printed, as arrays of bytes, in the types of ``fields``.
 
-    TIME is a duration here: SQL's TIME goes from -838 to 838 hours.
+    TIME is a duration here: SQL's TIME goes from -838 to 838 hours. ``first_row`` is the number of the first row in the
+    whole result.
+
+    Raises:
+        QueryFailed: a value has no such type, with its column and row.
     """
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(fields)
-    arrays = [_from_text(found, values) for found, values in zip(fields, columns, strict=True)]
-    return pa.Table.from_arrays(arrays, names=[found.name for found in fields])
+    arrays = [_from_text(found, raw, first_row) for found, raw in zip(fields, arrived, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, names=[found.name for found in fields])
 
 
-def _from_text(found: Column, values: Sequence[bytes | None]) -> pa.Array:
-    raw = pa.array(values, pa.binary())
+def _from_text(found: Column, raw: pa.Array, first_row: int) -> pa.Array:
     if found.wire == "BIT":
         return read_bits(raw)
     if _is_bytes_on_the_wire(found):
-        return raw
-    if found.wire == "TIME":
-        return read_times(raw.cast(pa.string()))
-    kind = pa.string()
-    if found.wire == "NEWDECIMAL":
-        kind = _decimal_on_the_wire(found)
-    elif found.wire in INTEGERS:
-        kind = INTEGERS[found.wire][found.unsigned]
-    elif found.wire in _TYPES:
-        kind = _TYPES[found.wire]
+        return raw.cast(pa.binary())
+    kind = _printed_type(found)
     try:
         return _parsed(raw.cast(pa.string()), kind)
     except pa.ArrowInvalid as error:
-        raise _no_value(found, raw, kind) from error
+        raise _no_value(found, raw, kind, first_row) from error
 
 
-def _parsed(text: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.ChunkedArray:
+def _printed_type(found: Column) -> pa.DataType:
+    if found.wire == "NEWDECIMAL":
+        return _decimal_on_the_wire(found)
+    if found.wire in INTEGERS:
+        return INTEGERS[found.wire][found.unsigned]
+    return _TYPES.get(found.wire, pa.string())
+
+
+def _parsed(text: pa.Array, kind: pa.DataType) -> pa.Array:
     """Return printed values in their type; decimals with more places than announced get a type with all of these."""
+    if pa.types.is_duration(kind):
+        return read_times(text)
     try:
         return text.cast(kind)
     except pa.ArrowInvalid:
-        if not pa.types.is_decimal(kind) or not pa.types.is_string(text.type):
+        if not pa.types.is_decimal(kind):
             raise
         places = pc.max(pc.utf8_length(pc.replace_substring_regex(text, r"^[^.]*\.?", ""))).as_py() or 0
         return text.cast(pa.decimal256(76, max(places, kind.scale)))
 
 
-def _no_value(found: Column, raw: pa.Array, kind: pa.DataType) -> QueryFailed:
+def _no_value(found: Column, raw: pa.Array, kind: pa.DataType, first_row: int) -> QueryFailed:
     """Return the error for a column with a value that has none in a frame; it says which one."""
     row = next((row for row in range(len(raw)) if not _is_a(raw[row : row + 1], kind)), 0)
     value = raw[row].as_py()
     shown = repr(value[:60])[2:-1] if isinstance(value, bytes) else repr(value)
     what = "no valid text" if pa.types.is_string(kind) else f"no {kind} that a frame can hold"
-    said = f"column {found.name!r} has '{shown}' in row {row}, which is {what}"
+    said = f"column {found.name!r} has '{shown}' in row {first_row + row}, which is {what}"
     return QueryFailed(
         f"Cannot {attempted()}: {said}. Leave that column out, with columns=[...] or in the query, or make it text or "
         f"bytes in a query, by CAST({quote(found.name)} AS CHAR) or HEX({quote(found.name)}).",

@@ -1,7 +1,7 @@
 """Values bound to a query: which ones there can be, how they travel as plain values, and how they look in SQL.
 
 Pure, and cheap to import. A value is turned into one SQL literal by its type and never pasted into the text of the
-query; both transports send that same literal. `configs` checks and stores values, `queries` puts them in their places.
+query; that same literal is what is sent. `configs` checks and stores values, `queries` puts them in their places.
 """
 
 from __future__ import annotations

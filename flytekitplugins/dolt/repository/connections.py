@@ -1,8 +1,8 @@
 """Connections to the Dolt server of a repository: statements, frames in bulk, and nothing about what they mean.
 
-PyMySQL, which `doltdb.driver` knows, carries the verbs; rows in bulk come through connectorx (Arrow in,
-no Python object per value; not over TLS, where it verifies nothing, nor with a secret, which it would not keep) and go
-out as a file that the server loads, or as INSERT statements where it cannot read our files. Connections are kept warm
+PyMySQL, which `doltdb.driver` knows, carries the verbs; rows in bulk are taken from its stream (`doltdb.text_rows`: no
+Python object per value) and go out as a file that the server loads, or as INSERT statements where it cannot read our
+files. Connections are kept warm
 between uses and belong to no thread; each use starts on the checked-out branch and goes elsewhere by `Connection.at`,
 never with a checkout.
 """
@@ -17,7 +17,6 @@ import re
 import socket
 import ssl
 import struct
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -26,15 +25,13 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import quote as url_quote
-from urllib.parse import urlencode
 
 import pyarrow as pa
 
-from ...doltdb import driver
+from ...doltdb import driver, text_rows
 from ...doltdb.redaction import Password, stripped, without_frames
 from ...doltdb.wire_types import Column
-from ..codec.result_columns import from_text
+from ..codec.result_columns import from_text, joined
 from ..errors import (
     AccessDenied,
     ConnectionLost,
@@ -260,70 +257,58 @@ class Connection:
         return self._repeated(sql, ask)
 
     @contextmanager
-    def arrow_batches(self, sql: str, *, batch_rows: int) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Give the rows of a query as Arrow batches of about ``batch_rows`` rows, through a session of its own.
+    def arrow_batches(self, sql: str, *, batch_rows: int | None = None) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Give the rows of a query as Arrow batches of ``batch_rows`` rows, through a session of its own.
 
-        It is on the same revision as this one. Only types that the transport carries exactly may be selected;
-        `results.wanted` casts the others. A query without rows gives one empty batch.
+        None leaves batches as they arrive. The session is on the same revision as this one, and its user may only read
+        where we can make one. The types are those of `result_columns.from_text`. There is at least one batch, which
+        may be empty.
         """
-        if self._endpoint.tls is not None or self._endpoint.has_a_secret:
-            with self._printed_batches(sql, batch_rows) as batches:
-                yield batches
-            return
-        import connectorx
-
-        login = self._reader_login()
-        with _connectorx_errors(login, self._logged):
-            reader = connectorx.read_sql(
-                self._url(login), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
-            )
-        with contextlib.closing(_translated_batches(reader, login, self._logged)) as batches:
-            yield batches
-
-    def _url(self, endpoint: Endpoint) -> str:
-        database = self.database if self.revision is None else f"{self.database}/{self.revision}"
-        login = f"{url_quote(endpoint.user, safe='')}:{url_quote(endpoint.password, safe='')}"
-        host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
-        place = f"{host}:{endpoint.port}/{url_quote(database, safe='')}"
-        silence = "" if endpoint.shares_files else f"&{_silence_in_url()}"
-        # By default it goes on by the socket that the server names: anybody may have made one there.
-        return f"mysql://{login}@{place}?ssl-mode=disabled&prefer_socket=false{silence}"
-
-    @contextmanager
-    def _printed_batches(self, sql: str, batch_rows: int) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Give what `arrow_batches` gives through the driver that verifies certificates; slower, but no less exact.
-
-        It keeps passwords, too: the fast transport would lock them with any key that a server sends.
-        """
-        raw = _open(self._endpoint)
-        session = Connection(raw, self._endpoint, self.database)
+        session = self._beside()
         try:
-            with session.at(self.revision), session._translated():
-                with raw.printing():
-                    raw.query(sql, unbuffered=True)
-                yield session._arriving(batch_rows)
+            with session.at(self.revision):
+                with session._translated():
+                    session._raw.query(sql, unbuffered=True)
+                with contextlib.closing(session._arriving()) as arriving:
+                    yield arriving if batch_rows is None else _regrouped(arriving, batch_rows)
         finally:
-            raw.hang_up()
+            session.abandon()  # the rest of the rows may be on its way
 
-    def _arriving(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
-        columns = self._raw.columns()
-        with self._translated():
-            rows = self._raw.next_rows(batch_rows)
-            while True:
-                arrow = _times_of_day(from_text(columns, rows)).combine_chunks()
-                yield from arrow.to_batches() or [pa.RecordBatch.from_pylist([], schema=arrow.schema)]
-                rows = self._raw.next_rows(batch_rows)
-                if not rows:
-                    return
+    def _beside(self) -> Connection:
+        """Return another session, logged in for reading."""
+        login = self._reader_login()
+        try:
+            session = Connection(_open(login), login, self.database)
+        except ConnectionLost as error:
+            error.panic = self._endpoint.panic_since(self._logged)
+            raise
+        session._logged = self._logged
+        return session
 
-    def text_rows(self, sql: str) -> tuple[list[Column], list[tuple[bytes | None, ...]]]:
-        """Return columns and rows of a statement as the server printed them; slow, for what Arrow cannot carry."""
+    def _arriving(self) -> Generator[pa.RecordBatch, None, None]:
+        """Give the waiting result as it arrives, an empty batch first."""
+        columns, rows = self._raw.columns(), 0
+        yield from_text(columns, [pa.array([], pa.large_binary())] * len(columns))
+        if not columns:  # nothing is on its way then
+            return
+        with (
+            self._translated(),
+            contextlib.closing(
+                text_rows.pieces(self._raw, take_apart=lambda found: text_rows.taken_apart(found, len(columns)))
+            ) as pieces,
+        ):
+            for piece in pieces:
+                yield from_text(columns, piece, first_row=rows)
+                rows += len(piece[0])
 
-        def ask() -> tuple[list[Column], list[tuple[bytes | None, ...]]]:
+    def text_rows(self, sql: str) -> tuple[list[Column], list[pa.Array]]:
+        """Return the columns of a statement's result, and their values as the server printed them; all at once."""
+
+        def ask() -> tuple[list[Column], list[pa.Array]]:
             self._settle()
             with self._translated(), self._raw.printing():
                 self._raw.query(sql)
-                return self._raw.columns(), self._raw.rows()
+                return self._raw.columns(), text_rows.whole(self._raw)
 
         return self._repeated(sql, ask)
 
@@ -452,47 +437,20 @@ def _from_pymysql(error: driver.MySQLError) -> DoltError:
     return from_server(code, " ".join(map(str, text)))
 
 
-@contextmanager
-def _connectorx_errors(endpoint: Endpoint, logged: int) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        stripped(error, *endpoint.passwords)
-        # A stream that breaks between two batches comes as a Rust panic, which is no Exception and has no public class.
-        if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
-            raise
-        found = _from_connectorx(str(error))
-        if isinstance(found, ConnectionLost):
-            found.panic = endpoint.panic_since(logged)
-        raise found from error
-
-
-def _translated_batches(reader: pa.RecordBatchReader, endpoint: Endpoint, logged: int) -> Generator[pa.RecordBatch]:
-    with _connectorx_errors(endpoint, logged):
-        batch = None
-        for batch in reader:
-            yield batch
-        if batch is None:
-            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
-
-
-def _from_connectorx(said: str) -> DoltError:
-    _, found, rest = said.partition("MySqlError { ERROR ")
-    code, _, text = rest.partition(" ")
-    if found and code.isdigit():
-        return from_server(int(code), re.sub(r" \}\)*\Z", "", text.partition("): ")[2]))
-    if any(word in said for word in ("DriverError", "IoError", "CodecError", "onnection")):
-        return ConnectionLost(f"Cannot {attempted()}: the connection to the dolt sql-server broke ({said}). Try again.")
-    return QueryFailed(f"Cannot {attempted()}: the transport says {said!r}.", server_message=said, code=0)
-
-
-def _times_of_day(printed: pa.Table) -> pa.Table:
-    """Give TIME the type that the fast transport gives it; other spans than times of day are not asked for here."""
-    for at, column in enumerate(printed.columns):
-        if pa.types.is_duration(column.type):
-            times = column.cast(pa.int64()).cast(pa.time64("us"))
-            printed = printed.set_column(at, printed.column_names[at], times)
-    return printed
+def _regrouped(arriving: Iterable[pa.RecordBatch], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """Give the same rows in batches of so many, the last one of what is left; the first that arrives is empty."""
+    empty = next(iter(arriving))
+    waiting, count, given = [empty], 0, False
+    for batch in arriving:
+        waiting.append(batch)
+        count += len(batch)
+        if count >= batch_rows:
+            together = joined(waiting).combine_chunks()
+            ready = count - count % batch_rows
+            yield from together.slice(0, ready).to_batches(max_chunksize=batch_rows)
+            waiting, count, given = [empty, *together.slice(ready).to_batches()], count - ready, True
+    if count or not given:
+        yield from joined(waiting).combine_chunks().to_batches() or [empty]
 
 
 def _open(endpoint: Endpoint) -> driver.Connection:
@@ -587,20 +545,6 @@ def _silence() -> dict[str, int]:
     """Return when the kernel asks whether the other end is there and gives it up, by the names of its options."""
     probes = {"TCP_KEEPIDLE": _SILENCE_S // 2, "TCP_KEEPINTVL": _SILENCE_S // 6, "TCP_KEEPCNT": 3}
     return {**probes, "TCP_USER_TIMEOUT": _SILENCE_S * 1000}  # the last in milliseconds, the others in seconds
-
-
-def _silence_in_url() -> str:
-    """Return what asks connectorx for the same; it knows all but the first two on Linux only."""
-    kernel = _silence()
-    options = {
-        "tcp_connect_timeout_ms": int(CONNECT_TIMEOUT_S * 1000),  # it takes whole numbers only
-        "tcp_keepalive_time_ms": kernel["TCP_KEEPIDLE"] * 1000,
-    }
-    if sys.platform == "linux":
-        options["tcp_keepalive_probe_interval_secs"] = kernel["TCP_KEEPINTVL"]
-        options["tcp_keepalive_probe_count"] = kernel["TCP_KEEPCNT"]
-        options["tcp_user_timeout_ms"] = kernel["TCP_USER_TIMEOUT"]
-    return urlencode(options)
 
 
 class _Pool:

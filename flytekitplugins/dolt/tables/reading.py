@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ...doltdb.wire_types import Column
 from ..codec import arrow_tables, pandas_frames, result_columns, row_order
 from ..codec.pandas_frames import Notes
 from ..errors import (
     ConnectionLost,
-    DoltError,
     QueryFailed,
     SchemaMismatch,
     TableNotFound,
@@ -93,50 +91,31 @@ def select(
     ``columns`` gives the SQL type of each; ``limit`` is the most rows that are returned, and None is all.
     """
     rest = f" FROM {source} WHERE {where}{'' if limit is None else f' LIMIT {int(limit)}'}"
-    wanted = [_nullable(result_columns.wanted(column)) for column in columns.items()]
-    return _arrow(connection, source, _ReadPlan(rest, wanted, list(columns), _times(columns), Notes()))
+    return _arrow(connection, source, _ReadPlan(rest, *_asked(list(columns), columns), _times(columns), Notes()))
 
 
-def _nullable(want: result_columns.ColumnRequest) -> result_columns.ColumnRequest:
-    """Ask for a column in a way that lets it be NULL.
-
-    Dolt announces a NOT NULL column as such even where a diff or an outer join has no value for it, and the fast
-    transport believes that.
-    """
-    return result_columns.ColumnRequest(f"IF(TRUE, {want.select}, NULL)", want.arrow)
+def _asked(
+    names: Sequence[str], sql_types: Mapping[str, str]
+) -> tuple[list[str], list[pa.DataType | None], Sequence[str]]:
+    """Return terms, types and names of columns for a plan."""
+    terms = [result_columns.term(name, sql_types[name]) for name in names]
+    return terms, [result_columns.wanted(sql_types[name]) for name in names], names
 
 
 def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
-    if _has_spans(connection, source, plan):
-        return result_columns.from_text(*connection.text_rows(plan.plain))
-    with _telling_which(connection, plan):
-        return result_columns.restored(_fetched(connection, plan.statement), plan.wanted, plan.names)
-
-
-@contextmanager
-def _telling_which(connection: Connection, plan: _ReadPlan) -> Iterator[None]:
-    """Have an error say which value it is that cannot be carried; the fast transport does not.
-
-    Raises:
-        QueryFailed: there is one, with its column and row.
-    """
-    try:
-        yield
-    except QueryFailed as error:
-        if not error.code:  # else it is the server's word
-            result_columns.from_text(*connection.text_rows(plan.plain))
-        raise
+    plan = _with_spans(connection, source, plan)
+    return result_columns.restored(_fetched(connection, plan.statement), plan.types, plan.names)
 
 
 def _of_one_type(connection: Connection, table: str, plan: _ReadPlan) -> _ReadPlan:
     """Return the plan with each column in the type that all values of the table have, whatever part of them is read."""
-    wanted = list(plan.wanted)
-    for position, (name, want) in enumerate(zip(plan.names, plan.wanted, strict=True)):
-        if want.arrow == pa.bool_():
+    types = list(plan.types)
+    for position, (name, kind) in enumerate(zip(plan.names, plan.types, strict=True)):
+        if kind == pa.bool_():
             others = f"SELECT 1 FROM {quote(table)} WHERE {quote(name)} NOT IN (0, 1) LIMIT 1"
             if connection.query(others):
-                wanted[position] = replace(want, arrow=None)
-    return replace(plan, wanted=wanted)
+                types[position] = None
+    return replace(plan, types=types)
 
 
 @contextmanager
@@ -164,18 +143,13 @@ def stream(
             plan = replace(plan, rest=f"{plan.rest} ORDER BY {', '.join(plan.by_value)}")
         if holding is not None:
             plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
-        if _has_spans(connection, quote(table), plan):
-            yield iter([read(connection, table, columns=columns, order_by=order_by)])
-            return
+        plan = _with_spans(connection, quote(table), plan)
         with connection.arrow_batches(plan.statement, batch_rows=batch_rows) as batches:
-            yield _streamed(connection, plan, batches)
+            yield (_part(plan, batch) for batch in batches)
 
 
-def _streamed(connection: Connection, plan: _ReadPlan, batches: Iterator[pa.RecordBatch]) -> Iterator[ReadResult]:
-    with _telling_which(connection, plan):
-        for batch in batches:
-            arrow = result_columns.restored(pa.Table.from_batches([batch]), plan.wanted, plan.names)
-            yield ReadResult(arrow, plan.notes)
+def _part(plan: _ReadPlan, batch: pa.RecordBatch) -> ReadResult:
+    return ReadResult(result_columns.restored(pa.Table.from_batches([batch]), plan.types, plan.names), plan.notes)
 
 
 Holding = Callable[[pa.Table, Notes], Notes]
@@ -202,7 +176,10 @@ def kept_notes(connection: Connection, table: str, notes: Notes, names: Sequence
 class _ReadPlan:
     rest: str
     """The statement from its FROM on."""
-    wanted: Sequence[result_columns.ColumnRequest]
+    terms: Sequence[str]
+    """The select list."""
+    types: Sequence[pa.DataType | None]
+    """What `result_columns.restored` makes of the columns."""
     names: Sequence[str]
     times: Sequence[str]
     """Columns of the type TIME."""
@@ -216,21 +193,19 @@ class _ReadPlan:
 
     @property
     def statement(self) -> str:
-        """The statement, with casts where the fast transport needs them."""
-        return f"SELECT {', '.join(want.select for want in self.wanted)}{self.rest}"
-
-    @property
-    def plain(self) -> str:
-        """The statement without casts, for the transport that prints everything as text."""
-        return f"SELECT {', '.join(map(quote, self.names))}{self.rest}"
+        """The statement as it is sent."""
+        return f"SELECT {', '.join(self.terms)}{self.rest}"
 
 
-def _has_spans(connection: Connection, source: str, plan: _ReadPlan) -> bool:
-    """Whether a TIME column holds something else than a time of day, which the fast transport cannot carry."""
+def _with_spans(connection: Connection, source: str, plan: _ReadPlan) -> _ReadPlan:
+    """Return the plan with TIME columns as spans of time, where one of them holds something else than a time of day."""
     if not plan.times:
-        return False
+        return plan
     conditions = " OR ".join(f"{quote(name)} < '00:00:00' OR {quote(name)} >= '24:00:00'" for name in plan.times)
-    return bool(connection.query(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1"))
+    if not connection.query(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1"):
+        return plan
+    types = [None if name in plan.times else kind for name, kind in zip(plan.names, plan.types, strict=True)]
+    return replace(plan, types=types)
 
 
 def _plan_read(
@@ -243,16 +218,15 @@ def _plan_read(
     check_columns(table, [*(columns or ()), *(order_by or ())], list(sql_types))
     noted = Notes.from_comment(existing.comment, table=table)[0]
     names, notes = _chosen(columns, list(sql_types), noted)
-    _refuse_shapes(table, {name: sql_types[name] for name in names})
+    chosen = {name: sql_types[name] for name in names}
+    _refuse_shapes(table, chosen)
     if order_by is None and noted.rows and pandas_frames.ROW_COLUMN in sql_types:
         order_by = [pandas_frames.ROW_COLUMN]
     by_value = _order_of_values(existing, names, noted) if order_by is None else ()
-    wanted = [result_columns.wanted((name, sql_types[name])) for name in names]
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
-    times = _times({name: sql_types[name] for name in names})
     doubtful = fitting.doubtful(notes, existing.columns, names)
-    return _ReadPlan(rest, wanted, names, times, notes, doubtful, by_value, noted)
+    return _ReadPlan(rest, *_asked(names, chosen), _times(chosen), notes, doubtful, by_value, noted)
 
 
 def _order_of_values(existing: fitting.TableSchema, names: Sequence[str], notes: Notes) -> Sequence[str]:
@@ -386,61 +360,31 @@ def telling_panics(connection: Connection) -> Iterator[None]:
 
 def _query(connection: Connection, statement: str) -> ReadResult:
     try:
-        # A line of its own, so that a comment at the end of the statement does not swallow the parenthesis; and not
-        # LIMIT 0, for which Dolt answers a subquery without any columns.
-        fields = connection.describe(f"SELECT * FROM (\n{statement}\n) AS q WHERE FALSE")
+        return ReadResult(_fetched(connection, statement), Notes())
     except ConnectionLost as error:
         error.in_query = True
         raise
-    except DoltError:
-        fields = []  # SHOW, DESCRIBE and doubled names cannot stand in a subquery; a wrong statement fails again
-    names = [found.name for found in fields]
-    wanted = [result_columns.wanted(found) for found in fields]
-    exact = all(want.select == quote(name) for want, name in zip(wanted, names, strict=True))
-    if fields and exact and not _needs_text(fields, statement):
-        try:
-            return ReadResult(result_columns.restored(_fetched(connection, statement), wanted, names), Notes())
-        except QueryFailed as error:
-            if error.code:  # the server's word; the transport has none, and gives up where a column is announced wrong
-                raise
-    try:
-        fields, printed = connection.text_rows(statement)
-    except ConnectionLost as error:
-        error.in_query = True
-        raise
-    try:
-        return ReadResult(result_columns.from_text(fields, printed), Notes())
-    except QueryFailed:  # EXPLAIN announces numbers and prints the word NULL
-        if _SHOWS.match(statement) is None:
+    except QueryFailed as error:  # EXPLAIN announces numbers and prints the word NULL
+        if error.code or _SHOWS.match(statement) is None:
             raise
-        texts = [replace(found, wire="VAR_STRING", binary=False) for found in fields]
-        return ReadResult(result_columns.from_text(texts, printed), Notes())
+    fields, printed = connection.text_rows(statement)
+    texts = [replace(found, wire="VAR_STRING", binary=False) for found in fields]
+    return ReadResult(pa.Table.from_batches([result_columns.from_text(texts, printed)]), Notes())
 
 
 def _fetched(connection: Connection, statement: str) -> pa.Table:
     batches = []
     with (
         shown(attempted()) as progress,
-        connection.arrow_batches(statement, batch_rows=BATCH_ROWS) as arriving,
+        connection.arrow_batches(statement) as arriving,
     ):
         for batch in arriving:
             progress.advance(batch.num_rows, batch.nbytes)
             batches.append(batch)
-    return pa.Table.from_batches(batches)
+    return result_columns.joined(batches)
 
 
 _SHOWS = re.compile(r"\s*(explain|describe|desc|show)\b", re.IGNORECASE)
-_PADS_WITH_NULL = re.compile(r"\b(left|right|full|outer)\b|dolt_", re.IGNORECASE)
-
-
-def _may_lie(fields: Sequence[Column], statement: str) -> bool:
-    """Whether a column may be announced NOT NULL and hold NULL, on which the fast transport breaks."""
-    return any(found.not_null for found in fields) and _PADS_WITH_NULL.search(statement) is not None
-
-
-def _needs_text(fields: Sequence[Column], statement: str) -> bool:
-    """Whether a column holds what the fast transport cannot carry: a span of time, nothing but NULL, or a lie."""
-    return any(found.wire in ("TIME", "NULL") for found in fields) or _may_lie(fields, statement)
 
 
 def describe(connection: Connection, table: str) -> fitting.TableSchema | None:
