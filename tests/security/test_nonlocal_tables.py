@@ -20,6 +20,7 @@ from flytekitplugins.dolt import (
     DoltTests,
     NewBranch,
     Remote,
+    SerialBranch,
     diff,
     errors,
     merge,
@@ -192,15 +193,15 @@ def test_a_commit_that_a_query_names(config: Config, before: DoltTable, dolt: Do
         read(config(sql="SELECT v FROM t AS OF 'ruled'"))
 
 
-def test_dolts_own_tables(config: Config, before: DoltTable, dolt: Dolt) -> None:
-    """A table that is put in the place of Dolt's list of branches is not believed."""
-    fake = "CREATE TABLE fake AS SELECT name, DOLT_HASHOF('begin') AS hash FROM dolt_branches"
-    by_hand(dolt, fake, rule("dolt_branches", "main", "fake"))
-    for attempt in (read, lambda given: write(given, OURS)):
-        with pytest.raises(
-            errors.TableRedirected, match="on the checked-out branch .* leads 'dolt_branches' to 'fake'"
-        ):
-            attempt(config("u"))
+@pytest.mark.parametrize("own", ["dolt_branches", "dolt_log"])
+def test_dolts_own_tables(config: Config, before: DoltTable, dolt: Dolt, own: str) -> None:
+    """A table that is put in the place of Dolt's list of branches, or of commits, is not believed."""
+    fake = "CREATE TABLE fake AS SELECT 'main' AS name, DOLT_HASHOF('begin') AS hash, DOLT_HASHOF('begin') commit_hash"
+    by_hand(dolt, fake, rule(own, "main", "fake"))
+    for branch in (None, SerialBranch("main")):
+        for attempt in (read, lambda given: write(given, OURS)):
+            with pytest.raises(errors.TableRedirected, match=f"leads '{own}' to 'fake'"):
+                attempt(config("u", branch_conf=branch))
 
 
 @pytest.mark.parametrize("check", ["SELECT * FROM t WHERE v <> 'theirs'", "SELECT * FROM seen", DoltTests()])

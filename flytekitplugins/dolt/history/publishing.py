@@ -37,7 +37,7 @@ from ..model.location import Location
 from ..model.sql_text import literal, quote
 from ..repository import active_content, branch_locks, hosts, scratch_branches, table_names
 from ..repository.connections import Connection, Panics, connect
-from ..repository.refs import branch_of, find_head, heads, no_branch, refuse_double
+from ..repository.refs import branch_of, find_head, heads, is_free, no_branch, refuse_double
 from ..repository.scratch_branches import Scratch
 from ..tables.writing import STATEMENTS
 from . import revisions, tagging
@@ -372,7 +372,8 @@ def _start(connection: Connection, target: _Target) -> str:
     if target.base is None:
         raise no_branch(connection, target.branch, "write to")
     head = find_head(connection, target.base) or _state_named(connection, target)
-    refuse_double(target.branch, heads(connection))
+    if not is_free(connection, target.branch):
+        refuse_double(target.branch, heads(connection))
     return head
 
 

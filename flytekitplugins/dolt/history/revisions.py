@@ -58,6 +58,9 @@ def resolve(connection: Connection, revision: Revision, *, on: str | None = None
         BranchNotFound: ``on`` is no branch.
     """
     text = timepoints.to_text(revision)
+    known = _known(connection, text)
+    if known is not None:
+        return known
     refs = _refs(connection)
     found = _by_name(connection, refs, text, on) or _ancestor(connection, refs, text, on)
     if found is None:
@@ -82,6 +85,16 @@ def of_config(connection: Connection, config: DoltConfig) -> Commit:
     if wanted is None:
         return refs.head_of(connection, config.branch_conf)
     return resolve(connection, wanted, on=refs.branch_of(config.branch_conf))
+
+
+def _known(connection: Connection, text: str) -> Commit | None:
+    """Return the head of a branch, or a commit by its hash, without a look at all the others; None is no answer yet."""
+    if is_hash(text):
+        found = _existing(connection, text, text)
+        return found if found.hash == text else None  # a tag may have that name
+    branch = text.removeprefix("refs/heads/")
+    head = None if branch.startswith(SCRATCH_PREFIX) else refs.find_head(connection, branch)
+    return None if head is None else Commit(head, branch=branch)
 
 
 def _refs(connection: Connection) -> _Refs:

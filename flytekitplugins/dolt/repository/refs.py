@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,11 @@ from .connections import Connection, connect
 
 AWAY_S = 10.0
 """Seconds for which a replica that did not answer is not asked again: a network may let each question wait."""
+
+_BRANCHES = "refs/heads/"
+_HEAD = "SELECT commit_hash, DOLT_HASHOF(%s) FROM dolt_log AS OF %s LIMIT 1"
+_NO_BRANCH = re.compile(r"[^\x21-\x7e]|[~^]")
+"""What no name of a branch has in it; with the last two, Dolt would look for a commit before its head."""
 
 _away_since: dict[ServerLocation, float] = {}
 
@@ -270,15 +276,42 @@ def find_head(connection: Connection, branch: str) -> str | None:
 
 
 def _named(connection: Connection, branch: str | None) -> tuple[str, str] | None:
-    """Return the name and head of a branch, of the checked-out one for None; None where there is none of that name."""
-    listed = "SELECT name, hash, DOLT_HASHOF(CONCAT(name, '')) FROM dolt_branches WHERE name = "
-    rows = connection.query(f"{listed}active_branch()") if branch is None else connection.query(f"{listed}%s", branch)
-    for name, found, meant in rows:
-        if branch in (None, name):
-            if found != meant:  # a tag of that name; or somebody else's table in the place of Dolt's
+    """Return the name and head of a branch, of the checked-out one for None; None where there is none of that name.
+
+    Dolt's table of branches looks at the commit and the working set of every branch, whatever is asked of it.
+    """
+    if branch is None:
+        ((active, head),) = connection.query("SELECT active_branch(), DOLT_HASHOF('HEAD')")
+        return None if active is None else (str(active), str(head))
+    if _NO_BRANCH.search(branch):
+        return None
+    try:
+        rows = connection.query(_HEAD, branch, f"{_BRANCHES}{branch}")
+    except RevisionNotFound:
+        return None
+    if len(rows) == 1 and rows[0][0] == rows[0][1]:
+        return branch, str(rows[0][0])
+    return _listed(connection, branch)  # another in other letters; or somebody else's table in the place of Dolt's
+
+
+def _listed(connection: Connection, branch: str) -> tuple[str, str] | None:
+    """Return what `_named` does, from the table of branches."""
+    listed = "SELECT name, hash, DOLT_HASHOF(CONCAT(name, '')) FROM dolt_branches WHERE name = %s"
+    for name, found, meant in connection.query(listed, branch):
+        if branch == name:
+            if found != meant:
                 active_content.refuse_false_tables(connection)
-            return str(name), str(found)
+            return branch, str(found)
     return None
+
+
+def is_free(connection: Connection, branch: str) -> bool:
+    """Whether Dolt, which looks without regard to case, knows nothing by the name of ``branch``; quick where it is."""
+    try:
+        connection.query("SELECT DOLT_HASHOF(%s)", branch)
+    except RevisionNotFound:
+        return True
+    return False
 
 
 def heads(connection: Connection) -> dict[str, str]:
