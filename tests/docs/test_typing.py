@@ -32,23 +32,34 @@ def test_pyright_accepts_it() -> None:
     assert "0 errors" in done.stdout
 
 
+MISTAKES = {
+    "DoltConfig(db_path=1)": "arg-type",
+    "DoltTable(DoltConfig('foo'), 'rows')": "arg-type",
+    "NewBranch('b', 'base')": "misc|call-arg",
+    "read('foo')": "arg-type",
+}
+"""Expressions that would fail, and the codes by which mypy may name each."""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Give the lines that mypy prints of a program for each mistake, ``mistake0.py`` for the first."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    names = "DoltConfig, DoltTable, NewBranch, read"
+    for number, wrong in enumerate(MISTAKES):
+        program = folder / f"mistake{number}.py"
+        program.write_text(f"from flytekitplugins.dolt import {names}\nprint({wrong})\n")
+    done = check("mypy", "--strict", "--config-file=", *(str(program) for program in sorted(folder.iterdir())))
+    assert done.returncode == 1, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ("DoltConfig(db_path=1)", "arg-type"),
-        ("DoltTable(DoltConfig('foo'), 'rows')", "arg-type"),
-        ("NewBranch('b', 'base')", "misc|call-arg"),
-        ("read('foo')", "arg-type"),
-    ],
-)
-def test_a_mistake_is_found(tmp_path: Path, wrong: str, said: str) -> None:
+@pytest.mark.parametrize("wrong", MISTAKES)
+def test_a_mistake_is_found(said: list[str], wrong: str) -> None:
     """The annotations are exact enough to refuse what would fail."""
-    program = tmp_path / "program.py"
-    program.write_text(f"from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, read\nprint({wrong})\n")
-    done = check("mypy", "--strict", "--config-file=", str(program))
-    assert done.returncode == 1
-    assert any(f"[{code}]" in done.stdout for code in said.split("|")), done.stdout
+    of_it = [line for line in said if f"mistake{[*MISTAKES].index(wrong)}.py:2: error:" in line]
+    assert any(f"[{code}]" in line for line in of_it for code in MISTAKES[wrong].split("|")), said
 
 
 def test_it_runs(tmp_path: Path) -> None:

@@ -202,5 +202,5 @@ def test_the_repository_agrees_with_a_plain_model(shared: Path) -> None:
     """In each run of up to a dozen steps, every branch, tag and ancestor holds what a few dictionaries say."""
     Travel.path = shared
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-    options = settings(max_examples=40 * FACTOR, stateful_step_count=12, deadline=None, suppress_health_check=checks)
+    options = settings(max_examples=20 * FACTOR, stateful_step_count=12, deadline=None, suppress_health_check=checks)
     run_state_machine_as_test(Travel, settings=options)

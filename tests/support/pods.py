@@ -164,7 +164,6 @@ class Cluster:
             "FLYTE_INTERNAL_TASK_DOMAIN": DOMAIN,
             "FLYTE_INTERNAL_TASK_VERSION": VERSION,
             "FLYTE_ATTEMPT_NUMBER": str(attempt),
-            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
             **self.environment,
             **mounted,
         }

@@ -94,6 +94,14 @@ def test_the_environment_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert one.log == [f"{tmp_path}/home {tmp_path}/tmp /where/dolt is 1 passed in 0.10s\n"]
 
 
+def test_what_is_compiled_once_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that tests start find our modules compiled, also where the environment says to keep nothing."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    one = lane(tmp_path, "import sys; print(f'{sys.dont_write_bytecode}; 1 passed in 0.10s')")
+    one.run()
+    assert one.log == ["False; 1 passed in 0.10s\n"]
+
+
 def test_it_is_stopped(tmp_path: Path) -> None:
     """Ctrl-C reaches what runs, which may clean up, and what would run next is not started."""
     waits = f"import pathlib, time\ntry:\n    pathlib.Path({str(tmp_path / 'runs')!r}).touch(); time.sleep(60)\n"

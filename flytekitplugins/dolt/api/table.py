@@ -316,7 +316,9 @@ def resolve(table: DoltTable) -> DoltTable:
 
     found = frames.resolve(table.config)
     runtime.current().note_resolved(found.config, found.commit)
-    return DoltTable(config=found.config).at(found.commit)
+    pinned_to = DoltTable(config=found.config)
+    pinned_to._commit = found.commit
+    return pinned_to
 
 
 def store(table: DoltTable, *, message: str, key: str | None = None, basis: Basis | None = None) -> DoltTable:

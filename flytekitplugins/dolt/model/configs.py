@@ -630,8 +630,10 @@ class DoltConfig(Portable):
 
 def _copied(value: Any) -> Any:
     """Return a deep copy of a field, or the value itself where it is none that a config can have."""
-    if value is None or isinstance(value, str):
+    if value is None or isinstance(value, (str, bool, int, float)):
         return value
+    if type(value) is list and all(isinstance(item, str) for item in value):
+        return value.copy()
     try:
         return copy.deepcopy(value)
     except (TypeError, AttributeError, pickle.PicklingError, InvalidConfig):

@@ -58,7 +58,7 @@ def lowered(name: str) -> str:
     >>> lowered("Users") == lowered("users"), lowered("M\u00dc") == lowered("m\u00fc"), lowered("\u00b5") == "\u03bc"
     (True, True, False)
     """
-    return "".join(character.lower()[0] for character in name)
+    return name.lower() if name.isascii() else "".join(character.lower()[0] for character in name)
 
 
 def check_branch_name(name: object) -> str:

@@ -44,11 +44,13 @@ def chosen(config: DoltConfig) -> dict[str, Any]:
         )
     found: dict[str, Any] = {}
     for name in _ALLOWED:
-        own, given = (_checked(config, name, value) for value in (getattr(config, name), args.get(name)))
+        own, given = getattr(config, name), args.get(name)
+        if own is None and given is None:
+            continue
+        own, given = _checked(config, name, own), _checked(config, name, given)
         if own is not None and given is not None and own != given:
             raise InvalidConfig(f"Cannot use {config!r}: {name} and io_args[{name!r}] differ. Keep one of them.")
-        if own is not None or given is not None:
-            found[name] = own if own is not None else given
+        found[name] = own if own is not None else given
     return found
 
 

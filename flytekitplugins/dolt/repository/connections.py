@@ -52,6 +52,7 @@ from ..errors import (
     from_server,
 )
 from ..model.location import Location, Tls
+from ..model.naming import is_hash
 from ..model.sql_text import literal, quote
 from ..server import files, local_server
 from . import active_content, hosts
@@ -108,6 +109,8 @@ class Connection:
         """Where it can log in again; None is a session beside another."""
         self._is_bound = False
         """Whether the session may hold what another would not: a lock, a branch that is named for it."""
+        self._logged = endpoint.log_size()
+        """What a private server had logged when this use of the session began; a panic is looked for after that."""
         self.repeats_after_panics = True
         """Whether a statement that only reads is sent once more after the server panicked."""
         self.database = database
@@ -148,9 +151,19 @@ class Connection:
 
     def execute(self, sql: str, *parameters: object) -> int:
         """Run one statement and return the number of rows it affected."""
-        self._is_bound = self._is_bound or sql != "ROLLBACK"
+        self._is_bound = True
         self._settle()
         return self._send(sql, *parameters)
+
+    def start_afresh(self) -> None:
+        """Take no view of yesterday along from the last use; what answers is alive.
+
+        Only at a commit does the session stay where it was: a branch may be gone by now.
+        """
+        self._logged = self._endpoint.log_size()
+        self._send("ROLLBACK")
+        if self._went_to is None or not is_hash(self._went_to):
+            self._went_to = ""
 
     def _repeated(self, sql: str, ask: Callable[[], _T]) -> _T:
         """Return what ``ask`` gives; where the private server panics, ask it once more, and alone if it ended.
@@ -182,6 +195,7 @@ class Connection:
         self.abandon()
         self._raw, self._endpoint, self.database = fresh._raw, fresh._endpoint, fresh.database
         self._went_to, self._folder, self._reader = fresh._went_to, fresh._folder, fresh._reader
+        self._logged = fresh._logged
 
     def _send(self, sql: str, *parameters: object) -> int:
         with self._translated(), self._raw.cursor() as cursor:
@@ -259,12 +273,11 @@ class Connection:
         import connectorx
 
         login = self._reader_login()
-        logged = login.log_size()
-        with _connectorx_errors(login, logged):
+        with _connectorx_errors(login, self._logged):
             reader = connectorx.read_sql(
                 self._url(login), sql, return_type="arrow_stream", protocol="text", batch_size=batch_rows
             )
-        with contextlib.closing(_translated_batches(reader, login, logged)) as batches:
+        with contextlib.closing(_translated_batches(reader, login, self._logged)) as batches:
             yield batches
 
     def _url(self, endpoint: Endpoint) -> str:
@@ -327,7 +340,7 @@ class Connection:
         if self._reader is None:
             self._reader = Connection(_open(login), login, self.database)
             self._reader._folder = self._file_folder()
-        self._reader.execute("ROLLBACK")
+        self._reader.start_afresh()
         with self._reader.at(self.revision):
             yield self._reader
 
@@ -414,14 +427,13 @@ class Connection:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        logged = self._endpoint.log_size()
         try:
             yield
         except driver.MySQLError as error:
             stripped(error, *self._endpoint.passwords)
             found = _from_pymysql(error)
             if isinstance(found, ConnectionLost):
-                found.panic = self._endpoint.panic_since(logged)
+                found.panic = self._endpoint.panic_since(self._logged)
             raise found from error
         except UnicodeEncodeError as error:
             raise QueryFailed(
@@ -803,7 +815,7 @@ def _acquire(place: Location, endpoint: Endpoint) -> Connection:
     connection = _pool(place, endpoint).take()
     with attempting(f"reach the dolt sql-server of {str(place)!r}"):
         try:
-            connection.execute("ROLLBACK")  # nobody's view of yesterday; and a sign of life
+            connection.start_afresh()
             if not connection.is_known:
                 active_content.refuse_false_tables(connection)
                 connection.is_known = True

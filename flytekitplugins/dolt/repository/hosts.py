@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -58,7 +59,7 @@ class Endpoint:
             return None
         return local_server.panic_since(self.repository, folder, logged)
 
-    @property
+    @cached_property
     def _files(self) -> Path | None:
         folder = self.server.folder if self.server is not None else None
         return None if folder is None else folder / "data"

@@ -106,10 +106,10 @@ def head_of(connection: Connection, policy: Branch | None) -> Commit:
     Raises:
         BranchNotFound: there is no such branch.
     """
-    branch = branch_of(policy) or connection.active_branch()
-    head = find_head(connection, branch)
-    if head is None:
-        raise no_branch(connection, branch, "read")
+    found = _named(connection, branch_of(policy))
+    if found is None:
+        raise no_branch(connection, branch_of(policy) or connection.active_branch(), "read")
+    branch, head = found
     return Commit(head, branch=branch)
 
 
@@ -265,13 +265,19 @@ def branch_of(policy: Branch | None) -> str | None:
 
 def find_head(connection: Connection, branch: str) -> str | None:
     """Return the hash of a branch's head, or None when there is no branch of exactly this name."""
-    listed = "SELECT name, hash, DOLT_HASHOF(CONCAT(name, '')) FROM dolt_branches WHERE name = %s"
-    rows = connection.query(listed, branch)
+    found = _named(connection, branch)
+    return None if found is None else found[1]
+
+
+def _named(connection: Connection, branch: str | None) -> tuple[str, str] | None:
+    """Return the name and head of a branch, of the checked-out one for None; None where there is none of that name."""
+    listed = "SELECT name, hash, DOLT_HASHOF(CONCAT(name, '')) FROM dolt_branches WHERE name = "
+    rows = connection.query(f"{listed}active_branch()") if branch is None else connection.query(f"{listed}%s", branch)
     for name, found, meant in rows:
-        if name == branch:
+        if branch in (None, name):
             if found != meant:  # a tag of that name; or somebody else's table in the place of Dolt's
                 active_content.refuse_false_tables(connection)
-            return str(found)
+            return str(name), str(found)
     return None
 
 

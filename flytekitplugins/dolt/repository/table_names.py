@@ -6,7 +6,7 @@ SQL finds a table whatever the case of its name, Dolt's functions for hashes, lo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..errors import InvalidConfig, InvalidName, RevisionNotFound, attempted
 from ..model.naming import is_hash, lowered
@@ -27,8 +27,11 @@ class Named:
     is_view: bool
 
 
+_Listed: TypeAlias = dict[str, tuple[Named, ...]]
+"""All tables and views, by their names in lower case."""
+
 # By commit, of whatever repository: the same hash is the same content.
-_at_commit: dict[str, tuple[Named, ...]] = {}
+_at_commit: dict[str, _Listed] = {}
 
 
 def find(connection: Connection, name: str, *, commit: str | None = None) -> Named | None:
@@ -40,11 +43,11 @@ def find(connection: Connection, name: str, *, commit: str | None = None) -> Nam
     Raises:
         InvalidName: there are two tables of that name, which differ in case only: Dolt opens any of them.
     """
-    wanted = lowered(name)
     there = _there(connection, commit)
-    if there is None:
-        there = (Named(name, False),) if active_content.hash_of_table(connection, name) is not None else ()
-    found = [each for each in there if lowered(each.name) == wanted]
+    if there is not None:
+        found = there.get(lowered(name), ())
+    else:
+        found = (Named(name, False),) if active_content.hash_of_table(connection, name) is not None else ()
     if len(found) > 1:
         names = " and ".join(repr(each.name) for each in found)
         raise InvalidName(
@@ -74,18 +77,17 @@ def take_over(start: str, commit: str, table: str) -> None:
     """Note that ``commit``, which changes rows of one table from ``start``, holds what that holds, and the table."""
     before = _at_commit.get(start)
     if before is not None:
-        _remember(commit, (*before, *([] if Named(table, False) in before else [Named(table, False)])))
+        named, others = Named(table, False), before.get(lowered(table), ())
+        _remember(commit, before if named in others else {**before, lowered(table): (*others, named)})
 
 
 def doubles(connection: Connection) -> list[tuple[str, ...]]:
     """Return the tables where the connection is whose names differ in case only."""
-    groups: dict[str, list[str]] = {}
-    for each in _there(connection, None) or ():
-        groups.setdefault(lowered(each.name), []).append(each.name)
-    return [tuple(names) for names in groups.values() if len(names) > 1]
+    there = _there(connection, None) or {}
+    return [tuple(each.name for each in found) for found in there.values() if len(found) > 1]
 
 
-def _there(connection: Connection, commit: str | None) -> tuple[Named, ...] | None:
+def _there(connection: Connection, commit: str | None) -> _Listed | None:
     at = commit
     if at is None and connection.revision is not None and is_hash(connection.revision):
         at = connection.revision
@@ -99,16 +101,19 @@ def _there(connection: Connection, commit: str | None) -> tuple[Named, ...] | No
     return found
 
 
-def _remember(commit: str, there: tuple[Named, ...]) -> None:
+def _remember(commit: str, there: _Listed) -> None:
     if len(_at_commit) >= _KEPT:
         _at_commit.clear()
     _at_commit[commit] = there
 
 
-def _listed(connection: Connection) -> tuple[Named, ...] | None:
+def _listed(connection: Connection) -> _Listed | None:
     """Return all tables and views; None where a row of ``dolt_nonlocal_tables`` leads nowhere, and Dolt lists none."""
     try:
         shown = connection.query("SHOW FULL TABLES")
     except RevisionNotFound:
         return None
-    return tuple(Named(str(name), str(kind).upper() == "VIEW") for name, kind in shown)
+    there: _Listed = {}
+    for name, kind in shown:
+        there[lowered(name)] = (*there.get(lowered(name), ()), Named(str(name), str(kind).upper() == "VIEW"))
+    return there

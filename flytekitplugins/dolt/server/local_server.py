@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ...doltdb.hiding import hide
@@ -309,8 +310,9 @@ def is_private(folder: Path) -> bool:
 
 def log_size(folder: Path) -> int:
     """Return how much the server that loads files from ``folder`` has logged; 0 if its log is not readable here."""
+    log = _log_of(folder)
     try:
-        return _log_beside(folder).stat().st_size if is_private(folder) else 0
+        return 0 if log is None else os.stat(log).st_size  # noqa: PTH116  # before each statement
     except OSError:
         return 0
 
@@ -322,12 +324,13 @@ def panicked(folder: Path, *, since: int) -> str | None:
 
 
 def _logged(folder: Path, since: int) -> str:
-    if not is_private(folder):
+    log = _log_of(folder)
+    if log is None:
         return ""
     try:
-        with _log_beside(folder).open("rb") as log:
-            log.seek(since)
-            return log.read(_MOST_LOGGED).decode(errors="replace")
+        with open(log, "rb") as logged:  # noqa: PTH123
+            logged.seek(since)
+            return logged.read(_MOST_LOGGED).decode(errors="replace")
     except OSError:
         return ""
 
@@ -373,8 +376,9 @@ def alone(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> AbstractCo
     return _lease_of(repository).alone(timeout_s)
 
 
-def _log_beside(folder: Path) -> Path:
-    return folder.parent / "server.log"
+@lru_cache(maxsize=64)
+def _log_of(folder: Path) -> str | None:
+    return str(folder.parent / "server.log") if is_private(folder) else None
 
 
 def on_release(repository: Path, close: Callable[[], None]) -> None:
