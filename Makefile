@@ -89,12 +89,21 @@ lint: setup ## check the code's form and the import contracts
 type: setup ## check the types
 	@$(BIN)/mypy
 
+# What the comparison needs beside the packages of `make setup`.
+.venv/bench-installed: setup.py | setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
 .PHONY: bench
-bench: setup ## run the benchmarks, all sizes; some 30 minutes
+bench: setup .venv/bench-installed ## compare with Delta, Iceberg, Lance, Parquet and raw Dolt; BENCH="--quick" is an option of it
+	@$(BIN)/python -W ignore -m benchmarks.formats $(BENCH)
+
+.PHONY: bench-dolt
+bench-dolt: setup ## compare with other ways to the same Dolt, and measure pods, memory and SQLAlchemyTask; some 30 minutes
 	@$(BIN)/python -m benchmarks --full
 
 .PHONY: clean
 clean: ## remove everything that make made here; the built dolt stays in the user's cache
 	@rm -rf .venv .venv-oldest build dist docs/_build *.egg-info packaging/dolt-bin/build packaging/dolt-bin/*.egg-info examples/*/ .coverage
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis bench.json
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -45,6 +45,12 @@ setup(
             "myst-parser>=3",  # the guide is Markdown, as GitHub shows it
             "sphinx>=7",  # the reference is made from docstrings
         ],
+        # the table formats that `make bench` compares with, as new as they were tried; neither tests nor CI need them
+        "bench": [
+            "deltalake>=1.6",  # Delta Lake
+            "pyiceberg[pyarrow,pyiceberg-core,sql-sqlite]>=0.12",  # Iceberg, with a catalog in a file
+            "pylance>=14",  # Lance
+        ],
         # what the tests need beside all the other extras
         "dev": [
             "basedpyright>=1.20",  # the second type checker that users have; brings its own Node.js

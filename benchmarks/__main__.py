@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-
-from flytekitplugins.dolt.server import binary
-
 from . import memory, pods, sqlalchemy
 from .aims import AIMS, memory_verdicts
+from .machine import machine
 from .measure import Results, Shape, interleaved
 from .rivals import JOBS, RIVALS, WRITES, Earlier, Ours, Pandas, PandasRead, RawWrite, Rival, TextRead
 
@@ -45,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = next(kind for kind in RIVALS if kind.name == options.memory_of)
         print(memory.here(kind, rows=options.rows, columns=options.columns))
         return 0
-    print(_machine(), flush=True)
+    print(machine(), flush=True)
     jobs = [job for job in JOBS if job in (options.only or JOBS)]
     everything = [_measured(shape, jobs) for shape in _shapes(options)] if jobs else []
     reached = [_show_aims(results) for results in everything]
@@ -74,7 +68,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     size.add_argument(
         "--full",
         action="store_true",
-        help="a million rows and 200 columns, too, as `make bench` does (some 30 minutes)",
+        help="a million rows and 200 columns, too, as `make bench-dolt` does (some 30 minutes)",
     )
     parser.add_argument("--rows", type=int, help="this many rows instead of the usual sizes")
     parser.add_argument("--columns", type=int, default=5, help="with --rows: this many columns (default: 5)")
@@ -169,21 +163,6 @@ def _peaks(rows: int, columns: int) -> list[memory.Peak]:
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{text:<60}", end="\r", file=sys.stderr, flush=True)
-
-
-def _machine() -> str:
-    cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if "model name" in line), "unknown CPU")
-    memory_kib = next((int(line.split()[1]) for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
-    dolt = ".".join(map(str, binary.version(binary.find())))
-    python = platform.python_version()
-    return (
-        f"{os.cpu_count()} cores of {cpu}, {memory_kib / MIB:.0f} GiB; Dolt {dolt}, Python {python}, "
-        f"pandas {pd.__version__}, Arrow {pa.__version__}"
-    )
-
-
-def _lines(file: str) -> list[str]:
-    return Path(file).read_text().splitlines() if Path(file).exists() else []
 
 
 if __name__ == "__main__":

@@ -79,31 +79,33 @@ def here(kind: type[Rival], *, rows: int, columns: int) -> str:
 def _peak(
     job: str, kind: type[Rival], work: Callable[[], pd.DataFrame | None], server: int | None, frame_bytes: int
 ) -> Peak:
-    _give_back()
-    _reset_peak("self")
+    give_back()
+    reset_peak("self")
     if server is not None:
-        _reset_peak(str(server))
-    before = _status("self", "VmRSS")
+        reset_peak(str(server))
+    before = status("self", "VmRSS")
     kept = work()
-    grown = _status("self", "VmHWM") - before
+    grown = status("self", "VmHWM") - before
     returned = 0 if kept is None else int(kept.memory_usage(deep=True).sum())
     dolt = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    peak = dolt if server is None else _status(str(server), "VmHWM")
+    peak = dolt if server is None else status(str(server), "VmHWM")
     return Peak(job, kind.name, max(0, grown - returned), peak, frame_bytes)
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Return freed memory to the system, or the job would use it again and seem to need none."""
     gc.collect()
     pa.default_memory_pool().release_unused()
     ctypes.CDLL(None).malloc_trim(0)
 
 
-def _reset_peak(process: str) -> None:
+def reset_peak(process: str) -> None:
+    """Let Linux forget the peak of a process's memory; ``process`` is its number, or "self"."""
     with suppress(PermissionError):  # then the peak is that of the whole life
         Path(f"/proc/{process}/clear_refs").write_text("5")
 
 
-def _status(process: str, name: str) -> int:
+def status(process: str, name: str) -> int:
+    """Return a figure of Linux's about a process, in bytes: VmRSS is its memory now, VmHWM the peak."""
     text = Path(f"/proc/{process}/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(f"{name}:"))

@@ -7,8 +7,6 @@ repository for itself, has its own.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,8 +23,9 @@ import sqlalchemy
 from sqlalchemy.dialects import mysql
 
 from flytekitplugins.dolt import Commit, DoltConfig, DoltTable, create_repository, read, write
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import local_server
 
+from .commands import EarlierCommands
 from .frames import KEY
 
 WRITES = ("write", "unchanged", "scattered", "together")
@@ -172,9 +171,7 @@ class RawWrite(Rival):
         self._file = Path(place.rows("SELECT @@secure_file_priv")[0][0]) / "bench.tsv"
 
     def write(self, frame: pd.DataFrame) -> None:
-        with self._file.open("wb") as file:
-            for start in range(0, len(frame), 100_000):
-                file.write(_tsv(frame.iloc[start : start + 100_000]))
+        write_tsv(self._file, frame)
         self.place.rows("START TRANSACTION")
         self.place.rows("DELETE FROM raw")
         self.place.rows(f"LOAD DATA INFILE '{self._file}' INTO TABLE raw ({', '.join(frame.columns)})")
@@ -252,91 +249,36 @@ class EarlierShort(Rival):
     jobs = ("write", "unchanged", *READS)  # it imports the whole table whatever changed in it
     slow = True
     exact = False  # it makes 32-bit FLOAT of float64, text of datetimes and integers of booleans
+    all_calls: ClassVar[bool] = False
 
     def __init__(self, place: Place, like: pd.DataFrame) -> None:
         super().__init__(place, like)
-        folder = place.folder / type(self).__name__
-        self._repository = create_repository(folder / "repository", name="Bench", email="bench@localhost")
-        self._file = folder / "t.csv"
-        self._dolt = str(binary.find())
+        self._commands = EarlierCommands(place.folder / type(self).__name__, all_calls=self.all_calls)
         self._mode = "-c"
-        self._head: str | None = None
 
     @property
     def stored(self) -> Path:
-        return self._repository / ".dolt"
+        return self._commands.repository / ".dolt"
 
     def head(self) -> str | None:
-        if self._head is None:
-            self._head = self._run("log", "-n", "1", "--oneline").split()[0]
-        return self._head
+        return self._commands.head()
 
     def write(self, frame: pd.DataFrame) -> None:
-        self._head = None
-        frame.to_csv(self._file, index=False)
-        self._run("table", "import", self._mode, "--pk", KEY, "--file-type", "csv", "t", str(self._file))
-        self._run("add", ".")
-        self._run("commit", "-m", "write", "--skip-empty")
+        self._commands.import_rows(frame, self._mode)
         self._mode = "-r"
 
     def read(self) -> pd.DataFrame:
-        return self._query("SELECT * FROM t")
+        return self._commands.query("SELECT * FROM t")
 
     def older(self, version: str) -> pd.DataFrame:
-        return self._query(f"SELECT * FROM t AS OF '{version}'")
-
-    def _query(self, sql: str) -> pd.DataFrame:
-        with self._file.open("wb") as file:
-            self._run("sql", "-r", "csv", "-q", sql, into=file)
-        return pd.read_csv(self._file)
-
-    def _run(self, *args: str, into: Any = subprocess.PIPE) -> str:
-        # Dolt reports its use to its makers unless told not to, which is not to be measured here.
-        env = os.environ | {"DOLT_DISABLE_EVENT_FLUSH": "1", "NO_COLOR": "1"}
-        done = subprocess.run(
-            [self._dolt, *args], cwd=self._repository, env=env, stdout=into, stderr=subprocess.PIPE, check=False
-        )
-        if done.returncode:
-            raise RuntimeError(f"dolt {' '.join(args)}: {done.stderr.decode()} {(done.stdout or b'').decode()}")
-        return (done.stdout or b"").decode()
+        return self._commands.query(f"SELECT * FROM t AS OF '{version}'")
 
 
 class Earlier(EarlierShort):
     """The earlier plugin's way with as many `dolt` processes as it really started: 12 for a write, 7 for a read."""
 
     name = "earlier way, all its calls"
-
-    def write(self, frame: pd.DataFrame) -> None:
-        self._head = None
-        frame.to_csv(self._file, index=False)
-        with self._on_branch():
-            self._ask("HASHOF('HEAD')")
-            self._run("ls", "--verbose")
-            self._run("table", "import", self._mode, "--pk", KEY, "--file-type", "csv", "t", str(self._file))
-            self._run("sql", "-r", "csv", "-q", "CALL DOLT_ADD('.')")
-            self._run("sql", "-r", "csv", "-q", "SELECT * FROM dolt_status")
-            self._run("sql", "-r", "csv", "-q", "CALL DOLT_COMMIT('-m', 'write', '--skip-empty')")
-            self._ask("HASHOF('HEAD')")
-            self._ask("active_branch()")
-        self._mode = "-r"
-
-    def _query(self, sql: str) -> pd.DataFrame:
-        with self._on_branch():
-            found = super()._query(sql)
-            self._ask("HASHOF('HEAD')")
-            self._ask("active_branch()")
-        return found
-
-    @contextmanager
-    def _on_branch(self) -> Iterator[None]:
-        self._ask("HASHOF('HEAD')")
-        self._ask("active_branch()")
-        self._run("checkout", "main")
-        yield
-        self._run("checkout", "main")
-
-    def _ask(self, expression: str) -> None:
-        self._run("sql", "-r", "csv", "-q", f"SELECT {expression}")
+    all_calls = True
 
 
 class Pandas(Rival):
@@ -413,6 +355,18 @@ class Parquet(Rival):
 
 RAW_READS: tuple[type[RawRead], ...] = (BinaryRead, TextRead, HalvesRead, BytesRead)
 RIVALS: tuple[type[Rival], ...] = (Ours, RawWrite, *RAW_READS, EarlierShort, Earlier, Pandas, PandasRead, Parquet)
+
+
+def write_tsv(file: Path, frame: pd.DataFrame) -> None:
+    """Write the frame as LOAD DATA reads it, nothing escaped."""
+    with file.open("wb") as out:
+        for start in range(0, len(frame), 100_000):
+            out.write(_tsv(frame.iloc[start : start + 100_000]))
+
+
+def read_text(place: Place, sql: str) -> pa.Table:
+    """Return the rows of one SELECT, by connectorx in the text protocol."""
+    return _connectorx(place, sql, "text")
 
 
 def _connectorx(place: Place, sql: str | list[str], protocol: Literal["binary", "text"]) -> pa.Table:

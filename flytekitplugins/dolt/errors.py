@@ -505,6 +505,7 @@ _FAULTS: tuple[Fault[DoltError], ...] = (
         "Check the URL and the network, and try again.",
     ),
     Fault("1213", r"serialization failure", HeadMoved, "Another writer was faster."),
+    Fault(None, r"timed out reading database manifest", RepositoryBusy, "Others hold its lock; try again."),
     Fault(
         None,
         r"server is set to read only mode",

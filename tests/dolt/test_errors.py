@@ -137,6 +137,7 @@ ELSEWHERE = {
     "optimistic lock failed": "needs two connections",
     "cannot fast forward from": "needs a result, not an error",
     "dataset head is not ancestor": "Dolt says so when two connections move one branch in the same millisecond",
+    "timed out reading database manifest": "needs a remote that is locked, see test_remotes.py",
     "server is set to read only mode": "needs a server that is started so, see test_servers.py",
     "database is read only": "needs a repository that another process holds",
     "read-only file system": "needs a file system that turns read-only under a running server",

@@ -5,6 +5,7 @@ A machine is a folder for clones of its own. What a remote holds is asked of the
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pickle
@@ -22,6 +23,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -254,6 +256,30 @@ def test_a_rejected_push_is_done_again(remote: RemoteFolder, monkeypatch: pytest
         assert values(clone, "SELECT message FROM dolt_log")[:3] == ["put (1,)", "rival 2", "rival 1"]
         assert values(clone, "SELECT commit_hash FROM dolt_log")[0] == commit
         assert values(clone, "SELECT table_name FROM dolt_diff WHERE message = 'put (1,)'") == ["log"]
+
+
+def test_a_push_to_a_remote_that_is_locked_is_done_again(remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dolt waits a moment for the lock that another push holds, and gives up; the write is pushed all the same."""
+    put(remote.config(), 0)
+    real, refused = pushing._push, []
+
+    def push(*arguments: Any) -> None:
+        if refused:
+            real(*arguments)
+            return
+        with (remote.path / "LOCK").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                real(*arguments)
+            except RepositoryBusy as error:
+                refused.append(error)
+                raise
+
+    monkeypatch.setattr(pushing, "_push", push)
+    commit = put(remote.config(), 1)
+    assert len(refused) == 1
+    assert remote.values("SELECT commit_hash FROM dolt_log")[0] == commit
+    assert remote.values("SELECT message FROM dolt_log")[:2] == ["put (1,)", "put (0,)"]
 
 
 def test_redoing_has_an_end(remote: RemoteFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 from flytekit import task, workflow
 from flytekit.core.local_cache import LocalTaskCache
 from flytekit.types.structured import StructuredDataset
+from letting_go import let_go
 
 from flytekitplugins.dolt import (
     DoltConfig,
@@ -249,7 +250,7 @@ def test_a_cached_table_of_a_repository_that_is_gone(tmp_path: Path, anew: bool)
         return make(n=n)
 
     made = wf(n=1)
-    local_server.replace(path)  # which waits for its end
+    let_go(path)
     shutil.rmtree(path)
     if anew:
         create_repository(path)

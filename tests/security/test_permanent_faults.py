@@ -44,15 +44,16 @@ def users(repo: Path) -> DoltConfig:
 
 def test_a_statement_that_panics_the_server_is_not_tried_again(users: DoltConfig) -> None:
     """The error is permanent, one line of Dolt's own says why, the statement ran once, and the server serves on."""
-    folder = _shared_folder(users)
-    before = local_server.log_size(folder)
-    with pytest.raises(
-        QueryFailed, match=rf"(?s)^Cannot run the query '{PANICKING}': .*panicked \({WHY}[^\n]*\)"
-    ) as found:
-        read(DoltConfig(users.db_path, sql=PANICKING))
-    assert not isinstance(found.value, TRANSIENT)
-    assert ".go:" not in str(found.value)
-    assert (folder.parent / "server.log").read_bytes()[before:].count(b"caught panic") == 1
+    with connect(Path(users.db_path)):  # its log goes with the server
+        folder = _shared_folder(users)
+        before = local_server.log_size(folder)
+        with pytest.raises(
+            QueryFailed, match=rf"(?s)^Cannot run the query '{PANICKING}': .*panicked \({WHY}[^\n]*\)"
+        ) as found:
+            read(DoltConfig(users.db_path, sql=PANICKING))
+        assert not isinstance(found.value, TRANSIENT)
+        assert ".go:" not in str(found.value)
+        assert (folder.parent / "server.log").read_bytes()[before:].count(b"caught panic") == 1
     assert len(read(users)) == 2
 
 

@@ -17,6 +17,7 @@ from ..errors import (
     HeadMoved,
     InvalidConfig,
     OutcomeUnknown,
+    RepositoryBusy,
     RevisionNotFound,
     attempting,
 )
@@ -89,7 +90,7 @@ def _pushed(origin: CloneSource, clone: Path, branch: str, commit: str, sent: _S
     sent.commits.append(commit)
     try:
         _push(origin, clone, branch)
-    except (HeadMoved, ConnectionLost) as error:
+    except (HeadMoved, ConnectionLost, RepositoryBusy) as error:
         sent.is_last_lost = isinstance(error, ConnectionLost)
         return False
     with connect(clone) as connection:  # "up to date" is no error, whatever it was that was pushed

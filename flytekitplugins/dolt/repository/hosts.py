@@ -121,6 +121,10 @@ def author_of(location: Location) -> str:
     return host(location).author()
 
 
+_last_found: dict[Path, Endpoint] = {}
+"""The endpoint of the server that a folder had last."""
+
+
 @dataclass(frozen=True)
 class _Folder:
     """A folder of this machine, with a server of this package's own."""
@@ -134,8 +138,13 @@ class _Folder:
     @contextmanager
     def reached(self) -> Iterator[Endpoint]:
         with local_server.using(self.path) as found:
-            others = local_server.passwords(self.path)
-            yield Endpoint(
+            yield self._endpoint(found, local_server.passwords(self.path))
+
+    def _endpoint(self, found: local_server.Address, others: tuple[str, ...]) -> Endpoint:
+        """Return the same object for the same server, which makes it cheap to compare and to look up."""
+        last = _last_found.get(self.path)
+        if last is None or last.server is not found or last.others != others:
+            last = _last_found[self.path] = Endpoint(
                 found.host,
                 found.port,
                 found.user,
@@ -145,6 +154,7 @@ class _Folder:
                 repository=self.path,
                 others=others,
             )
+        return last
 
     def is_still(self, endpoint: Endpoint) -> bool:
         return endpoint.server is not None and local_server.is_served_by(self.path, endpoint.server)

@@ -132,7 +132,7 @@ class _Lease:
         """Whether the same folder, with the same store, is there still, and the server has what it finds it by."""
         if self._identity != proofs.identity(self.repository):
             return False
-        if address.folder is not None and not (address.folder / proofs.SERVED).is_dir():
+        if address.folder is not None and not os.path.isdir(f"{address.folder}/{proofs.SERVED}"):  # noqa: PTH112
             return False
         return self._alone is not None or bool(self._users) or not _is_shut(self.repository)
 
@@ -262,7 +262,10 @@ _uses_lock = threading.Lock()
 
 def _lease_of(repository: Path) -> _Lease:
     with _uses_lock:
-        return _leases.setdefault(repository, _Lease(repository))
+        found = _leases.get(repository)
+        if found is None:
+            found = _leases[repository] = _Lease(repository)
+        return found
 
 
 def _let_go_of_the_same(lease: _Lease) -> None:
@@ -487,7 +490,7 @@ def _start(repository: Path, deadline: float) -> Address:
 def _is_shut(repository: Path) -> bool:
     """Whether somebody starts a server of the repository, or wants to be alone on one."""
     try:
-        gate = os.open(repository / ".dolt" / "noms", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        gate = os.open(f"{repository}/.dolt/noms", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -56,8 +56,8 @@ class Note:
 
 def identity(repository: Path) -> Identity | None:
     """Return what tells this repository from each other one of this machine, or None where none is."""
-    found = _inode(repository / ".dolt")
-    return None if found is None else (found, _inode(repository / _LOCK))
+    found = _inode(f"{repository}/.dolt")  # texts: this is asked before each use of a server
+    return None if found is None else (found, _inode(f"{repository}/{_LOCK}"))
 
 
 def is_at(repository: Path, fd: int) -> bool:
@@ -66,9 +66,9 @@ def is_at(repository: Path, fd: int) -> bool:
     return (found.st_dev, found.st_ino) == _inode(repository / ".dolt")
 
 
-def _inode(path: Path) -> Inode | None:
+def _inode(path: Path | str) -> Inode | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116
     except OSError:
         return None
     return found.st_dev, found.st_ino

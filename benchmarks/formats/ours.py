@@ -1,0 +1,68 @@
+"""This plugin, as a task uses it, its server running."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+
+from flytekitplugins.dolt import Changes, Commit, DoltConfig, DoltTable, read, write
+
+from ..frames import KEY
+from ..rivals import place
+from .versioned_table import VersionedTable
+
+
+class Ours(VersionedTable):
+    """`write` and `read` with a primary key, on the repository's own branch.
+
+    Its best way is the only one: a frame that is written again is compared by the plugin, changed rows are read by
+    ``changes``.
+    """
+
+    name = "this plugin"
+
+    def __init__(self, folder: Path, like: pd.DataFrame) -> None:
+        super().__init__(folder, like)
+        self._open = ExitStack()
+        self._place = self._open.enter_context(place(folder))
+        self._repository = str(self._place.repository)
+        self._config = DoltConfig(db_path=self._repository, tablename="t", primary_key=[KEY])
+
+    @property
+    def stored(self) -> Path:
+        return self._place.repository / ".dolt"
+
+    @property
+    def server(self) -> int | None:
+        return self._place.address.pid
+
+    def write_first(self, frame: pd.DataFrame) -> None:
+        write(self._config, frame)
+
+    def upsert(self, rows: pd.DataFrame) -> None:
+        write(DoltConfig(db_path=self._repository, tablename="t", mode="upsert"), rows)
+
+    def write_unchanged(self, frame: pd.DataFrame) -> None:
+        write(self._config, frame)
+
+    def version(self) -> str:
+        self._place.rows("ROLLBACK")  # the session goes on seeing what it saw, until its transaction ends
+        return str(self._place.rows("SELECT hash FROM dolt_branches WHERE name = 'main'")[0][0])
+
+    def read(self) -> pd.DataFrame:
+        return read(self._config)
+
+    def read_version(self, version: str) -> pd.DataFrame:
+        data = DoltTable(config=self._config).at(Commit(version)).data
+        assert data is not None
+        return data
+
+    def changed_rows(self, before: str, after: str) -> pd.DataFrame:
+        changes = Changes(since=before, until=after, kinds=("added", "modified"))
+        found = read(DoltConfig(db_path=self._repository, tablename="t", changes=changes))
+        return found[self.columns]
+
+    def close(self) -> None:
+        self._open.close()
