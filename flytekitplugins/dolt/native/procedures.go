@@ -5,6 +5,7 @@
 package native
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,10 @@ func init() {
 	dprocedures.DoltProcedures = append(dprocedures.DoltProcedures,
 		sql.ExternalStoredProcedureDetails{
 			Name: "flyte_rows_version", Schema: int64Schema("version"), Function: answerVersion, ReadOnly: true,
+		},
+		// AdminOnly: a right to execute just this procedure is needed, one for all of a database is not enough.
+		sql.ExternalStoredProcedureDetails{
+			Name: "flyte_export", Schema: int64Schema("rows"), Function: exportTable, ReadOnly: true, AdminOnly: true,
 		},
 	)
 }
@@ -54,14 +59,40 @@ func filesFolder(path string) (*os.Root, string, error) {
 	return root, name, err
 }
 
-// createFile makes a new file inside the folder of secure_file_priv; one that is there already is left alone.
-func createFile(path string) (*os.File, error) {
+// writeRowsFile makes a new file inside the folder of secure_file_priv, whose rows are written by write; one that is
+// there already is left alone. On an error, or a panic, none is left behind.
+func writeRowsFile(path string, columns []fileColumn, write func(*rowsWriter) error) (err error) {
 	root, name, err := filesFolder(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer root.Close()
-	return root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if closing := file.Close(); err == nil {
+			err = closing
+		}
+		if !done || err != nil {
+			_ = root.Remove(name)
+		}
+	}()
+	buffered := bufio.NewWriterSize(file, 1<<20)
+	rows, err := newRowsWriter(buffered, columns)
+	if err == nil {
+		err = write(rows)
+	}
+	if err == nil {
+		err = rows.close()
+	}
+	if err == nil {
+		err = buffered.Flush()
+	}
+	done = true
+	return err
 }
 
 // openFile opens a plain file inside the folder of secure_file_priv for reading, and returns its size.
