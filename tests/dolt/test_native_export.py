@@ -218,6 +218,28 @@ def test_it_is_the_table_that_the_session_sees(connection: Connection) -> None:
     connection.query("CALL dolt_branch('-D', 'other')")
 
 
+def test_a_table_of_another_branch(connection: Connection) -> None:
+    """A name may stand for a table of another branch; what is exported is what SQL reads under it."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY)")
+    connection.execute("INSERT INTO t VALUES (1)")
+    connection.query("CALL dolt_commit('-Am', 'one')")
+    connection.query("CALL dolt_branch('other')")
+    connection.execute("INSERT INTO t VALUES (2)")
+    connection.execute("INSERT INTO dolt_nonlocal_tables VALUES ('away', 'other', 't', 'immediate')")
+    assert assert_same(connection, "away")["id"].to_pylist() == [1]
+    connection.execute("DELETE FROM dolt_nonlocal_tables")
+    connection.query("CALL dolt_branch('-D', 'other')")
+
+
+def test_the_zone_of_the_session_moves_nothing(connection: Connection) -> None:
+    """Dolt prints a TIMESTAMP as it is stored, in whatever zone a session is."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP)")
+    connection.execute("INSERT INTO t VALUES (1, '2001-02-03 04:05:06')")
+    connection.execute("SET SESSION time_zone = '+05:00'")
+    assert_same(connection, "t")
+    connection.execute("SET SESSION time_zone = @@GLOBAL.time_zone")
+
+
 def test_columns_that_came_and_went(connection: Connection) -> None:
     """Rows that were stored before a column was have its default, or NULL."""
     connection.execute("CREATE TABLE t (id INT PRIMARY KEY, gone INT, v INT)")
