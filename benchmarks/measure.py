@@ -8,7 +8,6 @@ was changed.
 from __future__ import annotations
 
 import gc
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from . import frames
+from .formats.meters import bytes_in
 from .rivals import READS, WRITES, Ours, Rival, place
 
 READ_TURNS = 3
@@ -133,9 +133,9 @@ def _first_version(rival: Rival, frame: pd.DataFrame) -> str | None:
 
 
 def _write(rival: Rival, job: str, frame: pd.DataFrame, number: int) -> Run:
-    before, size = rival.head(), _bytes_in(rival.stored)
+    before, size = rival.head(), bytes_in(rival.stored)
     seconds = timed(lambda: rival.write(frame))
-    after, growth = rival.head(), _bytes_in(rival.stored) - size
+    after, growth = rival.head(), bytes_in(rival.stored) - size
     if before is not None and (before == after) is not (job == "unchanged"):
         raise AssertionError(f"{rival.name}, {job}: the newest version was {before} and is {after}")
     if number == 0:
@@ -174,13 +174,3 @@ def timed(work: Callable[[], object]) -> float:
     seconds = time.perf_counter() - began
     del kept
     return seconds
-
-
-def _bytes_in(folder: Path) -> int:
-    total = 0
-    for where, _, files in os.walk(folder):
-        for name in files:
-            # The server removes files of its own while we look.
-            file = Path(where) / name
-            total += file.stat().st_size if file.exists() else 0
-    return total

@@ -9,11 +9,12 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from ..machine import machine
+from ..measure import Shape
 from . import branches, large, latency, report
 from .bounds import verdicts
 from .runs import Runs
 from .versioned_table import VersionedTable
-from .work import Shape, compare
+from .work import compare
 
 RIVALS = {
     "ours": ("ours", "Ours"),

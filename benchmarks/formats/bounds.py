@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..measure import Shape
 from . import branches, latency
 from .large import Large
 from .runs import Of, Runs
-from .work import TEN_VERSIONS, Shape
+from .work import TEN_VERSIONS
 
 MIB = 2**20
 PYTHON_MARGIN_BYTES = 64 * MIB

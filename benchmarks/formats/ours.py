@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -10,11 +9,10 @@ import pandas as pd
 from flytekitplugins.dolt import Changes, Commit, DoltConfig, DoltTable, read, write
 
 from ..frames import KEY
-from ..rivals import place
-from .versioned_table import VersionedTable
+from .served import ServedTable
 
 
-class Ours(VersionedTable):
+class Ours(ServedTable):
     """`write` and `read` with a primary key, on the repository's own branch.
 
     Its best way is the only one: a frame that is written again is compared by the plugin, changed rows are read by
@@ -25,18 +23,8 @@ class Ours(VersionedTable):
 
     def __init__(self, folder: Path, like: pd.DataFrame) -> None:
         super().__init__(folder, like)
-        self._open = ExitStack()
-        self._place = self._open.enter_context(place(folder))
         self._repository = str(self._place.repository)
         self._config = DoltConfig(db_path=self._repository, tablename="t", primary_key=[KEY])
-
-    @property
-    def stored(self) -> Path:
-        return self._place.repository / ".dolt"
-
-    @property
-    def server(self) -> int | None:
-        return self._place.address.pid
 
     def write_first(self, frame: pd.DataFrame) -> None:
         write(self._config, frame)
@@ -46,10 +34,6 @@ class Ours(VersionedTable):
 
     def write_unchanged(self, frame: pd.DataFrame) -> None:
         write(self._config, frame)
-
-    def version(self) -> str:
-        self._place.rows("ROLLBACK")  # the session goes on seeing what it saw, until its transaction ends
-        return str(self._place.rows("SELECT hash FROM dolt_branches WHERE name = 'main'")[0][0])
 
     def read(self) -> pd.DataFrame:
         return read(self._config)
@@ -63,6 +47,3 @@ class Ours(VersionedTable):
         changes = Changes(since=before, until=after, kinds=("added", "modified"))
         found = read(DoltConfig(db_path=self._repository, tablename="t", changes=changes))
         return found[self.columns]
-
-    def close(self) -> None:
-        self._open.close()

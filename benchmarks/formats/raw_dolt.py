@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 
-from ..rivals import as_frame, create, place, read_text, select, write_tsv
+from ..rivals import as_frame, create, read_text, select, write_tsv
 from .arrow_rows import as_arrow, holds_just
-from .versioned_table import VersionedTable
+from .served import ServedTable
 
 
-class RawDolt(VersionedTable):
+class RawDolt(ServedTable):
     """Writes are LOAD DATA and DOLT_COMMIT, straight on main, in one transaction; reads are connectorx's.
 
     Its best way: LOAD DATA is the fastest way in that SQL has, REPLACE makes an upsert of it; Arrow builds the file. Of
@@ -26,17 +25,7 @@ class RawDolt(VersionedTable):
     def __init__(self, folder: Path, like: pd.DataFrame) -> None:
         super().__init__(folder, like)
         self._like = like.head(0)
-        self._open = ExitStack()
-        self._place = self._open.enter_context(place(folder))
         self._file = Path(self._place.rows("SELECT @@secure_file_priv")[0][0]) / "bench.tsv"
-
-    @property
-    def stored(self) -> Path:
-        return self._place.repository / ".dolt"
-
-    @property
-    def server(self) -> int | None:
-        return self._place.address.pid
 
     def write_first(self, frame: pd.DataFrame) -> None:
         self._place.rows(create("t", frame))
@@ -49,10 +38,6 @@ class RawDolt(VersionedTable):
         if not holds_just(as_arrow(self.read()), frame):
             raise AssertionError(f"{self.name} does not find the frame unchanged")
 
-    def version(self) -> str:
-        self._place.rows("ROLLBACK")  # the session goes on seeing what it saw, until its transaction ends
-        return str(self._place.rows("SELECT hash FROM dolt_branches WHERE name = 'main'")[0][0])
-
     def read(self) -> pd.DataFrame:
         return self._fetched(select(self._like, "t"))
 
@@ -63,9 +48,6 @@ class RawDolt(VersionedTable):
         wanted = ", ".join(f"to_{name} AS {name}" for name in self.columns)
         differing = f"dolt_diff('{before}', '{after}', 't')"
         return self._fetched(f"SELECT {wanted} FROM {differing} WHERE diff_type <> 'removed'")
-
-    def close(self) -> None:
-        self._open.close()
 
     def _load(self, frame: pd.DataFrame, replace: str) -> None:
         write_tsv(self._file, frame)

@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from .. import frames
+from ..measure import Shape
 from .meters import bytes_in, measured
 from .runs import Run, Runs
 from .versioned_table import VersionedTable
@@ -24,20 +25,6 @@ READ_TURNS = 3
 VERSIONS = 10
 TEN_VERSIONS = "7 more upserts; disk: 10 versions"
 WARMING_ROWS = 1_000
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A frame's size, and how often everything is done with it."""
-
-    rows: int
-    columns: int
-    rounds: int
-    slow_rounds: int
-    """Rounds of the rivals that take long; the first ones."""
-
-    def __str__(self) -> str:
-        return f"{self.rows:,} rows x {self.columns} columns"
 
 
 class Frames:

@@ -35,7 +35,6 @@ REASONS = {
     "dolt/model/location.py:_server": "one expression that says which part of a URL is missing",
     "dolt/model/location.py:_tls": "one line for each option of TLS",
     "dolt/model/options.py:_checked": "one branch for each kind of option",
-    "dolt/model/options.py:chosen": "one line for each option",
     "dolt/query/moving_parts.py:Finder._as_of_expression": "one branch for each form of AS OF",
     "dolt/query/moving_parts.py:Finder._note_clock": "one branch for each form of a clock",
     "dolt/query/validation.py:_Reader._read_show": "one branch for each form of SHOW",

@@ -22,7 +22,7 @@ from flytekit.image_spec.image_spec import ImageSpec
 from flytekit.models.security import Secret
 from flytekit.tools.translator import get_serializable
 from flytekit.types.schema import FlyteSchema
-from pods import Cluster, PodFailed
+from pods import Cluster, PodFailed, counted
 from servers import PASSWORD, USER, Server
 from sql_tasks import task_on
 
@@ -37,7 +37,7 @@ SETTINGS = SerializationSettings(
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
     """Give a cluster whose secret store has the password."""
-    return Cluster(tmp_path, secrets={("db", "password"): PASSWORD})
+    return Cluster(tmp_path, secrets={("db", "password"): PASSWORD}, environment=counted())
 
 
 def registrable(server: Server, query: str, **options: Any) -> SQLAlchemyTask:

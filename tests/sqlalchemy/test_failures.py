@@ -18,7 +18,7 @@ import pymysql
 import pytest
 import servers
 from faults import address, host_rules, nothing_left, psql, refused, relayed, sessions, silent
-from pods import Cluster, PodFailed
+from pods import Cluster, PodFailed, counted
 from proxy import Relay
 from servers import DATABASE, PASSWORD, USER, Server
 from sql_tasks import run, task_on, uri
@@ -758,7 +758,7 @@ def test_a_commit_message_is_a_value(dolt_server: Server, message: str) -> None:
 @pytest.mark.slow
 def test_flyte_is_told_what_may_be_repeated(mariadb: Server, tmp_path: Path) -> None:
     """A task in a pod of its own ends in an error that Flyte repeats exactly if nothing was sent."""
-    cluster = Cluster(tmp_path)
+    cluster = Cluster(tmp_path, environment=counted())
     for where, recoverable in ((replace(mariadb, port=servers.free_port()), True), (mariadb, False)):
         plain = uri(where).replace(uri(where).partition("@")[0], f"mysql://{USER}")
         with pytest.raises(PodFailed, match="Query: select 1 as a") as caught:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pods import Cluster
+from pods import Cluster, counted
 from servers import PASSWORD, Server
 from sql_tasks import run, task_on, uri
 
@@ -274,7 +274,7 @@ def test_a_commit_from_a_pod_carries_its_execution(told: History, tmp_path: Path
     """A task that runs from its template commits with the id of the cluster's execution."""
     from flytekit.models.security import Secret
 
-    cluster = Cluster(tmp_path, secrets={("db", "password"): PASSWORD})
+    cluster = Cluster(tmp_path, secrets={("db", "password"): PASSWORD}, environment=counted())
     where = uri(told.server).replace(uri(told.server).split("@")[0], "mysql://user")
     task = task_on(
         where,

@@ -20,7 +20,7 @@ from faults import assert_hidden, psql
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.models.security import Secret
 from flytekit.tools.translator import get_serializable
-from pods import Cluster, PodFailed
+from pods import Cluster, PodFailed, counted
 from servers import DATABASE, PASSWORD, USER, Server
 from waiting import eventually
 
@@ -370,7 +370,7 @@ def test_a_password_at_hand_runs_here_and_nowhere_else(mariadb: Server, where: s
 def test_a_pod_leaves_no_secret_behind(vault: Vault, tmp_path: Path) -> None:
     """In a pod that has only the secrets it asked for: no file that it leaves, no log and no error holds one."""
     asked = {(GROUP, name): value for name, value in vault.secrets.items()}
-    cluster = Cluster(tmp_path, secrets=asked, environment={"FLYTE_SDK_LOGGING_LEVEL": "10"})
+    cluster = Cluster(tmp_path, secrets=asked, environment={"FLYTE_SDK_LOGGING_LEVEL": "10", **counted()})
     (found,) = cluster.run(vault.task("select 42 as a"), "good")
     assert found["a"].tolist() == [42]
     with pytest.raises(PodFailed, match="Query: select \\* from nope") as caught:

@@ -340,8 +340,10 @@ def _goes_into_polars(column: Any) -> bool:
     try:
         if column.type == pa.duration("s"):
             column.cast(pa.duration("ms"))  # as Polars does it, which does not look whether the numbers get too large
-        # Not without rows: for a time zone that it does not know Polars panics then.
-        one = pa.nulls(1, column.type) if pa.types.is_timestamp(column.type) else column.slice(0, 1)
+        # Not without rows: for a time zone that it does not know Polars panics then. And no slice: of lists of one size
+        # Polars takes the length of the whole for that of the part.
+        first = pa.array([0][: len(column)], pa.int64())
+        one = pa.nulls(1, column.type) if pa.types.is_timestamp(column.type) else column.take(first)
         polars.from_arrow(pa.table({"v": one}))
     except BaseException as error:  # it has errors of many kinds for types that it does not know
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":

@@ -25,7 +25,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from ...doltdb.hiding import hide
@@ -313,9 +312,8 @@ def is_private(folder: Path) -> bool:
 
 def log_size(folder: Path) -> int:
     """Return how much the server that loads files from ``folder`` has logged; 0 if its log is not readable here."""
-    log = _log_of(folder)
     try:
-        return 0 if log is None else os.stat(log).st_size  # noqa: PTH116  # before each statement
+        return _log_beside(folder).stat().st_size if is_private(folder) else 0
     except OSError:
         return 0
 
@@ -327,13 +325,12 @@ def panicked(folder: Path, *, since: int) -> str | None:
 
 
 def _logged(folder: Path, since: int) -> str:
-    log = _log_of(folder)
-    if log is None:
+    if not is_private(folder):
         return ""
     try:
-        with open(log, "rb") as logged:  # noqa: PTH123
-            logged.seek(since)
-            return logged.read(_MOST_LOGGED).decode(errors="replace")
+        with _log_beside(folder).open("rb") as log:
+            log.seek(since)
+            return log.read(_MOST_LOGGED).decode(errors="replace")
     except OSError:
         return ""
 
@@ -379,9 +376,8 @@ def alone(repository: Path, *, timeout_s: float = START_TIMEOUT_S) -> AbstractCo
     return _lease_of(repository).alone(timeout_s)
 
 
-@lru_cache(maxsize=64)
-def _log_of(folder: Path) -> str | None:
-    return str(folder.parent / "server.log") if is_private(folder) else None
+def _log_beside(folder: Path) -> Path:
+    return folder.parent / "server.log"
 
 
 def on_release(repository: Path, close: Callable[[], None]) -> None:
