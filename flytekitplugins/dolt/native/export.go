@@ -149,9 +149,9 @@ func exportColumns(sch schema.Schema, key, value *val.TupleDesc) ([]exportColumn
 func (c *exportColumn) setType(of sql.Type) (err error) {
 	decimal, isDecimal := of.(sql.DecimalType)
 	switch {
-	case c.encoding == val.DecimalEnc && isDecimal && decimal.Precision() <= maxDecimalDigits:
+	case c.encoding == val.DecimalEnc && isDecimal: // SQL has at most 30 places
 		c.scale = int32(decimal.Scale())
-		c.Type = decimalType(int(decimal.Precision()), int(decimal.Scale()))
+		c.Type = decimalType(min(int(decimal.Precision()), maxDecimalDigits), int(decimal.Scale()))
 	case c.inKey && (types.IsTextBlob(of) || c.liesElsewhere()):
 		return useSQL("column %q is a key of the type %s", c.Name, of)
 	default:
