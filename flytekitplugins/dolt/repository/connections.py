@@ -80,6 +80,9 @@ _T = TypeVar("_T")
 _NO_TLS = "the server offers no TLS"
 _UNKNOWN = Path()
 _READER = "flyte_reader"
+_VERSION_PROCEDURE = "flyte_rows_version"
+_READING_PROCEDURES = ("flyte_export", "flyte_query")
+"""Those of our own in ``native/`` that only read: rows of a table or of a query, as a file."""
 
 
 def _native_hash(password: str) -> str:
@@ -367,9 +370,20 @@ class Connection:
         user = f"'{_READER}'@'localhost'"
         how = "ALTER USER" if found else "CREATE USER IF NOT EXISTS"  # it may have given itself another password
         self.execute(f"{how} {user} IDENTIFIED BY %s", password)
-        # Not on this database alone: to Dolt 1.83 its revisions are databases of their own to table functions.
+        if self.procedures_version() is not None:
+            for procedure in _READING_PROCEDURES:
+                self.execute(f"GRANT EXECUTE ON PROCEDURE {quote(self.database)}.{procedure} TO {user}")
+        # At last, as it says that the user is ready; and not on this database alone: to Dolt 1.83 its revisions are
+        # databases of their own to table functions.
         self.execute(f"GRANT SELECT ON *.* TO {user}")
         return login
+
+    def procedures_version(self) -> int | None:
+        """Return the version of our procedures on the server, None where its program is another Dolt."""
+        try:
+            return int(self.query(f"CALL {_VERSION_PROCEDURE}()")[0][0])
+        except QueryFailed:
+            return None
 
     def shared_folder(self) -> Path | None:
         """Return the folder from which this server loads files and into which we may write, or None."""
