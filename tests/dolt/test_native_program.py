@@ -30,8 +30,8 @@ def test_the_server_knows_the_version_of_our_procedures(repo: Path) -> None:
         assert connection.query("SELECT DOLT_VERSION()") == [(builder.DOLT_VERSION,)]
 
 
-def test_who_may_only_read_has_no_procedures(repo: Path) -> None:
-    """Queries of users run as a user who is granted nothing but SELECT; that holds for our procedures, too."""
+def test_who_may_only_read_does_not_have_every_procedure(repo: Path) -> None:
+    """Queries of users run as a user who is granted SELECT and two procedures that read; this is none of them."""
     with refs.connect(repo) as connection, connection.read_only_session() as reader:
         with pytest.raises(DoltError, match="denied"):
             reader.query("CALL flyte_rows_version()")

@@ -64,6 +64,11 @@ func appendDecimal(data []byte, column *exportColumn, field []byte) ([]byte, err
 	if high > limitHigh || high == limitHigh && low >= limitLow {
 		return nil, useSQL("column %q has a decimal of more than %d digits", column.Name, maxDecimalDigits)
 	}
+	return appendInt128(data, high, low, negative), nil
+}
+
+// appendInt128 adds a number of 127 bits and its sign.
+func appendInt128(data []byte, high, low uint64, negative bool) []byte {
 	if negative {
 		low = -low
 		high = ^high
@@ -71,7 +76,7 @@ func appendDecimal(data []byte, column *exportColumn, field []byte) ([]byte, err
 			high++
 		}
 	}
-	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(data, low), high), nil
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(data, low), high)
 }
 
 // rescaled returns a number of so many powers of ten as bytes, the highest first.

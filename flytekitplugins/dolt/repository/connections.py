@@ -374,8 +374,9 @@ class Connection:
         user = f"'{_READER}'@'localhost'"
         how = "ALTER USER" if found else "CREATE USER IF NOT EXISTS"  # it may have given itself another password
         self.execute(f"{how} {user} IDENTIFIED BY %s", password)
-        if self.rows_version() is not None:
-            self.execute(f"GRANT EXECUTE ON PROCEDURE {quote(self.database)}.flyte_export TO {user}")
+        if self.rows_version() == procedures.VERSION:
+            for procedure in procedures.THAT_READ:
+                self.execute(f"GRANT EXECUTE ON PROCEDURE {quote(self.database)}.{procedure} TO {user}")
         # At last, as it says that the user is ready; and not on this database alone: to Dolt 1.83 its revisions are
         # databases of their own to table functions.
         self.execute(f"GRANT SELECT ON *.* TO {user}")

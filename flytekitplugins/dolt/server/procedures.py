@@ -16,6 +16,8 @@ SWITCH = "FLYTE_DOLT_NATIVE"
 VERSION = 1
 """The version of the procedures, and of the format of their files, that is known here."""
 ASKS_VERSION = "CALL flyte_rows_version()"
+THAT_READ = ("flyte_export", "flyte_query")
+"""Those that only read: rows of a table or of a query, as a file."""
 
 
 def unknown(version: int | None) -> str | None:
