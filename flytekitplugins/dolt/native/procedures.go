@@ -28,6 +28,9 @@ func init() {
 		sql.ExternalStoredProcedureDetails{
 			Name: "flyte_export", Schema: int64Schema("rows"), Function: exportTable, ReadOnly: true, AdminOnly: true,
 		},
+		sql.ExternalStoredProcedureDetails{
+			Name: "flyte_import", Schema: int64Schema("rows"), Function: importRows, AdminOnly: true,
+		},
 	)
 }
 
