@@ -88,13 +88,19 @@ var (
 func (c *importColumn) numbers(data *columnData) encoder {
 	given, isInteger := fileNumbers[c.given]
 	stored, intoInteger := storedNumbers[c.typ.Enc]
-	bit, isBit := c.of.(types.BitType)
+	used := 8 * stored.bytes
+	if c.of == types.Int24 || c.of == types.Uint24 { // stored in 32
+		used = 24
+	}
+	if _, isBit := c.of.(types.BitType); isBit { // SQL takes a text for its bytes
+		return nil
+	}
 	switch {
 	case c.given == "float64" && c.typ.Enc == val.Float64Enc:
 		return c.fixed(data, 8, isDouble)
 	case c.given == "float32" && c.typ.Enc == val.Float32Enc:
 		return c.fixed(data, 4, isFloat)
-	case c.given == "bool" && intoInteger && !isBit:
+	case c.given == "bool" && intoInteger:
 		return func(i int, scratch []byte) ([]byte, []byte, error) {
 			n := len(scratch)
 			scratch = append(append(scratch, data.data[i>>3]>>(i&7)&1), zeros[:stored.bytes-1]...)
@@ -102,12 +108,10 @@ func (c *importColumn) numbers(data *columnData) encoder {
 		}
 	case isInteger && c.typ.Enc == val.YearEnc:
 		return c.years(data, given)
-	case isInteger && isBit:
-		return c.integers(data, given, stored, int(bit.NumberOfBits()))
-	case isInteger && given == stored:
+	case isInteger && given == stored && used == 8*stored.bytes:
 		return c.fixed(data, given.bytes, nil)
-	case isInteger && intoInteger && !isBit:
-		return c.integers(data, given, stored, 8*stored.bytes)
+	case isInteger && intoInteger:
+		return c.integers(data, given, stored, used)
 	}
 	return nil
 }
