@@ -101,6 +101,13 @@ def test_every_type_without_a_key(connection: Connection) -> None:
     assert found["id"].to_pylist().count(2) == 2
 
 
+def test_decimals_of_many_digits(connection: Connection) -> None:
+    """A type may have more digits than a file; the values may not."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, v DECIMAL(65, 2))")
+    connection.execute(f"INSERT INTO t VALUES (1, 0), (2, -{'9' * 36}.99), (3, {'9' * 36}.99), (4, NULL), (5, 0.01)")
+    assert assert_same(connection, "t")["v"].type == pa.decimal128(38, 2)
+
+
 @pytest.mark.parametrize(
     ("kind", "keys"),
     [
