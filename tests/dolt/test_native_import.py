@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from rows_files import written
 from flytekitplugins.dolt.errors import DoltError
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.repository.connections import Connection
-from flytekitplugins.dolt.server import binary, builder
+from flytekitplugins.dolt.server import binary, builder, local_server
 from flytekitplugins.dolt.tables import load_data
 from flytekitplugins.doltdb.redaction import Password
 
@@ -438,7 +439,7 @@ WRONG: list[tuple[str, pa.DataType, object, str]] = [
     ("DATETIME(6)", US, -(10**17), "value"),
     ("TIME(6)", pa.duration("us"), 838 * 3600 * 10**6 + 3599 * 10**6 + 1, "value"),
     ("DATE", US, dt.datetime(2024, 1, 1), "date"),
-    ("DATETIME", US, dt.datetime(2024, 1, 1, 0, 0, 0, 500_000), "value"),
+    ("DATETIME", US, dt.datetime(2024, 1, 1, 0, 0, 0, 150_000), "value"),
     ("DATETIME(3)", US, dt.datetime(2024, 1, 1, 0, 0, 0, 1), "value"),
     ("TIMESTAMP", US, dt.datetime(1970, 1, 1), "value"),
     ("TIMESTAMP", US, dt.datetime(2038, 1, 19, 3, 14, 8), "value"),
@@ -477,7 +478,7 @@ def test_text_that_is_none(connection: Connection) -> None:
 
 
 TABLES = {
-    "primary key": "CREATE TABLE t (id INT, v INT)",
+    "unique.*primary key": "CREATE TABLE t (id INT, v INT UNIQUE)",
     "CHECK": "CREATE TABLE t (id INT PRIMARY KEY, v INT, CHECK (v > 0))",
     "AUTO_INCREMENT": "CREATE TABLE t (id INT PRIMARY KEY AUTO_INCREMENT, v INT)",
     "generated": "CREATE TABLE t (id INT PRIMARY KEY, v INT AS (id + 1))",
@@ -676,3 +677,90 @@ def test_whatever_the_table_the_mode_and_the_rows(
         with undone(connection):
             by_sql(connection, rows, mode)
             assert hashes(connection) == found
+
+
+@pytest.mark.parametrize("mode", ["replace", "append"])
+def test_tables_without_a_key(connection: Connection, mode: str) -> None:
+    """Rows that are there more than once, in the file, in the table and in both, and an index."""
+    kinds = [("INT", pa.int32(), [1, 2]), *KINDS[1::3]]
+    columns = "".join(f", c{i} {kind}" for i, (kind, *_) in enumerate(kinds))
+    connection.execute(f"CREATE TABLE t (n INT{columns}, KEY (c0, n))")
+
+    def rows(numbers: Sequence[int]) -> pa.Table:
+        arrays = [
+            pa.array([None if n % 7 == 6 else values[n % len(values)] for n in numbers], arrow)
+            for _, arrow, values in kinds
+        ]
+        return pa.table({"n": pa.array(numbers, pa.int32()), **{f"c{i}": array for i, array in enumerate(arrays)}})
+
+    assert_same(connection, rows([*range(30), *range(10), 3, 3, 6, 6]), mode)
+    by_sql(connection, rows([1, 2, 3, 3, 6, 40]), "append")
+    assert_same(connection, rows([*range(30), *range(10), 3, 3, 6, 6]), mode)
+    assert_same(connection, rows([]), mode)
+    with undone(connection):
+        connection.execute("DELETE FROM t WHERE n = 3")
+        assert import_(connection, rows([3, 3, 3]), "append") == 3
+        assert connection.query("SELECT COUNT(*) FROM t WHERE n = 3") == [(3,)]
+    for refused in ("upsert", "delete"):
+        assert_refused(connection, rows([1]), refused, "no primary key")
+
+
+def many_rows(count: int) -> pa.Table:
+    """Return rows whose keys come in no order, so that they are sorted in files."""
+    return pa.table(
+        {
+            "id": pa.array([i * 7919 % count for i in range(count)], pa.int32()),
+            "v": pa.array([f"value {i % 1000}, and what makes it long" * 3 for i in range(count)]),
+        }
+    )
+
+
+def test_more_rows_than_are_sorted_in_memory(connection: Connection) -> None:
+    """They wait in files, of which none is left, and so do the keys of an index."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(700), KEY (v))")
+    rows = many_rows(150_000)
+    ordered = rows.sort_by("id")
+    with undone(connection):
+        assert import_(connection, ordered, "replace") == rows.num_rows
+        expected = hashes(connection)
+    with undone(connection):
+        assert import_(connection, rows, "replace") == rows.num_rows
+        assert hashes(connection) == expected
+        assert connection.query("SELECT COUNT(*), COUNT(DISTINCT v) FROM t FORCE INDEX (v)") == [(150_000, 1000)]
+        import_(connection, ordered.slice(0, 100_000).select(["id"]), "delete")
+        assert connection.query("SELECT COUNT(*), MIN(id) FROM t") == [(50_000, 100_000)]
+        import_(connection, ordered.slice(0, 100_000), "append")
+        assert hashes(connection) == expected
+
+
+def test_a_session_that_is_ended_changes_nothing(repo: Path) -> None:
+    """Whatever an import has done by then; the next one works, and the repository is whole."""
+    rows = many_rows(120_000)
+    ended = 0
+    with refs.connect(repo) as owner:
+        owner.execute("CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(700), KEY (v))")
+        before = hashes(owner)
+        path = written(folder_of(owner) / "many.rows", rows)
+        call = f"CALL flyte_import('t', '{path}', 'replace')"
+        for moment in (1, 50, 200, 400):  # so many looks at what the server does
+            with closing(Connection(connections._open(owner.endpoint), owner.endpoint, owner.database)) as session:
+                ((number,),) = session.query("SELECT CONNECTION_ID()")
+                with ThreadPoolExecutor(1) as pool:
+                    running = pool.submit(session.query, call)
+                    seen = 0
+                    while seen < moment and not running.done():
+                        asked = "SELECT 1 FROM information_schema.processlist WHERE id = %s AND info LIKE 'CALL%%'"
+                        seen += len(owner.query(asked, number))
+                    owner.execute(f"KILL {number}")
+                    ended += running.exception() is not None
+            if running.exception() is not None:
+                assert hashes(owner) == before
+            else:
+                owner.execute("DELETE FROM t")
+                assert hashes(owner) == before
+        assert ended > 0
+        assert owner.query(call) == [(120_000,)]
+        path.unlink()
+        owner.query("CALL dolt_commit('-Am', 'many')")
+    local_server.release(repo)
+    assert "No problems found" in binary.run(["fsck", "--quiet"], cwd=repo)

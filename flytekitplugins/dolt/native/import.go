@@ -102,9 +102,6 @@ func sameTable(one, other *doltdb.Table) (bool, error) {
 
 // refuseSchema refuses tables with values or rules that the engine works out.
 func refuseSchema(sch schema.Schema) error {
-	if schema.IsKeyless(sch) {
-		return useSQL("the table has no primary key")
-	}
 	if sch.Checks() != nil && sch.Checks().Count() > 0 {
 		return useSQL("the table has CHECK constraints")
 	}
@@ -122,6 +119,9 @@ func refuseSchema(sch schema.Schema) error {
 	for _, index := range sch.Indexes().AllIndexes() {
 		if index.IsSpatial() || index.IsFullText() || index.IsVector() || len(index.PrefixLengths()) > 0 {
 			return useSQL("index %q is not one of whole columns", index.Name())
+		}
+		if index.IsUnique() && schema.IsKeyless(sch) {
+			return useSQL("index %q is unique, and the table has no primary key", index.Name())
 		}
 	}
 	return nil
@@ -159,6 +159,10 @@ func (t *target) change(ctx *sql.Context, path, mode string) (*doltdb.Table, int
 	default:
 		return nil, 0, useSQL("there is no mode %q", mode)
 	}
+	keyless := schema.IsKeyless(t.sch)
+	if keyless && (mode == "upsert" || mode == "delete") {
+		return nil, 0, useSQL("the table has no primary key")
+	}
 	file, size, err := openFile(path)
 	if err != nil {
 		return nil, 0, err
@@ -187,7 +191,7 @@ func (t *target) change(ctx *sql.Context, path, mode string) (*doltdb.Table, int
 	if err != nil {
 		return nil, 0, err
 	}
-	if mode == "append" && int64(after) != int64(before)+given {
+	if mode == "append" && !keyless && int64(after) != int64(before)+given {
 		return nil, 0, useSQL("a row has the key of another")
 	}
 	if mode == "delete" {
@@ -233,44 +237,70 @@ type input struct {
 }
 
 // applyTo returns a map with the changes of the file, and how many rows that has. Rows that come by ascending key go
-// straight into the map; others are sorted first, for which the file is read again.
+// straight into the map; others are sorted first, for which the file is read again. With sameBytes a key that equals one
+// of the map has to have the same bytes.
 func (in *input) applyTo(ctx *sql.Context, old prolly.Map, sameBytes bool) (prolly.Map, int64, error) {
-	changed, given, err := in.apply(ctx, old, sameBytes, false)
-	if errors.Is(err, errUnsorted) {
-		changed, given, err = in.apply(ctx, old, sameBytes, true)
+	if schema.IsKeyless(in.sch) {
+		return in.addCounted(ctx, old)
 	}
-	return changed, given, err
-}
-
-func (in *input) apply(ctx *sql.Context, old prolly.Map, sameBytes, sorting bool) (prolly.Map, int64, error) {
-	if _, err := in.file.Seek(0, io.SeekStart); err != nil {
-		return prolly.Map{}, 0, err
-	}
-	reader, err := newRowsReader(bufio.NewReaderSize(in.file, 1<<20), in.size)
+	rows, err := in.rows(ctx, old)
 	if err != nil {
 		return prolly.Map{}, 0, err
 	}
-	rows, err := newFileRows(ctx, reader, in.sch, old, in.deletes)
-	if err != nil {
-		return prolly.Map{}, 0, err
-	}
-	var source pairs = rows
-	if sorting {
-		sorter := newSorter(ctx, old.KeyDesc())
-		defer sorter.close()
-		if err := sorter.addAll(rows); err != nil {
-			return prolly.Map{}, 0, err
-		}
-		if source, err = sorter.sorted(); err != nil {
-			return prolly.Map{}, 0, err
-		}
-	}
-	edits := &checkedPairs{pairs: source, order: old.KeyDesc()}
+	edits := &checkedPairs{pairs: rows, order: old.KeyDesc()}
 	if sameBytes && keysMayDiffer(in.sch) {
 		edits.sameAs = &old
 	}
-	changed, err := applyEdits(ctx, old, edits, old.Node().Count() == 0 && !in.deletes)
+	fresh := old.Node().Count() == 0 && !in.deletes
+	changed, err := applyEdits(ctx, old, edits, fresh)
+	if !errors.Is(err, errUnsorted) {
+		return changed, edits.count, err
+	}
+	sorter := newSorter(ctx, old.KeyDesc(), in.sch.GetPKCols().GetByIndex(0).TypeInfo.ToSqlType())
+	defer sorter.close()
+	edits = &checkedPairs{order: old.KeyDesc(), sameAs: edits.sameAs}
+	if edits.pairs, err = in.sorted(ctx, old, sorter); err != nil {
+		return prolly.Map{}, 0, err
+	}
+	changed, err = applyEdits(ctx, old, edits, fresh)
 	return changed, edits.count, err
+}
+
+// addCounted is applyTo of a table without a primary key. Its rows have a hash for a key, so they always are sorted.
+func (in *input) addCounted(ctx *sql.Context, old prolly.Map) (prolly.Map, int64, error) {
+	sorter := newSorter(ctx, old.KeyDesc(), nil)
+	defer sorter.close()
+	sorted, err := in.sorted(ctx, old, sorter)
+	if err != nil {
+		return prolly.Map{}, 0, err
+	}
+	rows := &counted{pairs: sorted, ctx: ctx, old: old}
+	edits := &checkedPairs{pairs: rows, order: old.KeyDesc()}
+	changed, err := applyEdits(ctx, old, edits, old.Node().Count() == 0)
+	return changed, rows.total, err
+}
+
+// rows begins to read the file.
+func (in *input) rows(ctx *sql.Context, old prolly.Map) (*fileRows, error) {
+	if _, err := in.file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	reader, err := newRowsReader(bufio.NewReaderSize(in.file, 1<<20), in.size)
+	if err != nil {
+		return nil, err
+	}
+	return newFileRows(ctx, reader, in.sch, old, in.deletes)
+}
+
+func (in *input) sorted(ctx *sql.Context, old prolly.Map, sorter *sorter) (pairs, error) {
+	rows, err := in.rows(ctx, old)
+	if err == nil {
+		err = sorter.addAll(rows)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sorter.sorted()
 }
 
 // applyEdits returns a map with edits. Where it is fresh it is empty, and each edit adds a row.

@@ -40,7 +40,8 @@ func (x *secondaryIndex) follow(ctx *sql.Context, old, changed prolly.Map) (prol
 	if err != nil {
 		return prolly.Map{}, err
 	}
-	sorter := newSorter(ctx, order)
+	column, _ := x.definition.GetColumn(x.definition.IndexedColumnTags()[0])
+	sorter := newSorter(ctx, order, column.TypeInfo.ToSqlType())
 	defer sorter.close()
 	if fresh {
 		err = x.addRows(ctx, changed, sorter)
@@ -119,7 +120,7 @@ func (x *secondaryIndex) addDifferences(ctx *sql.Context, old, changed prolly.Ma
 			return nil
 		}
 		// Of two that are equal for the index, though not in their bytes, the second takes the place of the first.
-		if gone != nil && (added == nil || into.order.Compare(ctx, gone, added) != 0) {
+		if gone != nil && (added == nil || into.desc.Compare(ctx, gone, added) != 0) {
 			if err := into.add(gone, nil); err != nil {
 				return err
 			}

@@ -46,6 +46,9 @@ func importColumns(sch schema.Schema, key, value *val.TupleDesc, file []fileColu
 			c.typ = key.Types[c.index]
 		} else {
 			c.index, _ = sch.GetNonPKCols().StoredIndexByTag(column.Tag)
+			if schema.IsKeyless(sch) {
+				c.index++ // behind the number of times that the row is there
+			}
 			c.typ = value.Types[c.index]
 		}
 		if c.inKey && (types.IsTextBlob(c.of) || val.IsAddrEncoding(c.typ.Enc)) {
@@ -78,6 +81,7 @@ type fileRows struct {
 	reader     *rowsReader
 	columns    []importColumn
 	deletes    bool
+	keyless    bool
 	encoders   []encoder
 	data       []columnData
 	rows, at   int
@@ -92,11 +96,15 @@ func newFileRows(ctx *sql.Context, reader *rowsReader, sch schema.Schema, into p
 	if err != nil {
 		return nil, err
 	}
-	return &fileRows{
+	rows := &fileRows{
 		ctx: ctx, nodes: into.NodeStore(), reader: reader, columns: columns, deletes: deletes,
-		encoders: make([]encoder, len(columns)), pool: &arena{},
+		keyless: schema.IsKeyless(sch), encoders: make([]encoder, len(columns)), pool: &arena{},
 		key: make([][]byte, key.Count()), value: make([][]byte, value.Count()),
-	}, nil
+	}
+	if rows.keyless {
+		rows.value[0] = zeros[:8]
+	}
+	return rows, nil
 }
 
 func (f *fileRows) next() (val.Tuple, val.Tuple, error) {
@@ -131,7 +139,11 @@ func (f *fileRows) next() (val.Tuple, val.Tuple, error) {
 	if f.deletes {
 		return val.NewTuple(f.pool, f.key...), nil, nil
 	}
-	return val.NewTuple(f.pool, f.key...), val.NewTuple(f.pool, f.value...), nil
+	value := val.NewTuple(f.pool, f.value...)
+	if f.keyless {
+		return val.HashTupleFromValue(f.pool, value), value, nil
+	}
+	return val.NewTuple(f.pool, f.key...), value, nil
 }
 
 // batch reads the next batch, or returns io.EOF.

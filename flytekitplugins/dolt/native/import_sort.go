@@ -2,6 +2,8 @@ package native
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"container/heap"
 	"context"
 	"encoding/binary"
@@ -13,6 +15,7 @@ import (
 	"github.com/dolthub/dolt/go/store/prolly"
 	"github.com/dolthub/dolt/go/store/util/tempfiles"
 	"github.com/dolthub/dolt/go/store/val"
+	"github.com/dolthub/go-mysql-server/sql"
 )
 
 // pairs gives keys with their values, and io.EOF behind the last one. The value is nil of a key that goes.
@@ -98,24 +101,120 @@ func (c *checkedPairs) check(ctx context.Context, key val.Tuple) error {
 	})
 }
 
+// counted gives the rows of a table without a primary key, each once, with how often it is there: in the pairs, which
+// come in order, and in the table before.
+type counted struct {
+	pairs
+	ctx   context.Context
+	old   prolly.Map
+	ahead *pair
+	total int64
+}
+
+func (c *counted) next() (key, value val.Tuple, err error) {
+	if c.ahead == nil {
+		if key, value, err = c.pairs.next(); err != nil {
+			return nil, nil, err
+		}
+	} else {
+		key, value = c.ahead.key, c.ahead.value
+	}
+	times := uint64(1)
+	for c.ahead = nil; c.ahead == nil; {
+		following, same, err := c.pairs.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if bytes.Equal(following, key) {
+			times++
+		} else {
+			c.ahead = &pair{key: following, value: same}
+		}
+	}
+	c.total += int64(times)
+	err = c.old.Get(c.ctx, key, func(found, before val.Tuple) error {
+		if found != nil {
+			times += val.ReadKeylessCardinality(before)
+		}
+		return nil
+	})
+	binary.LittleEndian.PutUint64(value, times) // its first field
+	return key, value, err
+}
+
 // sorter sorts pairs by key. Those that do not fit into memory wait in temporary files, which have no name any more.
 type sorter struct {
-	ctx     context.Context
-	order   *val.TupleDesc
+	keyOrder
 	waiting []pair
 	bytes   int
 	files   []*os.File
 }
 
-type pair struct{ key, value val.Tuple }
+type pair struct {
+	rank       uint64
+	key, value val.Tuple
+}
 
 const (
 	sortBytes = 64 << 20 // of pairs in memory
-	pairBytes = 48       // that a pair needs beside its content
+	pairBytes = 56       // that a pair needs beside its content
 )
 
-func newSorter(ctx context.Context, order *val.TupleDesc) *sorter {
-	return &sorter{ctx: ctx, order: order}
+// newSorter returns a sorter of keys whose first column is of the SQL type first; nil is the hash of rows without a key.
+func newSorter(ctx context.Context, order *val.TupleDesc, first sql.Type) *sorter {
+	return &sorter{keyOrder: keyOrder{ctx, order, ranking(order.Types[0].Enc, first)}}
+}
+
+// keyOrder compares keys. Of two with another rank the lower comes first, which spares most of the comparisons.
+type keyOrder struct {
+	ctx  context.Context
+	desc *val.TupleDesc
+	rank func(first []byte) uint64
+}
+
+func (o keyOrder) pairOf(key, value val.Tuple) pair {
+	p := pair{key: key, value: value}
+	if first := o.desc.GetField(0, key); first != nil { // NULL comes before all others
+		p.rank = o.rank(first)
+	}
+	return p
+}
+
+func (o keyOrder) compare(a, b *pair) int {
+	if order := cmp.Compare(a.rank, b.rank); order != 0 {
+		return order
+	}
+	return o.desc.Compare(o.ctx, a.key, b.key)
+}
+
+// ranking returns a function that ascends with the values of a column.
+func ranking(encoding val.Encoding, of sql.Type) func([]byte) uint64 {
+	stored, isInteger := storedNumbers[encoding]
+	switch text, isText := of.(sql.StringType); {
+	case encoding == val.DatetimeEnc || encoding == val.TimeEnc:
+		stored, isInteger = number{8, true}, true
+	case encoding == val.DateEnc:
+		stored, isInteger = number{4, false}, true
+	case of == nil || isText && (text.Collation() == sql.Collation_binary || text.Collation() == sql.Collation_Default):
+		return func(first []byte) uint64 {
+			var head [8]byte
+			copy(head[:], first)
+			return binary.BigEndian.Uint64(head[:])
+		}
+	}
+	if !isInteger {
+		return func([]byte) uint64 { return 0 }
+	}
+	return func(first []byte) uint64 {
+		value, _ := stored.at(first, 0)
+		if stored.signed {
+			value ^= 1 << 63
+		}
+		return value
+	}
 }
 
 func (s *sorter) close() {
@@ -140,7 +239,7 @@ func (s *sorter) addAll(from pairs) error {
 }
 
 func (s *sorter) add(key, value val.Tuple) error {
-	s.waiting = append(s.waiting, pair{key, value})
+	s.waiting = append(s.waiting, s.pairOf(key, value))
 	s.bytes += pairBytes + len(key) + len(value)
 	if len(s.waiting)%rowsPerCheck == 0 && s.ctx.Err() != nil {
 		return s.ctx.Err()
@@ -161,11 +260,11 @@ func (s *sorter) sorted() (pairs, error) {
 		return nil, err
 	}
 	s.waiting = nil
-	return newMerge(s.ctx, s.order, s.files)
+	return newMerge(s.keyOrder, s.files)
 }
 
 func (s *sorter) sortWaiting() {
-	slices.SortFunc(s.waiting, func(a, b pair) int { return s.order.Compare(s.ctx, a.key, b.key) })
+	slices.SortFunc(s.waiting, func(a, b pair) int { return s.compare(&a, &b) })
 }
 
 // spill moves what waits to a file.
@@ -235,8 +334,7 @@ func (f *pairsInFile) next() (val.Tuple, val.Tuple, error) {
 
 // merge gives the pairs of files in one order; it is a heap of the first pair of each.
 type merge struct {
-	ctx   context.Context
-	order *val.TupleDesc
+	keyOrder
 	heads []mergeHead
 }
 
@@ -245,19 +343,19 @@ type mergeHead struct {
 	rest *pairsInFile
 }
 
-func newMerge(ctx context.Context, order *val.TupleDesc, files []*os.File) (*merge, error) {
-	m := &merge{ctx: ctx, order: order}
+func newMerge(order keyOrder, files []*os.File) (*merge, error) {
+	m := &merge{keyOrder: order}
 	pool := &arena{}
 	for _, file := range files {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return nil, err
 		}
-		head := mergeHead{rest: &pairsInFile{bufio.NewReaderSize(file, 1<<18), pool}}
-		var err error
-		if head.key, head.value, err = head.rest.next(); err != nil {
+		rest := &pairsInFile{bufio.NewReaderSize(file, 1<<18), pool}
+		key, value, err := rest.next()
+		if err != nil {
 			return nil, err
 		}
-		m.heads = append(m.heads, head)
+		m.heads = append(m.heads, mergeHead{m.pairOf(key, value), rest})
 	}
 	heap.Init(m)
 	return m, nil
@@ -269,9 +367,9 @@ func (m *merge) next() (val.Tuple, val.Tuple, error) {
 	}
 	head := &m.heads[0]
 	first := head.pair
-	var err error
-	switch head.key, head.value, err = head.rest.next(); {
+	switch key, value, err := head.rest.next(); {
 	case err == nil:
+		head.pair = m.pairOf(key, value)
 		heap.Fix(m, 0)
 	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		heap.Pop(m)
@@ -282,12 +380,10 @@ func (m *merge) next() (val.Tuple, val.Tuple, error) {
 }
 
 // Len, Less, Swap, Push and Pop are those of heap.Interface.
-func (m *merge) Len() int { return len(m.heads) }
-func (m *merge) Less(i, j int) bool {
-	return m.order.Compare(m.ctx, m.heads[i].key, m.heads[j].key) < 0
-}
-func (m *merge) Swap(i, j int) { m.heads[i], m.heads[j] = m.heads[j], m.heads[i] }
-func (m *merge) Push(any)      {}
+func (m *merge) Len() int           { return len(m.heads) }
+func (m *merge) Less(i, j int) bool { return m.compare(&m.heads[i].pair, &m.heads[j].pair) < 0 }
+func (m *merge) Swap(i, j int)      { m.heads[i], m.heads[j] = m.heads[j], m.heads[i] }
+func (m *merge) Push(any)           {}
 func (m *merge) Pop() any {
 	m.heads = m.heads[:len(m.heads)-1]
 	return nil
