@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from stored_frames import FRAMES
 from stored_types import NAMES, VALUES, every_type
 from users_server import users_server
 
@@ -59,7 +59,7 @@ class Ways:
 
     def natively(self) -> None:
         """Have rows go natively from now on where they can, and forget which way others went."""
-        self._patch.delenv(procedures.SWITCH)
+        self._patch.delenv(procedures.SWITCH, raising=False)
         self._log.clear()
 
     @property
@@ -120,26 +120,6 @@ def test_every_type_comes_as_by_sql(ways: Ways, connection: Connection, key: str
     assert found.arrow.num_rows == max(len(values) for _, values in VALUES.values()) + 1
     kind = pa.duration("us") if spans else pa.time64("us")
     assert found.arrow.schema.field(NAMES["TIME"]).type == kind
-
-
-FRAMES: dict[str, pd.DataFrame] = {
-    "plain": pd.DataFrame({"k": [3, 1, 2], "v": [0.5, None, -1e300], "t": ["b", None, ""], "b": [True, False, True]}),
-    "nullable": pd.DataFrame({"k": [1, 2], "i": pd.array([1, None], "Int8"), "b": pd.array([None, True], "boolean")}),
-    "times": pd.DataFrame(
-        {
-            "k": [1, 2],
-            "zone": pd.to_datetime(["2024-01-01", None]).tz_localize("Europe/Zurich"),
-            "ns": pd.to_datetime(["2024-01-01 00:00:00.123456", None]),
-            "span": pd.to_timedelta(["900h", None]),
-            "day": [date(2024, 2, 29), None],
-        }
-    ),
-    "categories": pd.DataFrame({"k": [1, 2, 3], "c": pd.Categorical(["b", None, "a"], ["b", "c", "a"], ordered=True)}),
-    "nested": pd.DataFrame({"k": [1, 2], "l": [[1, 2], None], "d": [{"a": 1}, {"a": None}], "x": [b"\x00", b""]}),
-    "decimals": pd.DataFrame({"k": [1, 2], "d": [Decimal("1.50"), Decimal("-99.25")]}),
-    "unsigned": pd.DataFrame({"k": np.array([2**64 - 1, 0], np.uint64), "f": np.array([0.1, -0.0], np.float32)}),
-    "empty": pd.DataFrame({"k": pd.Series([], dtype="int64"), "t": pd.Series([], dtype="object")}),
-}
 
 
 @pytest.mark.parametrize("options", [{"primary_key": ["k"]}, {}, {"keep_order": True}], ids=["key", "none", "order"])
@@ -341,6 +321,7 @@ def test_frames_outlive_the_server(ways: Ways, config: Config, repo: Path) -> No
 
     frame = pd.DataFrame({"k": range(1000), "t": [f"row {n}" for n in range(1000)]})
     table = write(config("t", primary_key=["k"]), frame)
+    ways.natively()
     arrow, back = frames.load(pinned(table)).to_arrow(), read(table.config)
     ways.assert_native(times=2)
     let_go(repo)

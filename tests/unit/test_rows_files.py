@@ -68,3 +68,82 @@ def test_what_is_no_file_of_rows_is_refused(tmp_path: Path) -> None:
         path.write_bytes(bad)
         with pytest.raises(rows_file.DamagedFile):
             rows_file.read(path)
+
+
+# Written
+
+
+US = pa.timestamp("us")
+COLUMNS = {
+    **{
+        str(kind): pa.array([0, None, 100, 7, 3], kind)
+        for kind in rows_file.TYPES.values()
+        if pa.types.is_integer(kind)
+    },
+    "bool": pa.array([True, None, False, True, True]),
+    "float32": pa.array([0.5, None, -0.0, 1e30, 3], pa.float32()),
+    "float64": pa.array([0.5, None, -0.0, 1e300, 3]),
+    "date32": pa.array([0, None, -1, 20_000, 1], pa.date32()),
+    "timestamp[us]": pa.array([0, None, -1, 2**50, 1], US),
+    "duration[us]": pa.array([0, None, -1, 2**40, 1], pa.duration("us")),
+    "string": pa.array(["", None, "é", "abc" * 50, "x"]),
+    "binary": pa.array([b"", None, b"\x00\xff", b"abc" * 50, b"x"]),
+    "without nulls": pa.array([1, 2, 3, 4, 5]),
+    "nothing but nulls": pa.nulls(5, pa.string()),
+}
+
+
+def written(path: Path, rows: pa.Table) -> pa.Table:
+    """Write rows to a file and read them from there."""
+    rows_file.write(path, rows)
+    found = rows_file.read(path)
+    found.validate(full=True)
+    path.unlink()
+    return found
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    """Each type, with and without nulls, whole and each part of it, in one chunk and in many."""
+    rows = pa.table(COLUMNS)
+    for start in range(6):
+        for end in range(start, 6):
+            part = rows.slice(start, end - start)
+            assert written(tmp_path / "rows", part).equals(part)
+    several = pa.concat_tables([rows.slice(3), rows.slice(1, 3), rows.slice(5), rows])
+    assert written(tmp_path / "rows", several).equals(several)
+
+
+def test_parts_of_long_columns_are_written(tmp_path: Path) -> None:
+    """More rows than a batch has; a part whose bits begin in the middle of a byte."""
+    many = pa.table({"b": [n % 3 == 0 for n in range(70_000)], "t": [str(n) if n % 7 else None for n in range(70_000)]})
+    for start in (0, 8, 13):
+        found = written(tmp_path / "rows", many.slice(start))
+        assert found.equals(many.slice(start))
+        assert found["b"].num_chunks == 2
+
+
+@pytest.mark.parametrize("kind", [pa.decimal128(38, 2), pa.decimal256(65, 2)])
+def test_decimals_have_the_digits_that_they_need(tmp_path: Path, kind: pa.DataType) -> None:
+    """The type says no more than there are, and all the places that the type had."""
+    for texts, digits in ((["1.50", None, "-99.25"], 4), (["0.01"], 2), ([None], 2), (["9" * 36 + ".99"], 38)):
+        column = pa.array(texts, pa.string()).cast(kind)
+        found = written(tmp_path / "rows", pa.table({"d": column}))["d"]
+        assert found.type == pa.decimal128(digits, 2)
+        assert found.to_pylist() == column.to_pylist()
+
+
+def test_times_of_day_are_durations(tmp_path: Path) -> None:
+    """There is one type for SQL's TIME."""
+    found = written(tmp_path / "rows", pa.table({"t": pa.array([0, None, 86_399_999_999], pa.time64("us"))}))
+    assert found["t"].cast(pa.int64()).to_pylist() == [0, None, 86_399_999_999]
+    assert found["t"].type == pa.duration("us")
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array(["1" * 37 + ".00"]).cast(pa.decimal256(65, 2)), pa.nulls(1), pa.array([1], pa.timestamp("s"))]
+)
+def test_what_a_file_does_not_have_is_refused(tmp_path: Path, column: pa.Array) -> None:
+    """Nothing is written then."""
+    with pytest.raises(rows_file.NotCarried, match="'odd'"):
+        rows_file.write(tmp_path / "rows", pa.table({"odd": column}))
+    assert list(tmp_path.iterdir()) == []

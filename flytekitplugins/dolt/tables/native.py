@@ -8,9 +8,10 @@ has to make the same of rows that came either way. ``FLYTE_DOLT_NATIVE=0`` in th
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import ConnectionLost, DoltError, attempted
 from ..repository.connections import Connection
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .fitting import TableSchema
 
 logger = logging.getLogger(__name__)
+
+Mode = Literal["replace", "append", "upsert"]
 
 _USE_SQL = "flyte: use SQL: "
 _FEW = 8
@@ -59,6 +62,31 @@ def whole_table(
     return None
 
 
+def put(connection: Connection, table: str, rows: pa.Table, *, mode: Mode, statement: str) -> bool:
+    """Put rows into a table, inside the session's transaction; False where nothing was done, and SQL has to do it.
+
+    ``replace`` makes them all that the table has, ``append`` adds them, ``upsert`` puts each in the place of that of
+    its key. ``statement`` is the table's CREATE TABLE statement.
+
+    Raises:
+        DoltError: the server can do it neither way: its disk is full, say, or it went away.
+    """
+    why = unavailable(connection) or _unfit_for_rows(statement)
+    if why is None:
+        try:
+            _import(connection, table, rows, mode)
+        except (rows_file.NotCarried, OSError) as error:
+            if isinstance(error, DoltError):
+                raise
+            why = str(error)
+        except DoltError as error:
+            why = _asks_for_sql(error)
+            if why is None:
+                raise
+    logger.debug("Wrote %d rows into table %r %s.", rows.num_rows, table, f"by SQL: {why}" if why else "natively")
+    return why is None
+
+
 def unavailable(connection: Connection) -> str | None:
     """Say why nothing goes natively on this connection; None means that it may."""
     why = procedures.unknown(connection.rows_version())
@@ -82,13 +110,27 @@ def _unfit(existing: TableSchema, columns: Sequence[str], order: Sequence[str], 
     return f"column {long[0]!r} is not asked for" if long else None
 
 
+_RULES = re.compile(r"^  CONSTRAINT |^  `.* (AUTO_INCREMENT|GENERATED ALWAYS|ON UPDATE)\b", re.MULTILINE)
+
+
+def _unfit_for_rows(statement: str) -> str | None:
+    """Say why rows are put into a table by SQL; the server looks again, and for more."""
+    found = _RULES.search(statement)
+    return f"the table has {(found[1] or 'CONSTRAINT')}" if found is not None else None
+
+
 def _said(table: str, error: Exception) -> str:
     """Return the reason that the server gives for SQL; any other fault is a warning, and no reason not to read."""
-    said = str(getattr(error, "server_message", error))
-    _, found, why = said.partition(_USE_SQL)
-    if not found:
+    why = _asks_for_sql(error)
+    if why is None:
         logger.warning("Table %r could not be read natively, and is read by SQL: %s", table, error)
-    return why.rstrip(".") if found else said.rstrip(".")
+    return str(error).rstrip(".") if why is None else why
+
+
+def _asks_for_sql(error: Exception) -> str | None:
+    """Return the reason that the server gives for SQL, None for other errors."""
+    said = str(getattr(error, "server_message", ""))
+    return said.removeprefix(_USE_SQL) if said.startswith(_USE_SQL) else None
 
 
 def _exported(connection: Connection, table: str) -> pa.Table:
@@ -111,5 +153,19 @@ def _fetched(reader: Connection, call: str, *arguments: object) -> pa.Table:
     try:
         reader.query(call, *arguments, str(path))
         return rows_file.read(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _import(connection: Connection, table: str, rows: pa.Table, mode: str) -> None:
+    folder = connection.shared_folder()
+    if folder is None:
+        raise OSError("the folder of the server's files is gone")
+    path = folder / f"{secrets.token_hex(8)}.rows"
+    try:
+        with shown(attempted()) as progress:
+            progress.advance(rows.num_rows, rows.nbytes)
+            rows_file.write(path, rows)
+            connection.query("CALL flyte_import(%s, %s, %s)", table, str(path), mode)
     finally:
         path.unlink(missing_ok=True)
