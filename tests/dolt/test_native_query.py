@@ -12,13 +12,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from statements import STATEMENTS
-from test_native_export import NAMES, VALUES, as_user, every_type, folder_of
+from stored_types import NAMES, VALUES, every_type
+from test_native_export import as_user, folder_of
 
 from flytekitplugins.dolt import create_repository
 from flytekitplugins.dolt.errors import DoltError
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.repository.connections import Connection
-from flytekitplugins.dolt.server import binary, builder, local_server
+from flytekitplugins.dolt.server import binary, builder, local_server, procedures
 from flytekitplugins.dolt.tables import reading, rows_file
 
 ONE_REPOSITORY = True
@@ -455,7 +456,7 @@ def test_a_query_has_the_rights_of_its_user(connection: Connection) -> None:
 
 def test_the_reading_user_may_execute_two_procedures(connection: Connection) -> None:
     """Where the server's program is ours, it reads natively, and has no other procedure."""
-    assert connection.procedures_version() == 1
+    assert connection.rows_version() == 1
     with connection.read_only_session() as reader:
         rights = sorted(str(right) for (right,) in connection.query("SHOW GRANTS FOR 'flyte_reader'@'localhost'"))
         assert [right.partition(" TO ")[0] for right in rights] == [
@@ -485,11 +486,12 @@ def test_whatever_the_repository_is_called(tmp_path: Path) -> None:
 
 def test_another_dolt_has_nothing_to_execute(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the server does not answer for our procedures, the reading user is made as ever."""
-    monkeypatch.setattr(connections, "_VERSION_PROCEDURE", "flyte_nothing_version")
+    monkeypatch.setattr(procedures, "ASKS_VERSION", "CALL flyte_nothing_version()")
+    monkeypatch.setattr(connections, "_rows_versions", {})
     monkeypatch.setattr(connections, "_readers", {})
     monkeypatch.setattr(connections, "_READER", "flyte_other")
     try:
-        assert connection.procedures_version() is None
+        assert connection.rows_version() is None
         login = connection._reader_login()
         rights = connection.query("SHOW GRANTS FOR 'flyte_other'@'localhost'")
         assert [str(right).partition(" TO ")[0] for (right,) in rights] == ["GRANT SELECT ON *.*"]

@@ -27,6 +27,8 @@ class ColumnRequest:
     """The expression in the select list."""
     arrow: pa.DataType | None
     """The Arrow type to give it afterwards; None leaves it as it arrives."""
+    printed: str = ""
+    """The expression where everything comes as text; nothing is the plain column."""
 
 
 def wanted(column: Column | tuple[str, str]) -> ColumnRequest:
@@ -41,7 +43,7 @@ def wanted(column: Column | tuple[str, str]) -> ColumnRequest:
     if kind == "bits":  # as a number, which is what a query's printed bits are read as
         return ColumnRequest(f"CAST({quote(name)} AS UNSIGNED)", pa.uint64())
     if kind == "text":  # these have no exact form of their own on the way
-        return ColumnRequest(f"CAST({quote(name)} AS CHAR)", None)
+        return ColumnRequest(f"CAST({quote(name)} AS CHAR)", None, f"CAST({quote(name)} AS CHAR)")
     return ColumnRequest(quote(name), {"boolean": pa.bool_(), "bytes": pa.binary()}.get(kind))
 
 
@@ -61,7 +63,11 @@ def _is_bytes_on_the_wire(found: Column) -> bool:
 
 def _decimal_on_the_wire(found: Column) -> pa.DataType:
     """Return the widest type of the scale: Dolt 1.83 announces fewer digits than there are for ``qty * 0.5``."""
-    return pa.decimal256(38 if found.digits <= 38 else 76, found.scale)
+    return _widest(found.digits, found.scale)
+
+
+def _widest(digits: int, scale: int) -> pa.DataType:
+    return pa.decimal256(38 if digits <= 38 else 76, scale)
 
 
 def is_geometry(sql_type: str) -> bool:
@@ -94,6 +100,35 @@ def restored(arrived: pa.Table, plan: Sequence[ColumnRequest], names: Sequence[s
         else:
             columns.append(_parsed(column, want.arrow))
     return pa.Table.from_arrays(columns, names=list(names))
+
+
+def from_file(rows: pa.Table, plan: Sequence[ColumnRequest]) -> pa.Table:
+    """Return columns that came as a file of rows as they would have come by SQL: by `restored`, or by `from_text`.
+
+    By text they come where a span of time is no time of day.
+    """
+    of_times = [pa.types.is_duration(column.type) for column in rows.columns]
+    if not all(map(_are_times_of_day, rows.select([at for at, is_time in enumerate(of_times) if is_time]).columns)):
+        kinds = [_printed(want.arrow, kind) for want, kind in zip(plan, rows.schema.types, strict=True)]
+        return rows.cast(pa.schema(list(zip(rows.column_names, kinds, strict=True))))
+    columns = [
+        column.cast(pa.int64()).cast(pa.time64("us")) if is_time else column
+        for column, is_time in zip(rows.columns, of_times, strict=True)
+    ]
+    return restored(pa.Table.from_arrays(columns, names=rows.column_names), plan, rows.column_names)
+
+
+def _printed(wanted: pa.DataType | None, kind: pa.DataType) -> pa.DataType:
+    return _widest(wanted.precision, wanted.scale) if wanted is not None and pa.types.is_decimal(wanted) else kind
+
+
+_A_DAY = 24 * 3600 * 10**6
+"""In microseconds."""
+
+
+def _are_times_of_day(spans: pa.ChunkedArray) -> bool:
+    limits = pc.min_max(spans.cast(pa.int64())).as_py()
+    return limits["min"] is None or (limits["min"] >= 0 and limits["max"] < _A_DAY)
 
 
 def _is_zero_or_one(column: pa.ChunkedArray) -> bool:

@@ -30,7 +30,7 @@ const (
 // clustered index, to a new file inside the folder of secure_file_priv, and answers how many there are. On an error
 // there is no file.
 func exportTable(ctx *sql.Context, name, path string) (sql.RowIter, error) {
-	if err := maySelect(ctx, name); err != nil {
+	if err := mayDo(ctx, name, sql.PrivilegeType_Select); err != nil {
 		return nil, err
 	}
 	stored, err := storedTable(ctx, name)
@@ -53,15 +53,15 @@ func exportTable(ctx *sql.Context, name, path string) (sql.RowIter, error) {
 	return oneInt64(int64(e.out.total)), nil
 }
 
-// maySelect refuses who has not the right to SELECT from a table of the current database, whatever its revision.
-func maySelect(ctx *sql.Context, name string) error {
+// mayDo refuses who has not all of these rights to a table of the current database, whatever its revision.
+func mayDo(ctx *sql.Context, name string, rights ...sql.PrivilegeType) error {
 	server := sqlserver.GetRunningServer()
 	if server == nil {
 		return sql.ErrPrivilegeCheckFailed.New(ctx.Session.Client().User)
 	}
 	database, _, _ := strings.Cut(ctx.GetCurrentDatabase(), "/") // rights are those of a database, not of its revisions
 	subject := sql.PrivilegeCheckSubject{Database: database, Table: name}
-	wanted := sql.NewPrivilegedOperation(subject, sql.PrivilegeType_Select)
+	wanted := sql.NewPrivilegedOperation(subject, rights...)
 	if !server.Engine.Analyzer.Catalog.MySQLDb.UserHasPrivileges(ctx, wanted) {
 		return sql.ErrPrivilegeCheckFailed.New(ctx.Session.Client().User)
 	}
@@ -149,9 +149,9 @@ func exportColumns(sch schema.Schema, key, value *val.TupleDesc) ([]exportColumn
 func (c *exportColumn) setType(of sql.Type) (err error) {
 	decimal, isDecimal := of.(sql.DecimalType)
 	switch {
-	case c.encoding == val.DecimalEnc && isDecimal && decimal.Precision() <= maxDecimalDigits:
+	case c.encoding == val.DecimalEnc && isDecimal: // SQL has at most 30 places
 		c.scale = int32(decimal.Scale())
-		c.Type = decimalType(int(decimal.Precision()), int(decimal.Scale()))
+		c.Type = decimalType(min(int(decimal.Precision()), maxDecimalDigits), int(decimal.Scale()))
 	case c.inKey && (types.IsTextBlob(of) || c.liesElsewhere()):
 		return useSQL("column %q is a key of the type %s", c.Name, of)
 	default:
@@ -391,13 +391,13 @@ func (s *sink) ended(bits int, valid byte) {
 }
 
 // isText says whether each value is UTF-8: all of them together are, and none begins in the middle of a character.
-func (s *sink) isText() bool {
-	if !utf8.Valid(s.data) {
+func (c *columnData) isText() bool {
+	if !utf8.Valid(c.data) {
 		return false
 	}
-	for at := 0; at < len(s.offsets); at += 4 {
-		begin := binary.LittleEndian.Uint32(s.offsets[at:])
-		if int(begin) < len(s.data) && !utf8.RuneStart(s.data[begin]) {
+	for at := 0; at < len(c.offsets); at += 4 {
+		begin := binary.LittleEndian.Uint32(c.offsets[at:])
+		if int(begin) < len(c.data) && !utf8.RuneStart(c.data[begin]) {
 			return false
 		}
 	}

@@ -31,6 +31,9 @@ func init() {
 		sql.ExternalStoredProcedureDetails{
 			Name: "flyte_query", Schema: int64Schema("rows"), Function: queryTable, ReadOnly: true, AdminOnly: true,
 		},
+		sql.ExternalStoredProcedureDetails{
+			Name: "flyte_import", Schema: int64Schema("rows"), Function: importRows, AdminOnly: true,
+		},
 	)
 }
 

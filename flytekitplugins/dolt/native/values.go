@@ -12,15 +12,15 @@ import (
 	"github.com/dolthub/go-mysql-server/sql/types"
 )
 
-// The moments that a frame and SQL both have; a date of zeros is before them.
+// The moments that a frame and SQL both have. A year before 1000 is printed with fewer digits, which no reader takes.
 var (
-	firstMicros = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	firstMicros = time.Date(1000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 	lastMicros  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() - 1
 )
 
 func appendDatetime(data []byte, column *exportColumn, field []byte) ([]byte, error) {
 	if micros := int64(binary.LittleEndian.Uint64(field)); micros < firstMicros || micros > lastMicros {
-		return nil, useSQL("column %q has a moment outside of the years 1 to 9999", column.Name)
+		return nil, useSQL("column %q has a moment outside of the years 1000 to 9999", column.Name)
 	}
 	return append(data, field...), nil
 }
@@ -29,7 +29,7 @@ func appendDate(data []byte, column *exportColumn, field []byte) ([]byte, error)
 	stored := binary.LittleEndian.Uint32(field)
 	year, month, day := int(stored>>16), time.Month(stored>>8&0xff), int(stored&0xff)
 	date := time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
-	if year < 1 || year > 9999 || date.Month() != month || date.Day() != day {
+	if year < 1000 || year > 9999 || date.Month() != month || date.Day() != day {
 		return nil, useSQL("column %q has the date %04d-%02d-%02d", column.Name, year, month, day)
 	}
 	return binary.LittleEndian.AppendUint32(data, uint32(int32(date.Unix()/86400))), nil
@@ -43,6 +43,9 @@ func appendYear(data, field []byte) []byte {
 	}
 	return binary.LittleEndian.AppendUint16(data, year)
 }
+
+// The upper and lower 64 bits of 10 to the power of maxDecimalDigits.
+const limitHigh, limitLow = 0x4b3b4ca85a86c47a, 0x098a224000000000
 
 // appendDecimal adds a decimal as the 128 bits of its digits at the column's scale. It is stored as 32 bits of an
 // exponent, 8 of a sign and the digits, with the highest bits first.
@@ -58,8 +61,8 @@ func appendDecimal(data []byte, column *exportColumn, field []byte) ([]byte, err
 	for _, b := range digits {
 		high, low = high<<8|low>>56, low<<8|uint64(b)
 	}
-	if high>>63 != 0 {
-		return nil, useSQL("column %q has a decimal of more than 127 bits", column.Name)
+	if high > limitHigh || high == limitHigh && low >= limitLow {
+		return nil, useSQL("column %q has a decimal of more than %d digits", column.Name, maxDecimalDigits)
 	}
 	return appendInt128(data, high, low, negative), nil
 }
@@ -94,15 +97,19 @@ func rescaled(digits []byte, powers int32) ([]byte, error) {
 	return number.Bytes(), nil
 }
 
-// appendFromElsewhere adds a value that the tuple has the address of, as SQL prints it.
+// appendFromElsewhere adds a value that the tuple has the address of; JSON as CAST(... AS CHAR) prints it.
 func (e *exporter) appendFromElsewhere(data []byte, column *exportColumn, tuple val.Tuple) ([]byte, error) {
 	value, err := tree.GetField(e.ctx, column.desc, column.index, tuple, e.nodes)
 	if err != nil {
 		return nil, err
 	}
 	if column.encoding == val.JSONAddrEnc {
-		printed, err := types.JSON.SQL(e.ctx, nil, value)
-		return append(data, printed.ToBytes()...), err
+		document, ok := value.(sql.JSONWrapper)
+		if !ok {
+			return nil, useSQL("column %q has a %T", column.Name, value)
+		}
+		printed, err := types.JsonToMySqlBytes(e.ctx, document)
+		return append(data, printed...), err
 	}
 	if value, err = sql.UnwrapAny(e.ctx, value); err != nil {
 		return nil, err

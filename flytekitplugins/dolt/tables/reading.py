@@ -31,7 +31,7 @@ from ..model.sql_text import quote
 from ..repository import active_content
 from ..repository.connections import Connection
 from ..server import local_server
-from . import fitting
+from . import fitting, native
 from .progress import shown
 
 if TYPE_CHECKING:
@@ -78,10 +78,12 @@ def read(
     """
     with attempting(f"read table {table!r}"):
         plan = _plan_read(connection, table, columns, order_by)
-        if limit is not None:
-            plan = _of_one_type(connection, table, plan)
-            plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
-        rows = _arrow(connection, quote(table), plan)
+        rows = _natively(connection, table, plan, limit=limit)
+        if rows is None:
+            if limit is not None:
+                plan = _of_one_type(connection, table, plan)
+                plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
+            rows = _arrow(connection, quote(table), plan)
         return ReadResult(row_order.sorted_rows(rows, plan.sort_notes) if plan.by_value else rows, plan.notes)
 
 
@@ -97,6 +99,13 @@ def select(
     return _arrow(connection, source, _ReadPlan(rest, wanted, list(columns), _times(columns), Notes()))
 
 
+def _natively(connection: Connection, table: str, plan: _ReadPlan, *, limit: int | None = None) -> pa.Table | None:
+    """Return the rows that a plan asks for as `_arrow` does, without SQL; None where they have to go by it."""
+    assert plan.existing is not None  # noqa: S101  # for the type checker: it is a plan for a table
+    rows = native.whole_table(connection, table, plan.existing, columns=plan.names, order=plan.order, limit=limit)
+    return None if rows is None else result_columns.from_file(rows, plan.wanted)
+
+
 def _nullable(want: result_columns.ColumnRequest) -> result_columns.ColumnRequest:
     """Ask for a column in a way that lets it be NULL.
 
@@ -108,7 +117,7 @@ def _nullable(want: result_columns.ColumnRequest) -> result_columns.ColumnReques
 
 def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
     if _has_spans(connection, source, plan):
-        return result_columns.from_text(*connection.text_rows(plan.plain))
+        return result_columns.from_text(*connection.text_rows(plan.plain)).rename_columns(list(plan.names))
     with _telling_which(connection, plan):
         return result_columns.restored(_fetched(connection, plan.statement), plan.wanted, plan.names)
 
@@ -159,16 +168,25 @@ def stream(
     """
     with attempting(f"read table {table!r}"):
         plan = _plan_read(connection, table, columns, order_by)
+        if holding is not None:
+            plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
+        rows = _natively(connection, table, replace(plan, order=[*plan.order, *plan.by_value]))
+        if rows is not None:
+            yield _parts(rows, plan.notes, batch_rows)
+            return
         plan = _of_one_type(connection, table, plan)
         if plan.by_value:
             plan = replace(plan, rest=f"{plan.rest} ORDER BY {', '.join(plan.by_value)}")
-        if holding is not None:
-            plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
         if _has_spans(connection, quote(table), plan):
             yield iter([read(connection, table, columns=columns, order_by=order_by)])
             return
         with connection.arrow_batches(plan.statement, batch_rows=batch_rows) as batches:
             yield _streamed(connection, plan, batches)
+
+
+def _parts(rows: pa.Table, notes: Notes, batch_rows: int) -> Iterator[ReadResult]:
+    for start in range(0, max(rows.num_rows, 1), batch_rows):
+        yield ReadResult(rows.slice(start, batch_rows), notes)
 
 
 def _streamed(connection: Connection, plan: _ReadPlan, batches: Iterator[pa.RecordBatch]) -> Iterator[ReadResult]:
@@ -213,6 +231,10 @@ class _ReadPlan:
     """Where the rows have no order of their own: what the server would sort them by."""
     sort_notes: Notes = field(default_factory=Notes)
     """All notes of the table, also where only some columns are read."""
+    existing: fitting.TableSchema | None = None
+    """The table, where it is all of one that is read."""
+    order: Sequence[str] = ()
+    """The columns by which it is sorted."""
 
     @property
     def statement(self) -> str:
@@ -222,7 +244,8 @@ class _ReadPlan:
     @property
     def plain(self) -> str:
         """The statement without casts, for the transport that prints everything as text."""
-        return f"SELECT {', '.join(map(quote, self.names))}{self.rest}"
+        columns = (want.printed or quote(name) for name, want in zip(self.names, self.wanted, strict=True))
+        return f"SELECT {', '.join(columns)}{self.rest}"
 
 
 def _has_spans(connection: Connection, source: str, plan: _ReadPlan) -> bool:
@@ -244,15 +267,20 @@ def _plan_read(
     noted = Notes.from_comment(existing.comment, table=table)[0]
     names, notes = _chosen(columns, list(sql_types), noted)
     _refuse_shapes(table, {name: sql_types[name] for name in names})
-    if order_by is None and noted.rows and pandas_frames.ROW_COLUMN in sql_types:
-        order_by = [pandas_frames.ROW_COLUMN]
-    by_value = _order_of_values(existing, names, noted) if order_by is None else ()
+    by_value: Sequence[str] = ()
+    if order_by is None:
+        order_by = _order_that_was_kept(existing, noted)
+        by_value = () if order_by else _order_of_values(existing, names, noted)
     wanted = [result_columns.wanted((name, sql_types[name])) for name in names]
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
     times = _times({name: sql_types[name] for name in names})
     doubtful = fitting.doubtful(notes, existing.columns, names)
-    return _ReadPlan(rest, wanted, names, times, notes, doubtful, by_value, noted)
+    return _ReadPlan(rest, wanted, names, times, notes, doubtful, by_value, noted, existing, order_by)
+
+
+def _order_that_was_kept(existing: fitting.TableSchema, notes: Notes) -> Sequence[str]:
+    return [pandas_frames.ROW_COLUMN] if notes.rows and pandas_frames.ROW_COLUMN in existing.sql_types else []
 
 
 def _order_of_values(existing: fitting.TableSchema, names: Sequence[str], notes: Notes) -> Sequence[str]:
