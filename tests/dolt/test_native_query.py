@@ -15,10 +15,11 @@ from statements import STATEMENTS
 from stored_types import NAMES, VALUES, every_type
 from test_native_export import as_user, folder_of
 
+from flytekitplugins.dolt import create_repository
 from flytekitplugins.dolt.errors import DoltError
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.repository.connections import Connection
-from flytekitplugins.dolt.server import binary, builder, procedures
+from flytekitplugins.dolt.server import binary, builder, local_server, procedures
 from flytekitplugins.dolt.tables import reading, rows_file
 
 ONE_REPOSITORY = True
@@ -467,6 +468,20 @@ def test_the_reading_user_may_execute_two_procedures(connection: Connection) -> 
         for procedure in ("flyte_rows_version()", "dolt_branch('x')", "dolt_gc()"):
             with pytest.raises(DoltError, match="denied"):
                 reader.query(f"CALL {procedure}")
+
+
+def test_whatever_the_repository_is_called(tmp_path: Path) -> None:
+    """The right is one on procedures of the database, whose name is that of the folder, and holds at its revisions."""
+    (tmp_path / "It's A`b é.x").mkdir()
+    path = create_repository(tmp_path / "It's A`b é.x", name="Ann", email="ann@x.org")
+    with refs.connect(path) as connection:
+        (head,) = connection.query("SELECT DOLT_HASHOF('HEAD')")[0]
+        for place in (None, "main", head):
+            with connection.at(place), connection.read_only_session() as reader:
+                assert natively(reader, "SELECT DATABASE() AS d")["d"].to_pylist() == [
+                    path.name if place is None else f"{path.name}/{place}"
+                ]
+    local_server.release(path)
 
 
 def test_another_dolt_has_nothing_to_execute(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
