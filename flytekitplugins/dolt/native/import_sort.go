@@ -165,14 +165,18 @@ const (
 
 // newSorter returns a sorter of keys whose first column is of the SQL type first; nil is the hash of rows without a key.
 func newSorter(ctx context.Context, order *val.TupleDesc, first sql.Type) *sorter {
-	return &sorter{keyOrder: keyOrder{ctx, order, ranking(order.Types[0].Enc, first)}}
+	s := &sorter{keyOrder: keyOrder{ctx: ctx, desc: order}}
+	s.setRank(first)
+	return s
 }
 
-// keyOrder compares keys. Of two with another rank the lower comes first, which spares most of the comparisons.
+// keyOrder compares keys. Of two with another rank the lower comes first, which spares most of the comparisons; so does
+// it to compare the first columns as bytes, where that is their order.
 type keyOrder struct {
-	ctx  context.Context
-	desc *val.TupleDesc
-	rank func(first []byte) uint64
+	ctx     context.Context
+	desc    *val.TupleDesc
+	rank    func(first []byte) uint64
+	byBytes bool
 }
 
 func (o keyOrder) pairOf(key, value val.Tuple) pair {
@@ -187,34 +191,59 @@ func (o keyOrder) compare(a, b *pair) int {
 	if order := cmp.Compare(a.rank, b.rank); order != 0 {
 		return order
 	}
+	if o.byBytes { // the zero byte behind a text is below all others
+		if order := bytes.Compare(o.desc.GetField(0, a.key), o.desc.GetField(0, b.key)); order != 0 {
+			return order
+		}
+	}
 	return o.desc.Compare(o.ctx, a.key, b.key)
 }
 
-// ranking returns a function that ascends with the values of a column.
-func ranking(encoding val.Encoding, of sql.Type) func([]byte) uint64 {
+// setRank finds what of keys can be compared quickly, when their first column is of the type of.
+func (o *keyOrder) setRank(of sql.Type) {
+	encoding := o.desc.Types[0].Enc
 	stored, isInteger := storedNumbers[encoding]
-	switch text, isText := of.(sql.StringType); {
+	text, isText := of.(sql.StringType)
+	switch {
 	case encoding == val.DatetimeEnc || encoding == val.TimeEnc:
 		stored, isInteger = number{8, true}, true
 	case encoding == val.DateEnc:
 		stored, isInteger = number{4, false}, true
 	case of == nil || isText && (text.Collation() == sql.Collation_binary || text.Collation() == sql.Collation_Default):
-		return func(first []byte) uint64 {
-			var head [8]byte
-			copy(head[:], first)
-			return binary.BigEndian.Uint64(head[:])
-		}
+		o.byBytes, o.rank = true, firstBytes
+		return
+	case encoding == val.Float64Enc:
+		o.rank = rankOfDouble
+		return
 	}
 	if !isInteger {
-		return func([]byte) uint64 { return 0 }
+		o.rank = func([]byte) uint64 { return 0 }
+		return
 	}
-	return func(first []byte) uint64 {
+	o.rank = func(first []byte) uint64 {
 		value, _ := stored.at(first, 0)
 		if stored.signed {
 			value ^= 1 << 63
 		}
 		return value
 	}
+}
+
+func firstBytes(field []byte) uint64 {
+	var head [8]byte
+	copy(head[:], field)
+	return binary.BigEndian.Uint64(head[:])
+}
+
+func rankOfDouble(field []byte) uint64 {
+	value := binary.LittleEndian.Uint64(field)
+	switch {
+	case value == 1<<63: // -0.0 equals 0.0
+		return 1 << 63
+	case value>>63 == 1:
+		return ^value
+	}
+	return value | 1<<63
 }
 
 func (s *sorter) close() {
