@@ -20,6 +20,7 @@ from flytekitplugins.dolt import DoltConfig, pin, read, write
 from flytekitplugins.dolt.api import frames
 from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.cli import doctor
+from flytekitplugins.dolt.errors import DoltError
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import Connection
 from flytekitplugins.dolt.server import binary, builder, procedures
@@ -242,6 +243,51 @@ def test_rows_of_no_key_in_parts_are_sorted_by_the_server(ways: Ways, connection
     with reading.stream(connection, "t", batch_rows=2) as parts:
         assert [part.arrow["a"].to_pylist() for part in parts] == [[1, 2], [3]]
     assert "sorted by" in ways.went[0]
+
+
+QUERIES = [
+    *(f"SELECT id, {name} FROM every ORDER BY id" for name in NAMES.values()),
+    *(f"SELECT MAX({name}), COUNT({name}) FROM every" for name in NAMES.values()),
+    "SELECT * FROM every WHERE id < 3",
+    "SELECT * FROM every WHERE FALSE",
+    "SELECT SUM(id), AVG(id), SUM(id) * 0.5, COUNT(*), 1.50, 1e0, TRUE, NULL FROM every",
+    "SELECT id AS a, id AS a, 'x' FROM every ORDER BY id DESC LIMIT 2",
+    "SELECT a.id, b.id FROM every a LEFT JOIN every b ON a.id = b.id + 2 ORDER BY a.id",
+    "SELECT id FROM every UNION ALL SELECT 0.5",
+    "WITH w AS (SELECT id FROM every) SELECT * FROM w ORDER BY id -- all",
+    "SHOW TABLES",
+    "DESCRIBE every",
+    "EXPLAIN SELECT * FROM every",
+]
+
+
+def test_queries_come_as_by_sql(ways: Ways, connection: Connection) -> None:
+    """Columns of each type, alone and in expressions; what SQL alone can say goes by SQL."""
+    every_type(connection, " PRIMARY KEY")
+    native_ones = 0
+    for sql in QUERIES:
+        ways.by_sql()
+        expected = reading.query(connection, sql)
+        ways.natively()
+        found = reading.query(connection, sql)
+        assert found.arrow.schema.equals(expected.arrow.schema), sql
+        assert found.arrow.to_pylist() == expected.arrow.to_pylist() or found.arrow.equals(expected.arrow), sql
+        native_ones += ways.went[0].endswith("natively.")
+    assert native_ones > 2 * len(NAMES)
+    assert files(connection) == []
+
+
+def test_a_wrong_query_is_refused_in_the_words_of_sql(ways: Ways, connection: Connection) -> None:
+    """What is wrong is said by SQL, also where it is found in the middle of the rows."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY)")
+    for sql in ("SELECT nothing FROM t", "SELECT * FROM missing", "SELECT FROM", "SELECT 1; SELECT 2"):
+        said = []
+        for way in (ways.by_sql, ways.natively):
+            way()
+            with pytest.raises(DoltError) as error:
+                reading.query(connection, sql)
+            said.append((type(error.value), str(error.value)))
+        assert said[0] == said[1]
 
 
 def test_it_is_the_state_that_is_meant(ways: Ways, connection: Connection) -> None:

@@ -158,9 +158,7 @@ def _examine_binaries(diagnosis: Diagnosis) -> bool:
         diagnosis.advice.append(_binary_advice())
         return False
     why = procedures.unknown(procedures.version_of_program())
-    diagnosis.findings.append(
-        "  rows of whole tables go natively, as files" if why is None else f"  rows go by SQL: {why}"
-    )
+    diagnosis.findings.append("  rows go natively, as files" if why is None else f"  rows go by SQL: {why}")
     return True
 
 

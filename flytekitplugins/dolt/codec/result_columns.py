@@ -118,6 +118,14 @@ def from_file(rows: pa.Table, plan: Sequence[ColumnRequest]) -> pa.Table:
     return restored(pa.Table.from_arrays(columns, names=rows.column_names), plan, rows.column_names)
 
 
+def from_file_of_query(rows: pa.Table) -> pa.Table:
+    """Return a query's columns that came as a file of rows as they would have come by SQL."""
+    kinds = [_widest(kind.precision, kind.scale) if pa.types.is_decimal(kind) else kind for kind in rows.schema.types]
+    return pa.Table.from_arrays(
+        [column.cast(kind) for column, kind in zip(rows.columns, kinds, strict=True)], names=rows.column_names
+    )
+
+
 def _printed(wanted: pa.DataType | None, kind: pa.DataType) -> pa.DataType:
     return _widest(wanted.precision, wanted.scale) if wanted is not None and pa.types.is_decimal(wanted) else kind
 

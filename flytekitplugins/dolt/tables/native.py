@@ -1,8 +1,9 @@
 """Which way rows go: as files that our procedures on the server write, or by SQL. The one place that chooses.
 
-Files are for private servers whose program has the procedures in the version that is known here, and for whole tables
-in the order of storage; everything else goes by SQL, and so does what the server answers "use SQL" to. Whoever calls
-has to make the same of rows that came either way. ``FLYTE_DOLT_NATIVE=0`` in the environment has all go by SQL.
+Files are for private servers whose program has the procedures in the version that is known here: whole tables in the
+order of storage, queries, and rows that are put into tables. Everything else goes by SQL, and so does what the server
+answers "use SQL" to. Whoever calls has to make the same of rows that came either way. ``FLYTE_DOLT_NATIVE=0`` in the
+environment has all go by SQL.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import ConnectionLost, DoltError, attempted
@@ -50,7 +53,7 @@ def whole_table(
     why = unavailable(connection) or _unfit(existing, columns, order, limit)
     if why is None:
         try:
-            rows = _exported(connection, table)
+            rows = _fetched(connection, "CALL flyte_export(%s, %s)", table)
         except (DoltError, OSError, rows_file.DamagedFile) as error:
             why = _said(table, error)
         else:
@@ -59,6 +62,30 @@ def whole_table(
                 return rows.select(list(columns))
             why = "it was changed in this moment"
     logger.debug("Read table %r by SQL: %s.", table, why)
+    return None
+
+
+def query(connection: Connection, statement: str) -> pa.Table | None:
+    """Return the rows of a query in the types of `rows_file`, or None where they are to be read by SQL.
+
+    An error of the query's own is found again by SQL, whose words are those that are known.
+
+    Raises:
+        ConnectionLost: the server, or its handler of this session, ended; ``in_query`` is set.
+    """
+    why = unavailable(connection)
+    if why is None:
+        try:
+            rows = _fetched(connection, "CALL flyte_query(%s, %s)", statement)
+        except ConnectionLost as error:
+            error.in_query = True
+            raise
+        except (DoltError, OSError, rows_file.DamagedFile) as error:
+            why = _asks_for_sql(error) or str(error)
+        else:
+            logger.debug("Read %d rows of the query %r natively.", rows.num_rows, statement)
+            return rows
+    logger.debug("Read the query %r by SQL: %s", statement, why)
     return None
 
 
@@ -133,10 +160,12 @@ def _asks_for_sql(error: Exception) -> str | None:
     return said.removeprefix(_USE_SQL) if said.startswith(_USE_SQL) else None
 
 
-def _exported(connection: Connection, table: str) -> pa.Table:
+def _fetched(connection: Connection, call: str, argument: str) -> pa.Table:
+    """Return the rows that a procedure puts into a file, as the user who may only read."""
     try:
-        with connection.read_only_session() as reader, shown(attempted()) as progress:
-            rows = _fetched(reader, "CALL flyte_export(%s, %s)", table)
+        with connection.read_only_session() as reader, shown(attempted()) as progress, _file(reader) as path:
+            reader.query(call, argument, str(path))
+            rows = rows_file.read(path)
             progress.advance(rows.num_rows, rows.nbytes)
             return rows
     except ConnectionLost:
@@ -144,28 +173,21 @@ def _exported(connection: Connection, table: str) -> pa.Table:
         raise
 
 
-def _fetched(reader: Connection, call: str, *arguments: object) -> pa.Table:
-    """Return the rows that a procedure puts into a file, whose path is its last argument."""
-    folder = reader.shared_folder()
-    if folder is None:
-        raise OSError("the folder of the server's files is gone")
-    path = folder / f"{secrets.token_hex(8)}.rows"
-    try:
-        reader.query(call, *arguments, str(path))
-        return rows_file.read(path)
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _import(connection: Connection, table: str, rows: pa.Table, mode: str) -> None:
+@contextmanager
+def _file(connection: Connection) -> Iterator[Path]:
+    """Give where a file may be made that the server reads or writes, too; it is gone after the block."""
     folder = connection.shared_folder()
     if folder is None:
         raise OSError("the folder of the server's files is gone")
     path = folder / f"{secrets.token_hex(8)}.rows"
     try:
-        with shown(attempted()) as progress:
-            progress.advance(rows.num_rows, rows.nbytes)
-            rows_file.write(path, rows)
-            connection.query("CALL flyte_import(%s, %s, %s)", table, str(path), mode)
+        yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _import(connection: Connection, table: str, rows: pa.Table, mode: str) -> None:
+    with shown(attempted()) as progress, _file(connection) as path:
+        progress.advance(rows.num_rows, rows.nbytes)
+        rows_file.write(path, rows)
+        connection.query("CALL flyte_import(%s, %s, %s)", table, str(path), mode)

@@ -370,7 +370,11 @@ def query(connection: Connection, sql: str) -> ReadResult:
     """
     with telling_panics(connection):
         try:
-            return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"))
+            statement = sql.strip(_BLANKS).rstrip(f";{_BLANKS}")
+            rows = native.query(connection, statement)
+            if rows is not None:
+                return ReadResult(result_columns.from_file_of_query(rows), Notes())
+            return _query(connection, statement)
         except SchemaMismatch as error:  # the same words as for rows that are written, of a value of the query's
             said = getattr(error, "server_message", None)
             if said is None:
