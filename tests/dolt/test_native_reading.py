@@ -310,6 +310,29 @@ def test_it_is_the_state_that_is_meant(ways: Ways, connection: Connection) -> No
     connection.query("CALL dolt_branch('-D', 'other')")
 
 
+def test_a_branch_that_is_gone_stands_in_nobodys_way(ways: Ways, connection: Connection) -> None:
+    """It can be deleted after it was read, and what is read next is read natively."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY)")
+    connection.query("CALL dolt_commit('-Am', 'one')")
+    for _ in range(2):
+        connection.query("CALL dolt_branch('other')")
+        with connection.at("other"):
+            reading.read(connection, "t")
+        connection.query("CALL dolt_branch('-D', 'other')")
+        reading.read(connection, "t")
+    ways.assert_native(times=4)
+
+
+def test_names_that_sound_like_errors(ways: Ways, connection: Connection) -> None:
+    """The server's reason for SQL is one, whatever words of the user's are in it."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, `access denied, connection refused` ENUM('a'))")
+    both(ways, connection, "t")
+    assert "enum" in ways.went[0]
+    with pytest.raises(DoltError, match="nothing"):
+        reading.query(connection, "SELECT nothing, `access denied, connection refused` FROM t")
+    assert reading.query(connection, "SELECT `access denied, connection refused` FROM t").arrow.num_rows == 0
+
+
 def test_a_read_within_that_of_a_query(ways: Ways, connection: Connection) -> None:
     """The session of those who may only read reads natively itself."""
     connection.execute("CREATE TABLE t (id INT PRIMARY KEY)")

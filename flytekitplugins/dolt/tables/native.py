@@ -77,11 +77,12 @@ def query(connection: Connection, statement: str) -> pa.Table | None:
     if why is None:
         try:
             rows = _fetched(connection, "CALL flyte_query(%s, %s)", statement)
-        except ConnectionLost as error:
-            error.in_query = True
-            raise
         except (DoltError, OSError, rows_file.DamagedFile) as error:
-            why = _asks_for_sql(error) or str(error)
+            why = _asks_for_sql(error)
+            if why is None and isinstance(error, ConnectionLost):
+                error.in_query = True
+                raise
+            why = why or str(error)
         else:
             logger.debug("Read %d rows of the query %r natively.", rows.num_rows, statement)
             return rows
@@ -102,14 +103,12 @@ def put(connection: Connection, table: str, rows: pa.Table, *, mode: Mode, state
     if why is None:
         try:
             _import(connection, table, rows, mode)
-        except (rows_file.NotCarried, OSError) as error:
-            if isinstance(error, DoltError):
-                raise
-            why = str(error)
         except DoltError as error:
             why = _asks_for_sql(error)
             if why is None:
                 raise
+        except (rows_file.NotCarried, OSError) as error:
+            why = str(error)
     logger.debug("Wrote %d rows into table %r %s.", rows.num_rows, table, f"by SQL: {why}" if why else "natively")
     return why is None
 
