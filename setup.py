@@ -21,7 +21,7 @@ setup(
     packages=find_namespace_packages(include=["flytekitplugins.*"], exclude=["*.__pycache__"]),
     package_data={
         "": ["py.typed"],
-        "flytekitplugins.dolt.server.dolt_bin": ["go.mod", "go.sum", "*.go"],
+        "flytekitplugins.dolt.native": ["go.mod", "go.sum", "*.go"],
     },
     include_package_data=False,
     entry_points={"flytekit.plugins": ["dolt = flytekitplugins.dolt.flyte"]},

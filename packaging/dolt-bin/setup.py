@@ -1,6 +1,7 @@
 """Builds a wheel for this platform that holds nothing but `dolt`, installed beside `python`.
 
-How Dolt is built, from which sources and with which tools, is `flytekitplugins/dolt/builder.py` of this repository.
+How Dolt is built, from which sources and with which tools, is `flytekitplugins/dolt/server/builder.py` of this
+repository.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from distutils.command.build_scripts import build_scripts
 
 from setuptools.command.bdist_wheel import bdist_wheel
 
-BUILDER = Path(__file__).resolve().parents[2] / "flytekitplugins" / "dolt" / "builder.py"
+BUILDER = Path(__file__).resolve().parents[2] / "flytekitplugins" / "dolt" / "server" / "builder.py"
 
 
 def load_builder() -> ModuleType:
@@ -73,7 +74,7 @@ class BinaryDistribution(Distribution):
 setup(
     name="flytekitplugins-doltdb-bin",
     version=builder.DOLT_VERSION,
-    description="The Dolt binary for flytekitplugins-doltdb, built from its sources",
+    description="The Dolt binary for flytekitplugins-doltdb, built from its sources with procedures for rows",
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",

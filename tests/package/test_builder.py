@@ -22,11 +22,23 @@ needs_go = pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go
 MAIN = 'package main\n\nimport "os"\n\nfunc main() { os.Stdout.WriteString("dolt version VERSION\\n") }\n'
 
 
+OURS = 'package native\n\nimport "os"\n\nfunc init() { os.Stdout.WriteString("ours\\n") }\n'
+
+
 def write_module(folder: Path, *, version: str = builder.DOLT_VERSION, main: str = MAIN) -> Path:
-    """Write a Go module that has the name of Dolt's own program, and nothing to download."""
+    """Write a Go module that stands for ours, beside one that has the name of Dolt's, and nothing to download."""
+    program = folder.parent / f"{folder.name}-dolt" / "cmd" / "dolt"
+    program.mkdir(parents=True, exist_ok=True)
+    (program.parents[1] / "go.mod").write_text("module github.com/dolthub/dolt/go\n\ngo 1.20\n")
+    (program / "main.go").write_text(main.replace("VERSION", version))
+    (program / "main_test.go").write_text("package main\n\nvar _ = oops\n")
     folder.mkdir(exist_ok=True)
-    (folder / "go.mod").write_text("module github.com/dolthub/dolt/go/cmd/dolt\n\ngo 1.20\n")
-    (folder / "main.go").write_text(main.replace("VERSION", version))
+    (folder / "go.mod").write_text(
+        "module example/native\n\ngo 1.20\n\nrequire github.com/dolthub/dolt/go v0.0.0\n\n"
+        f"replace github.com/dolthub/dolt/go => {program.parents[1]}\n"
+    )
+    (folder / "procedures.go").write_text(OURS)
+    (folder / "procedures_test.go").write_text("package native\n\nvar _ = oops\n")
     return folder
 
 
@@ -64,8 +76,19 @@ def test_a_build_leaves_the_binary_and_tells_how_it_went(tmp_path: Path, target:
     assert builder.build(target, module=write_module(tmp_path / "m"), progress=said.append) == target
     builder.check_binary(target)
     assert left_in(target.parent) == ["dolt", "lock"]
-    assert said[0].startswith("compiling")
+    assert [line.split()[0] for line in said[:2]] == ["fetching", "compiling;"]
     assert re.search(r"built in \d+ s", said[-1])
+
+
+@needs_go
+def test_the_program_is_dolts_own_with_our_package_in_it(tmp_path: Path, target: Path) -> None:
+    """What our package does when it is loaded comes before what Dolt's program does; no source was touched."""
+    module = write_module(tmp_path / "m")
+    before = sorted(tmp_path.rglob("*"))
+    builder.build(target, module=module)
+    said = subprocess.run([target], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == ["ours", f"dolt version {builder.DOLT_VERSION}"]
+    assert [path for path in sorted(tmp_path.rglob("*")) if not path.is_relative_to(target.parent)] == before
 
 
 @needs_go
@@ -116,14 +139,15 @@ def test_a_failing_build_says_the_end_of_its_log_and_leaves_nothing(tmp_path: Pa
 @needs_go
 def test_a_source_without_a_checksum_is_refused(tmp_path: Path, target: Path) -> None:
     """Nothing is built that go.sum does not vouch for, and go.mod and go.sum are not fixed on the way."""
-    module = write_module(tmp_path / "m", main='package main\n\nimport _ "rsc.io/quote"\n\nfunc main() {}\n')
+    module = write_module(tmp_path / "m")
+    (module / "procedures.go").write_text('package native\n\nimport _ "rsc.io/quote"\n')
     with (module / "go.mod").open("a") as file:
         file.write("\nrequire rsc.io/quote v1.5.2\n")
     before = (module / "go.mod").read_bytes()
     with pytest.raises(builder.BuildError, match=r"go\.sum|updates to go\.mod needed"):
         builder.build(target, module=module)
     assert (module / "go.mod").read_bytes() == before
-    assert left_in(module) == ["go.mod", "main.go"]
+    assert left_in(module) == ["go.mod", "procedures.go", "procedures_test.go"]
 
 
 @needs_go
@@ -299,11 +323,27 @@ def test_the_place_is_the_users_cache_and_names_version_and_machine(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     place = builder.binary_path()
     assert place.is_relative_to(tmp_path / "flytekitplugins-doltdb")
-    assert re.fullmatch(r"dolt-1\.83\.2-[a-z]+-\w+", place.parent.name)
+    assert re.fullmatch(r"dolt-1\.83\.2-[0-9a-f]{12}-[a-z]+-\w+", place.parent.name)
     assert left_in(tmp_path) == []
     monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert builder.binary_path().is_relative_to(tmp_path)
+
+
+def test_the_place_is_another_for_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changed Go code, versions, checksums and flags are built anew; changed tests are not."""
+    module = write_module(tmp_path / "m")
+    known = builder._digest.__wrapped__(module)
+    (module / "procedures_test.go").write_text("other tests")
+    assert builder._digest.__wrapped__(module) == known
+    seen = {known}
+    for name in ("procedures.go", "more.go", "go.mod", "go.sum"):
+        with (module / name).open("a") as file:
+            file.write("// changed\n")
+        seen.add(builder._digest.__wrapped__(module))
+    monkeypatch.setattr(builder, "_FLAGS", ("-race",))
+    seen.add(builder._digest.__wrapped__(module))
+    assert len(seen) == 6
 
 
 def test_the_builder_runs_by_itself(tmp_path: Path) -> None:

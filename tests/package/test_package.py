@@ -95,7 +95,8 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
     packages = {path.parent.name for path in (ROOT / "flytekitplugins").glob("*/__init__.py")}
     for package in packages:
         assert f"flytekitplugins/{package}/py.typed" in names
-    assert {"flytekitplugins/dolt/server/dolt_bin/go.mod", "flytekitplugins/dolt/server/dolt_bin/go.sum"} <= names
+    native = ROOT / "flytekitplugins" / "dolt" / "native"
+    assert {f"flytekitplugins/dolt/native/{file.name}" for file in native.iterdir()} <= names
     assert "flytekitplugins/__init__.py" not in names
     notices = {name.rpartition("/")[2] for name in names if ".dist-info/" in name}
     assert {"LICENSE", "NOTICE", "entry_points.txt"} <= notices

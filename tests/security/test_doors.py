@@ -18,10 +18,16 @@ from flytekitplugins.dolt import DoltConfig, create_repository, diff, read, writ
 from flytekitplugins.dolt.errors import DoltError, QueryRefused
 from flytekitplugins.dolt.repository import connections
 from flytekitplugins.dolt.repository.refs import connect
-from flytekitplugins.dolt.server import local_server
+from flytekitplugins.dolt.server import local_server, procedures
 from flytekitplugins.doltdb import driver
 
 ROWS = pd.DataFrame({"id": range(2500), "name": "x"})
+
+
+@pytest.fixture(autouse=True)
+def _by_sql(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have rows go by SQL, through the transport whose doors these are."""
+    monkeypatch.setenv(procedures.SWITCH, "0")
 
 
 LISTENER = """
@@ -153,6 +159,22 @@ def test_rows_are_fetched_as_the_user_who_may_only_read(repo: Path, logins: list
     read_in_every_form(repo)
     assert len(logins) >= 6
     assert set(logins) == {"flyte_reader"}
+
+
+def test_files_of_rows_are_written_for_the_same_user(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read natively is not read as the superuser, either."""
+    monkeypatch.delenv(procedures.SWITCH)
+    users = []
+    real = connections.Connection.query
+
+    def noted(self: connections.Connection, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        if any(procedure in sql for procedure in procedures.THAT_READ):
+            users.append(self.endpoint.user)
+        return real(self, sql, *parameters)
+
+    monkeypatch.setattr(connections.Connection, "query", noted)
+    read_in_every_form(repo)
+    assert set(users) <= {"flyte_reader"}
 
 
 def test_that_user_sees_what_the_session_is_on(repo: Path) -> None:

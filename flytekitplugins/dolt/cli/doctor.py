@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..errors import CommandFailed, DoltError
 from ..model.location import refuses_passwords
-from ..server import binary, builder, files, local_server
+from ..server import binary, builder, files, local_server, procedures
 
 __all__ = ["Diagnosis", "conflicting_distributions", "examine"]
 
@@ -156,7 +156,10 @@ def _examine_binaries(diagnosis: Diagnosis) -> bool:
         diagnosis.findings.append(f"  {candidate.origin}: {verdict}")
     if not used:
         diagnosis.advice.append(_binary_advice())
-    return used
+        return False
+    why = procedures.unknown(procedures.version_of_program())
+    diagnosis.findings.append("  rows go natively, as files" if why is None else f"  rows go by SQL: {why}")
+    return True
 
 
 def _verdict(candidate: binary.Candidate) -> str:

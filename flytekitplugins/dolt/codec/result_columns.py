@@ -89,7 +89,36 @@ def _is_bytes_on_the_wire(found: Column) -> bool:
 
 def _decimal_on_the_wire(found: Column) -> pa.DataType:
     """Return the widest type of the scale: Dolt 1.83 announces fewer digits than there are for ``qty * 0.5``."""
-    return pa.decimal256(38 if found.digits <= 38 else 76, found.scale)
+    return _widest(found.digits, found.scale)
+
+
+def _widest(digits: int, scale: int) -> pa.DataType:
+    return pa.decimal256(38 if digits <= 38 else 76, scale)
+
+
+def from_file(rows: pa.Table, types: Sequence[pa.DataType | None]) -> pa.Table:
+    """Return a table's columns that came as a file of rows as they would have come by SQL; see `wanted`."""
+    spans = [at for at, column in enumerate(rows.columns) if pa.types.is_duration(column.type)]
+    if not all(_are_times_of_day(rows.column(at)) for at in spans):
+        types = [None if at in spans else kind for at, kind in enumerate(types)]
+    return restored(rows, types, rows.column_names)
+
+
+def from_file_of_query(rows: pa.Table) -> pa.Table:
+    """Return a query's columns that came as a file of rows as they would have come by SQL."""
+    kinds = [_widest(kind.precision, kind.scale) if pa.types.is_decimal(kind) else kind for kind in rows.schema.types]
+    return pa.Table.from_arrays(
+        [column.cast(kind) for column, kind in zip(rows.columns, kinds, strict=True)], names=rows.column_names
+    )
+
+
+_A_DAY = 24 * 3600 * 10**6
+"""In microseconds."""
+
+
+def _are_times_of_day(spans: pa.ChunkedArray) -> bool:
+    limits = pc.min_max(spans.cast(pa.int64())).as_py()
+    return limits["min"] is None or (limits["min"] >= 0 and limits["max"] < _A_DAY)
 
 
 _TYPES = {**EXACT, "YEAR": pa.int16()}

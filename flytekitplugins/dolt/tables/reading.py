@@ -29,7 +29,7 @@ from ..model.sql_text import quote
 from ..repository import active_content
 from ..repository.connections import Connection
 from ..server import local_server
-from . import fitting
+from . import fitting, native
 from .progress import shown
 
 if TYPE_CHECKING:
@@ -76,10 +76,12 @@ def read(
     """
     with attempting(f"read table {table!r}"):
         plan = _plan_read(connection, table, columns, order_by)
-        if limit is not None:
-            plan = _of_one_type(connection, table, plan)
-            plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
-        rows = _arrow(connection, quote(table), plan)
+        rows = _natively(connection, table, plan, limit=limit)
+        if rows is None:
+            if limit is not None:
+                plan = _of_one_type(connection, table, plan)
+                plan = replace(plan, rest=f"{plan.rest} LIMIT {int(limit)}")
+            rows = _arrow(connection, quote(table), plan)
         return ReadResult(row_order.sorted_rows(rows, plan.sort_notes) if plan.by_value else rows, plan.notes)
 
 
@@ -100,6 +102,13 @@ def _asked(
     """Return terms, types and names of columns for a plan."""
     terms = [result_columns.term(name, sql_types[name]) for name in names]
     return terms, [result_columns.wanted(sql_types[name]) for name in names], names
+
+
+def _natively(connection: Connection, table: str, plan: _ReadPlan, *, limit: int | None = None) -> pa.Table | None:
+    """Return the rows that a plan asks for as `_arrow` does, without SQL; None where they have to go by it."""
+    assert plan.existing is not None  # noqa: S101  # for the type checker: it is a plan for a table
+    rows = native.whole_table(connection, table, plan.existing, columns=plan.names, order=plan.order, limit=limit)
+    return None if rows is None else result_columns.from_file(rows, plan.types)
 
 
 def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
@@ -138,14 +147,23 @@ def stream(
     """
     with attempting(f"read table {table!r}"):
         plan = _plan_read(connection, table, columns, order_by)
+        if holding is not None:
+            plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
+        rows = _natively(connection, table, replace(plan, order=[*plan.order, *plan.by_value]))
+        if rows is not None:
+            yield _parts(rows, plan.notes, batch_rows)
+            return
         plan = _of_one_type(connection, table, plan)
         if plan.by_value:
             plan = replace(plan, rest=f"{plan.rest} ORDER BY {', '.join(plan.by_value)}")
-        if holding is not None:
-            plan = replace(plan, notes=kept_notes(connection, table, plan.notes, plan.doubtful, holding))
         plan = _with_spans(connection, quote(table), plan)
         with connection.arrow_batches(plan.statement, batch_rows=batch_rows) as batches:
             yield (_part(plan, batch) for batch in batches)
+
+
+def _parts(rows: pa.Table, notes: Notes, batch_rows: int) -> Iterator[ReadResult]:
+    for start in range(0, max(rows.num_rows, 1), batch_rows):
+        yield ReadResult(rows.slice(start, batch_rows), notes)
 
 
 def _part(plan: _ReadPlan, batch: pa.RecordBatch) -> ReadResult:
@@ -190,6 +208,10 @@ class _ReadPlan:
     """Where the rows have no order of their own: what the server would sort them by."""
     sort_notes: Notes = field(default_factory=Notes)
     """All notes of the table, also where only some columns are read."""
+    existing: fitting.TableSchema | None = None
+    """The table, where it is all of one that is read."""
+    order: Sequence[str] = ()
+    """The columns by which it is sorted."""
 
     @property
     def statement(self) -> str:
@@ -220,13 +242,19 @@ def _plan_read(
     names, notes = _chosen(columns, list(sql_types), noted)
     chosen = {name: sql_types[name] for name in names}
     _refuse_shapes(table, chosen)
-    if order_by is None and noted.rows and pandas_frames.ROW_COLUMN in sql_types:
-        order_by = [pandas_frames.ROW_COLUMN]
-    by_value = _order_of_values(existing, names, noted) if order_by is None else ()
+    by_value: Sequence[str] = ()
+    if order_by is None:
+        order_by = _order_that_was_kept(existing, noted)
+        by_value = () if order_by else _order_of_values(existing, names, noted)
     ordered = f" ORDER BY {', '.join(map(quote, order_by))}" if order_by else ""
     rest = f" FROM {quote(table)}{ordered}"
     doubtful = fitting.doubtful(notes, existing.columns, names)
-    return _ReadPlan(rest, *_asked(names, chosen), _times(chosen), notes, doubtful, by_value, noted)
+    asked = _asked(names, chosen)
+    return _ReadPlan(rest, *asked, _times(chosen), notes, doubtful, by_value, noted, existing, order_by)
+
+
+def _order_that_was_kept(existing: fitting.TableSchema, notes: Notes) -> Sequence[str]:
+    return [pandas_frames.ROW_COLUMN] if notes.rows and pandas_frames.ROW_COLUMN in existing.sql_types else []
 
 
 def _order_of_values(existing: fitting.TableSchema, names: Sequence[str], notes: Notes) -> Sequence[str]:
@@ -316,7 +344,11 @@ def query(connection: Connection, sql: str) -> ReadResult:
     """
     with telling_panics(connection):
         try:
-            return _query(connection, sql.strip(_BLANKS).rstrip(f";{_BLANKS}"))
+            statement = sql.strip(_BLANKS).rstrip(f";{_BLANKS}")
+            rows = native.query(connection, statement)
+            if rows is not None:
+                return ReadResult(result_columns.from_file_of_query(rows), Notes())
+            return _query(connection, statement)
         except SchemaMismatch as error:  # the same words as for rows that are written, of a value of the query's
             said = getattr(error, "server_message", None)
             if said is None:

@@ -31,7 +31,7 @@ from ..model import naming
 from ..model.sql_text import literal, quote
 from ..repository import table_names
 from ..repository.connections import Connection
-from . import agreeing, fitting, load_data, reading, row_changes
+from . import agreeing, fitting, load_data, native, reading, row_changes
 from .progress import shown
 from .reading import BATCH_ROWS, describe, kept_notes, stream
 
@@ -423,7 +423,7 @@ def _fill(
         sql_mode = "CONCAT_WS(',', @@GLOBAL.sql_mode, 'NO_AUTO_VALUE_ON_ZERO')"
         connection.execute(f"SET sql_mode = {sql_mode}")
     if mode == "append":
-        _within_constraints(connection, lambda: _append(connection, table, fitted.arrow))
+        _within_constraints(connection, lambda: _append(connection, table, fitted.arrow, existing))
     elif mode == "upsert":
         given = set(fitted.arrow.column_names)
         lacks = any(column.name not in given and not column.generated for column in existing.columns)
@@ -479,6 +479,8 @@ def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
 
 def _replace(connection: Connection, table: str, fitted: fitting.FittedRows, existing: fitting.TableSchema) -> None:
     """Make the frame the table's whole content: send only what differs where that can be found out."""
+    if _replaced_natively(connection, table, fitted.arrow, existing):
+        return
     found = None
     if not fitted.alterations and existing.key and fitted.arrow.num_rows >= _MIN_ROWS_TO_COMPARE:
         found = _differences(connection, table, fitted.arrow, existing)
@@ -486,13 +488,19 @@ def _replace(connection: Connection, table: str, fitted: fitting.FittedRows, exi
     def work() -> None:
         if found is None:
             connection.execute(f"DELETE FROM {quote(table)}")
-            _append(connection, table, fitted.arrow)
+            _load(connection, table, fitted.arrow)
         else:
             _delete(connection, table, existing.key, found.delete)
             _put(connection, table, found.put, existing)
 
     if found is None or found.count:
         _rewriting(connection, table, work)
+
+
+def _replaced_natively(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema) -> bool:
+    """Make rows the table's whole content without a look at those that are there, unless SQL has to do it."""
+    connection.execute("START TRANSACTION")
+    return native.put(connection, table, arrow, mode="replace", statement=existing.statement)
 
 
 def _within_constraints(connection: Connection, work: Callable[[], None]) -> None:
@@ -560,13 +568,15 @@ def _delete(connection: Connection, table: str, key: Sequence[str], keys: pa.Tab
 
 def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema) -> None:
     """Insert or overwrite rows by key."""
+    if native.put(connection, table, arrow, mode="upsert", statement=existing.statement):
+        return
     if existing.unique or existing.computes:
         # REPLACE would delete any row that shares a value of another unique index, without a word. Of a table with
         # VIRTUAL columns it ends Dolt 1.83 where a key is there already.
         _delete(connection, table, existing.key, arrow.select(list(existing.key)))
-        _append(connection, table, arrow)
+        _load(connection, table, arrow)
     else:
-        _append(connection, table, arrow, replacing=True)
+        _load(connection, table, arrow, replacing=True)
 
 
 def _put_some_columns(connection: Connection, table: str, arrow: pa.Table) -> None:
@@ -800,7 +810,15 @@ def _full_type(column: fitting.Column) -> str:
     return f"{column.sql_type} COLLATE {column.collation}"
 
 
-def _append(connection: Connection, table: str, arrow: pa.Table, *, replacing: bool = False) -> None:
+def _append(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema | None = None) -> None:
+    """Add rows to a table; where it is not given it was just made, of columns and a key alone."""
+    statement = "" if existing is None else existing.statement
+    if arrow.num_rows and not native.put(connection, table, arrow, mode="append", statement=statement):
+        _load(connection, table, arrow)
+
+
+def _load(connection: Connection, table: str, arrow: pa.Table, *, replacing: bool = False) -> None:
+    """Add rows to a table by SQL; with ``replacing``, those of the same key are overwritten."""
     if not arrow.num_rows:
         return
     folder = connection.shared_folder()

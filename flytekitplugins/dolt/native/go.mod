@@ -1,4 +1,4 @@
-module flytekitplugins-doltdb/dolt-bin
+module flytekitplugins-doltdb/native
 
 go 1.25.6
 
