@@ -44,7 +44,6 @@ REASONS = {
     "dolt/history/note_merging.py:_merged": "one condition for each way in which two notes agree",
     "dolt/history/pushing.py:publish": "the loop of attempts reads better in one piece",
     "dolt/tables/retyped.py:_cast": "one branch for each pair of types that Arrow casts in another way",
-    "dolt/tables/fitting.py:_losses": "one branch for each kind of SQL type",
     "dolt/tables/fitting.py:_widened": "one branch for each family of types",
     "dolt/tables/fitting.py:fit": "half of it is signature and docstring",
     "doltdb/hiding.py:replaced": "one branch for each form in which a password can stand",

@@ -681,16 +681,21 @@ def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> p
             return None
         micros = fitted.cast(pa.int64())
         return pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
-    if parsed.base in ("char", "varchar"):
-        size = parsed.size or 1
+    if parsed.base == "enum":
+        return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(_members(into.sql_type), pa.string()))))
+    return _of_another_length(fitted, parsed)
+
+
+def _of_another_length(fitted: pa.ChunkedArray, kind: SqlType) -> pa.ChunkedArray | None:
+    """Return which texts or bytes the type cannot hold for their length; None where there are none."""
+    size = kind.size or 1
+    if kind.base == "binary":  # what is shorter comes back filled up with zeros
+        return pc.not_equal(pc.binary_length(fitted), size)
+    if kind.base in ("char", "varchar"):
         if (pc.max(pc.binary_length(fitted)).as_py() or 0) <= size:  # counted faster than characters
             return None
         return pc.greater(pc.utf8_length(fitted), size)
-    if parsed.base == "binary":  # what is shorter comes back filled up with zeros
-        return pc.not_equal(pc.binary_length(fitted), parsed.size or 1)
-    if parsed.base == "enum":
-        return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(_members(into.sql_type), pa.string()))))
-    limit = {"varbinary": parsed.size or 1, **_TEXT_BYTES, **_BLOB_BYTES}.get(parsed.base)
+    limit = {"varbinary": size, **_TEXT_BYTES, **_BLOB_BYTES}.get(kind.base)
     if limit is None or limit > _LONGEST_VALUE:
         return None
     return pc.greater(pc.binary_length(fitted), limit)
