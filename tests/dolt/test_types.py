@@ -550,11 +550,14 @@ class TestTablesOfOthers:
             read(config(sql="select 1e308 * 10 as x"))
 
     def test_times_beyond_a_day_are_durations(self, config: Config, dolt: Callable[..., str]) -> None:
-        """SQL's TIME goes to 838 hours; such a column comes as durations, exactly."""
+        """SQL's TIME goes to 838 hours; such a column comes as durations, exactly, and in each part of it."""
         dolt("sql", "-q", "create table t (v time(6)); insert into t values ('-838:59:59'), ('00:00:00.000001');"
              "call dolt_commit('-Am', 'theirs')")  # fmt: skip
         found = set(read(config("t")).v)
         assert found == {pd.Timedelta(-(838 * 3600 + 59 * 60 + 59), "s"), pd.Timedelta(1, "us")}
+        parts = list(pin(config("t")).iter(batch_rows=1))
+        assert [len(part) for part in parts] == [1, 1]
+        assert {part.v[0] for part in parts} == found
 
     def test_a_number_in_a_boolean_column_is_not_lost(self, config: Config, dolt: Callable[..., str]) -> None:
         """TINYINT(1) is a boolean as long as it holds 0 and 1 only."""
