@@ -183,6 +183,18 @@ def test_a_type_is_stored_as_by_sql(
     assert_same(connection, rows.filter(rows["v"].is_valid()), "append")
 
 
+def test_the_zone_and_mode_of_the_session_move_nothing(connection: Connection) -> None:
+    """A TIMESTAMP is stored as it is written, in whatever zone a session is."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP, d DATETIME)")
+    moments = pa.array([dt.datetime(2001, 2, 3, 4, 5, 6), dt.datetime(2024, 7, 1)], US)
+    rows = pa.table({"id": pa.array([1, 2], pa.int32()), "at": moments, "d": moments})
+    connection.execute("SET SESSION time_zone = '+05:00', sql_mode = ''")
+    try:
+        assert_same(connection, rows, "replace")
+    finally:
+        connection.execute("SET SESSION time_zone = @@GLOBAL.time_zone, sql_mode = @@GLOBAL.sql_mode")
+
+
 KEYS: list[tuple[str, pa.DataType, Sequence[object]]] = [
     ("INT", pa.int32(), [5, -1, 0, 2**31 - 1, -(2**31)]),
     ("BIGINT UNSIGNED", pa.uint64(), [5, 2**64 - 1, 0]),
@@ -293,6 +305,21 @@ def test_rows_are_deleted_by_key(connection: Connection) -> None:
     with undone(connection):
         connection.execute("DELETE FROM t")
         assert hashes(connection) == empty
+
+
+def test_a_unique_index_that_was_added_later(connection: Connection) -> None:
+    """Dolt leaves rows with NULL out of such an index; what changes in it is what changes by SQL."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, n INT, v INT)")
+    rows = pa.table({name: pa.array([1, 2, 3, 4, 5], pa.int32()) for name in ("id", "n", "v")})
+    rows = rows.set_column(1, "n", pa.array([1, None, None, 4, None], pa.int32()))
+    by_sql(connection, rows.slice(0, 4), "append")
+    connection.execute("ALTER TABLE t ADD UNIQUE KEY (n)")
+    connection.execute("ALTER TABLE t ADD KEY (v)")
+    assert_same(connection, rows.slice(4), "append")
+    assert_same(connection, rows, "upsert")
+    assert_same(connection, rows.set_column(1, "n", rows["v"]), "upsert")
+    assert_same(connection, rows.select(["id"]).slice(0, 3), "delete")
+    assert_same(connection, rows, "replace")
 
 
 @pytest.mark.parametrize("mode", MODES)
