@@ -39,7 +39,7 @@ func (a *arena) Get(size uint64) []byte {
 
 func (a *arena) GetSlices(size uint64) [][]byte { return make([][]byte, size) }
 
-var errUnsorted = errors.New("flyte: the keys do not ascend")
+var errUnsorted = useSQL("the keys do not ascend")
 
 const rowsPerCheck = 1 << 10 // of whether the session was ended
 
