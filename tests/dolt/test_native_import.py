@@ -18,7 +18,7 @@ from factor import FACTOR
 from hypothesis import HealthCheck, given, settings
 from rows_files import written
 
-from flytekitplugins.dolt.errors import DoltError
+from flytekitplugins.dolt.errors import DoltError, HeadMoved
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.repository.connections import Connection
 from flytekitplugins.dolt.server import binary, builder, local_server
@@ -558,6 +558,33 @@ def test_only_stored_tables_that_can_be_written(connection: Connection) -> None:
     connection.execute("DROP VIEW seen")
 
 
+def numbers(*of: tuple[int, int]) -> pa.Table:
+    """Return rows of an ``id`` and a ``v``."""
+    return pa.Table.from_pylist(
+        [{"id": key, "v": value} for key, value in of], schema=pa.schema([("id", pa.int32()), ("v", pa.int32())])
+    )
+
+
+@pytest.mark.parametrize("changed", [2, 1])
+def test_sessions_beside_each_other(connection: Connection, changed: int) -> None:
+    """Rows of two transactions meet as they do by SQL: other rows are both kept, the same row is refused."""
+    connection.execute(KEYED.format("INT"))
+    by_sql(connection, numbers((1, 1), (2, 2)), "append")
+    with closing(Connection(connections._open(connection.endpoint), connection.endpoint, connection.database)) as other:
+        other.execute("START TRANSACTION")
+        other.query("SELECT * FROM t")
+        import_(connection, numbers((1, 10), (3, 30)), "upsert")
+        import_with(other, connection, numbers((changed, 20), (4, 40)), "upsert")
+        if changed == 1:
+            with pytest.raises(HeadMoved):
+                other.execute("COMMIT")
+            other.execute("ROLLBACK")
+            assert connection.query("SELECT * FROM t") == [(1, 10), (2, 2), (3, 30)]
+        else:
+            other.execute("COMMIT")
+            assert connection.query("SELECT * FROM t") == [(1, 10), (2, 20), (3, 30), (4, 40)]
+
+
 def test_files_that_are_damaged_or_outside(connection: Connection, tmp_path: Path) -> None:
     """A file that was cut off anywhere, one outside of the folder or behind a link, and none, change nothing."""
     connection.execute(KEYED.format("VARCHAR(9)"))
@@ -629,11 +656,11 @@ def test_who_may_import(connection: Connection) -> None:
             connection.execute(f"DROP USER {user}@localhost")
 
 
-def import_with(session: Connection, owner: Connection, rows: pa.Table) -> None:
+def import_with(session: Connection, owner: Connection, rows: pa.Table, mode: str = "append") -> None:
     """Import ``rows`` as the user of a session."""
     path = written(folder_of(owner) / "mine.rows", rows)
     try:
-        session.query("CALL flyte_import('t', %s, 'append')", str(path))
+        session.query("CALL flyte_import('t', %s, %s)", str(path), mode)
     finally:
         path.unlink()
 
