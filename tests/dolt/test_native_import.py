@@ -18,7 +18,7 @@ from factor import FACTOR
 from hypothesis import HealthCheck, given, settings
 from rows_files import written
 
-from flytekitplugins.dolt.errors import DoltError
+from flytekitplugins.dolt.errors import DoltError, HeadMoved
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.repository.connections import Connection
 from flytekitplugins.dolt.server import binary, builder, local_server
@@ -183,6 +183,18 @@ def test_a_type_is_stored_as_by_sql(
     assert_same(connection, rows.filter(rows["v"].is_valid()), "append")
 
 
+def test_the_zone_and_mode_of_the_session_move_nothing(connection: Connection) -> None:
+    """A TIMESTAMP is stored as it is written, in whatever zone a session is."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, at TIMESTAMP, d DATETIME)")
+    moments = pa.array([dt.datetime(2001, 2, 3, 4, 5, 6), dt.datetime(2024, 7, 1)], US)
+    rows = pa.table({"id": pa.array([1, 2], pa.int32()), "at": moments, "d": moments})
+    connection.execute("SET SESSION time_zone = '+05:00', sql_mode = ''")
+    try:
+        assert_same(connection, rows, "replace")
+    finally:
+        connection.execute("SET SESSION time_zone = @@GLOBAL.time_zone, sql_mode = @@GLOBAL.sql_mode")
+
+
 KEYS: list[tuple[str, pa.DataType, Sequence[object]]] = [
     ("INT", pa.int32(), [5, -1, 0, 2**31 - 1, -(2**31)]),
     ("BIGINT UNSIGNED", pa.uint64(), [5, 2**64 - 1, 0]),
@@ -293,6 +305,21 @@ def test_rows_are_deleted_by_key(connection: Connection) -> None:
     with undone(connection):
         connection.execute("DELETE FROM t")
         assert hashes(connection) == empty
+
+
+def test_a_unique_index_that_was_added_later(connection: Connection) -> None:
+    """Dolt leaves rows with NULL out of such an index; what changes in it is what changes by SQL."""
+    connection.execute("CREATE TABLE t (id INT PRIMARY KEY, n INT, v INT)")
+    rows = pa.table({name: pa.array([1, 2, 3, 4, 5], pa.int32()) for name in ("id", "n", "v")})
+    rows = rows.set_column(1, "n", pa.array([1, None, None, 4, None], pa.int32()))
+    by_sql(connection, rows.slice(0, 4), "append")
+    connection.execute("ALTER TABLE t ADD UNIQUE KEY (n)")
+    connection.execute("ALTER TABLE t ADD KEY (v)")
+    assert_same(connection, rows.slice(4), "append")
+    assert_same(connection, rows, "upsert")
+    assert_same(connection, rows.set_column(1, "n", rows["v"]), "upsert")
+    assert_same(connection, rows.select(["id"]).slice(0, 3), "delete")
+    assert_same(connection, rows, "replace")
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -531,6 +558,33 @@ def test_only_stored_tables_that_can_be_written(connection: Connection) -> None:
     connection.execute("DROP VIEW seen")
 
 
+def numbers(*of: tuple[int, int]) -> pa.Table:
+    """Return rows of an ``id`` and a ``v``."""
+    return pa.Table.from_pylist(
+        [{"id": key, "v": value} for key, value in of], schema=pa.schema([("id", pa.int32()), ("v", pa.int32())])
+    )
+
+
+@pytest.mark.parametrize("changed", [2, 1])
+def test_sessions_beside_each_other(connection: Connection, changed: int) -> None:
+    """Rows of two transactions meet as they do by SQL: other rows are both kept, the same row is refused."""
+    connection.execute(KEYED.format("INT"))
+    by_sql(connection, numbers((1, 1), (2, 2)), "append")
+    with closing(Connection(connections._open(connection.endpoint), connection.endpoint, connection.database)) as other:
+        other.execute("START TRANSACTION")
+        other.query("SELECT * FROM t")
+        import_(connection, numbers((1, 10), (3, 30)), "upsert")
+        import_with(other, connection, numbers((changed, 20), (4, 40)), "upsert")
+        if changed == 1:
+            with pytest.raises(HeadMoved):
+                other.execute("COMMIT")
+            other.execute("ROLLBACK")
+            assert connection.query("SELECT * FROM t") == [(1, 10), (2, 2), (3, 30)]
+        else:
+            other.execute("COMMIT")
+            assert connection.query("SELECT * FROM t") == [(1, 10), (2, 20), (3, 30), (4, 40)]
+
+
 def test_files_that_are_damaged_or_outside(connection: Connection, tmp_path: Path) -> None:
     """A file that was cut off anywhere, one outside of the folder or behind a link, and none, change nothing."""
     connection.execute(KEYED.format("VARCHAR(9)"))
@@ -602,11 +656,11 @@ def test_who_may_import(connection: Connection) -> None:
             connection.execute(f"DROP USER {user}@localhost")
 
 
-def import_with(session: Connection, owner: Connection, rows: pa.Table) -> None:
+def import_with(session: Connection, owner: Connection, rows: pa.Table, mode: str = "append") -> None:
     """Import ``rows`` as the user of a session."""
     path = written(folder_of(owner) / "mine.rows", rows)
     try:
-        session.query("CALL flyte_import('t', %s, 'append')", str(path))
+        session.query("CALL flyte_import('t', %s, %s)", str(path), mode)
     finally:
         path.unlink()
 

@@ -23,7 +23,9 @@ import (
 //   - "upsert": they are added, or take the place of those with their keys;
 //   - "delete": the rows with the keys go; the file has the columns of the key and no others.
 //
-// It answers how many rows the file has, or how many were deleted.
+// A table without a primary key has the first two, and its rows may be there more than once.
+//
+// The answer is how many rows the file has, or how many were deleted.
 //
 // What is stored is byte for byte what the same rows would be by SQL, for which the rows that the engine would refuse,
 // or would not store just as they are, are refused with "use SQL": keys that are there twice, by the collation of the

@@ -39,7 +39,7 @@ func (a *arena) Get(size uint64) []byte {
 
 func (a *arena) GetSlices(size uint64) [][]byte { return make([][]byte, size) }
 
-var errUnsorted = errors.New("flyte: the keys do not ascend")
+var errUnsorted = useSQL("the keys do not ascend")
 
 const rowsPerCheck = 1 << 10 // of whether the session was ended
 
@@ -204,12 +204,14 @@ func (o *keyOrder) setRank(of sql.Type) {
 	encoding := o.desc.Types[0].Enc
 	stored, isInteger := storedNumbers[encoding]
 	text, isText := of.(sql.StringType)
+	inline := encoding == val.StringEnc || encoding == val.ByteStringEnc
 	switch {
 	case encoding == val.DatetimeEnc || encoding == val.TimeEnc:
 		stored, isInteger = number{8, true}, true
 	case encoding == val.DateEnc:
 		stored, isInteger = number{4, false}, true
-	case of == nil || isText && (text.Collation() == sql.Collation_binary || text.Collation() == sql.Collation_Default):
+	case encoding == val.Hash128Enc && of == nil,
+		isText && inline && (text.Collation() == sql.Collation_binary || text.Collation() == sql.Collation_Default):
 		o.byBytes, o.rank = true, firstBytes
 		return
 	case encoding == val.Float64Enc:
