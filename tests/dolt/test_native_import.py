@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,7 @@ def integers(bits: int, *, signed: bool) -> list[int]:
 
 
 US = pa.timestamp("us")
+D = Decimal
 KINDS: list[tuple[str, pa.DataType, Sequence[object]]] = [
     ("TINYINT(1)", pa.bool_(), [True, False]),
     ("TINYINT(1)", pa.int8(), [0, 1, -128, 127]),
@@ -141,11 +142,20 @@ KINDS: list[tuple[str, pa.DataType, Sequence[object]]] = [
     (
         "DECIMAL(10,2)",
         pa.decimal128(10, 2),
-        list(map(decimal.Decimal, ["0", "-0.01", "99999999.99", "1.5"])),
+        list(map(D, ["0", "-0.01", "99999999.99", "1.5"])),
     ),
-    ("DECIMAL(10,2)", pa.decimal128(5, 2), list(map(decimal.Decimal, ["0", "-0.01", "999.99", "1.5"]))),
-    ("DECIMAL(38,0)", pa.decimal128(38, 0), [decimal.Decimal(n) for n in ("9" * 38, "-" + "9" * 38, 2**64 - 1, 2**64)]),
-    ("DECIMAL(38,30)", pa.decimal128(38, 30), [decimal.Decimal("1e-30"), decimal.Decimal("-99999999." + "9" * 30)]),
+    ("DECIMAL(10,2)", pa.decimal128(5, 2), list(map(D, ["0", "-0.01", "999.99", "1.5"]))),
+    ("DECIMAL(38,0)", pa.decimal128(38, 0), [D(n) for n in ("9" * 38, "-" + "9" * 38, 2**64 - 1, 2**64)]),
+    ("DECIMAL(38,30)", pa.decimal128(38, 30), [D("1e-30"), D("-99999999." + "9" * 30)]),
+    (
+        "DECIMAL(65,0)",
+        pa.decimal256(65, 0),
+        [D(n) for n in ("9" * 65, "-" + "9" * 65, 0, -1, 2**64, 2**128, -(2**192))],
+    ),
+    ("DECIMAL(65,30)", pa.decimal256(65, 30), [D("1e-30"), D("-" + "9" * 35 + "." + "9" * 30), D(7)]),
+    ("DECIMAL(50,2)", pa.decimal256(10, 2), [D("0.01"), D("-99999999.99")]),
+    ("DECIMAL(10,2)", pa.decimal256(9, 2), [D("0.01"), D("-9999999.99")]),
+    ("DECIMAL(65,2)", pa.decimal128(38, 2), [D("9" * 36), D("-0.01")]),
     ("CHAR(5)", pa.string(), ["", "a", "é😀", " b", "b  ", "NULL"]),
     ("VARCHAR(300)", pa.string(), ["", "a", " é😀 ", "x" * 300, "😀" * 300, "\0\n\t\\'", "NULL"]),
     ("VARCHAR(9) COLLATE utf8mb4_0900_ai_ci", pa.string(), ["", "a", "A", "é", "É "]),
@@ -200,7 +210,8 @@ KEYS: list[tuple[str, pa.DataType, Sequence[object]]] = [
     ("BIGINT UNSIGNED", pa.uint64(), [5, 2**64 - 1, 0]),
     ("VARCHAR(20)", pa.string(), ["b", "B", "a", "", "é", "e"]),
     ("VARCHAR(20) COLLATE utf8mb4_0900_ai_ci", pa.string(), ["b", "C", "a", "É", "f"]),
-    ("DECIMAL(5,1)", pa.decimal128(5, 1), [decimal.Decimal(d) for d in ("-10", "5", "0.5", "-0.5", "0")]),
+    ("DECIMAL(5,1)", pa.decimal128(5, 1), [D(d) for d in ("-10", "5", "0.5", "-0.5", "0")]),
+    ("DECIMAL(65,1)", pa.decimal256(65, 1), [D("-1e50"), D("5"), D("1e60"), D("-0.5"), D("0")]),
     ("DOUBLE", pa.float64(), [-1.5, 1e9, 0.0, -1e-9]),
     ("DATE", pa.date32(), [dt.date(2024, 1, 2), dt.date(1999, 1, 1)]),
     ("DATETIME(6)", US, [dt.datetime(2024, 1, 2), dt.datetime(1969, 1, 1)]),
@@ -259,7 +270,7 @@ def indexed_rows(ids: Sequence[int], *, shift: int = 0) -> pa.Table:
             "n": None if i % 3 == 0 else i + shift,
             "d": (i + shift) / 8,
             "at": dt.datetime(2024, 1, 1) + dt.timedelta(hours=i % 50),
-            "price": None if i % 4 == 0 else decimal.Decimal(i) / 4,
+            "price": None if i % 4 == 0 else D(i) / 4,
         }
 
     return pa.Table.from_pylist([of(i) for i in ids], schema=SCHEMA)
@@ -450,9 +461,11 @@ WRONG: list[tuple[str, pa.DataType, object, str]] = [
     ("DOUBLE", pa.float32(), 0.5, "double"),
     ("FLOAT", pa.float64(), 0.5, "float"),
     ("INT", pa.float64(), 1.0, "int"),
-    ("DECIMAL(5,2)", pa.decimal128(6, 2), decimal.Decimal("1"), "decimal"),
-    ("DECIMAL(5,2)", pa.decimal128(5, 1), decimal.Decimal("1"), "decimal"),
+    ("DECIMAL(5,2)", pa.decimal128(6, 2), D("1"), "decimal"),
+    ("DECIMAL(5,2)", pa.decimal128(5, 1), D("1"), "decimal"),
     ("DECIMAL(60,2)", pa.int32(), 1, "decimal"),
+    ("DECIMAL(60,2)", pa.decimal256(61, 2), D("1"), "decimal"),
+    ("DECIMAL(60,2)", pa.decimal256(60, 3), D("1"), "decimal"),
     ("VARCHAR(3)", pa.string(), "abcd", "too long"),
     ("CHAR(3)", pa.string(), "éééé", "too long"),
     ("TINYTEXT", pa.string(), "é" * 128, "too long"),

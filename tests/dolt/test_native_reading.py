@@ -188,7 +188,6 @@ def test_columns_that_are_asked_for(ways: Ways, connection: Connection) -> None:
         (", v LONGTEXT", {"columns": ["id"]}, "'v' is not asked"),
         (", " + ", ".join(f"c{n} INT" for n in range(7)), {"columns": ["id"]}, "1 of 8"),
         (", v ENUM('a', 'b')", {}, "enum"),
-        (", v DECIMAL(65, 30) DEFAULT 1234567890", {}, "decimal"),
         (", v INT AS (id + 1) STORED, w INT AS (id + 1)", {}, "computed"),
     ],
 )

@@ -40,6 +40,20 @@ def test_go_and_python_have_the_same_types() -> None:
     assert found == ours
 
 
+def test_go_and_python_have_the_same_decimals() -> None:
+    """Names, and how many digits there may be, which is as many as Arrow has."""
+    source = (builder.MODULE / "types.go").read_text("utf-8")
+    (listed,) = re.findall(r"^var decimalDigitsOf = .*?^}", source, re.MULTILINE | re.DOTALL)
+    names = dict(re.findall(r'"([^"]+)":\s*(\w+)', listed))
+    digits = {name: int(re.findall(rf"^\s{const} *= (\d+)$", source, re.MULTILINE)[0]) for name, const in names.items()}
+    assert digits == {"decimal128": 38, "decimal256": 76}
+    assert list(rows_file.DECIMALS) == list(digits)
+    for name, most in digits.items():
+        assert str(rows_file._type(f"{name}({most}, 2)")) == f"{name}({most}, 2)"
+        with pytest.raises(ValueError, match=f"{most}"):
+            rows_file._type(f"{name}({most + 1}, 2)")
+
+
 @pytest.mark.parametrize("batches", [0, 1, 2])
 def test_what_is_there_is_read_and_kept(tmp_path: Path, batches: int) -> None:
     """The rows outlive the file, whose buffers they are."""

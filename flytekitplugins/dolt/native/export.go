@@ -29,17 +29,21 @@ const (
 // exportTable is flyte_export(table, file): it writes the rows of a table that the session sees, in the order of the
 // clustered index, to a new file inside the folder of secure_file_priv, and answers how many there are. On an error
 // there is no file.
-func exportTable(ctx *sql.Context, name, path string) (sql.RowIter, error) {
+func exportTable(_ *sql.Context, name, path string) (sql.RowIter, error) {
+	return whenAsked(func(ctx *sql.Context) (int64, error) { return writeTable(ctx, name, path) })
+}
+
+func writeTable(ctx *sql.Context, name, path string) (int64, error) {
 	if err := mayDo(ctx, name, sql.PrivilegeType_Select); err != nil {
-		return nil, err
+		return 0, err
 	}
 	stored, err := storedTable(ctx, name)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	e, root, err := newExporter(ctx, stored)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	if err := writeRowsFile(path, e.fileColumns(), func(w *rowsWriter) error {
 		e.out = w
@@ -48,9 +52,9 @@ func exportTable(ctx *sql.Context, name, path string) (sql.RowIter, error) {
 		}
 		return e.flush()
 	}); err != nil {
-		return nil, err
+		return 0, err
 	}
-	return oneInt64(int64(e.out.total)), nil
+	return int64(e.out.total), nil
 }
 
 // mayDo refuses who has not all of these rights to a table of the current database, whatever its revision.
@@ -149,9 +153,9 @@ func exportColumns(sch schema.Schema, key, value *val.TupleDesc) ([]exportColumn
 func (c *exportColumn) setType(of sql.Type) (err error) {
 	decimal, isDecimal := of.(sql.DecimalType)
 	switch {
-	case c.encoding == val.DecimalEnc && isDecimal: // SQL has at most 30 places
+	case c.encoding == val.DecimalEnc && isDecimal:
 		c.scale = int32(decimal.Scale())
-		c.Type = decimalType(min(int(decimal.Precision()), maxDecimalDigits), int(decimal.Scale()))
+		c.Type = decimalType(int(decimal.Precision()), int(decimal.Scale()))
 	case c.inKey && (types.IsTextBlob(of) || c.liesElsewhere()):
 		return useSQL("column %q is a key of the type %s", c.Name, of)
 	default:
@@ -344,7 +348,7 @@ type sink struct {
 	rows int
 }
 
-var zeros [16]byte
+var zeros [32]byte
 
 // reset makes the sink empty; buffers of an unusual size are given back.
 func (s *sink) reset(bits int) {

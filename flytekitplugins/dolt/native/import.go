@@ -31,27 +31,31 @@ import (
 // or would not store just as they are, are refused with "use SQL": keys that are there twice, by the collation of the
 // key, NULL where it may not be, what is too long or out of range, a broken unique index. So the engine says what is
 // wrong, and nothing was changed before.
-func importRows(ctx *sql.Context, name, path, mode string) (sql.RowIter, error) {
+func importRows(_ *sql.Context, name, path, mode string) (sql.RowIter, error) {
+	return whenAsked(func(ctx *sql.Context) (int64, error) { return readRows(ctx, name, path, mode) })
+}
+
+func readRows(ctx *sql.Context, name, path, mode string) (int64, error) {
 	if err := branch_control.CheckAccess(ctx, branch_control.Permissions_Write); err != nil {
-		return nil, err
+		return 0, err
 	}
 	if err := mayDo(ctx, name, sql.PrivilegeType_Insert, sql.PrivilegeType_Update, sql.PrivilegeType_Delete); err != nil {
-		return nil, err
+		return 0, err
 	}
 	session, database := dsess.DSessFromSess(ctx.Session), ctx.GetCurrentDatabase()
 	target, err := importTarget(ctx, session, name)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	changed, answer, err := target.change(ctx, path, mode)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	root, err := target.root.PutTable(ctx, target.name, changed)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	return oneInt64(answer), session.SetWorkingRoot(ctx, database, root)
+	return answer, session.SetWorkingRoot(ctx, database, root)
 }
 
 // target is a table of the session's working root.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/big"
 	"math/bits"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -223,37 +225,55 @@ func (c *importColumn) decimals(data *columnData) encoder {
 	if err != nil || !ok || scale != int(of.Scale()) || precision > int(of.Precision()) {
 		return nil
 	}
-	var limitHigh, limitLow uint64 = 0, 1 // 10 to the precision
-	for range precision {
-		high, low := bits.Mul64(limitLow, 10)
-		limitHigh, limitLow = limitHigh*10+high, low
+	size, err := bitsOf(c.given)
+	if err != nil {
+		return nil
 	}
+	width := size / 64
+	limit := wordsOf(powerOfTen(precision))
 	exponent := uint32(-int32(scale))
 	return func(i int, scratch []byte) ([]byte, []byte, error) {
-		low, high := binary.LittleEndian.Uint64(data.data[16*i:]), binary.LittleEndian.Uint64(data.data[16*i+8:])
+		var number words
+		for w := range width {
+			number[len(number)-1-w] = binary.LittleEndian.Uint64(data.data[8*(i*width+w):])
+		}
+		used := number[len(number)-width:]
 		sign := byte(1)
-		if int64(high) < 0 {
+		if int64(used[0]) < 0 {
 			sign = 0xff
 			var borrow uint64
-			low, borrow = bits.Sub64(0, low, 0)
-			high, _ = bits.Sub64(0, high, borrow)
+			for w := width - 1; w >= 0; w-- {
+				used[w], borrow = bits.Sub64(0, used[w], borrow)
+			}
 		}
-		if high > limitHigh || high == limitHigh && low >= limitLow {
+		if slices.Compare(number[:], limit[:]) >= 0 {
 			return nil, scratch, c.refused("a decimal that is out of range")
 		}
+		for len(used) > 0 && used[0] == 0 {
+			used = used[1:]
+		}
+		if len(used) == 0 {
+			sign = 0
+		}
 		n := len(scratch)
-		scratch = binary.LittleEndian.AppendUint32(scratch, exponent)
-		switch {
-		case high != 0:
-			scratch = binary.BigEndian.AppendUint64(append(scratch, sign), high)
-			scratch = binary.BigEndian.AppendUint64(scratch, low)
-		case low != 0:
-			scratch = binary.BigEndian.AppendUint64(append(scratch, sign), low)
-		default:
-			scratch = append(scratch, 0)
+		scratch = append(binary.LittleEndian.AppendUint32(scratch, exponent), sign)
+		for _, word := range used {
+			scratch = binary.BigEndian.AppendUint64(scratch, word)
 		}
 		return scratch[n:], scratch, nil
 	}
+}
+
+// words are the bits of a decimal's digits, the highest ones first.
+type words [4]uint64
+
+func wordsOf(number *big.Int) (found words) {
+	var raw [32]byte
+	number.FillBytes(raw[:])
+	for w := range found {
+		found[w] = binary.BigEndian.Uint64(raw[8*w:])
+	}
+	return found
 }
 
 // texts is of text and bytes of whatever length, which are stored in the row or apart from it.

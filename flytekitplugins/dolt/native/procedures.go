@@ -8,6 +8,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -41,12 +42,33 @@ func int64Schema(name string) sql.Schema {
 	return sql.Schema{{Name: name, Type: types.Int64}}
 }
 
-func oneInt64(value int64) sql.RowIter {
-	return sql.RowsToRowIter(sql.Row{value})
+// whenAsked answers the number that a procedure's work gives.
+func whenAsked(count func(*sql.Context) (int64, error)) (sql.RowIter, error) {
+	return &countWhenAsked{count: count}, nil
+}
+
+// countWhenAsked does its work when its one row is asked for: it is not before that the server looks whether the client
+// is still there, and cancels the context when it is not.
+type countWhenAsked struct {
+	count func(*sql.Context) (int64, error)
+	done  bool
+}
+
+func (i *countWhenAsked) Next(ctx *sql.Context) (sql.Row, error) {
+	if i.done {
+		return nil, io.EOF
+	}
+	i.done = true
+	count, err := i.count(ctx)
+	return sql.Row{count}, err
+}
+
+func (i *countWhenAsked) Close(*sql.Context) error {
+	return nil
 }
 
 func answerVersion(_ *sql.Context) (sql.RowIter, error) {
-	return oneInt64(rowsVersion), nil
+	return sql.RowsToRowIter(sql.Row{int64(rowsVersion)}), nil
 }
 
 // filesFolder opens the folder of secure_file_priv, outside of which no file is opened, by whatever links or "..", and

@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"math/big"
-	"math/bits"
 	"reflect"
 	"strconv"
 	"strings"
@@ -32,30 +31,10 @@ import (
 // the session's transaction, writes its rows to a new file inside the folder of secure_file_priv, and answers how many
 // there are. On an error there is no file.
 func queryTable(_ *sql.Context, text, path string) (sql.RowIter, error) {
-	return &countWhenAsked{count: func(ctx *sql.Context) (uint64, error) { return writeQuery(ctx, text, path) }}, nil
+	return whenAsked(func(ctx *sql.Context) (int64, error) { return writeQuery(ctx, text, path) })
 }
 
-// countWhenAsked does its work when its one row is asked for: it is not before that the server looks whether the client
-// is still there, and cancels the context when it is not.
-type countWhenAsked struct {
-	count func(*sql.Context) (uint64, error)
-	done  bool
-}
-
-func (i *countWhenAsked) Next(ctx *sql.Context) (sql.Row, error) {
-	if i.done {
-		return nil, io.EOF
-	}
-	i.done = true
-	count, err := i.count(ctx)
-	return sql.Row{int64(count)}, err
-}
-
-func (i *countWhenAsked) Close(*sql.Context) error {
-	return nil
-}
-
-func writeQuery(ctx *sql.Context, text, path string) (uint64, error) {
+func writeQuery(ctx *sql.Context, text, path string) (int64, error) {
 	server := sqlserver.GetRunningServer()
 	if server == nil {
 		return 0, errors.New("flyte: there is no server")
@@ -84,7 +63,7 @@ func writeQuery(ctx *sql.Context, text, path string) (uint64, error) {
 	}); err != nil {
 		return 0, err
 	}
-	return w.out.total, nil
+	return int64(w.out.total), nil
 }
 
 func analyzeQuery(ctx *sql.Context, engine *sqle.Engine, statement sqlparser.Statement, text string) (sql.Node, error) {
@@ -266,10 +245,14 @@ func newResultWriter(ctx *sql.Context, schema sql.Schema) (*resultWriter, error)
 		}
 		c := exportColumn{fileColumn: fileColumn{Name: column.Name, Type: resultTypes[column.Type.Type()]}}
 		var limit *big.Int
-		if decimal, ok := column.Type.(sql.DecimalType); ok && decimal.Precision() <= maxDecimalDigits {
-			limit = new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(decimal.Precision())), nil)
+		if decimal, ok := column.Type.(sql.DecimalType); ok {
+			limit = powerOfTen(int(decimal.Precision()))
 			c.scale = int32(decimal.Scale())
-			c.Type = decimalType(maxDecimalDigits, int(c.scale)) // there may be more digits than are announced
+			digits := narrowDigits // there may be more than are announced
+			if decimal.Precision() > narrowDigits {
+				digits = wideDigits
+			}
+			c.Type = decimalType(digits, int(c.scale))
 		}
 		if c.Type == "" {
 			return nil, useSQL("column %q is of the type %s", c.Name, column.Type)
@@ -402,13 +385,12 @@ func (w *resultWriter) appendPlain(data []byte, c int, value any) ([]byte, bool)
 		if w.limits[c] == nil || v.Exponent() != -w.columns[c].scale {
 			return data, false
 		}
-		number, raw := v.Coefficient(), [16]byte{}
+		number := v.Coefficient()
 		if number.CmpAbs(w.limits[c]) >= 0 {
 			return data, false
 		}
-		number.FillBytes(raw[:])
-		high, low := binary.BigEndian.Uint64(raw[:8]), binary.BigEndian.Uint64(raw[8:])
-		return appendInt128(data, high, low, number.Sign() < 0), true
+		added, err := appendInteger(data, w.columns[c].bits, number, number.Sign() < 0)
+		return added, err == nil
 	}
 	return data, false
 }
@@ -471,7 +453,7 @@ func appendPrinted(data []byte, column *exportColumn, base querypb.Type, printed
 		span, err := types.Time.ConvertToTimespan(text)
 		return appendBits(data, 64, uint64(span)), err
 	}
-	return appendPrintedDecimal(data, int(column.scale), printed)
+	return appendPrintedDecimal(data, column.bits, int(column.scale), printed)
 }
 
 func appendBits(data []byte, bits int, value uint64) []byte {
@@ -496,26 +478,20 @@ func checkYear(moment time.Time, err error) error {
 	return err
 }
 
-// appendPrintedDecimal adds a decimal as the 128 bits of its digits at a scale that has all its places.
-func appendPrintedDecimal(data []byte, scale int, printed []byte) ([]byte, error) {
+// appendPrintedDecimal adds a decimal as the bits of its digits at a scale that has all its places.
+func appendPrintedDecimal(data []byte, bits, scale int, printed []byte) ([]byte, error) {
 	unsigned, negative := bytes.CutPrefix(printed, []byte("-"))
 	whole, places, _ := bytes.Cut(unsigned, []byte("."))
 	if len(places) > scale {
 		return nil, fmt.Errorf("more than %d places", scale)
 	}
 	digits := append(append(bytes.Clone(whole), places...), bytes.Repeat([]byte("0"), scale-len(places))...)
-	digits = bytes.TrimLeft(digits, "0")
-	if len(whole) == 0 || len(digits) > maxDecimalDigits {
-		return nil, fmt.Errorf("more than %d digits", maxDecimalDigits)
+	if len(whole) == 0 || len(bytes.Trim(digits, "0123456789")) > 0 {
+		return nil, errors.New("no decimal")
 	}
-	var high, low uint64
-	for _, digit := range digits {
-		if digit < '0' || digit > '9' {
-			return nil, errors.New("no decimal")
-		}
-		carried, product := bits.Mul64(low, 10)
-		sum, carry := bits.Add64(product, uint64(digit-'0'), 0)
-		high, low = high*10+carried+carry, sum
+	number, ok := new(big.Int).SetString(string(digits), 10)
+	if !ok {
+		return nil, errors.New("no decimal")
 	}
-	return appendInt128(data, high, low, negative), nil
+	return appendInteger(data, bits, number, negative)
 }

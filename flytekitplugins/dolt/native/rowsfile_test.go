@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var exampleColumns = []fileColumn{{"n", "int64"}, {"b", "bool"}, {"t", "string"}, {"d", "decimal128(10, 2)"}}
+var exampleColumns = []fileColumn{{"n", "int64"}, {"b", "bool"}, {"t", "string"}, {"d", "decimal128(10, 2)"}, {"w", "decimal256(50, 2)"}}
 
 func int32s(values ...uint32) []byte {
 	var raw []byte
@@ -25,6 +25,7 @@ func exampleBatch() (int, []columnData) {
 		{nulls: 1, validity: []byte{0b101}, data: []byte{0b001}},
 		{offsets: int32s(0, 2, 2, 5), data: []byte("abcde")},
 		{nulls: 3, validity: []byte{0}, data: make([]byte, 48)},
+		{data: bytes.Repeat([]byte{2}, 96)},
 	}
 }
 
@@ -107,7 +108,7 @@ func TestEveryCutIsNoticed(t *testing.T) {
 func TestDamagedFilesAreRefused(t *testing.T) {
 	good := exampleFile(t, 1)
 	first := int(padOf(int64(len(rowsMagic)+4+len(`{"columns":[{"name":"n","type":"int64"},{"name":"b","type":"bool"},`+
-		`{"name":"t","type":"string"},{"name":"d","type":"decimal128(10, 2)"}]}`)))) + 4 + len(rowsMagic) +
+		`{"name":"t","type":"string"},{"name":"d","type":"decimal128(10, 2)"},{"name":"w","type":"decimal256(50, 2)"}]}`)))) + 4 + len(rowsMagic) +
 		int(binary.LittleEndian.Uint32(good[len(rowsMagic):]))
 	for name, at := range map[string]int{
 		"magic": 0, "length of the header": 10, "header": 12, "rows": first, "rows, high byte": first + 7,
@@ -126,12 +127,14 @@ func TestDamagedFilesAreRefused(t *testing.T) {
 }
 
 func TestUnknownTypesAreRefused(t *testing.T) {
-	for _, typ := range []string{"", "int65", "decimal128", "decimal128(39, 0)", "decimal128(0, 0)", "decimal128(2, 3)", "decimal128(a, b)", "list"} {
+	for _, typ := range []string{"", "int65", "decimal128", "decimal64(5, 0)", "decimal128(39, 0)", "decimal256(77, 0)", "decimal128(0, 0)", "decimal128(2, 3)", "decimal128(a, b)", "list"} {
 		if _, err := newRowsWriter(io.Discard, []fileColumn{{"x", typ}}); err == nil {
 			t.Errorf("%q was taken", typ)
 		}
 	}
-	if precision, scale, err := decimalDigits(decimalType(38, 30)); precision != 38 || scale != 30 || err != nil {
-		t.Error(precision, scale, err)
+	for digits, name := range map[int]string{1: "decimal128(1, 1)", 38: "decimal128(38, 1)", 39: "decimal256(39, 1)", 76: "decimal256(76, 1)"} {
+		if precision, scale, err := decimalDigits(name); precision != digits || scale != 1 || err != nil || decimalType(digits, 1) != name {
+			t.Error(name, precision, scale, err)
+		}
 	}
 }

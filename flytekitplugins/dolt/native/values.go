@@ -44,25 +44,38 @@ func appendYear(data, field []byte) []byte {
 	return binary.LittleEndian.AppendUint16(data, year)
 }
 
-// The upper and lower 64 bits of 10 to the power of maxDecimalDigits.
-const limitHigh, limitLow = 0x4b3b4ca85a86c47a, 0x098a224000000000
+// What is above all digits of a decimal, and the upper and lower 64 bits of the narrow one.
+var (
+	narrowLimit = powerOfTen(narrowDigits)
+	wideLimit   = powerOfTen(wideDigits)
+)
 
-// appendDecimal adds a decimal as the 128 bits of its digits at the column's scale. It is stored as 32 bits of an
-// exponent, 8 of a sign and the digits, with the highest bits first.
+const narrowHigh, narrowLow = 0x4b3b4ca85a86c47a, 0x098a224000000000
+
+func powerOfTen(exponent int) *big.Int {
+	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(exponent)), nil)
+}
+
+// appendDecimal adds a decimal as the bits of its digits at the column's scale. It is stored as 32 bits of an exponent,
+// 8 of a sign and the digits, with the highest bits first.
 func appendDecimal(data []byte, column *exportColumn, field []byte) ([]byte, error) {
 	exponent, negative, digits := int32(binary.LittleEndian.Uint32(field)), int8(field[4]) < 0, field[5:]
-	if exponent != -column.scale || len(digits) > 16 {
-		var err error
-		if digits, err = rescaled(digits, exponent+column.scale); err != nil {
+	if column.bits != 128 || exponent != -column.scale || len(digits) > 16 {
+		number, err := rescaled(digits, exponent+column.scale)
+		if err == nil {
+			data, err = appendInteger(data, column.bits, number, negative)
+		}
+		if err != nil {
 			return nil, useSQL("column %q has a decimal of %v", column.Name, err)
 		}
+		return data, nil
 	}
 	var high, low uint64
 	for _, b := range digits {
 		high, low = high<<8|low>>56, low<<8|uint64(b)
 	}
-	if high > limitHigh || high == limitHigh && low >= limitLow {
-		return nil, useSQL("column %q has a decimal of more than %d digits", column.Name, maxDecimalDigits)
+	if high > narrowHigh || high == narrowHigh && low >= narrowLow {
+		return nil, useSQL("column %q has a decimal of more than %d digits", column.Name, narrowDigits)
 	}
 	return appendInt128(data, high, low, negative), nil
 }
@@ -79,22 +92,44 @@ func appendInt128(data []byte, high, low uint64, negative bool) []byte {
 	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(data, low), high)
 }
 
-// rescaled returns a number of so many powers of ten as bytes, the highest first.
-func rescaled(digits []byte, powers int32) ([]byte, error) {
+// appendInteger adds the digits of a decimal that has so many bits, and their sign.
+func appendInteger(data []byte, bits int, number *big.Int, negative bool) ([]byte, error) {
+	limit, most := narrowLimit, narrowDigits
+	if bits == 256 {
+		limit, most = wideLimit, wideDigits
+	}
+	if number.CmpAbs(limit) >= 0 {
+		return nil, fmt.Errorf("more than %d digits", most)
+	}
+	var raw [32]byte
+	flipped, carry := byte(0), 0
+	if negative {
+		flipped, carry = 0xff, 1
+	}
+	highestFirst := number.FillBytes(raw[:bits/8])
+	for i := len(highestFirst) - 1; i >= 0; i-- {
+		sum := int(highestFirst[i]^flipped) + carry
+		data, carry = append(data, byte(sum)), sum>>8
+	}
+	return data, nil
+}
+
+// rescaled returns a number, of whose bytes the highest come first, times so many powers of ten.
+func rescaled(digits []byte, powers int32) (*big.Int, error) {
 	number := new(big.Int).SetBytes(digits)
 	if powers < -100 || powers > 100 {
 		return nil, fmt.Errorf("%d places that the type has not", powers)
 	}
-	factor := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(max(powers, -powers))), nil)
-	if powers >= 0 {
+	if powers == 0 {
+		return number, nil
+	}
+	factor := powerOfTen(int(max(powers, -powers)))
+	if powers > 0 {
 		number.Mul(number, factor)
 	} else if _, rest := number.QuoRem(number, factor, new(big.Int)); rest.Sign() != 0 {
 		return nil, fmt.Errorf("more places than the type has")
 	}
-	if number.BitLen() > 127 {
-		return nil, fmt.Errorf("%d bits", number.BitLen())
-	}
-	return number.Bytes(), nil
+	return number, nil
 }
 
 // appendFromElsewhere adds a value that the tuple has the address of; JSON as CAST(... AS CHAR) prints it.

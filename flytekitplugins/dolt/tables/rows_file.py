@@ -29,7 +29,10 @@ TYPES: dict[str, pa.DataType] = {
     "binary": pa.binary(),
     "json": pa.string(),
 }
-"""The types of columns by their names in a file, beside ``decimal128(p, s)``."""
+"""The types of columns by their names in a file, beside decimals."""
+
+DECIMALS = {"decimal128": pa.decimal128, "decimal256": pa.decimal256}
+"""The types of decimals; a column's name of them has digits and places, too: ``decimal128(10, 2)``."""
 
 _NAMES = {kind: name for name, kind in TYPES.items() if name != "json"} | {pa.time64("us"): "duration[us]"}
 _MAGIC = b"DOLTROW1"
@@ -37,7 +40,7 @@ _ALIGN = 64
 _BATCH_ROWS = 1 << 16
 _MOST_DIGITS = 38
 _EXACT = decimal.Context(prec=80)
-_DECIMAL = re.compile(r"decimal128\((\d+), (\d+)\)")
+_DECIMAL = re.compile(r"(decimal\d+)\((\d+), (\d+)\)")
 
 
 class DamagedFile(ValueError):
@@ -196,7 +199,7 @@ def _values(column: pa.Array) -> list[bytes | pa.Buffer]:
 
 def _type(name: str) -> pa.DataType:
     decimal = _DECIMAL.fullmatch(name)
-    return pa.decimal128(int(decimal[1]), int(decimal[2])) if decimal else TYPES[name]
+    return DECIMALS[decimal[1]](int(decimal[2]), int(decimal[3])) if decimal else TYPES[name]
 
 
 def _has_offsets(kind: pa.DataType) -> bool:
