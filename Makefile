@@ -83,6 +83,10 @@ fmt: setup ## format the code and mend what the linter can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --exit-zero .
 
+.PHONY: go-check
+go-check: ## check and test the Go package together with Dolt; some minutes the first time
+	@tools/go_check.sh
+
 .PHONY: lint
 lint: setup ## check the code's form and the import contracts
 	@$(BIN)/ruff format --check .
