@@ -1,9 +1,9 @@
-"""Writing what differs gives exactly what writing everything gives."""
+"""By SQL, writing what differs gives exactly what writing everything gives."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,20 @@ from flytekitplugins.dolt import DoltConfig, create_repository, write
 from flytekitplugins.dolt.codec import pandas_frames
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import Connection, connect
-from flytekitplugins.dolt.server import local_server
+from flytekitplugins.dolt.server import local_server, procedures
 from flytekitplugins.dolt.tables import reading, writing
 
 ONE_REPOSITORY = True
 
 Config = Callable[..., DoltConfig]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _by_sql() -> Iterator[None]:
+    """Have no rows go natively, where nothing is compared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(procedures.SWITCH, "0")
+        yield
 
 
 @pytest.fixture(scope="module")
