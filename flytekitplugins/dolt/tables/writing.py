@@ -499,7 +499,8 @@ def _replace(connection: Connection, table: str, fitted: fitting.FittedRows, exi
 
 def _replaced_natively(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema) -> bool:
     """Make rows the table's whole content without a look at those that are there, unless SQL has to do it."""
-    connection.execute("START TRANSACTION")
+    if native.unavailable(connection) is None:
+        connection.execute("START TRANSACTION")
     return native.put(connection, table, arrow, mode="replace", statement=existing.statement)
 
 
