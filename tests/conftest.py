@@ -23,8 +23,8 @@ from factor import FACTOR
 
 from flytekitplugins.dolt import DoltConfig, DoltError, create_repository
 from flytekitplugins.dolt.errors import BinaryNotFound
-from flytekitplugins.dolt.repository import connections
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.repository import connections, refs
+from flytekitplugins.dolt.server import binary, builder, local_server
 
 Dolt = Callable[..., str]
 TESTS = Path(__file__).parent
@@ -185,3 +185,17 @@ def fetches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(connections.Connection, "execute", noted)
     return found
+
+
+@pytest.fixture
+def our_program() -> None:
+    """Leave a test out where somebody's setting has another Dolt serve than the one that this package builds."""
+    if binary.find() != builder.binary_path():
+        pytest.skip("another dolt is found before the one of the builder")
+
+
+@pytest.fixture
+def connection(repo: Path) -> Iterator[connections.Connection]:
+    """Give a connection of the server's owner, on the checked-out branch."""
+    with refs.connect(repo) as connection:
+        yield connection

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from rows_files import as_user, folder_of
 from stored_types import NAMES, VALUES, every_type
 
 from flytekitplugins.dolt.codec import result_columns
 from flytekitplugins.dolt.errors import DoltError
-from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.repository.connections import Connection
-from flytekitplugins.dolt.server import binary, builder
 from flytekitplugins.dolt.tables import rows_file
-from flytekitplugins.doltdb.redaction import Password
 
+pytestmark = pytest.mark.usefixtures("our_program")
 ONE_REPOSITORY = True
-
-
-@pytest.fixture(autouse=True)
-def _our_program() -> None:
-    """Leave the tests out where somebody's setting has another Dolt serve."""
-    if binary.find() != builder.binary_path():
-        pytest.skip("another dolt is found before the one of the builder")
-
-
-@pytest.fixture
-def connection(repo: Path) -> Iterator[Connection]:
-    """Give a connection of the server's owner, on the checked-out branch."""
-    with refs.connect(repo) as connection:
-        yield connection
-
-
-def folder_of(connection: Connection) -> Path:
-    """Return the folder in which the server makes files."""
-    folder = connection.shared_folder()
-    assert folder is not None
-    return folder
 
 
 def exported(connection: Connection, table: str) -> pa.Table:
@@ -54,12 +30,6 @@ def exported(connection: Connection, table: str) -> pa.Table:
     assert found == (len(rows),)
     rows.validate(full=True)
     return rows
-
-
-def as_user(connection: Connection, user: str) -> Connection:
-    """Return a session of another user, whose password is ``x``, in the same place."""
-    login = replace(connection.endpoint, user=user, password=Password("x"))
-    return Connection(connections._open(login), login, connection.database)
 
 
 def by_sql(connection: Connection, statement: str) -> pa.Table:

@@ -16,38 +16,18 @@ import pyarrow as pa
 import pytest
 from factor import FACTOR
 from hypothesis import HealthCheck, given, settings
-from rows_files import written
+from rows_files import folder_of, written
 
 from flytekitplugins.dolt.errors import DoltError, HeadMoved
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.repository.connections import Connection
-from flytekitplugins.dolt.server import binary, builder, local_server
+from flytekitplugins.dolt.server import binary, local_server
 from flytekitplugins.dolt.tables import load_data
 from flytekitplugins.doltdb.redaction import Password
 
+pytestmark = pytest.mark.usefixtures("our_program")
 ONE_REPOSITORY = True
 MODES = ["replace", "append", "upsert", "delete"]
-
-
-@pytest.fixture(autouse=True)
-def _our_program() -> None:
-    """Leave the tests out where somebody's setting has another Dolt serve."""
-    if binary.find() != builder.binary_path():
-        pytest.skip("another dolt is found before the one of the builder")
-
-
-@pytest.fixture
-def connection(repo: Path) -> Iterator[Connection]:
-    """Give a connection of the server's owner, on the checked-out branch."""
-    with refs.connect(repo) as connection:
-        yield connection
-
-
-def folder_of(connection: Connection) -> Path:
-    """Return the folder from which the server takes files."""
-    folder = connection.shared_folder()
-    assert folder is not None
-    return folder
 
 
 def import_(

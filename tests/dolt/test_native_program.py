@@ -10,14 +10,8 @@ from flytekitplugins.dolt.errors import DoltError
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.server import binary, builder
 
+pytestmark = pytest.mark.usefixtures("our_program")
 ONE_REPOSITORY = True
-
-
-@pytest.fixture(autouse=True)
-def _our_program() -> None:
-    """Leave the tests out where somebody's setting has another Dolt serve."""
-    if binary.find() != builder.binary_path():
-        pytest.skip("another dolt is found before the one of the builder")
 
 
 def test_the_server_knows_the_version_of_our_procedures(repo: Path) -> None:

@@ -11,32 +11,19 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from rows_files import as_user, folder_of
 from statements import STATEMENTS
 from stored_types import NAMES, VALUES, every_type
-from test_native_export import as_user, folder_of
 
 from flytekitplugins.dolt import create_repository
 from flytekitplugins.dolt.errors import DoltError
 from flytekitplugins.dolt.repository import connections, refs
 from flytekitplugins.dolt.repository.connections import Connection
-from flytekitplugins.dolt.server import binary, builder, local_server, procedures
+from flytekitplugins.dolt.server import local_server, procedures
 from flytekitplugins.dolt.tables import reading, rows_file
 
+pytestmark = pytest.mark.usefixtures("our_program")
 ONE_REPOSITORY = True
-
-
-@pytest.fixture(autouse=True)
-def _our_program() -> None:
-    """Leave the tests out where somebody's setting has another Dolt serve."""
-    if binary.find() != builder.binary_path():
-        pytest.skip("another dolt is found before the one of the builder")
-
-
-@pytest.fixture
-def connection(repo: Path) -> Iterator[Connection]:
-    """Give a connection of the server's owner, on the checked-out branch."""
-    with refs.connect(repo) as connection:
-        yield connection
 
 
 def natively(connection: Connection, sql: str) -> pa.Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -21,28 +21,14 @@ from flytekitplugins.dolt.api import frames
 from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.cli import doctor
 from flytekitplugins.dolt.errors import DoltError
-from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import Connection
-from flytekitplugins.dolt.server import binary, builder, procedures
+from flytekitplugins.dolt.server import binary, procedures
 from flytekitplugins.dolt.tables import native, reading, rows_file
 
+pytestmark = pytest.mark.usefixtures("our_program")
 ONE_REPOSITORY = True
 
 Config = Callable[..., DoltConfig]
-
-
-@pytest.fixture(autouse=True)
-def _our_program() -> None:
-    """Leave the tests out where somebody's setting has another Dolt serve."""
-    if binary.find() != builder.binary_path():
-        pytest.skip("another dolt is found before the one of the builder")
-
-
-@pytest.fixture
-def connection(repo: Path) -> Iterator[Connection]:
-    """Give a connection of the server's owner, on the checked-out branch."""
-    with refs.connect(repo) as connection:
-        yield connection
 
 
 class Ways:

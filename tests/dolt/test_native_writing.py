@@ -13,21 +13,15 @@ from stored_frames import FRAMES
 from flytekitplugins.dolt import DoltConfig, NewBranch, read, write
 from flytekitplugins.dolt.errors import DoltError
 from flytekitplugins.dolt.repository import refs
-from flytekitplugins.dolt.server import binary, builder, procedures
+from flytekitplugins.dolt.server import procedures
 from flytekitplugins.dolt.tables import native
 
+pytestmark = pytest.mark.usefixtures("our_program")
 ONE_REPOSITORY = True
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
 WAYS = {"sql": "0", "native": "1"}
-
-
-@pytest.fixture(autouse=True)
-def _our_program() -> None:
-    """Leave the tests out where somebody's setting has another Dolt serve."""
-    if binary.find() != builder.binary_path():
-        pytest.skip("another dolt is found before the one of the builder")
 
 
 @pytest.fixture

@@ -1,15 +1,33 @@
-"""Writes files of rows, in the format that ``native/rowsfile.go`` describes."""
+"""Where files of rows are, and writes them with types that are asked for; see ``native/rowsfile.go``."""
 
 from __future__ import annotations
 
 import json
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from flytekitplugins.dolt.repository import connections
+from flytekitplugins.dolt.repository.connections import Connection
+from flytekitplugins.doltdb.redaction import Password
+
 _ALIGN = 64
+
+
+def folder_of(connection: Connection) -> Path:
+    """Return the folder in which a private server makes and finds files."""
+    folder = connection.shared_folder()
+    assert folder is not None
+    return folder
+
+
+def as_user(connection: Connection, user: str) -> Connection:
+    """Return a session of another user, whose password is ``x``, in the same place."""
+    login = replace(connection.endpoint, user=user, password=Password("x"))
+    return Connection(connections._open(login), login, connection.database)
 
 
 def written(path: Path, rows: pa.Table, *, types: Mapping[str, str] | None = None, batch_rows: int = 1 << 16) -> Path:
