@@ -171,6 +171,7 @@ def is_same(found: Any, wanted: Any, door: str) -> bool:
     return bool(wanted is not None and wanted[0] == "UUID" and found == ("str", wanted[1]) and door != "pandas")
 
 
+@pytest.mark.timeout(300 * FACTOR)
 @given(first=parts(first=True), second=parts())
 @settings(
     max_examples=200 if FACTOR == 1 else 3500, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
@@ -197,6 +198,7 @@ def check_what_was_read(path: Path) -> None:
     assert dict(schemas.meanings(read(config))) == rows
 
 
+@pytest.mark.timeout(300 * FACTOR)
 @given(base=parts(first=True), ours=parts(), theirs=parts())
 @settings(
     max_examples=100 if FACTOR == 1 else 1500, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True

@@ -325,9 +325,15 @@ class Connection:
         if self._reader is None:
             self._reader = Connection(_open(login), login, self.database)
             self._reader._folder = self._file_folder()
-        self._reader.start_afresh()
-        with self._reader.at(self.revision):
-            yield self._reader
+        reader = self._reader
+        reader.start_afresh()
+        try:
+            with reader.at(self.revision):
+                yield reader
+        finally:
+            if self.revision is not None and not is_hash(self.revision):
+                with contextlib.suppress(DoltError):  # of a session that was cut the next one is told
+                    reader._settle()  # nobody can rename or delete a branch that a session is on
 
     def forget_reader(self) -> None:
         """Have the next `read_only_session` log in anew: the one that there is was cut."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..errors import DoltError, HeadMoved, attempting
+from ..errors import DoltError, HeadMoved, QueryFailed, attempting
 from ..model.naming import SCRATCH_PREFIX
 from . import active_content
 
@@ -38,6 +38,9 @@ YOUNG_S = 1.0
 _MAX_ATTEMPTS = 5
 """Times that a new branch is tried to be made while others of the server look at it."""
 
+_HAS_SESSIONS = "in use in other sessions"
+_ENDED_WITHIN_S = 10.0
+_LOOK_AGAIN_S = 0.005
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -123,8 +126,20 @@ class Scratch:
         """Give this branch the name ``branch``, or change nothing where that name is taken."""
         with attempting(f"create branch {branch!r}"):
             with self._connection.at(None):
-                self._connection.execute("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch)
+                self._rename(branch)
             self._is_ours = False
+
+    def _rename(self, branch: str) -> None:
+        """Rename it, once the server has ended the sessions that have read it and hung up."""
+        until = time.monotonic() + _ENDED_WITHIN_S
+        while True:
+            try:
+                self._connection.execute("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch)
+                return
+            except QueryFailed as error:
+                if _HAS_SESSIONS not in error.server_message or time.monotonic() > until:
+                    raise
+            time.sleep(_LOOK_AGAIN_S)
 
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         self._position.close()
