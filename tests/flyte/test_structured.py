@@ -43,6 +43,7 @@ from flytekitplugins.dolt import (
 )
 from flytekitplugins.dolt.flyte import dataframes
 from flytekitplugins.dolt.repository import connections, refs
+from flytekitplugins.dolt.server import procedures
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -368,8 +369,11 @@ class TestStructuredDataset:
         assert consume(dataset=StructuredDataset(uri=dolt_uri(config("t")))) == "True False"
 
     @pytest.mark.parametrize("kind", [pd.DataFrame, pa.Table, pl.DataFrame, pl.LazyFrame])
-    def test_a_column_subset_is_all_that_is_asked_for(self, config: Config, asked: list[str], kind: type) -> None:
-        """Columns that a task does not declare are not even read, of a table and of a query."""
+    def test_a_column_subset_is_all_that_is_asked_for(
+        self, config: Config, asked: list[str], kind: type, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By SQL, columns that a task does not declare are not even read, of a table and of a query."""
+        monkeypatch.setenv(procedures.SWITCH, "0")
         table = write(config("t"), FRAMES["pandas"])
         query = DoltTable(config=config(sql="select id, name from t order by id desc -- all"))
 
