@@ -35,9 +35,10 @@ def test_the_readmes_program_is_short() -> None:
 def test_the_readmes_commands_are_there() -> None:
     """Every make target and every `python -m flytekitplugins.dolt ...` that README and docs name exists."""
     text = "".join(page.read_text() for page in PAGES)
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert (
-        set(re.findall(r"`?make ([a-z]+)", "\n".join(re.findall(r"(?:`|^)make [a-z]+", text, re.MULTILINE)))) <= targets
+        set(re.findall(r"`?make ([a-z-]+)", "\n".join(re.findall(r"(?:`|^)make [a-z-]+", text, re.MULTILINE))))
+        <= targets
     )
     for command in set(re.findall(r"python -m flytekitplugins\.dolt (\w+)", text)):
         done = subprocess.run(
