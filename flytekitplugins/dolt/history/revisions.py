@@ -93,7 +93,7 @@ def _known(connection: Connection, text: str) -> Commit | None:
         found = _existing(connection, text, text)
         return found if found.hash == text else None  # a tag may have that name
     branch = text.removeprefix("refs/heads/")
-    head = None if branch.startswith(SCRATCH_PREFIX) else refs.find_head(connection, branch)
+    head = None if branch == "HEAD" or branch.startswith(SCRATCH_PREFIX) else refs.find_head(connection, branch)
     return None if head is None else Commit(head, branch=branch)
 
 
