@@ -3,10 +3,13 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-# Modules are compiled when they are first imported, for pip does not do it; so they are kept.
+# Modules are compiled when they are first imported, for neither uv nor pip does it; so they are kept.
 unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
+SETUP := PYTHON="$(PYTHON)" tools/setup.sh
+# What tests, pages and linters need beside the package; the quickstart needs none of them.
+EXTRAS := polars sqlalchemy docs dev
 TIMED := tools/timed.sh
 # Three lanes side by side, then what must be alone; the sum of them is the last line, also of `make test`.
 LANES := $(BIN)/python tools/run_lanes.py
@@ -18,10 +21,11 @@ help: ## list the targets
 
 .PHONY: setup
 setup: ## make .venv with this package, its tools and a dolt that fits; nothing the second time
-	@PYTHON="$(PYTHON)" tools/setup.sh
+	@$(SETUP) $(EXTRAS)
 
 .PHONY: quickstart
-quickstart: setup ## run the quickstart twice and show what Dolt recorded
+quickstart: ## run the quickstart twice and show what Dolt recorded
+	@$(SETUP)
 	@echo "1. The quickstart writes a table into a new repository, examples/foo:"
 	@$(BIN)/python examples/quickstart_example.py 1
 	@echo "2. It runs again with another value:"
@@ -33,12 +37,16 @@ quickstart: setup ## run the quickstart twice and show what Dolt recorded
 
 .PHONY: test
 test: setup ## everything that must pass: lint, types, import contracts and all tests
-	@tools/install_programs.sh
+	@$(MAKE) programs
 	@$(MAKE) -j2 --output-sync=target code-checks docs-checks
 	@rm -rf .coverage
 	@$(TIMED) tests $(LANES)
 	@$(TIMED) coverage $(MAKE) coverage
 	@cat $(SUM)
+
+.PHONY: programs
+programs: ## install what tests start beside Dolt: MariaDB, PostgreSQL, a browser; as root on Debian
+	@tools/install_programs.sh
 
 .PHONY: code-checks docs-checks
 code-checks:
@@ -74,9 +82,21 @@ package: setup ## build sdist and wheel into dist/, install them into empty envi
 	@$(BIN)/python -m build --outdir dist .
 	@$(BIN)/pytest tests/package/test_package.py
 
+.PHONY: wheels
+wheels: setup ## build the wheel of dolt for this platform into dist/; some ten minutes the first time
+	@$(BIN)/python -m build --wheel --outdir dist packaging/dolt-bin
+
+.PHONY: publish
+publish: setup ## upload what is in dist/ to the package index; a release does it (.github/workflows/release.yml)
+	@$(BIN)/uv publish dist/*
+
 .PHONY: test-oldest
 test-oldest: setup ## run tests with the oldest versions that setup.py allows, in .venv-oldest
 	@tools/test_oldest.sh
+
+.PHONY: test-flyte2
+test-flyte2: setup ## run the tests of Flyte 2, in .venv-flyte2 and others: without flytekit, beside it, on Python 3.13, the oldest
+	@tools/test_flyte2.sh
 
 .PHONY: fmt
 fmt: setup ## format the code and mend what the linter can mend
@@ -97,13 +117,9 @@ lint: setup ## check the code's form and the import contracts
 type: setup ## check the types
 	@$(BIN)/mypy
 
-# What the comparison needs beside the packages of `make setup`.
-.venv/bench-installed: setup.py | setup
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@touch $@
-
 .PHONY: bench
-bench: setup .venv/bench-installed ## compare with Delta, Iceberg, Lance, Parquet and raw Dolt; BENCH="--quick" is an option of it
+bench: ## compare with Delta, Iceberg, Lance, Parquet and raw Dolt; BENCH="--quick" is an option of it
+	@$(SETUP) $(EXTRAS) bench
 	@$(BIN)/python -W ignore -m benchmarks.formats $(BENCH)
 
 .PHONY: bench-dolt
@@ -112,6 +128,6 @@ bench-dolt: setup ## compare with other ways to the same Dolt, and measure pods,
 
 .PHONY: clean
 clean: ## remove everything that make made here; the built dolt stays in the user's cache
-	@rm -rf .venv .venv-oldest build dist docs/_build *.egg-info packaging/dolt-bin/build packaging/dolt-bin/*.egg-info examples/*/ .coverage
+	@rm -rf .venv .venv-oldest .venv-flyte2* build dist docs/_build *.egg-info packaging/dolt-bin/build packaging/dolt-bin/*.egg-info examples/*/ .coverage
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis bench.json
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

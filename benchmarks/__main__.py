@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from . import memory, pods, sqlalchemy
+from . import decks, memory, pods, profiles, sqlalchemy
 from .aims import AIMS, memory_verdicts
 from .machine import machine
 from .measure import Results, Shape, interleaved
@@ -28,6 +28,8 @@ TITLES = {
 QUICK = (Shape(1_000, 5, 3, 1), Shape(5_000, 5, 2, 1))
 USUAL = (Shape(1_000, 5, 25, 5), Shape(100_000, 5, 5, 2))
 FULL = (*USUAL, Shape(1_000_000, 5, 3, 1), Shape(10_000, 200, 3, 1))
+DECKS = ((10_000, 5), (100_000, 5), (100_000, 20), (1_000_000, 5))
+"""Rows and columns of the tables whose decks are measured; the last one with ``--full``."""
 MEMORY_RIVALS: tuple[type[Rival], ...] = (Ours, RawWrite, TextRead, Earlier, Pandas, PandasRead)
 MIB = 2**20
 
@@ -48,14 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         shapes = [shape for shape in _shapes(options) if shape.rows <= 100_000 and shape.columns == 5]
         everything += [_measured_sql(shape) for shape in shapes]
         reached += [_show_aims(results) for results in everything[len(reached) :]]
+    wants_profiles = options.only is None or "profiles" in options.only
+    costs = _measured_profiles(options) if wants_profiles else []
     wants_pods = options.only is None or "pods" in options.only
     fresh = _measured_pods(options) if wants_pods else None
+    shown = _measured_decks(options) if options.only is None or "decks" in options.only else []
     wants_memory = options.only is None or "memory" in options.only
     rows = options.rows or (5_000 if options.quick else 1_000_000 if options.full else 100_000)
     peaks = _peaks(rows, options.columns) if wants_memory else []
     reached.append(_show_verdicts("memory", memory_verdicts(peaks)))
     if options.json:
         values = {"times": [asdict(r) for r in everything], "memory": [asdict(peak) for peak in peaks]}
+        values["profiles"] = [asdict(cost) for cost in costs]
+        values["decks"] = [asdict(deck) for deck in shown]
         values["pods"] = [asdict(run) for run in fresh.runs] if fresh is not None else []
         Path(options.json).write_text(json.dumps(values, indent=1))
     return 1 if options.check and not all(reached) else 0
@@ -73,11 +80,24 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="this many rows instead of the usual sizes")
     parser.add_argument("--columns", type=int, default=5, help="with --rows: this many columns (default: 5)")
     parser.add_argument("--rounds", type=int, help="this many rounds")
-    parser.add_argument("--only", nargs="+", choices=(*JOBS, "sql", "pods", "memory"), help="these jobs only")
+    parser.add_argument(
+        "--only", nargs="+", choices=(*JOBS, "sql", "profiles", "pods", "decks", "memory"), help="these jobs only"
+    )
     parser.add_argument("--json", metavar="FILE", help="write every single time there")
     parser.add_argument("--check", action="store_true", help="exit with 1 when an aim is missed")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
+
+
+def _measured_profiles(options: argparse.Namespace) -> list[profiles.Cost]:
+    sizes = (1_000,) if options.quick else profiles.ROWS if options.full else profiles.ROWS[:2]
+    print(f"\nprofiles and shifts; a sample has {profiles.SAMPLE:,} rows:", flush=True)
+    found = []
+    for rows in sizes if options.rows is None else (options.rows,):
+        for cost in profiles.measured(rows, options.rounds or 3):
+            print(cost, flush=True)
+            found.append(cost)
+    return found
 
 
 def _shapes(options: argparse.Namespace) -> list[Shape]:
@@ -118,6 +138,18 @@ def _measured_pods(options: argparse.Namespace) -> pods.Results:
     _progress("")
     pods.show(results)
     return results
+
+
+def _measured_decks(options: argparse.Namespace) -> list[decks.Cost]:
+    sizes = [(10_000, 5), (100_000, 5), (100_000, 20), (1_000_000, 5)][
+        : 1 if options.quick else 4 if options.full else 3
+    ]
+    if options.rows is not None:
+        sizes = [(options.rows, options.columns)]
+    with tempfile.TemporaryDirectory(prefix="decks-bench-", ignore_cleanup_errors=True) as folder:
+        costs = decks.measured(sizes, options.rounds or 5, folder=Path(folder).resolve())
+    decks.show(costs)
+    return costs
 
 
 def _show(results: Results, job: str) -> None:

@@ -4,7 +4,7 @@
     Running write_audit_publish_example.py main...
     run/good: published, lowest price 3
     run/bad: kept, main still has the lowest price 3
-    Cannot merge branch 'run/bad' into 'main': 1 of 2 checks did not pass, 'no price below zero' found 1 rows
+    Cannot merge branch 'run/bad' into 'main': 1 of 2 checks did not pass. 'no price below zero': found 1 rows
 
 The branch `run/bad` stays for inspection. Running it again prints the same.
 """

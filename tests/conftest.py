@@ -19,6 +19,7 @@ from typing import Any
 import hypothesis
 import measured_supervisor
 import pytest
+import ways
 from factor import FACTOR
 
 from flytekitplugins.dolt import DoltConfig, DoltError, create_repository
@@ -43,8 +44,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_report_header() -> list[str]:
     """Name what was tested with, so that a report can be compared with another one."""
-    packages = (f"{name} {metadata.version(name)}" for name in ("flytekit", "pandas", "pyarrow", "sqlalchemy"))
-    return [f"with: Dolt {_dolt_version()}, MariaDB {_mariadb_version()}", f"with: {', '.join(packages)}"]
+    names = ("flytekit", "flyte", "pandas", "pyarrow", "sqlalchemy")
+    packages = (f"{name} {_version(name)}" for name in names)
+    programs = f"with: Dolt {_dolt_version()}, MariaDB {_mariadb_version()}"
+    return [programs, f"with: {', '.join(packages)}", f"with: rows {ways.expected()}"]
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _dolt_version() -> str:

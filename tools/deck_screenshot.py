@@ -56,7 +56,7 @@ def example_deck(folder: Path) -> str:
     return str(TypeEngine.get_transformer(DoltTable).to_html(FlyteContextManager.current_context(), table, DoltTable))
 
 
-def screenshot(html: str, file: Path, *, scheme: str = "light", size: str = "900,1000") -> None:
+def screenshot(html: str, file: Path, *, scheme: str = "light", size: str = "900,1120") -> None:
     """Let a browser show a page and store what is seen."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "deck.html"

@@ -4,8 +4,9 @@
 Each lane has a TMPDIR and a HOME of its own, and takes a whole folder of tests when it is done with the last one (the
 longest folder in two parts): the file that a test is in is a part of the names of its Flyte tasks, so nothing is dealt
 out test by test. Twice as many lanes as cores use the time in which the others wait for servers. Tests marked serial,
-which look at times, run afterwards with a core each. Lines are shown as they come, with the lane's name before them.
-The last one is the sum in pytest's words, and the status is the worst.
+which look at times, run afterwards with a core each. Rows go natively, and in BY_SQL, which is run once more, by SQL.
+Lines are shown as they come, with the lane's name before them. The last one is the sum in pytest's words, and the
+status is the worst.
 """
 
 from __future__ import annotations
@@ -47,8 +48,33 @@ NOT_COUNTED = ("docs", "package", "regression")
 """The folders in which no lines are counted, which others run as well: counting takes up to a half as long again, most
 where programs are started that import flytekit."""
 
-SCRIPTS = ("tools/test_oldest.sh",)
-"""What else is run in a lane; each ends with a summary of pytest's."""
+BY_SQL = (
+    ("tests/reliability",),
+    ("tests/regression",),
+    tuple(
+        f"tests/dolt/test_{name}.py"
+        for name in (
+            *("types", "frames", "gate", "arrow", "row_order", "deleting", "round_trip", "schemas_that_change"),
+            *("merges_that_are_whole", "moved_tables", "places_agree", "repository", "resolving"),
+        )
+    ),
+)
+"""What holds whichever way rows go: reliability, values that come back, guarantees. Each part is run by SQL, too."""
+
+NATIVE = "FLYTE_DOLT_NATIVE"
+"""The variable that, set to 0, has all rows go by SQL."""
+
+SCRIPTS = (
+    ("tools/test_oldest.sh",),
+    ("env", "FLYTE2_COUNTED=1", "tools/test_flyte2.sh", "alone"),
+    ("tools/test_flyte2.sh", "both"),
+    ("tools/test_flyte2.sh", "newest"),
+    ("tools/test_flyte2.sh", "oldest"),
+)
+"""What else is run in a lane; each ends with a summary of pytest's, or with status 5 where it found nothing to run."""
+
+OF_SCRIPTS = ("flyte2",)
+"""The folders of tests that are run by these alone, in environments of their own."""
 
 QUICK = {
     "dolt": ("test_types.py", "test_frames.py", "test_merging.py"),
@@ -193,7 +219,7 @@ def sentence(counts: Counter[str]) -> str:
 
 def folders() -> list[str]:
     """Return the folders of tests in the order in which they are taken."""
-    there = sorted({path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")})
+    there = sorted({path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")} - set(OF_SCRIPTS))
     assert set(LONGEST_FIRST) <= set(there), f"no folder of tests: {set(LONGEST_FIRST) - set(there)}"
     return [*LONGEST_FIRST, *(name for name in there if name not in LONGEST_FIRST)]
 
@@ -203,6 +229,11 @@ def pytest(name: str, chosen: str, paths: Sequence[str], *, counted: bool) -> li
     before = [str(BIN / "coverage"), "run"] if counted else []
     cache = f"cache_dir={ROOT / '.pytest_cache' / name}"
     return [*before, str(BIN / "pytest"), "-o", cache, "-m", chosen, *paths]
+
+
+def by_sql(name: str, chosen: str, paths: Sequence[str]) -> list[str]:
+    """Return the command for these paths with all rows by SQL; no lines are counted, which would take longer."""
+    return ["env", f"{NATIVE}=0", *pytest(f"{name}-by-sql", chosen, paths, counted=False)]
 
 
 def side_by_side(lanes: Sequence[Lane]) -> None:
@@ -254,9 +285,13 @@ def everything(made: Mapping[str, Path]) -> list[Lane]:
         for name in folders()
         for number, part in enumerate(halves(name) if name == LONGEST_FIRST[0] else [paths(name)])
     )
-    for script in SCRIPTS:
-        jobs.insert(len(LONGEST_FIRST) - 1, [script])
-    timed = deque(pytest(Path(file).stem, "serial", [file], counted=True) for file in serial_files())
+    more = [list(script) for script in SCRIPTS]
+    more += [by_sql(Path(part[0]).stem, "not serial", part) for part in BY_SQL]
+    for command in more:
+        jobs.insert(len(LONGEST_FIRST) - 1, command)
+    serial = serial_files()
+    timed = deque(pytest(Path(file).stem, "serial", [file], counted=True) for file in serial)
+    timed += [by_sql(Path(file).stem, "serial", [file]) for file in serial if str(Path(file).parent) in BY_SQL[0]]
     return [
         *(Lane(name, jobs, made[name]) for name in SIDE_BY_SIDE),
         *(Lane(name, timed, made[name]) for name in SERIAL),
@@ -295,6 +330,7 @@ def report(lanes: Sequence[Lane]) -> int:
     for lane in lanes:
         print("".join(lane.failed()), end="")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"== rows went {', '.join(ways(lanes)) or 'no way'}")
     print(f"== all lanes: {used.ru_utime + used.ru_stime:.0f} s of the processor")
     for lane in lanes:
         print("".join(f"   lane {lane.name}: {line}\n" for line in lane.done), end="")
@@ -307,6 +343,12 @@ def report(lanes: Sequence[Lane]) -> int:
     SUM.write_text(f"{sentence(total)}\n")
     print(sentence(total), flush=True)
     return max(lane.status for lane in lanes)
+
+
+def ways(lanes: Sequence[Lane]) -> list[str]:
+    """Return which ways rows went, as the headers of pytest's reports say: as often as there were runs."""
+    said = re.findall(r"^with: rows (.*)$", "".join(line for lane in lanes for line in lane.log), re.M)
+    return [f"{way} in {count} runs" for way, count in sorted(Counter(said).items())]
 
 
 def _stopped(number: int, _: object) -> None:

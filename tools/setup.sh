@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Makes .venv with this package, its development tools and a dolt that fits. What is there already is left as it is, so
-# a second run costs no time. Every step says what it does, every failure what is missing.
+# setup.sh [EXTRA...]: makes .venv with this package, these extras of it and a dolt that fits, which is built while the
+# packages are installed. What is there already is left as it is, so a second run costs no time. Every step says what it
+# does, every failure what is missing.
 set -euo pipefail
+set -m # what is started is a group of processes, which can be ended whole
 cd "$(dirname "$0")/.."
 
 venv=.venv
@@ -27,37 +29,8 @@ find_python() {
     fail "no Python of version 3.10 or newer is on PATH. Install one, or name one: make setup PYTHON=/path/to/python3."
 }
 
-# watched WORDS COMMAND...: run the command quietly, tell every 10 seconds that it goes on, show its last words if it fails
-watched() {
-    local words=$1 log pid code=0 begin=$SECONDS next
-    shift
-    log=$(mktemp)
-    say "$words"
-    "$@" >"$log" 2>&1 &
-    pid=$!
-    trap 'kill $pid 2>/dev/null; rm -f "$log"' EXIT
-    next=$((SECONDS + 10))
-    while kill -0 $pid 2>/dev/null; do
-        if ((SECONDS >= next)); then
-            say "$words ($((SECONDS - begin)) s)"
-            next=$((next + 10))
-        fi
-        sleep 0.2
-    done
-    wait $pid || code=$?
-    if ((code != 0)); then
-        tail -n 25 "$log" >&2
-        if grep -qiE 'name resolution|NewConnectionError|unreachable|No matching distribution' "$log"; then
-            say "pip could not fetch a package: this step needs the network, or a mirror in pip's configuration."
-        fi
-        fail "$words: failed with status $code."
-    fi
-    trap - EXIT
-    rm -f "$log"
-}
-
 make_venv() {
-    "$python" -c '' 2>/dev/null && return
+    "$python" -c 'import pip' 2>/dev/null && return # one that was interrupted has none
     local base
     base=$(find_python)
     say "making $venv with $base ($("$base" -V))"
@@ -65,22 +38,54 @@ make_venv() {
     "$base" -m venv "$venv"
 }
 
+# Whether a set of extras that was installed has all of these. Each set has a stamp: packages-installed+docs+dev.
+is_installed() {
+    local stamp extra
+    for stamp in "$venv"/packages-installed*; do
+        [[ $stamp -nt setup.py && $stamp -nt pyproject.toml ]] || continue
+        for extra in "$@"; do
+            [[ ${stamp##*/}+ == *+"$extra"+* ]] || continue 2
+        done
+        return 0
+    done
+    return 1
+}
+
 install_packages() {
-    local stamp="$venv/packages-installed"
-    [[ $stamp -nt setup.py && $stamp -nt pyproject.toml ]] && return
-    watched "installing this package and its development tools; a first time takes one or two minutes" \
-        "$python" -m pip install --disable-pip-version-check --progress-bar off --no-compile --editable '.[polars,sqlalchemy,docs,dev]'
-    touch "$stamp"
+    local extras
+    is_installed "$@" && return
+    extras=$(IFS=,; echo "$*")
+    tools/install.sh "$python" --editable ".${extras:+[$extras]}"
+    touch "$venv/packages-installed${extras:+"+${extras//,/+}"}"
+}
+
+# Whether the dolt that was found last is there, and nothing has changed since of what is built into it.
+dolt_is_known() {
+    local sources=(flytekitplugins/dolt/native flytekitplugins/dolt/server/builder.py)
+    [[ -s $venv/dolt-path && -x $(<"$venv/dolt-path") ]] &&
+        [[ -z $(find "${sources[@]}" -type f -newer "$venv/dolt-path" -name '*.*' -print -quit 2>/dev/null) ]]
+}
+
+# The build needs nothing but a Python. Where some dolt is here, whether it fits is for the package to say (get_dolt).
+build_dolt() {
+    dolt_is_known || [[ -n ${DOLT_BIN:-} || -x $venv/bin/dolt ]] || command -v dolt >/dev/null ||
+        exec "$python" flytekitplugins/dolt/server/builder.py >/dev/null
 }
 
 get_dolt() {
-    local stamp="$venv/dolt-path"
-    [[ -s $stamp && -x $(<"$stamp") ]] && return
+    dolt_is_known && return
     "$python" -W ignore -m flytekitplugins.dolt install >&2
-    "$python" -W ignore -c 'from flytekitplugins.dolt.server import binary; print(binary.find())' >"$stamp.new"
-    mv "$stamp.new" "$stamp"
+    "$python" -W ignore -c 'from flytekitplugins.dolt.server import binary; print(binary.find())' >"$venv/dolt-path.new"
+    mv "$venv/dolt-path.new" "$venv/dolt-path"
 }
 
 make_venv
-install_packages
+build_dolt &
+build=$!
+install_packages "$@" &
+packages=$!
+trap 'kill -- -$build -$packages 2>/dev/null; wait' EXIT
+wait $packages || fail "the packages could not be installed."
+wait $build || fail "dolt could not be built."
+trap - EXIT
 get_dolt

@@ -15,8 +15,8 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] > (3, 12))'; then
     exit 1
 fi
 if ! [[ $stamp -nt setup.py && $stamp -nt constraints/oldest.txt ]]; then
-    "$python" -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints/oldest.txt \
-        --editable '.[polars,sqlalchemy]' pytest pytest-timeout hypothesis pydantic
+    tools/install.sh "$python" --constraint constraints/oldest.txt --editable '.[polars,sqlalchemy]' \
+        pytest pytest-timeout hypothesis pydantic
     touch "$stamp"
 fi
 # by its path: in programs run by -m, flytekit takes the module for a part of the tasks' names

@@ -85,7 +85,9 @@ REFUSED: dict[str, Any] = {
 HEAD = """\
 # Types
 
-What becomes of a column, and what comes back. Made by `python tools/types_page.py` out of the code itself; do not edit.
+**What becomes of a column when it is stored, and what comes back?**
+
+Made by `python tools/types_page.py` out of the code itself; do not edit.
 
 Every value comes back exactly, or the whole frame is refused with the column, the first bad row and what to do. NaN, NaT,
 NA and None are all NULL, and NULL comes back as the missing value of the column's dtype. Objects come back in Python's own
@@ -113,7 +115,7 @@ gave to an offset (`IST`) is not kept. Where Polars has no type for a column, it
 digits, moments in UTC for those of an offset; a value that has none there is an error with its row. Columns of a query have
 types that follow from the query alone (decimals: 38 digits), and all parts of a table have the same types. A value in a table of
 others that no frame can hold (`0000-00-00`, years before 1000, shapes) is an error with its column and row; `columns=` reads
-the others.
+the others. Differences (`diff`, `Changes`) show shapes as text, and a column of VECTOR is always read as text, which cannot be written back.
 
 ## Refused
 
@@ -153,7 +155,10 @@ yet takes the type of the first frame that has one. `on_schema_change="evolve"` 
 a new table. Keys, indexes, constraints and comments survive a rewrite.
 
 What was read of a column of JSON, SET, BIT or of TIME with spans in it can be written back, and other values of that form can be
-written. A JSON column keeps the value of a text, in Dolt's own spelling.
+written. Durations are refused where TIME would give them back as times of day: where no value of the table's is beyond a day; and times of day
+where one is, as all TIME columns of a table are durations then. A JSON
+column keeps the value of a text, in Dolt's own spelling; integers that no double holds (as from 2^53 + 1 on) are refused there, as Dolt would
+round them.
 
 `append` and `upsert` keep the table's dtypes, noted ones too, and refuse values that these do not hold; `"evolve"` lets the note go
 then. A column of integers that gets a missing value comes back in the nullable dtype of its size. `replace` takes the dtypes of the
@@ -172,6 +177,8 @@ boolean among numbers, -0.0 among integers, or a missing value where the type ha
 the type is widened where there is one for both: lists of `int32` and `int64`, of integers and floats, a field of a finer type. The rows of tables that refer to this one stay, also
 with `ON DELETE CASCADE`: a row that they refer to cannot be left out. A write that would start triggers of the
 table is refused, or lets them run with `triggers="run"`; see [clusters](clusters.md#triggers).
+
+Next: [Plain dataframes](dataframes.md)
 """
 
 

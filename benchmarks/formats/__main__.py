@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(described, flush=True)
     runs, peaks = Runs(), []
     if options.large is not None:
-        peaks = large.repeat(options.large, options.repeat, _say)
+        peaks = report.show_large(large.repeat(options.large, options.repeat))
     elif "tables" in options.jobs:
         for shape in _shapes(options):
             compare(shape, kinds, runs, _say)
@@ -52,7 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         branches.compare(options.rounds or (2 if options.quick else 20), many, runs, _say)
     _say("")
     report.show(runs)
-    report.show_large(peaks)
     found = [] if options.quick else list(verdicts(runs, peaks))
     hold = report.show_verdicts(found)
     report.write(options.json, described, runs, peaks, found)

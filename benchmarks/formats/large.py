@@ -5,7 +5,7 @@ It is repeated with other rows in the same process on the same server, so that o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,20 +36,17 @@ class Large:
     """Peak of the server's memory during the job, as Linux counts it (RSS)."""
 
 
-def repeat(rows: int, times: int, say: Callable[[str], None]) -> list[Large]:
-    """Write and read ``rows`` rows ``times`` times; each read is compared with what was written."""
-    done: list[Large] = []
+def repeat(rows: int, times: int) -> Iterator[Large]:
+    """Write and read ``rows`` rows ``times`` times, and give each when it is done, compared with what was written."""
     with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         table = Ours(Path(folder).resolve(), frames.frame(0, COLUMNS, seed=0))
         try:
             table.write_first(frames.frame(WARMING_ROWS, COLUMNS, seed=0))
             table.read()
             for turn in range(times):
-                say(f"{rows:,} rows, time {turn + 1} of {times}")
-                done += _written_and_read(table, frames.frame(rows, COLUMNS, seed=turn + 1), turn)
+                yield from _written_and_read(table, frames.frame(rows, COLUMNS, seed=turn + 1), turn)
         finally:
             table.close()
-    return done
 
 
 def _written_and_read(table: Ours, frame: pd.DataFrame, turn: int) -> tuple[Large, Large]:

@@ -16,7 +16,7 @@ class Ours(ServedTable):
     """`write` and `read` with a primary key, on the repository's own branch.
 
     Its best way is the only one: a frame that is written again is compared by the plugin, changed rows are read by
-    ``changes``.
+    ``changes``. The server runs, and has its user who may only read, which the first read on it makes.
     """
 
     name = "this plugin"
@@ -25,6 +25,7 @@ class Ours(ServedTable):
         super().__init__(folder, like)
         self._repository = str(self._place.repository)
         self._config = DoltConfig(db_path=self._repository, tablename="t", primary_key=[KEY])
+        read(DoltConfig(db_path=self._repository, sql="SELECT 1 AS one"))
 
     def write_first(self, frame: pd.DataFrame) -> None:
         write(self._config, frame)
@@ -44,6 +45,7 @@ class Ours(ServedTable):
         return data
 
     def changed_rows(self, before: str, after: str) -> pd.DataFrame:
-        changes = Changes(since=before, until=after, kinds=("added", "modified"))
+        changes = Changes(since=before, until=after, kinds=("added", "modified"), before_values=False)
         found = read(DoltConfig(db_path=self._repository, tablename="t", changes=changes))
-        return found[self.columns]
+        found.pop("diff_type")
+        return found

@@ -29,18 +29,21 @@ def show(runs: Runs) -> None:
             print(_line(runs, group, job, rival))
 
 
-def show_large(large: Sequence[Large]) -> None:
-    """Print one line for each write and read of the large job."""
-    if large:
-        print(
-            f"\nlarge job, a frame of {large[0].frame_bytes / MIB:,.0f} MiB; peaks beyond it, and of the server, in MiB"
-        )
-        print(f"{'':<12}{'wall':>10}{'CPU here':>10}{'server':>10}{'Python':>10}{'server':>10}")
+def show_large(large: Iterable[Large]) -> list[Large]:
+    """Print one line for each write and read of the large job as soon as it is done, and return all of them."""
+    shown: list[Large] = []
     for one in large:
+        if not shown:
+            print(
+                f"\nlarge job, a frame of {one.frame_bytes / MIB:,.0f} MiB; peaks beyond it, and of the server, in MiB"
+            )
+            print(f"{'':<12}{'wall':>10}{'CPU here':>10}{'server':>10}{'Python':>10}{'server':>10}")
         seconds = (one.cost.wall_s, one.cost.client_cpu_s, one.cost.server_cpu_s)
         times = "".join(f"{_seconds(value):>10}" for value in seconds)
         sizes = f"{one.client_bytes / MIB:>10,.0f}{one.server_bytes / MIB:>10,.0f}"
-        print(f"  {one.turn + 1:>3} {one.job:<6}{times}{sizes}")
+        print(f"  {one.turn + 1:>3} {one.job:<6}{times}{sizes}", flush=True)
+        shown.append(one)
+    return shown
 
 
 def show_verdicts(verdicts: Iterable[Verdict]) -> bool:

@@ -23,6 +23,8 @@ Versioned data inside Flyte workflows, on Dolt: a task's frame becomes a commit,
    pin
    diff
    TableDiff
+   profile
+   Shift
    Ago
    Changes
    versions
@@ -71,6 +73,7 @@ from .schema import (
 )
 
 if TYPE_CHECKING:
+    from .api.profiling import profile
     from .api.repository import Repository
     from .api.scripts import pin, read, write
     from .api.versions import first_appeared, restore, versions, versions_frame
@@ -84,6 +87,8 @@ if TYPE_CHECKING:
     from .history.run_branches import delete_run_branches, run_branches
     from .history.tagging import delete_tag, tag, tags
     from .pinning import resolve
+    from .profiles.columns import ColumnProfile, TableProfile
+    from .profiles.shifts import ColumnShift, Shift
     from .server.binary import create_repository
 
     DoltTableNameTransformer = DoltTableTransformer
@@ -94,6 +99,8 @@ __all__ = [
     "Branch",
     "CallbackMeta",
     "Changes",
+    "ColumnProfile",
+    "ColumnShift",
     "Commit",
     "DoltConfig",
     "DoltError",
@@ -106,7 +113,9 @@ __all__ = [
     "Repository",
     "Secret",
     "SerialBranch",
+    "Shift",
     "TableDiff",
+    "TableProfile",
     "allow_callbacks",
     "commits_of",
     "content_hash",
@@ -122,6 +131,7 @@ __all__ = [
     "lineage",
     "merge",
     "pin",
+    "profile",
     "read",
     "resolve",
     "restore",
@@ -137,7 +147,11 @@ __all__ = [
 # Loaded at first use: `import flytekit` imports this package, and must not pay for pandas, Arrow and a driver.
 _LAZY = {
     "Repository": "api.repository",
+    "ColumnProfile": "profiles.columns",
+    "ColumnShift": "profiles.shifts",
+    "Shift": "profiles.shifts",
     "TableDiff": "history.diffs",
+    "TableProfile": "profiles.columns",
     "DoltTests": "history.merging",
     "content_hash": "flyte.cache",
     "create_repository": "server.binary",
@@ -151,6 +165,7 @@ _LAZY = {
     "first_appeared": "api.versions",
     "merge": "history.merging",
     "pin": "api.scripts",
+    "profile": "api.profiling",
     "read": "api.scripts",
     "resolve": "pinning",
     "restore": "api.versions",
@@ -176,6 +191,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    """Return the public names, which completion then offers, also those that are not loaded yet."""
+    return sorted(__all__)
+
+
 def _warn_of_conflicts() -> None:
     """Say so if an earlier plugin, whose files have the same names as some of this package's, is installed as well."""
     if not any(_is_installed(name) for name in ("flytekitplugins-dolt", "flytekitplugins-sqlalchemy")):
@@ -197,3 +217,7 @@ def _is_installed(distribution: str) -> bool:
 _warn_of_conflicts()
 if "flytekit" in sys.modules:  # else flytekit does it by the entry point when it is imported
     from . import flyte as flyte
+if hasattr(sys.modules.get("flyte"), "TaskEnvironment"):  # else Flyte 2 does it by its entry point
+    from . import flyte2
+
+    flyte2.register()

@@ -8,6 +8,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── BinaryNotFound        no usable ``dolt`` on this machine            (also FileNotFoundError)
     ├── BinaryUnsupported     a ``dolt`` was found, its version cannot do   (also RuntimeError)
     ├── BuildFailed           ``install`` could not build ``dolt``          (also RuntimeError)
+    ├── ReleaseFailed         a release of Dolt's could not be taken        (also RuntimeError)
     ├── CommandFailed         a ``dolt`` command line call failed           (also RuntimeError)
     ├── RepositoryNotFound    the path is not a Dolt repository             (also LookupError)
     ├── RepositoryReadOnly    the repository cannot be opened for writing   (also PermissionError)
@@ -18,6 +19,7 @@ attributes. Known failure and unknown outcome are different classes, because onl
     ├── MergeConflict         two branches have changed the same            (also RuntimeError)
     ├── TableMoved            others changed what a frame was made from     (also RuntimeError)
     ├── ChecksFailed          a merge was refused by its own checks         (also RuntimeError)
+    ├── ShiftExceeded         a merge was refused by a bound of a column    (also ChecksFailed)
     ├── HeadMoved             other writers won every race                  (also RuntimeError)
     ├── InvalidConfig         a DoltConfig or branch policy makes no sense  (also ValueError)
     ├── InvalidUri            a ``dolt://`` address that cannot be read     (also ValueError)
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .history.conflicts import Conflict
+    from .history.gates import Exceeded
 
 from ..doltdb import redaction
 from ..doltdb.attempts import attempted as attempted
@@ -90,6 +93,7 @@ __all__ = [
     "OutcomeUnknown",
     "QueryFailed",
     "QueryRefused",
+    "ReleaseFailed",
     "RepositoryBusy",
     "RepositoryDamaged",
     "RepositoryNotFound",
@@ -100,6 +104,7 @@ __all__ = [
     "SecretNotFound",
     "ServerFailed",
     "ShallowClone",
+    "ShiftExceeded",
     "TableMoved",
     "TableNotFound",
     "TableRedirected",
@@ -137,6 +142,10 @@ class BinaryUnsupported(DoltError, RuntimeError):
 
 class BuildFailed(DoltError, RuntimeError):
     """``python -m flytekitplugins.dolt install`` could not build ``dolt``; the message ends with its log's tail."""
+
+
+class ReleaseFailed(DoltError, RuntimeError):
+    """``install --release`` could not take a release of Dolt's own, or it is not what its SHA-256 says."""
 
 
 class CommandFailed(DoltError, RuntimeError):
@@ -221,6 +230,15 @@ class ChecksFailed(DoltError, RuntimeError):
     branch: str | None = None
     into: str | None = None
     failed: Mapping[str, str] = MappingProxyType({})
+
+
+class ShiftExceeded(ChecksFailed):
+    """A column does not keep a bound of a merge, so nothing was merged.
+
+    Facts: those of `ChecksFailed`, and ``exceeded``, with table, column, measure, value and bound of each.
+    """
+
+    exceeded: tuple[Exceeded, ...] = ()
 
 
 class HeadMoved(DoltError, RuntimeError):
@@ -500,7 +518,8 @@ _FAULTS: tuple[Fault[DoltError], ...] = (
     Fault(None, r"x509: |tls: ", UntrustedServer, "Fix the certificate, or let this machine trust it."),
     Fault(
         None,
-        r"no such host|connection refused|connection reset|i/o timeout|code = unavailable|error reading from server",
+        r"no such host|connection refused|connection reset|i/o timeout|code = unavailable|error reading from server"
+        r"|dangling commit parent closure",  # so Dolt 1.83 says of a commit that it was cut off from
         ConnectionLost,
         "Check the URL and the network, and try again.",
     ),

@@ -10,10 +10,9 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NoReturn
 
 import pymysql.charset
@@ -37,7 +36,7 @@ LOST = CR.CR_SERVER_LOST
 """The code for a connection that broke."""
 _WANTS_PASSWORD, _WANTS_FILE = CR.CR_AUTH_PLUGIN_CANNOT_LOAD, 2068
 _MOST_BUFFERED = 1 << 17  # bytes; more than a buffered file reads at once
-_PREPARE, _EXECUTE, _CLOSE = 0x16, 0x17, 0x19
+_QUERY, _PREPARE, _EXECUTE, _CLOSE = 0x03, 0x16, 0x17, 0x19
 _WIRE_NAMES = {
     code: name for name, code in vars(FIELD_TYPE).items() if isinstance(code, int) and name not in ("CHAR", "INTERVAL")
 }
@@ -112,6 +111,7 @@ class Connection(pymysql.connections.Connection):
     ctx: ssl.SSLContext
     _auth_plugin_map: Mapping[str, Any]
     _auth_plugin_name: str
+    _next_seq_id: int
     _read_timeout: float | None
     _result: Any
     _rfile: Any
@@ -175,9 +175,28 @@ class Connection(pymysql.connections.Connection):
         """Return the rows of the last statement, which was not unbuffered."""
         return list(self._result.rows or ())
 
-    def next_rows(self, count: int) -> list[tuple[Any, ...]]:
-        """Return at most ``count`` rows more of an unbuffered result; none at its end."""
-        return list(islice(iter(self._result._read_rowdata_packet_unbuffered, None), count))
+    def rows_of_each(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """Send statements before the first is answered, and return the rows of each.
+
+        All are run, also those behind one that fails, which is raised when all have been answered.
+        """
+        for statement in statements:
+            self._command(_QUERY, statement)
+        found: list[list[tuple[Any, ...]]] = []
+        failed: Error | None = None
+        for _ in statements:
+            self._next_seq_id = 1  # an answer's packets are counted on from those of its statement
+            try:
+                self._read_query_result()  # type: ignore[attr-defined]
+            except Error as error:
+                if not self.open:  # nothing more comes
+                    raise
+                failed = failed or error
+            else:
+                found.append(self.rows())
+        if failed is not None:
+            raise failed
+        return found
 
     @property
     def has_more_results(self) -> bool:

@@ -25,3 +25,8 @@ __all__ = [
     "SQLAlchemyTaskExecutor",
     "SQLTaskError",
 ]
+
+
+def __dir__() -> list[str]:
+    """Return the public names, which completion then offers."""
+    return sorted(__all__)

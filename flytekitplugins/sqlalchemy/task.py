@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from types import UnionType
@@ -30,9 +32,10 @@ from flytekit.models.security import Secret
 from flytekit.types.schema import FlyteSchema
 from flytekit.types.structured.structured_dataset import StructuredDataset
 
+from ..doltdb.fields import described
 from ..doltdb.redaction import discreet
 from . import templates
-from .errors import InvalidTask, SecretMissing
+from .errors import InvalidTask, SecretMissing, SQLTaskError
 from .hiding import confidential, public
 
 if TYPE_CHECKING:
@@ -74,6 +77,7 @@ class SQLAlchemyDefaultImages(DefaultImages):
             return "latest"
 
 
+@described
 @dataclass
 class SQLAlchemyConfig:
     """Where a task's statement runs, and how.
@@ -87,21 +91,36 @@ class SQLAlchemyConfig:
 
     uri: str
     """SQLAlchemy's URL of the database. ``mysql://`` without a driver means PyMySQL. On Dolt the database may have a
-    branch or commit: ``mysql://user@host/db/run/x``. For a cluster leave the password out (`secret_connect_args`)."""
+    branch or commit: ``mysql://user@host/db/run/x``. For a cluster leave the password out (`secret_connect_args`).
+    Example: ``SQLAlchemyConfig("mysql://reader@db.example/sales")``."""
+
     connect_args: dict[str, Any] | None = None
-    """Arguments for the driver, such as ``{"ssl": {"ca": "/ca.pem"}}``; names of parts of the URL replace them."""
+    """Arguments for the driver; names of parts of the URL replace them. Example:
+    ``connect_args={"ssl": {"ca": "/ca.pem"}}``."""
+
     secret_connect_args: dict[str, Secret] | None = None
-    """The same from Flyte's secrets: ``{"password": Secret(group="db", key="password")}``; also user, host, port,
-    database. The task requests them, so a cluster mounts them."""
+    """The same from Flyte's secrets; also user, host, port, database. The task requests them, so a cluster mounts them.
+    Example: ``secret_connect_args={"password": Secret(group="db", key="password")}``."""
+
     connect_timeout_s: float = 10
-    """How long to wait for a connection, in seconds."""
+    """How long to wait for a connection, in seconds. Example: ``connect_timeout_s=5``."""
+
     timeout_s: float | None = 3600
-    """How long the statement may take and the server be silent, in seconds; None: as long as it takes."""
+    """How long the statement may take and the server be silent, in seconds; None: as long as it takes. Example:
+    ``timeout_s=600``."""
+
     read_only: bool = False
-    """Whether statements that change something are refused, by the server too."""
+    """Whether statements that change something are refused, by the server too. Example: ``read_only=True``."""
+
     dolt_commit_message: str | None = None
     """On Dolt: make one commit of what the statement changed, with this message (placeholders of inputs are filled in)
-    and the id of the execution. Nothing changed: no commit."""
+    and the id of the execution. Nothing changed: no commit. Example:
+    ``dolt_commit_message="{{ .inputs.name }} weighs more"``."""
+
+    public_password: bool = False
+    """Whether the password in `uri` is meant to be public, as that of a public database: the task is registered with
+    it, and everybody who sees the task can read it. Others, in `connect_args` or in the URI's query, are refused as
+    ever. Example: ``SQLAlchemyConfig("postgresql://reader:public@db.example/rna", public_password=True)``."""
 
     def __post_init__(self) -> None:
         for name, secret in (self.secret_connect_args or {}).items():
@@ -117,7 +136,8 @@ class SQLAlchemyConfig:
             raise InvalidTask(
                 "Cannot use dolt_commit_message: it is empty, or the task is read_only and makes no commit."
             )
-        self._uri_without_password()
+        self._shown_uri()
+        self._check_public_password()
 
     def __repr__(self) -> str:
         from .connections import parsed
@@ -128,7 +148,7 @@ class SQLAlchemyConfig:
             for name in ("connect_args", "secret_connect_args")
             if (value := getattr(self, name))
         ]
-        shown += ["read_only=True"] if self.read_only else []
+        shown += [f"{name}=True" for name in ("read_only", "public_password") if getattr(self, name)]
         return f"SQLAlchemyConfig({', '.join(shown)})"
 
     def secret_connect_args_to_dicts(self) -> dict[str, dict[str, str | None]] | None:
@@ -138,22 +158,33 @@ class SQLAlchemyConfig:
         return {name: _secret_to_dict(secret) for name, secret in self.secret_connect_args.items()}
 
     def holds_password(self) -> bool:
-        """Say whether a password or the like stands in the URI or in ``connect_args``."""
+        """Say whether a password or the like stands in the URI or in ``connect_args`` that is not said to be public."""
         from .connections import parsed
 
         url = parsed(self.uri)
-        return bool(url.password) or any(True for _ in confidential([url.query, self.connect_args or {}]))
+        is_private = bool(url.password) and not self.public_password
+        return is_private or any(True for _ in confidential([url.query, self.connect_args or {}]))
 
-    def _uri_without_password(self) -> str:
+    def _check_public_password(self) -> None:
+        from .connections import parsed
+
+        secrets = self.secret_connect_args or {}
+        if self.public_password and ("password" in secrets or not parsed(self.uri).password):
+            raise InvalidTask(
+                "Cannot use public_password: the uri has no password, or a secret takes its place. Keep one of them."
+            )
+
+    def _shown_uri(self) -> str:
+        """Return the URI with nothing confidential in it; a password that is public is not."""
         from .connections import parsed, without_password
 
-        url = without_password(parsed(self.uri))
+        url = parsed(self.uri) if self.public_password else without_password(parsed(self.uri))
         return url.set(query=public(url.query)).render_as_string(hide_password=False)
 
     def to_custom(self) -> dict[str, Any]:
-        """Return the config as the task's template holds it, without passwords."""
+        """Return the config as the task's template holds it, without passwords but one that is public."""
         return {
-            "uri": self._uri_without_password(),
+            "uri": self._shown_uri(),
             "connect_args": public(self.connect_args or {}),
             "secret_connect_args": self.secret_connect_args_to_dicts(),
             "connect_timeout_s": self.connect_timeout_s,
@@ -218,6 +249,11 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
         container_image: str | ImageSpec | None = None,
         **kwargs: Any,
     ) -> None:
+        if not isinstance(task_config, SQLAlchemyConfig):
+            raise InvalidTask(
+                f"Cannot make task {name!r}: its task_config is a {type(task_config).__name__}. Give "
+                "SQLAlchemyConfig(uri=...)."
+            )
         requested = list(kwargs.pop("secret_requests", None) or [])
         for secret in (task_config.secret_connect_args or {}).values():
             if secret not in requested:
@@ -242,7 +278,7 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
         self._check_types()
         config = self.task_config
         try:
-            named = templates.placeholders(self.query_template)
+            named = templates.placeholders(self.query_template, templates.grammar(_dialect(config.uri)))
             used = named | templates.placeholders(config.dolt_commit_message or "")
             if "\\" not in self.query_template:  # else how the text is to be read depends on the session's sql_mode
                 templates.parse(self.query_template, templates.grammar(_dialect(config.uri)))
@@ -294,7 +330,7 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
             raise InvalidTask(
                 f"Cannot serialise task {self.name!r}: its uri or connect_args hold a password, which everybody could "
                 "read who sees the task. Store it as a secret, and give secret_connect_args={'password': "
-                "Secret(group=..., key=...)}."
+                "Secret(group=..., key=...)}. If everybody may know the one in the uri, say public_password=True."
             )
         try:
             json.dumps(custom)
@@ -344,8 +380,11 @@ class SQLAlchemyTask(PythonCustomizedContainerTask[SQLAlchemyConfig], SQLTask[SQ
     def execute(self, **kwargs: Any) -> Any:
         """Run the task here; unlike the template, the config at hand may hold a password."""
         config, executor, template = self.task_config, self.executor, self.task_template
-        where = _target(template.custom, uri=config.uri, connect_args=config.connect_args or {})
-        return executor.run(template, kwargs, where=where)
+        try:
+            where = _target(template.custom, uri=config.uri, connect_args=config.connect_args or {})
+            return executor.run(template, kwargs, where=where)
+        except SQLTaskError as error:
+            raise error.with_traceback(None) from None  # its message says all, and where the code found it says nothing
 
 
 def _holds_dates(kind: Any) -> bool:
@@ -364,6 +403,18 @@ def _as_dates(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_dates(element) for element in value]
     return value.date() if isinstance(value, dt.datetime) else value
+
+
+class _PrintedOnce(logging.Filter):
+    """Leaves out of flytekit's log the errors of this package, which it then raises, and which are printed there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raised = record.exc_info[1] if isinstance(record.exc_info, tuple) else None
+        raised = raised.value if isinstance(raised, FlyteUserRuntimeException) else raised
+        return not (isinstance(raised, SQLTaskError) and str(record.msg).startswith("Exception when executing"))
+
+
+logger.addFilter(_PrintedOnce())
 
 
 class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
@@ -396,7 +447,7 @@ class SQLAlchemyTaskExecutor(ShimTaskExecutor[SQLAlchemyTask]):
         logger.info(f"Task {order.task!r} connects to {where.name}")
         folder = Path(FlyteContextManager.current_context().file_access.get_random_local_directory())
         wants_rows = bool(tt.interface.outputs)
-        used = templates.placeholders(order.template)
+        used = {found[1] for found in templates.PLACEHOLDER.finditer(order.template)}
         outcome = execution.run(
             order,
             where=where,
@@ -455,7 +506,12 @@ def _integers(value: Any) -> Any:
 
 def _filled_in(message: str | None, inputs: Mapping[str, Any]) -> str | None:
     """Return the commit message with the values of its placeholders, which are plain text there."""
-    return None if message is None else templates.PLACEHOLDER.sub(lambda found: str(inputs[found[1]]), message)
+    if message is None:
+        return None
+    missing = templates.placeholders(message) - inputs.keys()
+    if missing:
+        raise InvalidTask(f"Cannot run the task: {templates.not_given(missing)}.")
+    return templates.PLACEHOLDER.sub(lambda found: str(inputs[found[1]]), message)
 
 
 def _execution_id() -> str:
@@ -472,7 +528,19 @@ def _declared_columns(outputs: Mapping[str, Any]) -> list[str]:
     return [column.name for column in declared.columns] if declared is not None else []
 
 
+@lru_cache(maxsize=1000)
+def _say_once(text: str) -> None:
+    # By a logger of our own: a script's output is its own, and flytekit's logger writes there.
+    logging.getLogger(__name__).warning(text)
+
+
 def _report(task: str, outcome: RunResult, *, wants_rows: bool) -> None:
+    if outcome.uncommitted:
+        _say_once(
+            f"Task {task!r} leaves changes that are in no commit, in {', '.join(map(repr, outcome.uncommitted))} on "
+            f"branch {outcome.notes['dolt_branch']!r}: DoltTable does not see them. "
+            "SQLAlchemyConfig(dolt_commit_message=...) commits what a task changes."
+        )
     if wants_rows:
         logger.info(f"Task {task!r} read {outcome.rows} rows")
     elif outcome.rows >= 0:

@@ -9,10 +9,11 @@ Everything but the placeholders stays as it was written.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
+from itertools import pairwise
 
 from .errors import InvalidTask, InvalidValue
 from .values import as_text, is_list
@@ -20,6 +21,13 @@ from .values import as_text, is_list
 PLACEHOLDER = re.compile(r"\{\{\s*\.(?ai:inputs)\.(\w+)\s*(?:\|\s*(\w+)\s*)?\}\}")
 _LOOKS_LIKE_ONE = re.compile(r"\{\{\s*\.?\s*inputs?\b[^}]*\}?\}?", re.IGNORECASE)
 _IDENTIFIER = "identifier"
+_QUOTED = "'quoted'"
+_WITH_BODY = re.compile(
+    r"\s*(begin|declare|if|create\s(.*\s)?(procedure|function|trigger|event|package|rule)\s)",
+    re.IGNORECASE | re.ASCII | re.DOTALL,
+)
+"""How statements begin that may have others within."""
+_BEFORE_TABLE = re.compile(r"\b(from|join|into|update|table|describe|desc)\s+\Z", re.IGNORECASE | re.ASCII)
 _MYSQL = ("mysql", "mariadb")
 _MYSQL_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": r"\%", "_": r"\_"}
 _LONGEST_NAME = 64
@@ -116,15 +124,17 @@ class Rendered:
     """The name of each value's input."""
 
 
-def placeholders(template: str) -> set[str]:
-    """Return the names of the inputs that ``template`` has placeholders for.
+def placeholders(template: str, language: Grammar | None = None) -> set[str]:
+    """Return the names of the inputs that ``template`` has placeholders for; with ``language`` comments have none.
 
-    >>> sorted(placeholders("select {{ .inputs.a }}, {{.inputs.b|identifier}}"))
+    >>> sorted(placeholders("select {{ .inputs.a }}, {{.inputs.b|identifier}} -- {{ .inputs.c }}", Grammar()))
     ['a', 'b']
 
     Raises:
         InvalidTask: something looks like a placeholder and is none.
     """
+    if language is not None:
+        template = " ".join(piece for kind, piece in pieces(template, language) if kind != "comment")
     for found in _LOOKS_LIKE_ONE.finditer(template):
         correct = PLACEHOLDER.match(template, found.start())
         if correct is None or (correct[2] or _IDENTIFIER) != _IDENTIFIER:
@@ -162,6 +172,33 @@ def parse(template: str, language: Grammar) -> list[Part]:
 def code(template: str, language: Grammar) -> str:
     """Return the template without comments and without what stands in quotes."""
     return "".join(piece if kind == "code" else " " for kind, piece in pieces(template, language))
+
+
+def not_given(names: Iterable[str]) -> str:
+    """Return what errors say of inputs without a value."""
+    return f"no value is given for {', '.join(f'input {name!r}' for name in sorted(names))}; give the task one"
+
+
+def has_several(template: str, language: Grammar) -> bool:
+    """Say whether more than one statement is in the template; the body of a procedure or trigger is a part of its own.
+
+    >>> has_several("select ';'; ", Grammar()), has_several("select 1; select 2", Grammar())
+    (False, True)
+    """
+    other = {"comment": " "}
+    read = (piece if kind == "code" else other.get(kind, _QUOTED) for kind, piece in pieces(template, language))
+    first, _, others = "".join(read).partition(";")
+    return bool(others.replace(";", " ").strip(BLANKS)) and _WITH_BODY.match(first) is None
+
+
+def meant_as_names(template: str, language: Grammar) -> list[str]:
+    """Return the names of values that stand where most statements have a table, as behind FROM.
+
+    >>> meant_as_names("select * from {{ .inputs.t }} where a = {{ .inputs.a }}", Grammar())
+    ['t']
+    """
+    parts = [part for part in parse(template, language) if not isinstance(part, Comment)]
+    return [part.name for code, part in pairwise(parts) if isinstance(part, Value) and _BEFORE_TABLE.search(str(code))]
 
 
 def render(

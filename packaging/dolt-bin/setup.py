@@ -1,5 +1,7 @@
 """Builds a wheel for this platform that holds nothing but `dolt`, installed beside `python`.
 
+On Linux the program is static, by zig and musl, so that one wheel serves every distribution of this kind of machine.
+
 How Dolt is built, from which sources and with which tools, is `flytekitplugins/dolt/server/builder.py` of this
 repository.
 """
@@ -18,6 +20,9 @@ from distutils.command.build_scripts import build_scripts
 
 from setuptools.command.bdist_wheel import bdist_wheel
 
+POST = 1
+"""Which publication of this Dolt it is; it goes up when our procedures or the way of building change."""
+
 BUILDER = Path(__file__).resolve().parents[2] / "flytekitplugins" / "dolt" / "server" / "builder.py"
 
 
@@ -35,14 +40,18 @@ def load_builder() -> ModuleType:
 builder = load_builder()
 scratch = tempfile.TemporaryDirectory(prefix="dolt-wheel-")  # gone at exit, so that no 120 MB stay in the repository
 
+LICENCES = Path(scratch.name) / "LICENSES"
+
 
 class BuildDolt(build_scripts):
-    """Builds dolt, or takes it from this user's cache, as the one script of this distribution."""
+    """Builds dolt, with Go's own cache where Go is here, as the one script of this distribution."""
 
     def run(self) -> None:
         """Put the binary where setuptools collects scripts; unlike its own way, do not read it as text."""
         try:
-            binary = builder.build()
+            binary = builder.build(
+                Path(scratch.name).absolute() / "fresh" / "dolt", plan=builder.static_plan, licences=LICENCES
+            )
         except builder.BuildError as error:
             raise SystemExit(str(error)) from error
         target = Path(self.build_dir) / "dolt"
@@ -59,8 +68,19 @@ class PlatformWheel(bdist_wheel):
         self.root_is_pure = False
 
     def get_tag(self) -> tuple[str, str, str]:
-        """Return the tag of this platform, for every Python 3."""
-        return "py3", "none", super().get_tag()[2]
+        """Return the tag of this platform, for every Python 3; a static program runs with either C library of Linux."""
+        platform = super().get_tag()[2]
+        if platform.startswith("linux_"):
+            machine = platform.removeprefix("linux_")
+            platform = f"manylinux_2_17_{machine}.manylinux2014_{machine}.musllinux_1_1_{machine}"
+        return "py3", "none", platform
+
+    def egg2dist(self, egginfo_path: str, distinfo_path: str) -> None:
+        """Add the licences of what is linked, which are known when it is built."""
+        super().egg2dist(egginfo_path, distinfo_path)
+        folder = Path(distinfo_path) / "licenses"
+        folder.mkdir(exist_ok=True)
+        shutil.copy(LICENCES, folder / LICENCES.name)
 
 
 class BinaryDistribution(Distribution):
@@ -73,7 +93,7 @@ class BinaryDistribution(Distribution):
 
 setup(
     name="flytekitplugins-doltdb-bin",
-    version=builder.DOLT_VERSION,
+    version=f"{builder.DOLT_VERSION}.post{POST}",
     description="The Dolt binary for flytekitplugins-doltdb, built from its sources with procedures for rows",
     long_description=Path(__file__).with_name("README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",

@@ -32,6 +32,21 @@ def test_the_readmes_program_is_short() -> None:
     compile(program, "README.md", "exec")
 
 
+def test_the_readme_fits_on_two_screens() -> None:
+    """What does not belong there stands on a page of the guide."""
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 100
+
+
+def test_the_readmes_program_makes_nothing_when_it_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flyte imports a program wherever it registers or runs it; only `python program.py` makes the repository."""
+    (tmp_path / "readmes_program.py").write_text(blocks((ROOT / "README.md").read_text(), "python")[0])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    program = importlib.import_module("readmes_program")
+    assert program.rabbits.primary_key == ["name"]
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["readmes_program.py"]
+
+
 def test_the_readmes_commands_are_there() -> None:
     """Every make target and every `python -m flytekitplugins.dolt ...` that README and docs name exists."""
     text = "".join(page.read_text() for page in PAGES)
@@ -57,6 +72,15 @@ def test_the_page_of_types_is_what_the_code_does() -> None:
         [sys.executable, str(ROOT / "tools" / "types_page.py"), "--check"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_the_command_line_is_what_the_parser_says() -> None:
+    """docs/command-line.md is made out of the parser, and nothing else; the guide's index and the README link it."""
+    tool = ROOT / "tools" / "command_line_page.py"
+    done = subprocess.run([sys.executable, str(tool), "--check"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "(command-line.md)" in (ROOT / "docs" / "README.md").read_text()
+    assert "(docs/command-line.md)" in (ROOT / "README.md").read_text()
 
 
 def test_the_architecture_names_every_file() -> None:
@@ -122,6 +146,28 @@ def test_every_page_stands_in_the_index() -> None:
     index = (ROOT / "docs" / "README.md").read_text()
     pages = [page.name for page in ROOT.glob("docs/*.md") if page.name not in ("README.md", "index.md", "cookbook.md")]
     assert [name for name in pages if f"]({name})" not in index] == []
+
+
+GUIDE = re.findall(r"^\| \[(.+?)\]\((.+?)\) \| (.+) \|$", (ROOT / "docs" / "README.md").read_text(), re.MULTILINE)
+
+
+def test_the_guide_is_in_one_order() -> None:
+    """The index on GitHub and the menu of the built pages list the same pages, one after the other."""
+    menu = (ROOT / "docs" / "index.md").read_text().partition(":caption: Guide\n")[2].partition("```")[0].split()
+    assert [Path(target).stem.replace("README", "cookbook") for _, target, _ in GUIDE] == menu
+
+
+@pytest.mark.parametrize("place", range(len(GUIDE)), ids=lambda place: GUIDE[place][0])
+def test_a_page_answers_one_question_and_leads_to_the_next(place: int) -> None:
+    """Its first paragraph is the question that the index has, its last line a link to the page after it."""
+    _, target, question = GUIDE[place]
+    page = (ROOT / "docs" / target).resolve()
+    title, first, *_ = re.sub(r"^<!--.*?^-->\n", "", page.read_text(), flags=re.MULTILINE | re.DOTALL).split("\n\n")
+    assert (title[:2], first) == ("# ", f"**{question}**")
+    assert question.count("?") == 1
+    name, link = re.findall(r"\n\nNext: \[(.+)\]\((.+)\)\n\Z", page.read_text())[0]
+    following = GUIDE[place + 1][:2] if place + 1 < len(GUIDE) else ("Architecture", "architecture.md")
+    assert (name, (page.parent / link).resolve()) == (following[0], (ROOT / "docs" / following[1]).resolve())
 
 
 def slug(heading: str) -> str:

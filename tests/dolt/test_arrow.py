@@ -107,6 +107,32 @@ def test_pandas_reads_what_arrow_itself_would_give_it(config: Config, wide: pa.T
             pd.testing.assert_series_equal(got, expected)
 
 
+@pytest.mark.parametrize("count", [0, 3])
+def test_pandas_passes_over_no_note_that_is_for_arrow(
+    config: Config, wide: pa.Table, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With and without rows and NULL, nothing is said in the log of a type that pandas has no other name for."""
+    write(config("t", primary_key=["row"]), wide.slice(0, count))
+    assert read(config("t")).shape == (count, wide.num_columns)
+    assert [found.message for found in caplog.records if "Passed over" in found.message] == []
+
+
+def test_zeros_are_looked_for_in_the_texts_that_are_there(config: Config) -> None:
+    """Not in those that a slice leaves out, nor in what lies in the place of a missing one; in each chunk."""
+    texts = pa.chunked_array([pa.array(["a\0", "b", "c"]), pa.array([], pa.string()), pa.array(["d", "e\0"])])
+    covered = pa.StringArray.from_buffers(
+        3, *pa.array(["f", "g", "\0"]).buffers()[1:], pa.array([3], pa.int8()).buffers()[1]
+    )
+    ends, data = pa.array(["h", "i\0"]).buffers()[1:]
+    longer = pa.StringArray.from_buffers(2, pa.py_buffer(ends.to_pybytes()[:12] + b"xyz"), data)
+    for good in (texts.slice(1, 3), pa.chunked_array([covered]), pa.chunked_array([longer.slice(0, 1)])):
+        write(config("t"), pa.table({"v": good}))
+        assert arrow_read(config("t"))["v"].to_pylist() == good.to_pylist()
+    for bad, row in ((texts, 0), (texts.slice(1), 3), (texts.slice(4), 0), (pa.chunked_array([longer]), 1)):
+        with pytest.raises(errors.UnsupportedFrame, match=f"'v': the text in row {row} has a NUL"):
+            write(config("t"), pa.table({"v": bad}))
+
+
 FRAME = pd.DataFrame(
     {
         "row": [0, 1],

@@ -104,6 +104,8 @@ class TestChanges:
             Changes(kinds=("new",))
         with pytest.raises(InvalidConfig, match=r"'added'.*text.*\('added',\)"):
             Changes(kinds="added")  # type: ignore[arg-type]
+        with pytest.raises(InvalidConfig, match="before_values='no'"):
+            Changes(before_values="no")  # type: ignore[arg-type]
         with pytest.raises(InvalidConfig, match="table"):
             Changes(since=LAST_CONSUMED)
         with pytest.raises(InvalidConfig, match="table"):

@@ -129,6 +129,7 @@ ELSEWHERE = {
     "i/o timeout": "needs a remote that falls silent",
     "code = unavailable": "needs a remote, see test_remotes.py",
     "error reading from server": "needs a remote that is stopped in the very moment",
+    "dangling commit parent closure": "needs a remote that is cut off late in a push, see test_remotes.py",
     "command denied to user": "needs a server with users, see test_servers.py",
     "does not have the correct permissions on branch": "needs a server with users, see test_servers.py",
     "does not allow insecure connections": "needs a server with TLS, see test_servers.py",

@@ -437,10 +437,15 @@ class TestModes:
         assert sorted(read(config("t")).a) == [1, 1, 2, 2]
 
     def test_append_refuses_a_key_that_is_there(self, config: Config) -> None:
-        """Appending never overwrites."""
+        """Appending never overwrites, and the error says what does; of two equal rows of the frame it names these."""
         write(config("t", primary_key=["a"]), pd.DataFrame({"a": [1, 2]}))
-        with refused(config, errors.ConstraintViolated, match="duplicate primary key"):
+        with refused(
+            config, errors.ConstraintViolated, match=r"'t'.*duplicate primary key.*\[2\].*mode='upsert'"
+        ) as caught:
             write(config("t", mode="append"), pd.DataFrame({"a": [2, 3]}))
+        assert vars(caught.value)["columns"] == ["a"]
+        with refused(config, errors.ConstraintViolated, match=r"a=3 \(row 0\) and a=3 \(row 1\)"):
+            write(config("t", mode="append"), pd.DataFrame({"a": [3, 3]}))
         assert read(config("t")).a.tolist() == [1, 2]
 
     def test_append_leaves_out_what_the_server_fills_in(self, config: Config, theirs: Callable[[str], None]) -> None:

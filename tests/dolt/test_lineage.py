@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from flytekit import task, workflow
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, write
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository, merge, pin, write
 from flytekitplugins.dolt.api.table import store
 from flytekitplugins.dolt.errors import InvalidConfig, RepositoryNotFound, RevisionNotFound
+from flytekitplugins.dolt.history.lineage_graphs import graph
 from flytekitplugins.dolt.history.lineages import commits_of, execution_of, lineage
 from flytekitplugins.dolt.model.provenance import Execution, Provenance, ReadRecord, WriteRecord, compose
 from flytekitplugins.dolt.repository import connections, refs
@@ -130,6 +132,50 @@ def test_a_merge_passes_a_table_on(config: Config, repo: Path, dolt: Dolt) -> No
     result = made(config("out"), 1, read(merge, "side"), read(merge, "main"), read(merge, "both"))
     links = {link.read.table: link.of for link in lineage(result, db_path=repo).above if link.made == result}
     assert links == {"side": there, "main": here, "both": merge}
+
+
+def test_a_table_is_followed_from_the_commit_that_wrote_it(config: Config, repo: Path, dolt: Dolt) -> None:
+    """A table at a commit of another table, or at a merge that took it as it was, has the lineage of its own writer."""
+    made(config("source"))
+    there = made(config("t", branch_conf=NewBranch("run/1")), 2, read(refs.resolve(repo, None).hash, "source"))
+    made(config("log"))
+    merge("run/1", into="main", db_path=repo)
+    made(config("log", mode="append"), 2)
+    found = lineage(pin(config("t")))
+    assert (found.start.commit.hash, [step.tables for step in found.sources]) == (there, [("source",)])
+    assert lineage(refs.resolve(repo, None).hash, db_path=repo).start.tables == ("log",)
+    assert lineage(pin(DoltConfig(str(repo), sql="select * from t"))).start.tables == ("log",)
+
+
+def test_rows_that_a_merge_put_together_come_from_both_sides(config: Config, repo: Path) -> None:
+    """A merge of rows of both sides was made of both; one that took a table as it was is passed by."""
+    keyed = DoltConfig(str(repo), "t", mode="upsert", primary_key=["a"])
+    first = made(keyed, 1)
+    there = made(replace(keyed, branch_conf=NewBranch("run/1")), 2)
+    here = made(keyed, 3)
+    mixed = merge("run/1", into="main", db_path=repo).hash
+    result = made(config("out"), 1, read(mixed, "t"))
+    found = lineage(result, db_path=repo)
+    assert {(link.made, link.of) for link in found.above} == {
+        (result, mixed),
+        *((mixed, side) for side in (there, here)),
+        *((side, first) for side in (there, here)),
+    }
+    assert lineage(pin(keyed)).start.commit.hash == mixed
+    assert [node.name for node in graph(found).nodes if node.kind == "commit"] == ["Merge run/1 into main"]
+    assert f"t: {mixed[:8]} commit" in str(found)
+
+
+def test_a_merge_by_its_name_was_made_of_what_it_brought(config: Config, repo: Path) -> None:
+    """Not of what was on its branch before."""
+    made(config("here"))
+    there = made(config("t", branch_conf=NewBranch("run/1")), 2)
+    made(config("here"), 3)
+    merged = merge("run/1", into="main", db_path=repo).hash
+    found = lineage("main", db_path=repo)
+    assert found.start.commit.hash == merged
+    assert [(link.made, link.of, link.read.table) for link in found.above] == [(merged, there, "t")]
+    assert sorted(node.kind for node in graph(found).nodes) == ["commit", "execution", "table"]
 
 
 def test_an_append_is_also_made_of_what_was_there(config: Config, repo: Path) -> None:

@@ -284,3 +284,24 @@ class TestMerged:
         sql(repo, "update t set v = 9 where id = 1", on="side")
         merge("side", db_path=repo, resolve=pd.DataFrame({"id": [1], "v": [70], "w": [71]}))
         assert read(config("t")).to_dict("list") == {"id": [1, 2], "v": [70, 2], "w": [71, 2], "g": [71, 3]}
+
+
+def test_rows_that_dolt_cannot_show_are_counted(repo: Path) -> None:
+    """Dolt 1.83 reads its list of rows that refer to none by the wrong columns where one before them is VIRTUAL."""
+    parents = "CREATE TABLE parents (id INT PRIMARY KEY)"
+    children = (
+        "CREATE TABLE children (id INT PRIMARY KEY, next INT AS (id + 1) VIRTUAL, parent INT, last INT, "
+        "FOREIGN KEY (parent) REFERENCES parents (id))"
+    )
+    heads = fork(
+        repo,
+        [parents, "INSERT INTO parents VALUES (1)", children],
+        ["DELETE FROM parents"],
+        ["INSERT INTO children (id, parent) VALUES (1, 1)"],
+    )
+    with pytest.raises(MergeConflict, match="'children' has 1 rows that break a constraint") as caught:
+        merge("side", into="main", db_path=repo)
+    assert [(found.table, found.kind, found.count) for found in caught.value.conflicts] == [
+        ("children", "constraints", 1)
+    ]
+    assert branches(repo) == heads

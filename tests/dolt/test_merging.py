@@ -18,6 +18,7 @@ from flytekitplugins.dolt.errors import (
     RevisionNotFound,
     UncommittedChanges,
 )
+from flytekitplugins.dolt.history.merging import Check
 from flytekitplugins.dolt.model.naming import SCRATCH_PREFIX
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import connect
@@ -177,6 +178,13 @@ class TestChecks:
         assert read(base).v.tolist() == [1, 2, -3]
         newest = refs.log(repo, limit=1)[0]
         assert (newest.hash, newest.message) == (commit.hash, "Publish it")
+
+    @pytest.mark.parametrize("check", ["select * from t where v < 0", DoltTests("g"), lambda query: False], ids=str)
+    def test_one_check_stands_alone(self, audited: DoltConfig, repo: Path, check: Check) -> None:
+        """It need not be in a list; the characters of a text are no checks."""
+        sql(repo, "insert into dolt_tests values ('few', 'g', 'select * from t', 'expected_rows', '<', '3')")
+        with pytest.raises(ChecksFailed, match="1 of 1"):
+            merge("run/1", db_path=repo, checks=check)
 
     def test_what_fails_is_kept(self, audited: DoltConfig, base: DoltConfig, repo: Path) -> None:
         """Every failed check is named with its reason; main and the branch are as they were."""

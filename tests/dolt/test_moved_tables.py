@@ -351,3 +351,15 @@ def test_a_merge_of_what_was_read_elsewhere_publishes_nothing_else(main: DoltCon
     assert [row[0] for row in rows(main)] == [2, 3]
     with connect(Path(main.db_path)) as connection:
         assert connection.query("SHOW TABLES") == [("t",)]
+
+
+@pytest.mark.parametrize("where", ["virtual", "stored"])
+def test_generated_columns_may_be_in_the_frame(config: Config, dolt: Callable[..., str], where: str) -> None:
+    """A frame that was made of all columns has what the server computes, too; that is computed anew."""
+    dolt("sql", "-q", f"create table t (id int primary key, v int, g int generated always as (v + 1) {where})")
+    dolt("sql", "-q", "insert into t (id, v) values (1, 1), (2, 2); call dolt_commit('-Am', 'theirs')")
+    seen = pin(config("t"))
+    mine = seen.data.assign(v=[10, 2])
+    write(config("t", mode="append"), pd.DataFrame({"id": [3], "v": [3]}))
+    write(config("t"), mine, based_on=seen)
+    assert read(config("t")).values.tolist() == [[1, 10, 11], [2, 2, 3], [3, 3, 4]]

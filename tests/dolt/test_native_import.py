@@ -47,8 +47,9 @@ def by_sql(connection: Connection, rows: pa.Table, mode: str) -> None:
     if mode == "replace":
         connection.execute("DELETE FROM t")
     if mode == "delete":
-        for condition in load_data.key_lists(rows.column_names, rows):
-            connection.execute(f"DELETE FROM t WHERE {condition}")
+        same = " AND ".join(f"{name} = %s" for name in rows.column_names)
+        for row in rows.to_pylist():
+            connection.execute(f"DELETE FROM t WHERE {same}", *row.values())
         return
     for statement in load_data.insert_statements("t", rows, replacing=mode == "upsert"):
         connection.execute(statement)

@@ -463,12 +463,13 @@ def test_a_query_has_the_rights_of_its_user(connection: Connection) -> None:
         connection.execute("DROP USER some@localhost")
 
 
-def test_the_reading_user_may_execute_two_procedures(connection: Connection) -> None:
+def test_the_reading_user_may_execute_three_procedures(connection: Connection) -> None:
     """Where the server's program is ours, it reads natively, and has no other procedure."""
-    assert connection.rows_version() == 1
+    assert connection.rows_version() == procedures.VERSION
     with connection.read_only_session() as reader:
         rights = sorted(str(right) for (right,) in connection.query("SHOW GRANTS FOR 'flyte_reader'@'localhost'"))
         assert [right.partition(" TO ")[0] for right in rights] == [
+            f"GRANT EXECUTE ON PROCEDURE `{connection.database}`.`flyte_diff`",
             f"GRANT EXECUTE ON PROCEDURE `{connection.database}`.`flyte_export`",
             f"GRANT EXECUTE ON PROCEDURE `{connection.database}`.`flyte_query`",
             "GRANT SELECT ON *.*",

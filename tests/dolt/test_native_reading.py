@@ -20,6 +20,7 @@ from flytekitplugins.dolt import DoltConfig, pin, read, write
 from flytekitplugins.dolt.api import frames
 from flytekitplugins.dolt.api.table import pinned
 from flytekitplugins.dolt.cli import doctor
+from flytekitplugins.dolt.codec import pandas_frames
 from flytekitplugins.dolt.errors import DoltError
 from flytekitplugins.dolt.repository.connections import Connection
 from flytekitplugins.dolt.server import binary, procedures
@@ -84,7 +85,18 @@ def assert_equal(found: reading.ReadResult, expected: reading.ReadResult) -> Non
     assert found.notes == expected.notes
     found.arrow.validate(full=True)
     pd.testing.assert_frame_equal(found.to_frame(), expected.to_frame())
+    pd.testing.assert_frame_equal(as_a_large_one(found), expected.to_frame())
     assert found.to_arrow().equals(expected.to_arrow(), check_metadata=True)
+
+
+def as_a_large_one(found: reading.ReadResult) -> pd.DataFrame:
+    """Return the frame as it is made of a table that is large, with each first value written to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pandas_frames, "_MANY_BYTES", 0)
+        frame = found.to_frame()
+    for position in range(frame.shape[1] if len(frame) else 0):
+        frame.iloc[0, position] = frame.iloc[0, position]
+    return frame
 
 
 def files(connection: Connection) -> list[Path]:
@@ -262,6 +274,32 @@ def test_queries_come_as_by_sql(ways: Ways, connection: Connection) -> None:
     assert files(connection) == []
 
 
+@pytest.mark.parametrize("spans", [False, True])
+def test_differences_come_as_by_sql(ways: Ways, connection: Connection, spans: bool) -> None:
+    """Both sides of each changed row, in every type, and parts of them."""
+    every_type(connection, " PRIMARY KEY")
+    if not spans:
+        for name in (NAMES["TIME"], NAMES["TIME(6)"]):
+            connection.execute(f"UPDATE every SET {name} = '23:59:59.999999'")
+    connection.query("CALL DOLT_COMMIT('-Am', 'one')")
+    for name in NAMES.values():
+        connection.execute(f"UPDATE every SET {name} = NULL WHERE id = 0")
+    connection.execute("DELETE FROM every WHERE id = 1")
+    connection.query("CALL DOLT_COMMIT('-Am', 'two')")
+    existing = reading.describe(connection, "every")
+    assert existing is not None
+    columns = {f"{side}_{name}": kind for side in ("to", "from") for name, kind in existing.sql_types.items()}
+    for where in ("TRUE", "diff_type = 'removed'", "diff_type = 'added'"):
+        found = []
+        for choose in (ways.by_sql, ways.natively):
+            choose()
+            found.append(reading.select(connection, "DOLT_DIFF('HEAD~1', 'HEAD', 'every')", columns, where=where))
+        ways.assert_native()
+        assert found[1].equals(found[0])
+        assert found[1].schema.equals(found[0].schema, check_metadata=True)
+    assert files(connection) == []
+
+
 def test_a_wrong_query_is_refused_in_the_words_of_sql(ways: Ways, connection: Connection) -> None:
     """What is wrong is said by SQL, also where it is found in the middle of the rows."""
     connection.execute("CREATE TABLE t (id INT PRIMARY KEY)")
@@ -355,6 +393,7 @@ def test_a_file_that_cannot_be_read_is_no_reason_not_to_read(
     assert files(connection) == []
 
 
+@pytest.mark.usefixtures("ways")
 def test_an_interrupted_read_leaves_no_file(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while a file is read ends the read, and the file is gone."""
 

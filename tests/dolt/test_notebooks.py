@@ -47,6 +47,7 @@ def test_a_difference(config: Config) -> None:
         *(str(found), "diff_type", "id", "n", "before_n", "added", "0", "0", "NULL", "added", "2", "2", "NULL"),
         "and 27 more rows",
     ]
+    assert repr(found) == "<TableDiff t: 29 added, 0 modified, 0 removed>"
     assert words(diff("HEAD", "HEAD", **place)._repr_html_()) == ["t: 0 added, 0 modified, 0 removed"]
     assert words(diff("HEAD~1", "HEAD", **place, limit=0)._repr_html_()) == [str(found)]
 
@@ -58,7 +59,12 @@ def test_versions_and_lineage(config: Config) -> None:
     assert str(table.commit.hash)[:8] in shown  # type: ignore[union-attr]
     assert "<script" not in shown
     found = lineage(table)
-    assert "\n".join(words(found._repr_html_())) == str(found)
+    assert repr(found) == f"<Lineage of {table.commit}: made of 0 commits, used for 0, gaps 0>"
+    picture, _, tree = found._repr_html_().partition("</figure>")
+    assert "\n".join(words(tree)) == str(found)
+    assert picture.startswith("<figure")
+    assert not set(picture) & {"\u202e", "\x1b"}
+    assert "<script" not in picture
 
 
 def test_nothing_in_it_is_obeyed(config: Config) -> None:

@@ -44,6 +44,7 @@ from flytekitplugins.dolt import (
     Remote,
     Secret,
     SerialBranch,
+    create_repository,
     pin,
     read,
     restore,
@@ -69,15 +70,6 @@ from flytekitplugins.dolt.errors import (
 from flytekitplugins.dolt.history import pushing
 from flytekitplugins.dolt.repository import remotes
 from flytekitplugins.dolt.repository.clones import UNUSED_S, branch_lock
-
-
-@pytest.fixture
-def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteFolder]:
-    """Give a new remote with an empty branch `main`; the test is on the machine "here"."""
-    made = RemoteFolder.made(tmp_path)
-    monkeypatch.setenv("FLYTE_DOLT_CLONES", str(made.machine("here")))
-    yield made
-    made.let_go()
 
 
 def numbers(config: DoltConfig) -> list[int]:
@@ -664,16 +656,26 @@ def doors(config: DoltConfig) -> list[object]:
 
 
 @pytest.mark.parametrize("door", [0, 1], ids=["read", "write"])
-@pytest.mark.parametrize("there", ["nothing", "an empty folder"])
-def test_a_folder_without_a_repository(remote: RemoteFolder, there: str, door: int) -> None:
-    """Where nothing was pushed yet is RepositoryNotFound, said by Dolt or before; no folder is made for it."""
+@pytest.mark.parametrize(
+    ("there", "found"),
+    [
+        ("nothing", "there is no such folder.*URL"),
+        ("an empty folder", "contains no Dolt data.*URL"),
+        ("a repository", "repository to work in.*db_path"),
+    ],
+)
+def test_a_folder_without_a_repository(remote: RemoteFolder, there: str, found: str, door: int) -> None:
+    """Where nothing was pushed yet is RepositoryNotFound; neither the folder nor anything in it is made."""
     place = remote.folder / "elsewhere"
-    if there != "nothing":
+    if there == "a repository":
+        create_repository(place, name="Bo", email="bo@example.com")
+    elif there != "nothing":
         place.mkdir()
-    found = "there is no such folder" if there == "nothing" else "remote at that url contains no Dolt data"
-    with pytest.raises(RepositoryNotFound, match=f"elsewhere'.*{found}.*URL"):
+    before = set(place.glob("*"))
+    with pytest.raises(RepositoryNotFound, match=f"elsewhere'.*{found}"):
         doors(remote.config(remote=Remote(f"file://{place}")))[door]()  # type: ignore[operator]
     assert place.exists() is (there != "nothing")
+    assert set(place.glob("*")) == before
 
 
 @pytest.mark.slow

@@ -82,6 +82,8 @@ def test_a_remote_is_looked_at_in_a_clone(tmp_path: Path, monkeypatch: pytest.Mo
     assert here.table("log").data["number"].tolist() == [2]
     assert [commit.hash for commit in here.log(limit=2)] == remote.commits()[:2]
     assert here.branches() == {"main": remote.commits()[0]}
+    newest, before = here.versions("log", last=2)
+    assert str(here.diff(before, newest)) == str(here.diff("HEAD~1", "HEAD", table="log"))
     assert str(here.diff("HEAD~1", "HEAD", table="log")) == "log: 1 added, 0 modified, 1 removed"
     assert len(here.versions("log")) == 2
     with pytest.raises(errors.InvalidConfig, match="remote_conf"):

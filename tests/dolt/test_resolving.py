@@ -12,6 +12,7 @@ import pytest
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, Repository, merge, read, write
 from flytekitplugins.dolt.errors import (
+    ConstraintViolated,
     DoltError,
     InvalidConfig,
     MergeConflict,
@@ -326,14 +327,16 @@ class TestResolve:
         assert found.c.tolist() == ["new"]
         assert {"y", "z", "new"} <= set(found.c.cat.categories)
 
-    def test_rows_that_break_a_constraint(self, repo: Path) -> None:
-        """Rows that are given are checked as any, also what refers to one that is removed."""
+    @pytest.mark.parametrize("action", ["restrict", "cascade"])
+    def test_rows_that_break_a_constraint(self, repo: Path, action: str) -> None:
+        """Rows that are given are checked as any; what refers to one that is removed is kept."""
         sql(repo, "create table p (id int primary key, v int)", "insert into p values (1, 1)")
-        sql(repo, "create table c (id int primary key, p int, foreign key (p) references p (id))")
+        refers = f"foreign key (p) references p (id) on delete {action}"
+        sql(repo, f"create table c (id int primary key, p int, {refers})")
         sql(repo, "insert into c values (1, 1)", "call dolt_branch('side')", "update p set v = 2")
         sql(repo, "update p set v = 3", on="side")
         heads = branches(repo)
-        with pytest.raises(DoltError, match="(?i)foreign key"):
+        with pytest.raises(ConstraintViolated, match="Cannot merge.*'c' refer"):
             merge("side", db_path=repo, resolve=pd.DataFrame({"id": [1], "diff_type": ["removed"]}))
         assert branches(repo) == heads
 

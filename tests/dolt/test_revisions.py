@@ -35,6 +35,7 @@ from flytekitplugins.dolt.errors import (
 from flytekitplugins.dolt.history import revisions
 from flytekitplugins.dolt.repository.connections import connect
 from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.tables import reading
 
 Dolt = Callable[..., str]
 DAYS = {"created": "2024-01-10", "grown": "2024-02-10", "other": "2024-03-10"}
@@ -337,6 +338,30 @@ class TestWhatIsGone:
                 other.execute("CALL DOLT_GC()")  # and goes back to the warm ones, of no use
             connection.query("SELECT 1")
         assert read(graph.config()).id.tolist() == [1, 7]
+
+
+def test_what_a_commit_holds_is_asked_once(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither whether it is there nor what its tables look like changes; on a branch both are asked for again."""
+    commit = graph.commits["grown"]
+    with connect(graph.path) as connection, connection.at(None):
+        asked: list[str] = []
+        ask, ask_each = connection.query, connection.queries
+        monkeypatch.setattr(connection, "query", lambda *said: asked.append(said[0]) or ask(*said))
+        monkeypatch.setattr(connection, "queries", lambda *said: asked.extend(said) or ask_each(*said))
+        for expected in (3, 0):
+            asked.clear()
+            assert revisions.resolve(connection, commit).hash == commit
+            with connection.at(commit):
+                assert reading.describe(connection, "t") is not None
+            assert len([said for said in asked if "HASHOF" in said or said.startswith("SHOW")]) == expected
+        for number in range(2):
+            asked.clear()
+            name = f"added_{number}"
+            connection.execute(f"ALTER TABLE t ADD COLUMN {name} INT")
+            found = reading.describe(connection, "t")
+            assert found is not None
+            assert found.columns[-1].name == name
+        connection.execute("CALL DOLT_RESET('--hard')")
 
 
 @pytest.fixture

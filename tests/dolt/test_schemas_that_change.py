@@ -36,8 +36,8 @@ from flytekitplugins.dolt import (
 )
 from flytekitplugins.dolt.api import frames
 from flytekitplugins.dolt.api.table import pinned
+from flytekitplugins.dolt.api.typed_frames import to_polars
 from flytekitplugins.dolt.codec import notes
-from flytekitplugins.dolt.flyte.dataframes import _to_polars
 from flytekitplugins.dolt.repository.connections import connect
 from flytekitplugins.dolt.repository.refs import branches
 
@@ -153,7 +153,7 @@ def check(path: Path, expected: Rows, policy: Any = None) -> None:
         "arrow": schemas.meanings(found.to_arrow()),
     }
     try:
-        doors["polars"] = schemas.meanings(_to_polars(found))
+        doors["polars"] = schemas.meanings(to_polars(found))
     except errors.DoltError:
         event("Polars has no such type")
     for door, rows in doors.items():

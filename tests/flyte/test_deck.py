@@ -8,19 +8,22 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
 import pytest
+import ways
 from browser import PATIENT, seen
 from deck_screenshot import BROWSER
 from flytekit import task, workflow
 from flytekit.core.context_manager import FlyteContextManager
 from flytekit.core.type_engine import TypeEngine
 
-from flytekitplugins.dolt import Commit, DoltConfig, DoltTable, Remote, read, write
+from flytekitplugins.dolt import Commit, DoltConfig, DoltTable, Remote, dolt_frame, read, write
 from flytekitplugins.dolt.history import diffs
 from flytekitplugins.dolt.report import collect, page
-from flytekitplugins.dolt.server import local_server
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.server import local_server, procedures
 
 Config = Callable[..., DoltConfig]
 HOSTILE = [
@@ -141,6 +144,48 @@ def test_it_stays_small_and_says_what_it_leaves_out(config: Config) -> None:
     assert "and 41 more columns" in words(page)
 
 
+def test_what_a_table_was_made_of_is_drawn(config: Config) -> None:
+    """The deck of an output has the picture of the tables that went into it; one made of nothing has none."""
+
+    @task
+    def load() -> DoltTable:
+        return DoltTable(config("users"), pd.DataFrame({"n": [1, 2]}))
+
+    @task
+    def select(users: DoltTable) -> DoltTable:
+        return DoltTable(config("big_users"), users.data.head(1))
+
+    @workflow
+    def wf() -> tuple[DoltTable, DoltTable]:
+        users = load()
+        return users, select(users=users)
+
+    users, big_users = wf()
+    assert "<h3>Made of</h3>" not in shown(users)
+    page = shown(big_users)
+    assert "<h3>Made of</h3><figure" in page
+    picture = page[page.index("<figure") : page.index("</figure>")]
+    assert picture.count('<g class="node ') == 4
+    assert picture.count('<path class="edge"') == 3
+    assert {"users", "big_users", "test_deck.select"} <= {text.strip() for text in words(picture).split("  ")}
+    assert not re.search(r"https?:|src=|href=|@import|url\(|<script", page)
+
+
+def test_a_table_that_grew_says_so_beside_later_commits(config: Config) -> None:
+    """Appended rows are made of what was there; a later commit to another table does not hide that."""
+
+    @task
+    def add(n: int) -> DoltTable:
+        return DoltTable(config("t", mode="append"), pd.DataFrame({"n": [n]}))
+
+    for number in range(13):
+        table = add(n=number)
+    other = write(config("other"), pd.DataFrame({"n": [1]}))
+    page = shown(table.at(Commit(str(other.commit and other.commit.hash), branch="main")))
+    assert "13 versions to" in page
+    assert "12 runs to" in page
+
+
 def test_nothing_is_fetched_from_anywhere(rabbits: DoltTable) -> None:
     """The page names no address of a style, a script, a font or a picture."""
     assert not re.search(r"https?:|src=|href=|@import|url\(|<script", shown(rabbits))
@@ -198,6 +243,68 @@ def test_a_task_with_decks_has_one(config: Config, repo: Path) -> None:
     assert table.commit is not None
     assert table.commit.hash in pages[0]
     assert "+1 added" in words(pages[0])
+
+
+HOSTILE_COLUMN = ", `</footer><script>` int not null default 5"
+WAYS: dict[str, tuple[str, str | None, dict[str, object], str]] = {
+    "replace": ("1", "", {}, "natively"),
+    "a new table": ("1", None, {"primary_key": ["k"]}, "natively"),
+    "append": ("1", "", {"mode": "append"}, "natively"),
+    "upsert": ("1", "", {"mode": "upsert"}, "natively"),
+    "delete": ("1", "", {"mode": "delete"}, "natively"),
+    "off": ("0", "", {}, "by SQL: FLYTE_DOLT_NATIVE is 0"),
+    "off, a new table": ("0", None, {"primary_key": ["k"]}, "by SQL: FLYTE_DOLT_NATIVE is 0"),
+    "off, upsert": ("0", "", {"mode": "upsert"}, "by SQL: FLYTE_DOLT_NATIVE is 0"),
+    "off, delete": ("0", "", {"mode": "delete"}, "by SQL: FLYTE_DOLT_NATIVE is 0"),
+    "a rule": ("1", ", constraint c check (v > 0)", {}, "by SQL: the table has CONSTRAINT"),
+    "a rule, append": ("1", ", constraint c check (v > 0)", {"mode": "append"}, "by SQL: the table has CONSTRAINT"),
+    "a rule, delete": ("1", ", constraint c check (v > 0)", {"mode": "delete"}, "by SQL: the table has CONSTRAINT"),
+    "a column less": (
+        "1",
+        HOSTILE_COLUMN,
+        {"mode": "upsert"},
+        "by SQL: of the table's columns the rows have no '</footer><script>'",
+    ),
+}
+
+
+@pytest.mark.usefixtures("our_program")
+@pytest.mark.parametrize("kind", WAYS)
+def test_which_way_the_rows_went(repo: Path, config: Config, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """The last line says it of rows that were written just now, and the reason of SQL; a reader's deck has none."""
+    switch, columns, options, expected = WAYS[kind]
+    if columns is not None:
+        with refs.connect(repo) as connection:
+            connection.execute(f"create table t (k bigint primary key, v bigint{columns})")
+            connection.execute("insert into t (k, v) values (1, 1), (2, 2)")
+            connection.execute("call dolt_commit('-Am', 'made')")
+    monkeypatch.setenv(procedures.SWITCH, switch)
+    table = write(config("t", **options), pd.DataFrame({"k": [7 if options.get("mode") == "append" else 1], "v": [3]}))
+    page = shown(table)
+    assert page.endswith(f'<footer class="more">Rows went {html.escape(expected)}.</footer></div>')
+    assert table.rows_went == expected
+    assert table.commit is not None
+    assert "<footer" not in shown(table.at(table.commit))
+    table.data = pd.DataFrame({"k": [1]})
+    assert table.rows_went is None
+
+
+@pytest.mark.usefixtures("our_program")
+def test_which_way_the_rows_of_a_frame_went(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame that a task returns has the same line as a table; a write that was done before has none."""
+    frame = pd.DataFrame({"k": [1]})
+    pages: list[str] = []
+    original = page.page
+
+    def made() -> pd.DataFrame:
+        return frame
+
+    made.__annotations__["return"] = Annotated[pd.DataFrame, dolt_frame(config("t"))]
+    monkeypatch.setattr(page, "page", lambda card: pages.append(original(card)) or pages[-1])
+    task(made, enable_deck=True)()
+    assert f"Rows went {ways.expected()}" in words(pages[-1])
+    write(config("t"), frame.assign(k=2), key="once")
+    assert "Rows went" not in words(shown(write(config("t"), frame.assign(k=2), key="once")))
 
 
 def test_keys_that_were_not_there_are_counted(rabbits: DoltTable) -> None:

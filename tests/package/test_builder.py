@@ -92,6 +92,32 @@ def test_the_program_is_dolts_own_with_our_package_in_it(tmp_path: Path, target:
 
 
 @needs_go
+def test_a_build_can_write_the_licences_of_what_it_linked(tmp_path: Path, target: Path) -> None:
+    """Each module's that is linked is there, Go's own, and no other; one that has none is named."""
+    module = write_module(tmp_path / "m")
+    (tmp_path / "m-dolt" / "LICENSE").write_text("what Dolt says")
+    (tmp_path / "m-dolt" / "library").mkdir()
+    (tmp_path / "m-dolt" / "library" / "library.go").write_text("package library\n")
+    (module / "procedures.go").write_text('package native\n\nimport _ "github.com/dolthub/dolt/go/library"\n')
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "LICENSE").write_text("what nobody links")
+    (tmp_path / "other" / "go.mod").write_text("module example/other\n\ngo 1.20\n")
+    with (module / "go.mod").open("a") as file:
+        file.write(f"\nrequire example/other v0.0.0\n\nreplace example/other => {tmp_path / 'other'}\n")
+    builder.build(target, module=module, licences=tmp_path / "LICENSES")
+    text = (tmp_path / "LICENSES").read_text()
+    assert "github.com/dolthub/dolt/go v0.0.0: LICENSE" in text
+    assert "what Dolt says" in text
+    assert "Go's runtime and standard library: LICENSE" in text
+    assert "what nobody links" not in text
+    assert left_in(target.parent) == ["dolt", "lock"]
+    target.unlink()
+    (tmp_path / "m-dolt" / "LICENSE").unlink()
+    with pytest.raises(builder.BuildError, match=r"github\.com/dolthub/dolt/go v0\.0\.0 has no such file"):
+        builder.build(target, module=module, licences=tmp_path / "LICENSES")
+
+
+@needs_go
 def test_a_second_build_does_nothing_and_says_nothing(tmp_path: Path, target: Path) -> None:
     """What is there is neither built again nor touched, even when its sources are gone."""
     module = write_module(tmp_path / "m")
@@ -277,6 +303,15 @@ def test_a_compiler_that_links_nothing_is_replaced(tools: Path, tmp_path: Path) 
     assert builder.ZIG_WHEEL not in plan.wheels
 
 
+def test_a_static_program_is_planned_with_zig_whatever_is_here(tools: Path, tmp_path: Path) -> None:
+    """What a wheel holds must not hang on the C library of the machine that built it."""
+    program(tools / "cc", "exit 0")
+    go = program(tools / "go", "echo go1.99.0")
+    plan = builder.static_plan((1, 25, 6), scratch=tmp_path)
+    assert plan == builder.Plan(go=str(go), compiler=None)
+    assert plan.wheels == (builder.ZIG_WHEEL,)
+
+
 def test_the_users_choice_of_compiler_comes_first(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """``CC``, options included, is what Go gets."""
     program(tools / "cc", "exit 0")
@@ -365,8 +400,8 @@ def test_who_waits_for_another_build_says_so(tmp_path: Path, monkeypatch: pytest
 
     first = (tmp_path / "lock").open("ab")
     fcntl.flock(first, fcntl.LOCK_EX)
-    with builder._exclusive(tmp_path / "lock", progress=let_go):
-        assert re.fullmatch(r"another process is building it, waiting \(\d s\)", said[0])
+    with builder.exclusive(tmp_path / "lock", progress=let_go):
+        assert re.fullmatch(r"another process has begun with it, waiting \(\d s\)", said[0])
 
 
 def test_what_is_built_with_wheels_keeps_their_caches_in_its_folder(

@@ -27,6 +27,7 @@ REASONS = {
     "dolt/codec/pandas_frames.py:_as_category": "each way in which levels do not fit is told apart",
     "dolt/codec/pandas_frames.py:_without_arrays": "one branch for each kind of cell",
     "dolt/codec/pandas_frames.py:storable": "one branch for each kind of Arrow type",
+    "dolt/history/conflicts.py:_of_rows": "one branch for each kind of conflict that Dolt does not show right",
     "dolt/history/diffs.py:_table_ref": "what two sides may be, and that they agree",
     "dolt/history/lineages.py:Lineage._tree": "one walk, in which each branch is a line of the picture",
     "dolt/history/lineages.py:_Walk._links": "to follow a link, or to say why it cannot be, is one decision",

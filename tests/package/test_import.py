@@ -24,6 +24,29 @@ def test_importing_brings_nothing_heavy(module: str) -> None:
     assert python(f"import flytekit, flytekitplugins.dolt, sys; print({module!r} in sys.modules)") == "False"
 
 
+HEAVY = {"pandas", "pyarrow", "numpy", "pymysql", "sqlalchemy", "flytekit"}
+
+
+def brought_by(*arguments: str) -> set[str]:
+    """Return what heavy the command line imports until it ends, or becomes `dolt`, with these arguments."""
+    argv = [sys.executable, "-X", "importtime", "-m", "flytekitplugins.dolt", *arguments]
+    said = subprocess.run(argv, capture_output=True, text=True, timeout=120).stderr
+    return {line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")} & HEAVY
+
+
+@pytest.mark.parametrize(
+    "arguments", [("dolt", "version"), ("--help",), ("diff", "--help"), ("--version",), ("doctor",)]
+)
+def test_a_command_does_not_import_what_others_need(arguments: tuple[str, ...]) -> None:
+    """Who runs `dolt` through us, or reads the help, does not wait for frames and drivers."""
+    assert brought_by(*arguments) == set()
+
+
+def test_a_verb_imports_what_it_needs_when_it_is_chosen() -> None:
+    """What looks at rows needs Arrow, so what the test above looks at is there to be seen."""
+    assert brought_by("tables", "--db", "/nonexistent") >= {"pyarrow", "pymysql"}
+
+
 def test_import_flytekit_registers_the_types() -> None:
     """The entry point makes the types known without an import by the user."""
     code = (
@@ -37,9 +60,10 @@ def test_import_flytekit_registers_the_types() -> None:
 
 
 LOADED_WITH_FLYTEKIT = """
-api api.table api.uri errors flyte flyte.context flyte.dataframes flyte.secrets flyte.task_runtime
-flyte.unpinned_inputs flyte.value_types model model.configs model.location model.naming model.nesting model.options
-model.query_parameters model.runtime model.serialization model.timepoints model.trust schema
+api api.table api.task_run api.typed_frames api.uri errors flyte flyte.context flyte.dataframes flyte.secrets
+flyte.task_runtime flyte.unpinned_inputs flyte.value_types flyte.wiring model model.by_identity model.configs
+model.location model.naming model.nesting model.options model.query_parameters model.runtime model.serialization
+model.timepoints model.trust schema
 """
 
 

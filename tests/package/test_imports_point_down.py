@@ -35,6 +35,9 @@ def contracts(folder: Path) -> subprocess.CompletedProcess[str]:
         ("errors.py", "from .model import configs", "packages import downwards only"),
         ("tables/fitting.py", "from . import writing", "within a package, files import downwards only: tables"),
         ("api/frames.py", "import flytekit", "only the border to Flyte imports flytekit"),
+        ("flyte2/values.py", "import flytekit", "only the border to Flyte imports flytekit"),
+        ("flyte/context.py", "import flyte", "only the border to Flyte 2 imports flyte, and it needs no flytekit"),
+        ("flyte2/values.py", "from ..flyte import context", "packages import downwards only"),
         ("history/diffs.py", "import pymysql", "only one file knows PyMySQL"),
         ("../sqlalchemy/prepared.py", "from pymysql import err", "only one file knows PyMySQL"),
         ("../doltdb/logins.py", "from . import driver", "what both plugins use: files import downwards only"),
@@ -42,7 +45,8 @@ def contracts(folder: Path) -> subprocess.CompletedProcess[str]:
 )
 def test_an_import_that_points_up_breaks_the_contract(tmp_path: Path, file: str, line: str, contract: str) -> None:
     """One wrong import, also inside a function, is found and named by its contract."""
-    shutil.copytree(ROOT / "flytekitplugins", tmp_path / "flytekitplugins")
+    for namespace in ("flytekitplugins", "flyteplugins"):
+        shutil.copytree(ROOT / namespace, tmp_path / namespace)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     broken = tmp_path / "flytekitplugins" / "dolt" / file
     broken.write_text(f"{broken.read_text()}\n\ndef wrong() -> None:\n    {line}\n")

@@ -5,6 +5,7 @@ These tests ask the package index for what the distribution needs, as `make setu
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -22,6 +23,12 @@ from packaging.requirements import Requirement
 from flytekitplugins.dolt.cli import doctor
 
 ROOT = Path(__file__).parents[2]
+ENTRY_POINTS = {
+    "flytekit.plugins": {"dolt": "flytekitplugins.dolt.flyte"},
+    "flyte.plugins.types": {"dolt": "flytekitplugins.dolt.flyte2:register"},
+}
+"""Where flytekit and Flyte 2 look for plugins, and what of ours they find there."""
+
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "foo")
 
 
@@ -42,6 +49,10 @@ class Environment:
     @property
     def python(self) -> Path:
         return self.folder / "bin" / "python"
+
+    def install(self, *args: str | Path) -> str:
+        """Install into it as `make setup` does."""
+        return run(ROOT / "tools" / "install.sh", self.python, *args, cwd=self.folder)
 
     def pip(self, *args: str | Path) -> str:
         """Run pip in it."""
@@ -84,7 +95,7 @@ def wheel(dist: Path) -> Path:
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """Install the wheel with everything it needs, as a user does."""
     environment = make_environment(tmp_path_factory.mktemp("clean") / "venv")
-    environment.pip("install", "--quiet", wheel)
+    environment.install(wheel)
     return environment
 
 
@@ -97,10 +108,22 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
         assert f"flytekitplugins/{package}/py.typed" in names
     native = ROOT / "flytekitplugins" / "dolt" / "native"
     assert {f"flytekitplugins/dolt/native/{file.name}" for file in native.iterdir()} <= names
-    assert "flytekitplugins/__init__.py" not in names
+    assert {
+        "flytekitplugins/dolt/flyte2/values.py",
+        "flyteplugins/dolt/__init__.py",
+        "flyteplugins/dolt/py.typed",
+    } <= names
+    assert not {"flytekitplugins/__init__.py", "flyteplugins/__init__.py"} & names
+    archive = zipfile.ZipFile(wheel)
+    (points,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+    declared = configparser.ConfigParser()
+    declared.read_string(archive.read(points).decode())
+    assert {name: dict(declared[name]) for name in declared.sections()} == ENTRY_POINTS
     notices = {name.rpartition("/")[2] for name in names if ".dist-info/" in name}
     assert {"LICENSE", "NOTICE", "entry_points.txt"} <= notices
-    assert {name.split("/")[0].partition("-")[0] for name in names} == {"flytekitplugins", "flytekitplugins_doltdb"}
+    assert {name.split("/")[0].partition("-")[0] for name in names} == {
+        *("flytekitplugins", "flytekitplugins_doltdb", "flyteplugins")
+    }
 
 
 @pytest.mark.slow
@@ -111,6 +134,9 @@ def test_the_sdist_holds_what_a_developer_needs(dist: Path) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"setup.py", "Makefile", "tests/conftest.py", "examples/quickstart_example.py", "tools/setup.sh"} <= names
     assert {"docs/types.md", "constraints/oldest.txt", "packaging/dolt-bin/setup.py", "NOTICE"} <= names
+    assert {"flytekitplugins/dolt/flyte2/values.py", "flyteplugins/dolt/__init__.py"} <= names
+    assert {"flyteplugins/dolt/py.typed", "tests/flyte2/conftest.py", "tools/test_flyte2.sh"} <= names
+    assert "flyteplugins/__init__.py" not in names
     assert not [name for name in names if "__pycache__" in name or ".venv" in name]
 
 
@@ -128,7 +154,7 @@ def test_the_sdist_installs_and_passes_the_quickstart(dist: Path, clean: Environ
     """Where no wheel can be had, the sources do. (What they need is borrowed from the other environment.)"""
     (sdist,) = dist.glob("*.tar.gz")
     environment = make_environment(tmp_path / "venv")
-    environment.pip("install", "--quiet", "--no-deps", sdist)
+    environment.install("--no-deps", sdist)
     (environment.packages() / "borrowed.pth").write_text(f"{clean.packages()}\n")
     assert "Sugar Maple" in environment.quickstart("1")
     where = run(environment.python, "-c", "import flytekitplugins.dolt as d; print(d.__file__)", cwd=tmp_path)
@@ -138,16 +164,41 @@ def test_the_sdist_installs_and_passes_the_quickstart(dist: Path, clean: Environ
 @pytest.mark.slow
 def test_it_lives_beside_another_plugin(clean: Environment) -> None:
     """The namespace is shared: flytekit's own plugin for Polars and this package work in one process."""
-    clean.pip("install", "--quiet", "polars", "flytekitplugins-polars")
+    clean.install("polars", "flytekitplugins-polars")
     code = "import flytekitplugins.polars, flytekitplugins.dolt as d, polars; print(d.DoltTable.__name__)"
     assert run(clean.python, "-W", "error::UserWarning", "-c", code, cwd=clean.folder).strip().endswith("DoltTable")
     assert "Sugar Maple" in clean.quickstart("1")
 
 
+BESIDE = """
+import warnings
+warnings.simplefilter("ignore")
+import flyte, flyteplugins, flyteplugins.polars, polars
+import flyteplugins.dolt as d
+from flyte.types import TypeEngine
+kinds = (d.DoltTable, polars.DataFrame, polars.LazyFrame)
+print(flyteplugins.__file__, d.__file__, *(type(TypeEngine.get_transformer(kind)).__name__ for kind in kinds))
+"""
+
+
+@pytest.mark.slow
+def test_it_lives_beside_another_plugin_of_flyte_2(wheel: Path, clean: Environment, tmp_path: Path) -> None:
+    """The namespace `flyteplugins` is shared, too, and both plugins register; also from sources in a folder."""
+    clean.install("flyteplugins-polars", "flyte>=2.12,<3")
+    source = shutil.copytree(ROOT, tmp_path / "source", ignore=NOT_COPIED)
+    for installed, place in (([wheel], clean.packages()), (["--editable", source], source)):
+        clean.install("--force-reinstall", "--no-deps", *installed)
+        assert run(clean.python, "-c", BESIDE, cwd=tmp_path).split() == [
+            *("None", str(place / "flyteplugins" / "dolt" / "__init__.py")),
+            *("DoltTableTransformer", "DataFrameTransformerEngine", "DataFrameTransformerEngine"),
+        ]
+    clean.install("--force-reinstall", "--no-deps", wheel)
+
+
 @pytest.mark.slow
 def test_beside_the_earlier_sqlalchemy_plugin_the_doctor_says_which_files_win(wheel: Path, clean: Environment) -> None:
     """Its files replace ours; doctor and a warning say so, and what they advise fixes it."""
-    clean.pip("install", "--quiet", "--no-deps", "flytekitplugins-sqlalchemy")
+    clean.install("--no-deps", "flytekitplugins-sqlalchemy")
     said = run(clean.python, "-m", "flytekitplugins.dolt", "doctor", cwd=clean.folder, ok=False)
     assert "the task.py of 'flytekitplugins-sqlalchemy' wins" in said
     assert "`pip uninstall flytekitplugins-sqlalchemy`" in said
@@ -155,7 +206,7 @@ def test_beside_the_earlier_sqlalchemy_plugin_the_doctor_says_which_files_win(wh
     assert "the task.py of 'flytekitplugins-sqlalchemy' wins" in warned
     assert f"pip install --force-reinstall --no-deps {doctor.DISTRIBUTION}" in said
     clean.pip("uninstall", "--quiet", "--yes", "flytekitplugins-sqlalchemy")
-    clean.pip("install", "--quiet", "--force-reinstall", "--no-deps", wheel)
+    clean.install("--force-reinstall", "--no-deps", wheel)
     assert "All is well." in run(clean.python, "-m", "flytekitplugins.dolt", "doctor", cwd=clean.folder)
 
 
@@ -171,11 +222,14 @@ def bounds(name: str) -> dict[str, str]:
 
 
 def test_the_oldest_versions_are_the_bounds_of_setup_py() -> None:
-    """What setup.py allows is what `make test-oldest` installs."""
+    """What setup.py allows is what `make test-oldest` and `tools/test_flyte2.sh oldest` install."""
     text = (ROOT / "setup.py").read_text()
-    needed = re.findall(r'^        "([\w-]+)>=([\d.]+)', text[text.index("install_requires") :], re.MULTILINE)
+    needed = re.findall(
+        r'^        (?:"\w+": \[)?"([\w-]+)>=([\d.]+)', text[text.index("install_requires") :], re.MULTILINE
+    )
     oldest = bounds("oldest.txt")
     assert len(needed) >= 8
+    assert {"flyte", "polars"} <= {name for name, _ in needed}
     for name, bound in needed:
         pin = oldest[name].split(".")
         assert pin[: len(bound.split("."))] == bound.split("."), name

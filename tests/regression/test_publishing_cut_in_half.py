@@ -20,6 +20,7 @@ from flytekitplugins.dolt.repository import refs, scratch_branches
 Ask = Callable[..., list[tuple[object, ...]]]
 
 DEAD = "flyte-tmp/0-999999/ann/build-3/4711/20240507T123800Z/script/c0ffee"
+"""The name of a killed writer's branch, without the commit where it began."""
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def put(repo: Path, table: str, *numbers: int) -> str:
 def cut_in_half(repo: Path, ask: Ask, *, staged: bool, dead: str = DEAD) -> None:
     """Leave `main` at a commit to `old` and `fresh` with the working set of before, and a user's change in `other`."""
     put(repo, "old", 1)
-    put(repo, "other", 1)
+    dead = f"{dead}-{put(repo, 'other', 1)[:8]}"
     ask("CALL DOLT_BRANCH(%s)", dead)
     ask("INSERT INTO old VALUES (2)", on=dead)
     ask("CREATE TABLE fresh (n INT)", on=dead)
@@ -66,6 +67,15 @@ def test_next_write_brings_the_working_set_up(repo: Path, ask: Ask, staged: bool
     assert [commit.message for commit in refs.log(repo, limit=2)] == [scripts.SCRIPT_MESSAGE, "moved"]
     assert refs.log(repo, limit=1)[0].hash == scratch_seen
     assert ask("SELECT name FROM dolt_branches") == [("main",)]
+
+
+def test_garbage_was_collected_since(repo: Path, ask: Ask) -> None:
+    """Dolt's log of references is empty then; the next write finishes the move all the same."""
+    cut_in_half(repo, ask, staged=True)
+    ask("CALL DOLT_GC()")
+    put(repo, "third", 3)
+    assert ask("SELECT table_name, status FROM dolt_status") == [("other", "modified")]
+    assert ask("SELECT n FROM old ORDER BY n") == [(1,), (2,)]
 
 
 def test_the_number_of_the_killed_is_somebody_elses_now(repo: Path, ask: Ask) -> None:
@@ -92,11 +102,12 @@ def test_users_own_revert_is_no_half_publishing(repo: Path, ask: Ask) -> None:
     """A staged revert of the last commit looks the same; without a dead writer's branch that made it, it is sacred."""
     put(repo, "old", 1)
     head = put(repo, "old", 1, 2)
-    ask("CALL DOLT_BRANCH(%s)", DEAD)  # of a writer that died before it had done anything
+    dead = f"{DEAD}-{head[:8]}"
+    ask("CALL DOLT_BRANCH(%s)", dead)  # of a writer that died before it had done anything
     ask("DELETE FROM old WHERE n = 2")
     ask("CALL DOLT_ADD('old')")
     with refs.connect(repo) as connection:
-        assert scratch_branches.sweep(connection) == [DEAD]
+        assert scratch_branches.sweep(connection) == [dead]
     assert ask("SELECT table_name, staged FROM dolt_status") == [("old", 1)]
     with pytest.raises(UncommittedChanges, match="'old'"):
         put(repo, "old", 9)

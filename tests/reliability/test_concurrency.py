@@ -11,12 +11,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from factor import FACTOR
+from letting_go import is_sound
 
 from flytekitplugins.dolt import DoltConfig, SerialBranch, api
 from flytekitplugins.dolt.repository import refs
@@ -34,10 +35,12 @@ from pathlib import Path
 repo, me, how_often = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 print("ready", flush=True)
 input()
-for number in range(how_often):
-    frame = pd.DataFrame({"writer": [me], "number": [number]})
-    table = api.write(DoltConfig(str(repo), f"table_{me}"), frame, message=f"{me} {number}")
-    print(table.commit.hash, local_server.running(repo).pid, flush=True)
+with local_server.using(repo):
+    for number in range(how_often):
+        frame = pd.DataFrame({"writer": [me], "number": [number]})
+        table = api.write(DoltConfig(str(repo), f"table_{me}"), frame, message=f"{me} {number}")
+        print(table.commit.hash, local_server.running(repo).pid, flush=True)
+    input()  # until all have written: the server of one that is late would else be another
 """
 
 
@@ -69,16 +72,29 @@ def writers_at_once(repo: Path, names: Sequence[str], *, how_often: int) -> dict
         for process in started.values():
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-        for process in started.values():
-            assert process.stdin is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-        said = {name: process.communicate(timeout=120)[0] for name, process in started.items()}
+        _tell(started.values())
+        said = {name: [_line(process) for _ in range(how_often)] for name, process in started.items()}
+        _tell(started.values())
+        ended = {name: process.wait(timeout=120) for name, process in started.items()}
     finally:
         for process in started.values():
             process.kill()
-    assert {name: process.returncode for name, process in started.items()} == dict.fromkeys(names, 0)
-    return {name: [line.split() for line in words.splitlines()] for name, words in said.items()}
+            process.communicate()
+    assert ended == dict.fromkeys(names, 0)
+    return {name: [line.split() for line in lines] for name, lines in said.items()}
+
+
+def _tell(processes: Iterable[subprocess.Popen[str]]) -> None:
+    """Let processes go on that wait for a line."""
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 @pytest.fixture
@@ -185,6 +201,7 @@ def test_four_processes_on_one_branch(repo: Path) -> None:
     changed = changes(repo)
     assert [changed[commit.hash] for commit in log[:-1]] == [{f"table_{str(c.message)[0]}"} for c in log[:-1]]
     assert scratch_branches(repo) == []
+    assert is_sound(repo)
 
 
 def test_four_processes_start_at_once(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import ways
 from factor import FACTOR, SEED
+from letting_go import is_sound
 from proxy import Once, Proxy, Verdict, between
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, api
@@ -27,8 +29,10 @@ from flytekitplugins.dolt.server import local_server
 def proxy(repo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     """Give the proxy that this process reaches the repository by."""
     api.write(DoltConfig(str(repo), "log"), row(-1))
-    with between(repo, monkeypatch) as made:
+    with ways.counted() as went, between(repo, monkeypatch) as made:
         yield made
+    assert set(went) <= {ways.expected()}
+    assert is_sound(repo)
 
 
 def row(number: int) -> pd.DataFrame:
@@ -81,6 +85,7 @@ def statements_of_a_write(repo: Path, proxy: Proxy, branch: str | None) -> list[
     append(repo, 1000, "warm" if branch is not None else None)
     proxy.statements.clear()
     append(repo, 1001, branch)
+    assert any("flyte_import" in said for said in proxy.statements) == (ways.expected() == ways.NATIVELY)
     return list(proxy.statements)
 
 
@@ -191,6 +196,7 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
     publishing._swept_at.clear()
     api.write(config, row(1000))
     assert left_over(repo) == []
+    assert is_sound(repo)
 
 
 def test_errors_of_the_write_path_are_ours(repo: Path, proxy: Proxy) -> None:

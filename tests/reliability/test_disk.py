@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from letting_go import is_left
+import ways
+from letting_go import is_left, is_sound
 from remote_folder import RemoteFolder, clones
 
 from flytekitplugins.dolt import DoltConfig, api, create_repository, errors
 from flytekitplugins.dolt.repository import refs
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import local_server
 
 pytestmark = pytest.mark.slow
 
@@ -53,32 +57,65 @@ def large(seed: int, rows: int = 150_000) -> pd.DataFrame:
     return pd.DataFrame({"n": np.arange(rows), "x": random.random(rows), "y": random.integers(0, 2**62, rows)})
 
 
-def fsck(repo: Path) -> str:
-    """Let Dolt look at everything that is stored; its server has to be gone."""
-    done = subprocess.run([str(binary.find()), "fsck"], cwd=repo, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def unsorted(seed: int, rows: int = 400_000) -> pd.DataFrame:
+    """Return so many rows, with keys in no order, that the server sorts them in files."""
+    random = np.random.default_rng(seed)
+    text = pd.Series(random.integers(0, 2**62, rows)).astype(str)
+    return pd.DataFrame({"n": random.permutation(rows), "t": text + text + text + text + text})
 
 
-@pytest.mark.parametrize("left", [100_000, 600_000, 1_500_000, 3_000_000])
-def test_a_full_disk_leaves_the_old_table(small: Path, left: int) -> None:
+def waiting_rows(repo: Path) -> list[str]:
+    """Return the files of rows that are in the server's folder."""
+    with refs.connect(repo) as connection:
+        folder = connection.shared_folder()
+        assert folder is not None
+        return [path.name for path in folder.iterdir() if path.suffix in (".rows", ".tsv")]
+
+
+@pytest.mark.parametrize(
+    ("left", "rows"),
+    [(100_000, large), (600_000, large), (1_500_000, large), (3_000_000, large), (10_000_000, unsorted)],
+)
+def test_a_full_disk_leaves_the_old_table(small: Path, left: int, rows: Callable[[int], pd.DataFrame]) -> None:
     """Wherever in a write the space ends: one typed error, the branch as it was; when there is space, all goes on."""
+    if rows is unsorted and ways.expected() == ways.BY_SQL:
+        pytest.skip("rows that go by SQL are not sorted in files")
     repo = create_repository(small / "foo", name="A", email="a@b.c")
     config = DoltConfig(str(repo), "t", primary_key=["n"])
     api.write(config, FRAME)
     before = refs.log(repo)
     filler = fill(small, but=left)
-    with pytest.raises((errors.DiskFull, errors.ConnectionLost), match=r"no space|server"):
-        api.write(DoltConfig(str(repo), "t", primary_key=["n"], on_schema_change="replace"), large(left))
+    with ways.counted() as went, pytest.raises((errors.DiskFull, errors.ConnectionLost), match=r"no space|server"):
+        api.write(DoltConfig(str(repo), "t", primary_key=["n"], on_schema_change="replace"), rows(left))
+    assert set(went) <= {ways.expected()}
+    with suppress(errors.DiskFull):  # the server has ended, and what it has to repair first finds no space
+        assert waiting_rows(repo) == []
     filler.unlink()
+    assert waiting_rows(repo) == []
     assert refs.log(repo) == before
     assert api.read(config)["n"].tolist() == [1, 2]
     api.write(config, pd.DataFrame({"n": [1, 2, 3]}))
     assert api.read(config)["n"].tolist() == [1, 2, 3]
     with refs.connect(repo) as connection:
         assert connection.query("SELECT * FROM dolt_status") == []
-    local_server.release(repo)
-    assert "No problems found" in fsck(repo)
+    assert is_sound(repo)
+
+
+def test_a_killed_server_on_a_full_disk(small: Path) -> None:
+    """What a killed server left has to be repaired first, for which there is no space: said at once, nothing lost."""
+    repo = create_repository(small / "foo", name="A", email="a@b.c")
+    config = DoltConfig(str(repo), "t", primary_key=["n"])
+    with local_server.using(repo) as address:
+        api.write(config, FRAME)
+        filler = fill(small, but=0)
+        os.kill(address.pid, signal.SIGKILL)
+    began = time.monotonic()
+    with pytest.raises(errors.DiskFull, match="no space"):
+        refs.log(repo)
+    assert time.monotonic() - began < local_server.START_TIMEOUT_S / 2
+    filler.unlink()
+    assert api.read(config)["n"].tolist() == [1, 2]
+    assert is_sound(repo)
 
 
 def test_a_full_temporary_folder_is_said(repo: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,10 +129,29 @@ def test_a_full_temporary_folder_is_said(repo: Path, small: Path, monkeypatch: p
     with pytest.raises(errors.DiskFull, match="TMPDIR"):
         api.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1))
     assert refs.log(repo) == before
+    assert waiting_rows(repo) == []
     filler.unlink()
-    api.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1, rows=2_000))
+    with ways.counted() as went:
+        api.write(DoltConfig(str(repo), "other", primary_key=["n"]), large(1, rows=2_000))
+    assert set(went) == {ways.expected()}
     assert len(refs.log(repo)) == len(before) + 1
-    local_server.release(repo)
+    assert is_sound(repo)
+
+
+def test_a_read_into_a_full_temporary_folder(repo: Path, small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rows that go natively wait for us is no space: they come by SQL, all of them, and nothing is left there."""
+    monkeypatch.setenv("TMPDIR", str(small))
+    monkeypatch.setattr(tempfile, "tempdir", str(small))
+    config = DoltConfig(str(repo), "t", primary_key=["n"])
+    api.write(config, large(1))
+    query = DoltConfig(str(repo), sql="SELECT * FROM t ORDER BY n")
+    filler = fill(small, but=500_000)
+    for asked in (config, query):
+        pd.testing.assert_frame_equal(api.read(asked), large(1))
+    assert waiting_rows(repo) == []
+    filler.unlink()
+    pd.testing.assert_frame_equal(api.read(config), large(1))
+    assert is_sound(repo)
 
 
 def test_a_clone_that_does_not_fit(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import ways
 import writers
 from factor import FACTOR, SEED
 from leftovers import GONE_WITHIN_S, dolt, left
@@ -88,5 +89,6 @@ def test_killed_at_random_moments(repo: Path, temp: Path, tmp_path: Path, victim
         assert eventually(lambda: left(temp) == [], within_s=GONE_WITHIN_S), (name, left(temp))
         assert "flyte-tmp/" not in dolt(repo, "branch"), name
         dolt(repo, "fsck")
+        assert writer.ways() == {ways.expected()}, name
         head = check(repo, writer.told(), head)
         local_server.release(repo)

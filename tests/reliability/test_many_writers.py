@@ -8,8 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import ways
 import writers
 from factor import FACTOR
+from letting_go import is_sound
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, api
 from flytekitplugins.dolt.repository import refs
@@ -39,6 +41,7 @@ def written(repo: Path, tmp_path: Path, configs: list[DoltConfig], kind: str) ->
     ]
     go.touch()
     assert [writer.ended_well(within_s=280) for writer in started] == [True] * len(configs)
+    assert set().union(*(writer.ways() for writer in started)) == {ways.expected()}
     told = {(int(me), int(number)): commit for w in started for commit, me, number in w.told()}
     assert len(told) == len(configs) * COMMITS
     return told
@@ -93,6 +96,7 @@ def test_eight_processes_on_one_branch_and_table(repo: Path, tmp_path: Path, kin
             assert not any(change == "removed" for change, *_ in rows), (commit, rows)
     end = sorted(zip(*(api.read(config)[name].tolist() for name in ("writer", "number")), strict=True))
     assert end == replayed([tuple(map(int, str(c.message).split())) for c in reversed(log[:-1])], kind)
+    assert is_sound(repo)
 
 
 def replayed(line: list[tuple[int, ...]], kind: str) -> list[tuple[int, ...]]:
@@ -117,3 +121,4 @@ def test_eight_processes_on_branches_of_their_own(repo: Path, tmp_path: Path) ->
         assert [commit.hash for commit in log[:-1]] == [told[me, number] for number in reversed(range(COMMITS))]
         frame = api.read(config)
         assert sorted(zip(frame["writer"], frame["number"], strict=True)) == [(me, n) for n in range(COMMITS)]
+    assert is_sound(repo)

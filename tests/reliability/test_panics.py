@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from letting_go import is_sound
 from users_server import users_server
 from waiting import eventually
 
@@ -193,6 +194,7 @@ def test_writers_in_other_processes_go_on(panicky: Path) -> None:
     for table in ("first", "second"):
         assert sorted(read(DoltConfig(str(panicky), table))["n"]) == list(range(12))
     assert len(refs.log(panicky)) == before + 24
+    assert is_sound(panicky)
 
 
 def test_on_a_server_of_the_users_it_stays_a_lost_connection(panicky: Path) -> None:

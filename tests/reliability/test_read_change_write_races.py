@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import ways
 import writers
 from factor import FACTOR, SEED
+from letting_go import is_sound
 
 from flytekitplugins.dolt import DoltConfig, api
 from flytekitplugins.dolt.errors import MergeConflict
@@ -101,6 +103,8 @@ def test_no_row_is_lost_revived_or_half_changed(repo: Path, tmp_path: Path) -> N
         applied(rows, str(commit.message))
     found = api.read(config(str(repo)))
     assert {row.id: (row.a, row.b) for row in found.itertuples()} == rows
+    assert set().union(*(writer.ways() for writer in started)) == {ways.expected()}
+    assert is_sound(repo)
 
 
 def applied(rows: dict[int, tuple[int, int]], message: str) -> None:

@@ -88,7 +88,8 @@ def test_a_hostile_server_does_not_make_it_be_seen(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     """Whatever it says or does, error, chain, frames and logs of reading and writing there have no piece of it."""
-    monkeypatch.setattr(connections.connect.__wrapped__, "__kwdefaults__", {"patience_s": 0.0})  # type: ignore[attr-defined]
+    connect = connections.connect.__wrapped__  # type: ignore[attr-defined]
+    monkeypatch.setattr(connect, "__kwdefaults__", {**connect.__kwdefaults__, "patience_s": 0.0})
     with serving(HOSTILE[how](bird.value)) as port:
         config = DoltConfig(f"mysql://me@127.0.0.1:{port}/db", "t", secret=VAULT)
         with pytest.raises(DoltError, match="Cannot ") as caught:

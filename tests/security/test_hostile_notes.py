@@ -18,11 +18,10 @@ import pyarrow as pa
 import pytest
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, api, errors, read, write
-from flytekitplugins.dolt.api import frames
+from flytekitplugins.dolt.api import frames, typed_frames
 from flytekitplugins.dolt.api.table import pinned, resolve
 from flytekitplugins.dolt.codec import arrow_tables, notes, pandas_frames
 from flytekitplugins.dolt.codec.pandas_frames import NOTES_MARK, Notes, field_to_text
-from flytekitplugins.dolt.flyte import dataframes
 from flytekitplugins.dolt.model.sql_text import literal
 from flytekitplugins.dolt.tables import agreeing, reading
 
@@ -242,7 +241,7 @@ def test_no_value_changes(comment: str, caplog: pytest.LogCaptureFixture) -> Non
         found, _ = Notes.from_comment(comment, table="t")
         frame = pandas_frames.decode(stored, found).reset_index(drop=not set(found.index) & set(STORED))
         table = arrow_tables.decode(stored, found)
-        polars = dataframes._to_polars(
+        polars = typed_frames.to_polars(
             reading.ReadResult(stored.drop_columns(["decimals"]), found)  # they are too long for it
         )
         for back in (pandas_frames.encode(frame), arrow_tables.encode(table), arrow_tables.encode(as_arrow(polars))):
@@ -377,7 +376,7 @@ def test_the_table_stays_readable_and_writable(theirs: Callable[[str], DoltConfi
     back = frames.load(pinned(resolved)).to_arrow()
     assert back["text"].to_pylist() == ["xyz", "1"]
     for kind in (pl.DataFrame, pl.LazyFrame):
-        polars = dataframes._frame(resolved, kind, None).lazy().filter(pl.col("id") > 0).collect()
+        polars = typed_frames.frame_of(resolved, kind, None).lazy().filter(pl.col("id") > 0).collect()
         assert polars["text"].to_list() == ["xyz", "1"]
     parts = list(frames.iter_frames(pinned(resolved), batch_rows=1, columns=None))
     assert [value for part in parts for value in part.text] == ["xyz", "1"]

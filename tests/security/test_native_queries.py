@@ -81,6 +81,33 @@ def test_no_hostile_text_changes_anything(shop: Shop) -> None:
 
 
 @pytest.mark.timeout(300 * FACTOR)
+def test_no_hostile_argument_of_a_comparison_changes_anything(shop: Shop) -> None:
+    """Each text as a revision, as a table and as kinds: it is compared, or refused without a file."""
+    before, outcomes = state(shop), Counter[str]()
+    with reading(shop) as (reader, path):
+        for text in every_text():
+            for asked in (
+                (text, "HEAD", "orders", "added", "both", -1),
+                ("HEAD", text, "orders", "added", "both", -1),
+                ("HEAD", "HEAD", text, "added", "both", -1),
+                ("HEAD", "HEAD", "orders", text, "both", -1),
+                ("HEAD", "HEAD", "orders", "added", text, -1),
+            ):
+                try:
+                    reader.query("CALL flyte_diff(%s, %s, %s, %s, %s, %s, %s)", *asked, str(path))
+                except ConnectionLost as error:
+                    raise AssertionError(f"the server breaks on {asked!r}") from error
+                except DoltError:
+                    outcomes["refused"] += 1
+                    assert not path.exists(), asked
+                else:
+                    outcomes["compared"] += 1
+                    path.unlink()
+    assert state(shop) == before
+    assert min(outcomes["refused"], outcomes["compared"]) > 100, outcomes
+
+
+@pytest.mark.timeout(300 * FACTOR)
 def test_mutated_statements_change_nothing(shop: Shop) -> None:
     """Broken, glued together and disguised, from a seed that a failure prints."""
     chance, before = random.Random(SEED), state(shop)
@@ -129,6 +156,7 @@ def test_mutated_statements_change_nothing(shop: Shop) -> None:
         "select * from dolt_query_diff('drop table orders', 'select 1')",
         "call flyte_query('select 1', 'x')",
         "call flyte_export('orders', 'x')",
+        "call flyte_diff('HEAD', 'HEAD', 'orders', 'added', 'both', -1, 'x')",
         "select 1; select 2",
         "",
         ";",

@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "reliability"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "sqlalchemy"))
 import servers
+import ways
 from proxy import between
 from users_server import users_server
 from waiting import eventually
@@ -69,6 +70,8 @@ def test_panics_of_others_are_not_taken_for_ours(users: DoltConfig) -> None:
     with pytest.raises(QueryFailed, match="panicked"):
         read(DoltConfig(users.db_path, sql=PANICKING))
     assert read(DoltConfig(users.db_path, sql="select count(*) as n from users")).n[0] == 2
+    if ways.expected() == ways.BY_SQL:
+        return  # those rows come over a session of their own, which is made anew
     with connect(Path(users.db_path)) as connection, pytest.raises(ConnectionLost, match="broke") as found:
         connection.close()
         reading.query(connection, "select 1")

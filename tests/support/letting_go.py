@@ -1,4 +1,4 @@
-"""Letting go of the servers that the library started, and whether they have ended."""
+"""Letting go of the servers that the library started, whether they have ended, and what they have left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from waiting import eventually
 
-from flytekitplugins.dolt.server import local_server
+from flytekitplugins.dolt.server import binary, local_server
 
 
 def let_go(repository: Path) -> None:
@@ -21,6 +21,12 @@ def is_left(repository: Path) -> bool:
     local_server.release(repository.resolve())
     notice = repository / ".dolt" / "sql-server.info"
     return eventually(lambda: not notice.exists() and not is_locked(repository / ".dolt"), within_s=20)
+
+
+def is_sound(repository: Path) -> bool:
+    """Let go of the server of a repository, and say whether `dolt fsck` finds all that is stored as it has to be."""
+    let_go(repository)
+    return "No problems found" in binary.run(["fsck", "--quiet"], cwd=repository)
 
 
 def is_locked(path: Path) -> bool:

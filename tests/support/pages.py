@@ -48,6 +48,31 @@ class Block:
         return self.not_run is None and self.run_by is None
 
 
+def told_apart_by(text: str) -> list[str]:
+    """Return the lines without what differs from run to run: hashes, times, ports, and spaces at the end."""
+    text = re.sub(r"\b[0-9a-v]{32}\b", "<commit>", text)
+    text = re.sub(r"\b(?=[a-v]*\d)[0-9a-v]{8}\b", "<commit>", text)
+    text = re.sub(r"\b(commit|at|is|to|from) [0-9a-v]{8}\b", r"\1 <commit>", text)
+    text = re.sub(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?", "<time>", text)
+    text = re.sub(r"[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d [+-]\d{4} \d{4}", "<time>", text)
+    text = re.sub(r"(@127\.0\.0\.1):\d+", r"\1:<port>", text)
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+def agree(printed: str, expected: str) -> bool:
+    """Whether the output is what the page shows; a line of three dots stands for any number of lines."""
+    shown = [re.escape(line) for line in told_apart_by(expected)]
+    pattern = "\n".join(".*" if line == re.escape("...") else line for line in shown)
+    return re.fullmatch(pattern.replace(".*\n", "(?:.*\n)*?"), "\n".join(told_apart_by(printed)), re.DOTALL) is not None
+
+
+def sessions(example: Path) -> list[tuple[str, str]]:
+    """Return the commands that an example's docstring shows, each with the output below it."""
+    head = example.read_text().split('"""')[1]
+    found = re.findall(r"^    \$ (.+)\n((?:^(?:    (?!\$ ).*)?\n)*)", head, re.MULTILINE)
+    return [(command, re.sub(r"^    ", "", output, flags=re.MULTILINE)) for command, output in found]
+
+
 def blocks(page: str) -> list[Block]:
     """Return the blocks that can be run, each with what it should print."""
     fences = list(_FENCE.finditer(page))

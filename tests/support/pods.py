@@ -7,7 +7,6 @@ is gone for the next one. What a real cluster adds (propeller, admin, the networ
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import image_modules
 import msgpack
 from flyteidl.core import errors_pb2, literals_pb2
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
@@ -61,15 +61,7 @@ class Cluster:
 
         The name has to be one of its own in the whole test session, since flytekit looks modules up by it.
         """
-        code = self.folder / "image"
-        code.mkdir(exist_ok=True)
-        (code / f"{name}.py").write_text(source)
-        sys.path.insert(0, str(code))
-        try:
-            importlib.invalidate_caches()
-            return importlib.import_module(name)
-        finally:
-            sys.path.remove(str(code))
+        return image_modules.added(self.folder / "image", name, source)
 
     def run(self, entity: PythonTask | WorkflowBase, execution: str, **inputs: Any) -> tuple[Any, ...]:
         """Run a task, or each task of a workflow, in pods of their own, and return the outputs as Python values."""

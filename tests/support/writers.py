@@ -19,6 +19,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import ways
 from flytekit import task
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, api
@@ -45,6 +46,10 @@ class Writer:
         text = self.file.read_text() if self.file.exists() else ""
         return [line.split() for line in text.split("\n")[:-1]]
 
+    def ways(self) -> set[str]:
+        """Return which ways its rows went until now."""
+        return ways.told(_ways(self.file))
+
     def has_told(self, count: int, *, within_s: float = 60) -> bool:
         """Whether ``count`` commits are acknowledged before the time is over or the process ends."""
         deadline = time.monotonic() + within_s
@@ -58,6 +63,10 @@ class Writer:
         """Wait for the end, and say whether it was a good one."""
         self.process.join(within_s)
         return self.process.exitcode == 0
+
+
+def _ways(file: Path) -> Path:
+    return file.with_suffix(".ways")
 
 
 def start(work: Callable[..., None], file: Path, *args: Any, go: Path | None = None) -> Writer:
@@ -77,14 +86,15 @@ def _prepare() -> None:
 
 def _run(work: Callable[..., None], file: Path, temp: str, go: Path | None, args: Sequence[Any]) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = temp  # the process that all are forked from has another test's
-    with open(file, "a", buffering=1) as out:
+    with open(file, "a", buffering=1) as out, open(_ways(file), "a", buffering=1) as went:
 
         def say(*words: object) -> None:
             out.write(" ".join(map(str, words)) + "\n")
 
         while go is not None and not go.exists():
             time.sleep(0.001)
-        work(say, *args)
+        with ways.noted(lambda way: went.write(f"{way}\n")):
+            work(say, *args)
 
 
 def whole(number: int) -> pd.DataFrame:

@@ -15,6 +15,8 @@ import run_lanes
 from run_lanes import Lane
 from waiting import eventually
 
+from flytekitplugins.dolt.server import procedures
+
 TESTS = Path(__file__).parents[1]
 
 
@@ -36,12 +38,44 @@ def test_each_folder_is_run_once(tmp_path: Path) -> None:
     assert [lane.name for lane in lanes] == names
     commands, timed = lanes[0].commands, lanes[-1].commands
     assert {id(lane.commands) for lane in lanes} == {id(commands), id(timed)}
-    files = sorted(TESTS.glob("*/test_*.py"))
+    files = sorted(file for file in TESTS.glob("*/test_*.py") if file.parent.name not in run_lanes.OF_SCRIPTS)
+    commands, timed = natively(commands), natively(timed)
     assert files_of(commands) == files
     assert files_of(timed) == [file for file in files if re.search(r"pytest\.mark\.serial", file.read_text())] != []
-    assert [command for command in commands if command[-1] in run_lanes.SCRIPTS] == [[*run_lanes.SCRIPTS]]
+    assert sorted(tuple(command) for command in commands if is_script(command)) == sorted(run_lanes.SCRIPTS)
     assert all("serial" in command for command in timed)
-    assert all("not serial" in command for command in commands if command[-1] not in run_lanes.SCRIPTS)
+    assert all("not serial" in command for command in commands if not is_script(command))
+
+
+def is_script(command: list[str]) -> bool:
+    return tuple(command) in run_lanes.SCRIPTS
+
+
+def test_a_script_runs_each_folder_that_no_lane_does() -> None:
+    """What needs an environment of its own is run by a script that makes it."""
+    for folder in run_lanes.OF_SCRIPTS:
+        script = f"tools/test_{folder}.sh"
+        assert any(script in command for command in run_lanes.SCRIPTS)
+        assert f"tests/{folder}" in (run_lanes.ROOT / script).read_text()
+
+
+def natively(commands: Iterable[list[str]]) -> list[list[str]]:
+    """Return the commands by which rows go natively: those that say nothing of the way."""
+    return [command for command in commands if not any(run_lanes.NATIVE in word for word in command)]
+
+
+def test_what_runs_once_more_by_sql(tmp_path: Path) -> None:
+    """Each file that is named, once, and what is serial of it, too; nothing else says which way rows go."""
+    lanes = run_lanes.everything(dict.fromkeys([*run_lanes.SIDE_BY_SIDE, *run_lanes.SERIAL], tmp_path))
+    said = [[command for command in lane.commands if command not in natively(lane.commands)] for lane in lanes]
+    assert all(command[:2] == ["env", f"{procedures.SWITCH}=0"] for commands in said for command in commands)
+    named = [TESTS.parent / path for part in run_lanes.BY_SQL for path in part]
+    assert [path for path in named if not path.exists()] == []
+    assert files_of(said[0]) == sorted(
+        file for path in named for file in (path.glob("test_*.py") if path.is_dir() else [path])
+    )
+    serial = [file for file in files_of(said[0]) if re.search(r"pytest\.mark\.serial", file.read_text())]
+    assert files_of(said[-1]) == serial != []
 
 
 def test_each_file_of_the_quick_round_is_there(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -161,3 +162,35 @@ def test_what_a_file_does_not_have_is_refused(tmp_path: Path, column: pa.Array) 
     with pytest.raises(rows_file.NotCarried, match="'odd'"):
         rows_file.write(tmp_path / "rows", pa.table({"odd": column}))
     assert list(tmp_path.iterdir()) == []
+
+
+def mapped_bytes(name: str) -> int:
+    """Return how much of the files of that name is in this process's memory, as Linux counts it."""
+    found, is_it = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            is_it = name in line
+        elif is_it and line.startswith("Rss:"):
+            found += int(line.split()[1]) * 1024
+    return found
+
+
+def test_what_is_let_go_is_in_no_memory_and_can_be_read_again(tmp_path: Path) -> None:
+    """Of a large file that is gone from its folder; what lies elsewhere, and small files, are left alone."""
+    count = rows_file._LARGE // 8
+    numbers = pa.table({"n": pa.array(range(count), pa.int64()), "t": pa.array(map(str, range(count)), pa.string())})
+    for name, rows in (("large.rows", numbers), ("small.rows", numbers.slice(0, 1000))):
+        path = tmp_path / name
+        rows_file.write(path, rows)
+        found = rows_file.read(path)
+        path.unlink()
+        assert found.equals(rows)
+        held = mapped_bytes(name)
+        for column in (*found.columns, *rows.columns):
+            rows_file.let_go(column)
+        if sys.platform == "linux":
+            assert held > 0
+            assert (mapped_bytes(name) < held / 4) == (name == "large.rows")
+        assert found.equals(rows)
+    del found, column
+    assert list(rows_file._mapped.values()) == []

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from flytekitplugins import dolt
 from flytekitplugins.dolt import Branch, DoltConfig, DoltTable, NewBranch, Remote, Secret, SerialBranch, errors
 from flytekitplugins.dolt.model.naming import check_branch_name, check_table_name
 from flytekitplugins.dolt.schema import Commit
@@ -61,6 +62,29 @@ def test_configs_come_back_equal(policy: Branch | None) -> None:
     assert DoltConfig.from_json(config.to_json()) == config
 
 
+def test_a_class_knows_its_own_json_schema() -> None:
+    """By title and names of the properties; neither another class's, nor what only has the title, nor what is none."""
+    kinds = (DoltTable, DoltConfig, NewBranch, SerialBranch, Remote, Secret)
+    for kind in kinds:
+        assert [other for other in kinds if kind.has_json_schema(other.json_schema())] == [kind]
+    assert not DoltTable.has_json_schema({"title": "DoltTable", "properties": {"rows": {}}})
+    assert not DoltTable.has_json_schema({"title": "DoltTable"})
+    assert not DoltTable.has_json_schema(True)  # what JSON schema has for "anything"
+
+
+def test_a_text_is_the_name_of_a_new_branch() -> None:
+    """``"run/1"`` is ``NewBranch("run/1")``, given, assigned, replaced or arrived, and travels as that."""
+    wanted = DoltConfig("foo", "t", branch_conf=NewBranch("run/1"))
+    assigned = DoltConfig("foo", "t")
+    assigned.branch_conf = "run/1"
+    arrived = DoltConfig.from_dict({"db_path": "foo", "tablename": "t", "branch_conf": "run/1"})
+    replaced = dataclasses.replace(DoltConfig("foo", "t"), branch_conf="run/1")
+    for config in (DoltConfig("foo", "t", branch_conf="run/1"), assigned, arrived, replaced):
+        assert (config.branch_conf, config.policy, config) == (NewBranch("run/1"), NewBranch("run/1"), wanted)
+        assert DoltConfig.from_json(config.to_json()) == pickle.loads(pickle.dumps(config)) == wanted
+        config.check()
+
+
 def test_a_config_is_checked_when_it_is_used_not_when_it_is_built() -> None:
     """Users assign to fields, so an unfinished config is no error yet."""
     config = DoltConfig("foo")
@@ -88,7 +112,8 @@ def test_a_config_is_checked_when_it_is_used_not_when_it_is_built() -> None:
             errors.InvalidConfig,
             "one of them",
         ),
-        ({"tablename": "t", "branch_conf": "main"}, errors.InvalidConfig, "branch_conf"),
+        ({"tablename": "t", "branch_conf": 1}, errors.InvalidConfig, "branch_conf.*name of a new"),
+        ({"tablename": "t", "branch_conf": "a b"}, errors.InvalidName, "'a b'"),
         ({"tablename": "t", "io_args": {"pk": 1}}, errors.InvalidConfig, "io_args.*'pk'"),
         ({"tablename": "t", "primary_key": []}, errors.InvalidConfig, "list.*column"),
         ({"tablename": "t", "primary_key": ["a", "a"]}, errors.InvalidConfig, "column"),
@@ -201,6 +226,7 @@ class TestTable:
         assert table.is_assigned
         assert table.commit is None
         assert repr(table) == "DoltTable('t' in 'foo', not written yet)"
+        assert repr(DoltTable(table.config)) == "DoltTable('t' in 'foo', not read yet)"
 
     def test_assigning_data_forgets_the_commit(self) -> None:
         """New rows are in no commit yet; the same frame assigned again changes nothing."""
@@ -233,3 +259,30 @@ def test_who_visits_the_fields_of_a_table_fetches_nothing() -> None:
     frame = pd.DataFrame({"a": [1]})
     moved = dataclasses.replace(DoltTable(DoltConfig("foo", "t"), frame), config=DoltConfig("foo", "u"))
     assert (moved.data is frame, moved.is_assigned, moved.config.tablename) == (True, True, "u")
+
+
+CONFIG_FIRST = (
+    *("read", "pin", "versions", "versions_frame", "first_appeared", "restore"),
+    *("secret_requests", "dolt_frame", "DoltTable"),
+)
+
+
+@pytest.mark.parametrize("name", CONFIG_FIRST)
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("rabbits", r"^Cannot use a str as .*DoltConfig\(db_path="),
+        (DoltTable(DoltConfig("nowhere", "t")).at(Commit("a" * 32)), r"^Cannot use a DoltTable as .*\.data.*\.config"),
+    ],
+    ids=["a name", "a table"],
+)
+def test_what_is_no_config_is_said_to_be_none(name: str, given: Any, words: str) -> None:
+    """A table's name or a pinned table in the place of a config is one sentence, before anything is looked for."""
+    with pytest.raises(errors.InvalidConfig, match=words):
+        getattr(dolt, name)(given)
+
+
+def test_an_address_is_of_a_table_or_a_config() -> None:
+    """A table's name has none."""
+    with pytest.raises(errors.InvalidConfig, match="^Cannot use a str"):
+        dolt.dolt_uri("rabbits")  # type: ignore[arg-type]

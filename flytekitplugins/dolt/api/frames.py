@@ -19,14 +19,16 @@ from ..errors import (
     QueryFailed,
     RepositoryNotFound,
     RevisionNotFound,
+    TableNotFound,
     attempting,
 )
 from ..history import diffs, merging, observers, publishing, pushing, rebasing, revisions, table_log, tagging
 from ..model import runtime
 from ..model.configs import Changes, Commit, DoltConfig, MergeBranch, Pinned
+from ..profiles import columns as column_profiles
 from ..repository import refs, remotes, table_names
 from ..repository.connections import Panics, connect
-from ..tables import reading
+from ..tables import profiling, reading
 from ..tables.writing import RowDeletion, TableWrite
 from .specs import ReadSpec, WriteSpec
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from ..history.publishing import WriteResult
     from ..model.location import Location
     from ..model.runtime import Basis
+    from ..profiles.columns import TableProfile
     from ..repository.connections import Connection
 
 
@@ -74,7 +77,8 @@ def commit_table(
                 written.commit.branch,
                 written.commit.hash,
             )
-        return Stored(config, written, rows.missing if isinstance(rows, RowDeletion) else None)
+        missing = rows.missing if isinstance(rows, RowDeletion) else None
+        return Stored(config, written, missing, str(rows.went) if rows.went is not None else None)
 
 
 def _spelt(config: DoltConfig, written: WriteResult) -> DoltConfig:
@@ -94,6 +98,8 @@ class Stored:
     result: WriteResult
     missing: int | None = None
     """How many keys of a frame the table did not have, where its rows were to be deleted by them; else None."""
+    rows_went: str | None = None
+    """Which way the rows went, in words: ``natively``, or ``by SQL`` and why; None where none did."""
 
 
 def _rows(spec: WriteSpec, frame: Any) -> TableWrite | RowDeletion:
@@ -179,7 +185,7 @@ def resolve(config: DoltConfig) -> Pinned:
     with attempting(_reading(config)):
         origin = remotes.origin_of(config)
         if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
-            commit = remotes.resolve(origin, config.branch_conf, history=False)
+            commit = remotes.resolve(origin, config.policy, history=False)
             with refs.at(_location_at(config, commit), commit) as connection:
                 return Pinned(table_log.respelt(connection, config, commit), commit)
         place = remotes.location_of(config)
@@ -214,6 +220,18 @@ def fetch(table: Pinned) -> pd.DataFrame:
     frame = load(table).to_frame()
     observers.tell("load", table)
     return frame
+
+
+def profile(table: Pinned, *, columns: Sequence[str] | None, sample: int | None, seed: int) -> TableProfile:
+    """Return what the columns of a table or query hold at its commit; see `flytekitplugins.dolt.profile`."""
+    spec = ReadSpec.of(table.config, columns=columns)
+    if spec.table is None or spec.changes is not None:
+        rows = load(table, columns=columns).to_arrow()
+        return column_profiles.profile_of(rows, sample=sample, seed=seed)
+    with attempting(_reading(table.config)), _at(table) as connection:
+        found = profiling.profile(connection, spec.table, columns=spec.columns, sample=sample, seed=seed)
+    observers.tell("load", table)
+    return found
 
 
 def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | None = None) -> reading.ReadResult:
@@ -268,7 +286,42 @@ def _loaded(table: Pinned, spec: ReadSpec, limit: int | None) -> reading.ReadRes
             return _queried(connection, table.commit, spec, limit=limit)
         if spec.changes is not None:
             return _changes(connection, table.commit, spec, spec.changes, limit)
-        return reading.read(connection, spec.table, columns=spec.columns, order_by=spec.order_by, limit=limit)
+        with _telling_of_uncommitted(connection, table):
+            return reading.read(connection, spec.table, columns=spec.columns, order_by=spec.order_by, limit=limit)
+
+
+@contextmanager
+def _telling_of_uncommitted(connection: Connection, table: Pinned) -> Iterator[None]:
+    """Have the error for a table that is not there say so where it is on the branch, and in no commit."""
+    try:
+        yield
+    except TableNotFound as error:
+        name, branch = str(table.config.tablename), table.commit.branch
+        found = _uncommitted(connection, name, branch)
+        if found is None:
+            raise
+        raise TableNotFound(
+            f"{error} On branch {branch!r} there is {found!r}, in no commit: commit it with CALL dolt_commit('-Am', "
+            "'...'); a SQLAlchemyTask does with SQLAlchemyConfig(dolt_commit_message=...).",
+            table=name,
+            close=[found],
+        ) from None
+
+
+def _uncommitted(connection: Connection, name: str, branch: str | None) -> str | None:
+    """Return how a table is spelt that is on a branch and in no commit of it; None where there is none."""
+    if branch is None:
+        return None
+    try:
+        with connection.at(branch):
+            found = table_names.find(connection, name)
+            head = refs.find_head(connection, branch)
+    except RevisionNotFound:
+        return None
+    if found is None or head is None:
+        return None
+    with connection.at(head):
+        return found.name if table_names.find(connection, name) is None else None
 
 
 def settled(table: Pinned, *, columns: Sequence[str] | None) -> pandas_frames.Notes:
@@ -282,7 +335,9 @@ def _changes(
 ) -> reading.ReadResult:
     since = Commit(changes.since) if changes.since is not None else None
     name = str(spec.table)
-    found = diffs.read(connection, name, since, commit, kinds=changes.kinds, limit=limit)
+    found = diffs.read(
+        connection, name, since, commit, kinds=changes.kinds, before_values=changes.before_values, limit=limit
+    )
     if spec.columns is None:
         return found
     there = found.arrow.column_names

@@ -117,10 +117,13 @@ class Repository:
         before: TableRef | Commit | Revision | None,
         after: TableRef | Commit | Revision | None,
         *,
-        table: str,
+        table: str | None = None,
         limit: int | None = None,
     ) -> TableDiff:
-        """Return what differs in ``table`` between two states; see `flytekitplugins.dolt.diff`."""
+        """Return what differs in ``table`` between two states; see `flytekitplugins.dolt.diff`.
+
+        Where one of them is a table at a commit, as a version is, it need not be named.
+        """
         from ..history import diffs
 
         return diffs.diff(before, after, table=table, db_path=self._config, limit=limit)
@@ -130,7 +133,10 @@ class Repository:
         branch: str,
         *,
         into: str | None = None,
-        checks: Mapping[str, Check] | Sequence[Check] = (),
+        checks: Mapping[str, Check] | Sequence[Check] | Check = (),
+        max_shift: Mapping[str, float] | None = None,
+        max_missing: Mapping[str, float] | None = None,
+        sample: int | None = None,
         message: str | None = None,
         strategy: Strategy | Mapping[str, Strategy] | None = None,
         resolve: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
@@ -143,6 +149,9 @@ class Repository:
             db_path=self._config,
             into=into,
             checks=checks,
+            max_shift=max_shift,
+            max_missing=max_missing,
+            sample=sample,
             message=message,
             strategy=strategy,
             resolve=resolve,

@@ -44,7 +44,7 @@ class WriteSpec:
         options = _write_options(config, given)
         return cls(
             _table_to_store(config),
-            config.branch_conf,
+            config.policy,
             options,
             Statements(writing.statements(options), triggers=given.get("triggers", "refuse")),
             given.get("on_moved"),

@@ -18,10 +18,11 @@ from dataclasses import InitVar, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ...doltdb import redaction
+from ...doltdb.fields import described
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig, NotInTask
 from ..model import location, runtime
-from ..model.configs import PUBLIC_MODULE, Commit, DoltConfig, Pinned, TableRef
+from ..model.configs import PUBLIC_MODULE, Commit, DoltConfig, Pinned, TableRef, refuse_other_than_config
 from ..model.naming import lowered
 from ..model.serialization import check_nesting, from_fields
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatchReader
 
     from ..model.runtime import Basis
+    from ..profiles.columns import TableProfile
 
     Frame = pd.DataFrame
 
@@ -55,8 +57,9 @@ class _Rows(TableRef):
         _assigned: bool
         _kept: Frame | bytes | None
         missing_keys: int | None
+        rows_went: str | None
     else:
-        missing_keys = None
+        missing_keys = rows_went = None
 
     # Whether it could not be given its commit as an input; it is tried again, and said why not, when rows are read.
     resolution_failed = False
@@ -65,6 +68,7 @@ class _Rows(TableRef):
     wrote_nothing = False
 
 
+@described
 @dataclass(repr=False, eq=False)
 class DoltTable(_Rows):
     """A table or a query result as a value of a workflow.
@@ -74,7 +78,8 @@ class DoltTable(_Rows):
     are fetched when `data` is first touched, and passing it on writes nothing unless the rows were changed.
 
     `missing_keys` is for the table that was just written with ``mode="delete"``: how many keys of the frame it did not
-    have. It does not travel, and is None otherwise.
+    have. `rows_went` is for any that was just written: which way its rows went, ``natively``, or ``by SQL`` and why.
+    Neither travels, and each is None otherwise.
 
     The config is kept as a copy: what becomes of the one that was given changes nothing here. `config` may be assigned,
     which takes a copy, too.
@@ -84,7 +89,7 @@ class DoltTable(_Rows):
     the table's from then on. While Flyte compiles a workflow nothing is read.
 
     >>> DoltTable(config=DoltConfig(db_path="foo", tablename="rabbits"))
-    DoltTable('rabbits' in 'foo', no data)
+    DoltTable('rabbits' in 'foo', not read yet)
     """
 
     class Config(_Rows.Config):
@@ -102,17 +107,17 @@ class DoltTable(_Rows):
         }
 
     config: DoltConfig
+    """Where the rows are, or go. Example: ``DoltTable(DoltConfig("foo", "rabbits"))``."""
+
     if TYPE_CHECKING:
         data: _Data = _Data()
+        """The rows as a frame: those that are written, or, fetched when first touched, those that are stored. Example:
+        ``DoltTable(DoltConfig("foo", "rabbits"), pd.DataFrame({"count": [1]}))``."""
     else:
         data: InitVar[Frame | None] = None  # no field: code that visits all fields of a dataclass would fetch the rows
 
         def __post_init__(self, data: Frame | None) -> None:
-            if not isinstance(self.config, DoltConfig):
-                raise InvalidConfig(
-                    f"Cannot use a {type(self.config).__name__} as the config of a table: it is no DoltConfig. Give "
-                    "DoltConfig(db_path=..., tablename=...) first, and a frame, if there is one, after it."
-                )
+            refuse_other_than_config(self.config)
             self.data = data
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -168,7 +173,16 @@ class DoltTable(_Rows):
 
     def written(self, commit: Commit) -> None:
         """Note that `data` is now stored in ``commit``; for the code that stored it."""
-        self._commit, self._assigned, self.resolution_failed, self._kept = commit, False, False, _kept_of(self)
+        self._commit, self._assigned, self.resolution_failed, self._kept = (
+            commit,
+            False,
+            False,
+            kept_of(self._frame, self.config),
+        )
+
+    def holds(self, frame: Frame, kept: Frame | bytes | None) -> None:
+        """Note that ``frame`` is what was fetched at the commit; ``kept`` is what `kept_of` said then."""
+        self._frame, self._kept = frame, kept
 
     def to_dict(self) -> dict[str, Any]:
         """Return config and commit as plain values; never the rows.
@@ -225,6 +239,9 @@ class DoltTable(_Rows):
         # On one of its paths flytekit remembers literals by the pickled value, and a write must not be skipped for
         # that: of a table with data that is not written yet, no two pickles are the same.
         state = {**self.__dict__, "_kept": None}
+        if runtime.travelling.get():
+            self._serialize()  # refuses what no commit holds
+            state["_frame"] = None
         return {**state, "_pickle": uuid.uuid4().hex} if self._assigned else state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -233,7 +250,7 @@ class DoltTable(_Rows):
     def __repr__(self) -> str:
         shown = redaction.shown(self.config.sql)
         what = repr(self.config.tablename) if shown is None else f"query {shown!r}"
-        state = f"at {self._commit}" if self._commit else "no data" if self._frame is None else "not written yet"
+        state = f"at {self._commit}" if self._commit else "not read yet" if self._frame is None else "not written yet"
         return f"DoltTable({what} in {location.without_password(str(self.config.db_path))!r}, {state})"
 
     def _repr_html_(self) -> str:
@@ -270,7 +287,7 @@ def _get_data(self: DoltTable) -> Frame | None:
         found = runtime.current().resolve_in_task(self)
         return found.data if found is not None else _read_now(self)
     self._frame = fetch(self)
-    self._kept = _kept_of(self)
+    self._kept = kept_of(self._frame, self.config)
     return self._frame
 
 
@@ -279,7 +296,7 @@ def _read_now(self: DoltTable) -> Frame:
         found = resolve(self)
     frame = fetch(found)  # before the table is pinned: where there is nothing to read yet, there may be later
     self.config, self._commit, self._frame = found.config, found.commit, frame
-    self._kept = _kept_of(self)
+    self._kept = kept_of(self._frame, self.config)
     return frame
 
 
@@ -294,7 +311,7 @@ def _refuse_while_compiling(table: DoltTable) -> None:
 def _set_data(self: DoltTable, frame: Frame | None) -> None:
     if frame is None or frame is not self.__dict__.get("_frame"):
         self._frame, self._commit, self._assigned, self.resolution_failed = frame, None, frame is not None, False
-        self._kept, self.missing_keys = None, None
+        self._kept, self.missing_keys, self.rows_went = None, None, None
 
 
 # A property under the name of what a dataclass is made with: it keeps its place and default in the signature, and rows
@@ -334,6 +351,7 @@ def store(table: DoltTable, *, message: str, key: str | None = None, basis: Basi
         table.config = stored.config
     table.written(stored.result.commit)
     table.wrote_nothing, table.missing_keys = not stored.result.changed, stored.missing
+    table.rows_went = stored.rows_went
     return table
 
 
@@ -360,6 +378,17 @@ def fetch(table: DoltTable) -> Frame:
     return frame
 
 
+def profile(table: DoltTable, *, columns: Sequence[str] | None, sample: int | None, seed: int) -> TableProfile:
+    """Return what the columns of a table hold at its commit, and note that the running task has read it."""
+    from . import frames
+
+    _resolve_postponed(table)
+    with runtime.current().retryable():
+        found = frames.profile(pinned(table), columns=columns, sample=sample, seed=seed)
+    _note_read(table)
+    return found
+
+
 def has_unsaved_rows(table: DoltTable) -> bool:
     """Whether memory holds rows of the table that no commit does."""
     if table.is_assigned or not table.is_loaded or table.commit is None:
@@ -376,26 +405,25 @@ def _is_as_fetched(table: DoltTable) -> bool:
     kept, frame = table._kept, table._frame
     if kept is None or frame is None:
         return False
-    return kept == _fingerprint(frame) if isinstance(kept, bytes) else kept.equals(frame)
+    return kept == fingerprint(frame) if isinstance(kept, bytes) else kept.equals(frame)
 
 
-def _kept_of(table: DoltTable) -> Frame | bytes | None:
+def kept_of(frame: Frame | None, config: DoltConfig) -> Frame | bytes | None:
     """Return what a frame is compared with later to see whether it was changed; None where the rows are read again.
 
     It is a copy that shares all values until somebody changes one, which pandas does from version 3 on. Objects could
     be changed from within: of a query, which may give other rows when it is run again, it is a fingerprint then.
     """
     pandas: Any = sys.modules.get("pandas")
-    frame: Frame | None = table._frame
     if frame is None or pandas is None or not isinstance(frame, pandas.DataFrame):
         return None
     if int(pandas.__version__.split(".")[0]) >= 3 and not any(str(dtype) == "object" for dtype in frame.dtypes):
         shared: Frame = frame.copy(deep=False)
         return shared
-    return _fingerprint(frame) if table.config.sql is not None else None
+    return fingerprint(frame) if config.sql is not None else None
 
 
-def _fingerprint(frame: Frame) -> bytes:
+def fingerprint(frame: Frame) -> bytes:
     """Return what stays the same as long as nobody changes the frame or an object in it."""
     digest = hashlib.sha256()
     parts: list[Any] = [frame.columns, frame.index, *(frame.iloc[:, number] for number in range(frame.shape[1]))]

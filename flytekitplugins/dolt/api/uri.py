@@ -61,7 +61,7 @@ def dolt_uri(table: DoltTable | DoltConfig) -> str:
     Raises:
         InvalidConfig: the config contradicts itself, or the table has data that no commit holds.
     """
-    if isinstance(table, DoltConfig):
+    if not isinstance(table, DoltTable):
         table = DoltTable(config=table)
     table.config.check()
     table.to_dict()  # refuses data that no commit holds
@@ -86,7 +86,7 @@ def _parameters(table: DoltTable) -> Iterator[tuple[str, str]]:
         state = [("commit", commit.hash), ("branch", commit.branch)]
         given = {k: v for k, v in given.items() if k not in _MOOT and k != "branch_conf"}
     else:
-        state = _of_policy(config.branch_conf)
+        state = _of_policy(config.policy)
         if state:
             del given["branch_conf"]
     yield from ((name, value) for name, value in state if value is not None)

@@ -13,7 +13,7 @@ from ..errors import InvalidConfig, attempting
 from ..history import diffs, restoring, revisions, table_log
 from ..history.revisions import Revision
 from ..model import provenance, runtime
-from ..model.configs import Commit, DoltConfig
+from ..model.configs import Commit, DoltConfig, refuse_other_than_config
 from ..model.provenance import Execution
 from ..repository import refs, remotes, table_names
 from ..repository.connections import Connection, connect
@@ -42,10 +42,11 @@ def versions(config: DoltConfig, *, last: int = 5) -> list[DoltTable]:
     [DoltTable('rabbits' in 'foo', at 3v1d8q0h), DoltTable('rabbits' in 'foo', at 9a27uhf6)]
 
     Raises:
-        InvalidConfig: the config names no table, or ``last`` is below 1.
+        InvalidConfig: the config is none or names no table, or ``last`` is below 1.
         TableNotFound: the table never was on that branch.
         InvalidConfig: it is a view.
     """
+    refuse_other_than_config(config)
     with attempting(f"list the versions of table {config.tablename!r}"):
         table = _table_to_list(config, last)
         with connect(remotes.location_of(config)) as connection:
@@ -121,11 +122,12 @@ def versions_frame(config: DoltConfig, *, last: int = 5) -> pd.DataFrame:
     ``message`` (the line that says why). Texts are of the dtype ``string``.
 
     Raises:
-        InvalidConfig: the config names no table, or ``last`` is below 1.
+        InvalidConfig: the config is none or names no table, or ``last`` is below 1.
         TableNotFound: the table never was on that branch.
     """
     import pandas as pd
 
+    refuse_other_than_config(config)
     with attempting(f"list the versions of table {config.tablename!r}"):
         table = _table_to_list(config, last)
         with connect(remotes.location_of(config)) as connection:
@@ -152,6 +154,7 @@ def first_appeared(config: DoltConfig) -> Commit:
     Raises:
         TableNotFound: the table never was on that branch.
     """
+    refuse_other_than_config(config)
     with attempting(f"find where table {config.tablename!r} appeared"):
         table = table_log.table_of(config)
         with connect(remotes.location_of(config)) as connection:
@@ -184,6 +187,7 @@ def restore(
         SchemaMismatch: a table that it refers to is gone; nothing was changed.
         DoltError: as `flytekitplugins.dolt.write`.
     """
+    refuse_other_than_config(config)
     with attempting(f"restore table {config.tablename!r}"):
         table, given = table_log.table_of(config), config.as_of if as_of is None else as_of
         if given is None:
@@ -200,7 +204,7 @@ def restore(
             target = replace(target, tablename=table)
             words = runtime.current().commit_message(target, first)
             words = words or provenance.compose(first, provenance.Provenance())
-            written = restoring.put_back(place, config.branch_conf, table, old, message=words)
+            written = restoring.put_back(place, config.policy, table, old, message=words)
         return DoltTable(config=replace(_config_at(config, None), tablename=table)).at(written.commit)
 
 

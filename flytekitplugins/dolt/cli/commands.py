@@ -1,123 +1,64 @@
-"""The verbs of the command line that look at versions: log, diff, lineage, versions, and merge.
+"""What the verbs answer that look at versions: log, diff, lineage, versions, and merge.
 
-Each takes what was typed and returns an answer that prints as text for people and as JSON for programs; `__main__`
-parses and prints. What a verb does stands in the module of its name.
+Each takes what was typed, where `__main__` has put the config of the repository in the place of ``--db``, and returns
+an answer. What a verb does stands in the module of its name.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...doltdb.redaction import visible, visible_json
+from ...doltdb.redaction import visible
 from ..api import versions
 from ..errors import InvalidConfig
-from ..history import diffs, lineages, merging
+from ..history import diffs, lineages, merging, revisions
 from ..model import provenance, timepoints
-from ..model.configs import Commit, DoltConfig, SerialBranch
-from ..repository import refs
+from ..model.configs import Commit, SerialBranch
+from ..repository import refs, remotes
+from ..repository.connections import connect
+from . import pictures
+from .answers import Answer, rows_text
+from .colours import CYAN, GREEN, RED, YELLOW
 
 if TYPE_CHECKING:
     import argparse
 
     from ..api.versions import Version
     from ..history.diffs import TableDiff
+    from ..model.location import Location
     from ..model.provenance import Execution
 
-
-@dataclass(frozen=True)
-class Answer:
-    """What a verb found, twice."""
-
-    text: str
-    """For people: what is data in it is on one line, or shown by `visible`; so is all that `__main__` prints."""
-    plain: Any
-    """The same as plain values."""
-
-    def to_json(self) -> str:
-        """Return the plain values as JSON, in which no control character commands the terminal."""
-        return visible_json(json.dumps(self.plain, indent=2, ensure_ascii=False, default=str))
-
-
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the verbs to a command line; each leaves its function under ``answer``."""
-    log = _verb(commands, "log", _log, "the commits that lead to a revision, newest first")
-    log.add_argument("revision", nargs="?", help="a branch, tag or commit; the checked-out branch where none is given")
-    log.add_argument("--table", help="only commits that changed this table")
-    log.add_argument("-n", "--last", type=_count, metavar="N", help="the newest N only")
-    diff = _verb(commands, "diff", _diff, "what differs between two revisions, row by row")
-    diff.add_argument("before", help="a branch, tag, commit, HEAD~1 or point in time")
-    diff.add_argument("after", nargs="?", help="the same; the checked-out branch where none is given")
-    diff.add_argument("--table", help="this table; every changed one where none is given")
-    diff.add_argument("--limit", type=_count, default=20, metavar="N", help="show the first N rows (default: 20)")
-    line = _verb(commands, "lineage", _lineage, "what a commit was made of, and what was made of it")
-    line.add_argument("revision", nargs="?", help="a branch, tag or commit; the checked-out branch where none is given")
-    line.add_argument("--direction", choices=("up", "down", "both"), default="both", help="default: both")
-    line.add_argument(
-        "--repository",
-        "--also",
-        dest="repositories",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="look in this repository, too (a folder or the URL of a server); give it once for each",
-    )
-    versions = _verb(commands, "versions", _versions, "the newest versions of a table")
-    versions.add_argument("table")
-    versions.add_argument("--branch", help="on this branch; the checked-out one where none is given")
-    versions.add_argument("-n", "--last", type=_count, default=5, metavar="N", help="the newest N (default: 5)")
-    merge = _verb(commands, "merge", _merge, "merge a branch, whole or not at all")
-    merge.add_argument("branch", help="the branch to merge")
-    merge.add_argument("--into", help="the branch to merge into; the checked-out one where none is given")
-    merge.add_argument(
-        "--check", action="append", default=[], metavar="SQL", help="merge only if this query finds no row"
-    )
-    merge.add_argument("--message", help="first line of the commit's message")
-    merge.add_argument(
-        "--strategy",
-        action="append",
-        default=[],
-        metavar="[TABLE=]SIDE",
-        help="conflicting rows become those of this side, ours or theirs; in one table only where it is named",
-    )
-
-
-def _verb(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    answer: Callable[[argparse.Namespace], Answer],
-    words: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=words, description=f"Show {words}." if name != "merge" else words)
-    parser.add_argument("--db", required=True, metavar="PATH", help="folder of the Dolt repository")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(answer=answer)
-    return parser
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
-
-
-_count.__name__ = "number above 0"  # argparse says it
+_HEADS = {r"(?:commit )?[0-9a-v]{32}\b": YELLOW}
+_CHANGES = {r" *added\b.*": GREEN, r" *removed\b.*": RED, r" *modified\b.*": YELLOW, r"\S.*: \d+ added,.*": CYAN}
 
 
 def _log(chosen: argparse.Namespace) -> Answer:
-    place = refs.locate(chosen.db)
-    commits = refs.log(place, chosen.revision, table=chosen.table, limit=chosen.last)
+    place = remotes.location_of(chosen.db)
+    revision = _commit_named(place, chosen.revision).hash if chosen.revision else None
+    commits = refs.log(place, revision, table=chosen.table, limit=chosen.last)
     if not commits:  # only of a table that never was there; what is asked next says so
-        versions.first_appeared(DoltConfig(chosen.db, chosen.table, as_of=chosen.revision))
+        versions.first_appeared(replace(chosen.db, tablename=chosen.table, as_of=revision))
     if chosen.table:
-        found = versions.described(DoltConfig(chosen.db, chosen.table), commits)
+        found = versions.described(replace(chosen.db, tablename=chosen.table), commits)
         return Answer(
-            "\n\n".join(_commit_text(each.commit, each) for each in found), [_version(each) for each in found]
+            "\n\n".join(_commit_text(each.commit, each) for each in found),
+            [_version(each) for each in found],
+            _HEADS,
         )
-    return Answer("\n\n".join(map(_commit_text, commits)), [_commit(commit) for commit in commits])
+    return Answer("\n\n".join(map(_commit_text, commits)), [_commit(commit) for commit in commits], _HEADS)
+
+
+def _commit_named(place: Location, revision: str | None) -> Commit:
+    """Return the commit that a verb's revision names, or the head of the checked-out branch where there is none.
+
+    Raises:
+        RevisionNotFound: it names nothing; the message has the names that come close.
+    """
+    with connect(place) as connection:
+        return revisions.resolve(connection, revision) if revision else refs.head_of(connection, None)
 
 
 def _commit(commit: Commit) -> dict[str, Any]:
@@ -161,16 +102,18 @@ def _who(running: Execution | None) -> str:
 
 
 def _diff(chosen: argparse.Namespace) -> Answer:
-    after = chosen.after or refs.resolve(refs.locate(chosen.db), None)
+    after = chosen.after or refs.resolve(remotes.location_of(chosen.db), None)
     names = [chosen.table] if chosen.table else diffs.changed_tables(chosen.before, after, db_path=chosen.db)
     found = [diffs.diff(chosen.before, after, table=name, db_path=chosen.db, limit=chosen.limit) for name in names]
-    return Answer("\n\n".join(map(_diff_text, found)) or "nothing differs", [_diff_plain(each) for each in found])
+    return Answer(
+        "\n\n".join(map(_diff_text, found)) or "nothing differs", [_diff_plain(each) for each in found], _CHANGES
+    )
 
 
 def _diff_text(found: TableDiff) -> str:
     lines = [visible(str(found), lines=False)]
     if found.rows is not None and len(found.rows):
-        lines.append(visible(found.rows.to_string(index=False, na_rep="NULL", max_colwidth=60)))
+        lines.append(rows_text(found.rows))
         if not found.is_complete:
             lines.append(f"and {found.changed - len(found.rows):,} more rows")
     return "\n".join(lines)
@@ -192,17 +135,21 @@ def _diff_plain(found: TableDiff) -> dict[str, Any]:
 
 
 def _lineage(chosen: argparse.Namespace) -> Answer:
-    start = chosen.revision or refs.resolve(refs.locate(chosen.db), None)
-    found = lineages.lineage(start, db_path=chosen.db, direction=chosen.direction, repositories=chosen.repositories)
-    return Answer(str(found), found.to_dict())
+    found = lineages.lineage(
+        _commit_named(remotes.location_of(chosen.db), chosen.revision),
+        db_path=chosen.db,
+        direction=chosen.direction,
+        repositories=chosen.repositories,
+    )
+    return pictures.drawn(found, chosen) or Answer(str(found), found.to_dict())
 
 
 def _versions(chosen: argparse.Namespace) -> Answer:
     policy = SerialBranch(chosen.branch) if chosen.branch else None
-    config = DoltConfig(chosen.db, chosen.table, branch_conf=policy)
+    config = replace(chosen.db, tablename=chosen.table, branch_conf=policy)
     commits = [table.commit for table in versions.versions(config, last=chosen.last) if table.commit is not None]
     found = versions.described(config, commits)
-    return Answer("\n".join(map(_version_text, found)), [_version(each) for each in found])
+    return Answer("\n".join(map(_version_text, found)), [_version(each) for each in found], _HEADS)
 
 
 def _version_text(found: Version) -> str:
@@ -218,6 +165,8 @@ def _merge(chosen: argparse.Namespace) -> Answer:
         db_path=chosen.db,
         into=chosen.into,
         checks=checks,
+        max_shift=_once("--max-shift", chosen.max_shift),
+        max_missing=_once("--max-missing", chosen.max_missing),
         message=chosen.message,
         strategy=_strategy(chosen.strategy),
     )
@@ -239,4 +188,23 @@ def _strategy(given: Sequence[str]) -> Any:
             f"Cannot merge with --strategy {alone[0]} beside others: give one side for all tables, or each as "
             "TABLE=SIDE."
         )
-    return {table: side for table, _, side in named} or None
+    return _once("--strategy", [(table, side) for table, _, side in named]) or None
+
+
+def _once(option: str, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return what is given by name; of a name that is given twice the last would hold in silence, so it is refused."""
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InvalidConfig(f"Cannot merge with {option} {visible(twice, lines=False)}=... twice: give it once.")
+    return dict(pairs)
+
+
+ANSWERS: Mapping[str, Callable[[argparse.Namespace], Answer]] = {
+    "log": _log,
+    "diff": _diff,
+    "lineage": _lineage,
+    "versions": _versions,
+    "merge": _merge,
+}
+"""Who answers each verb of this module."""

@@ -15,10 +15,14 @@ import sys
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CommandFailed, DoltError
-from ..model.location import refuses_passwords
+from ..model.location import is_url, refuses_passwords, without_password
 from ..server import binary, builder, files, local_server, procedures
+
+if TYPE_CHECKING:
+    from ..repository.remotes import Where
 
 __all__ = ["Diagnosis", "conflicting_distributions", "examine"]
 
@@ -30,6 +34,9 @@ EARLIER = {
 """The earlier plugins, each with a file of theirs that this distribution has, too."""
 
 _NEEDED = ("flytekit", "pandas", "pyarrow", "pymysql", "sqlalchemy", "doltcli")
+_OF_FLYTEKIT = ("flytekit", "doltcli")
+"""What is needed for tasks of flytekit, and is not there where those of Flyte 2 are run without it."""
+
 _FSCK_TIMEOUT_S = 600.0
 _REINSTALL = f"pip install --force-reinstall --no-deps {DISTRIBUTION}"
 
@@ -50,14 +57,20 @@ class Diagnosis:
 
 
 @refuses_passwords
-def examine(repository: str | os.PathLike[str] | None = None) -> Diagnosis:
-    """Look at Python, the packages, every `dolt` and, if given, ``repository``; what is found wrong is no error."""
+def examine(repository: Where | None = None) -> Diagnosis:
+    """Look at Python, the packages, every `dolt` and, if given, ``repository``; what is found wrong is no error.
+
+    ``repository`` is a folder, the URL of a server, or a config of a table there, which brings the server's secret.
+    """
     diagnosis = Diagnosis()
     _examine_packages(diagnosis)
     _examine_own_files(diagnosis)
     usable = _examine_binaries(diagnosis)
-    if repository is not None:
-        _examine_repository(Path(repository).absolute(), diagnosis, usable=usable)
+    folder: Any = getattr(repository, "db_path", repository)
+    if is_url(folder) or getattr(repository, "remote_conf", None) is not None:
+        _examine_elsewhere(repository, diagnosis)  # type: ignore[arg-type]  # it is not None
+    elif folder is not None:
+        _examine_repository(Path(folder).absolute(), diagnosis, usable=usable)
     return diagnosis
 
 
@@ -121,12 +134,19 @@ def _digest(file: Path) -> str | None:
 
 def _examine_packages(diagnosis: Diagnosis) -> None:
     diagnosis.findings.append(f"Python {'.'.join(str(part) for part in sys.version_info[:3])} ({sys.executable})")
-    for name in (DISTRIBUTION, *_NEEDED):
-        try:
-            diagnosis.findings.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            diagnosis.findings.append(f"{name} is not installed")
+    with_flyte2 = _version("flyte") is not None
+    for name in (DISTRIBUTION, *_NEEDED, *(("flyte",) if with_flyte2 else ())):
+        version = _version(name)
+        diagnosis.findings.append(f"{name} {version or 'is not installed'}")
+        if version is None and not (with_flyte2 and name in _OF_FLYTEKIT):
             diagnosis.advice.append(f"Install the missing package: `pip install {name}`.")
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _examine_own_files(diagnosis: Diagnosis) -> None:
@@ -197,6 +217,34 @@ def _examine_repository(repository: Path, diagnosis: Diagnosis, *, usable: bool)
         diagnosis.findings.append("  dolt fsck: skipped, since another process holds the repository")
     elif usable:
         _check_storage(repository, diagnosis)
+
+
+def _examine_elsewhere(where: Where, diagnosis: Diagnosis) -> None:
+    """Look at a repository that a server has, or a remote, of which a clone is looked at."""
+    remote = getattr(where, "remote_conf", None)
+    address = remote.url if remote is not None else getattr(where, "db_path", where)
+    diagnosis.findings.append(f"Repository {without_password(str(address))}")
+    try:
+        from ..repository import hosts, refs, remotes
+        from ..repository.connections import connect
+    except ImportError as error:
+        diagnosis.findings.append(f"  cannot be looked at with what is installed: {error}")
+        return
+    try:
+        place = remotes.location_to_read(where)
+        with connect(place) as connection:
+            ((version,),) = connection.query("SELECT DOLT_VERSION()")
+            heads, tls = refs.heads(connection), connection.endpoint.tls
+            branch = connection.active_branch()
+    except DoltError as error:
+        diagnosis.findings.append("  cannot be used")
+        diagnosis.advice.append(str(error))
+        return
+    diagnosis.findings.append(f"  has {len(heads):,} branches, and {branch!r} is checked out")
+    if remote is None:
+        way = "in the clear" if tls is None else "by TLS"
+        diagnosis.findings.append(f"  is served by Dolt {version}, and reached {way}")
+        diagnosis.findings.append(f"  commits from here are by {hosts.author_of(place)}")
 
 
 def _examine_identity(repository: Path, diagnosis: Diagnosis) -> None:

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -62,6 +62,8 @@ _MAX_NAME = 64  # bytes in UTF-8: where MySQL counts characters, Dolt 1.83 does 
 _MAX_VARCHAR = 4096
 _VARCHAR_BUDGET = 16_000  # characters in all text columns of a row together: MySQL allows 65,535 bytes, 4 a character
 _MAX_NOTES = 60_000  # bytes; Dolt was seen to keep a table comment of that size
+_FEW_ROWS = 10_000  # below that, threads cost more than they save
+_MANY_BYTES = 64 << 20  # from there on memory matters more than the one thread that converts column by column
 _OLDEST_YEAR, _NEWEST_YEAR = 1000, 9999  # what DATE and DATETIME hold
 
 
@@ -425,9 +427,20 @@ def _chunked(name: str, column: pd.Series[Any]) -> pa.ChunkedArray:
     try:
         array = pa.Array.from_pandas(column)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OverflowError, TypeError, ValueError) as error:
+        large = _large_integers(column)
+        if large is not None:
+            return large
         found, advice = _reason(column) or (str(error).rstrip("."), "Give the column one type, as .astype(...) does")
         raise unsupported(name, column.dtype, found, advice) from error
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _large_integers(column: pd.Series[Any]) -> pa.ChunkedArray | None:
+    """Return integers of which one needs 64 bits without a sign; Arrow finds no type for them beside a missing one."""
+    given = [None if _is_missing(value) else value for value in column]
+    if all(value is None or (type(value) is int and 0 <= value < 2**64) for value in given):
+        return pa.chunked_array([pa.array(given, pa.uint64())])
+    return None
 
 
 def _reason(column: pd.Series[Any]) -> tuple[str, str] | None:
@@ -767,13 +780,28 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def _assert_no_nul(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    row = first_true_index(pc.match_substring(column, "\0"))
+    row = first_true_index(pc.match_substring(column, "\0")) if any(map(_holds_nul, column.chunks)) else None
     if row is not None:
         raise UnsupportedFrame(
             f"Cannot store column {name!r}: the text in row {row} has a NUL character. Remove it, or store bytes.",
             columns=[name],
         )
     return column
+
+
+def _holds_nul(texts: pa.StringArray) -> bool:
+    """Whether the bytes of the texts have a zero among them, maybe in the place of a missing one.
+
+    They are looked at as one stretch of memory, which takes a thirtieth of looking into each text.
+    """
+    import numpy as np
+
+    _, ends, data = texts.buffers()
+    if not len(texts) or data is None:
+        return False
+    at = np.frombuffer(ends, np.int32, texts.offset + len(texts) + 1)  # a buffer may end in other bytes
+    held = np.frombuffer(data, np.uint8)[at[texts.offset] : at[-1]]
+    return bool(held.size) and not held.min()
 
 
 def _decimals(name: str, column: pa.ChunkedArray, dtype: Any) -> pa.ChunkedArray:
@@ -936,7 +964,7 @@ def _sql_type(name: str, column: pa.ChunkedArray, width: int, key: bool) -> str:
         }[kind]
     if pa.types.is_null(kind):
         return f"varchar({width})"
-    longest = pc.max(pc.utf8_length(column) if _is_text(kind) else pc.binary_length(column)).as_py() or 0
+    longest = _longest(column, width)
     if longest <= width:
         return f"varchar({width})" if _is_text(kind) else f"varbinary({width})"
     if key:
@@ -948,33 +976,89 @@ def _sql_type(name: str, column: pa.ChunkedArray, width: int, key: bool) -> str:
     return "longtext" if _is_text(kind) else "longblob"
 
 
+def _longest(column: pa.ChunkedArray, width: int) -> int:
+    """Return the greatest length of a value, which is asked of text only where its bytes are more than ``width``."""
+    most = int(pc.max(pc.binary_length(column)).as_py() or 0)
+    return most if most <= width or not _is_text(column.type) else int(pc.max(pc.utf8_length(column)).as_py())
+
+
 # ------------------------------------------------------------------------------------------------ Arrow to frame
 
 
-def decode(table: pa.Table, notes: Notes) -> pd.DataFrame:
+LetGo: TypeAlias = Callable[["pa.Array | pa.ChunkedArray"], None]
+"""Says of values that they need not be kept in memory for who reads them again, if at all."""
+
+
+def decode(table: pa.Table, notes: Notes, *, let_go: LetGo | None = None) -> pd.DataFrame:
     """Return Arrow columns as a frame, with all that was noted about them restored.
 
     A note that does not fit the column (any more) is passed over, and said in the log: the table was changed by others,
-    or its comment was.
+    or its comment was. ``let_go`` is called with what of a large table has a copy in the frame.
     """
     if notes.order and set(notes.order) == set(table.column_names):
         table = table.select(list(notes.order))
     noted = {name: _for_pandas(note) for name, note in notes.columns.items()}
-    # All at once, because columns converted one by one would be read-only views of Arrow's memory.
-    frame: pd.DataFrame = _plain(table, noted).to_pandas(date_as_object=True)
+    frame = _converted(_plain(table, noted), let_go)
     unfit = []
     for position, name in enumerate(table.column_names):
-        column, note = table.column(position), noted.get(name)
-        restored = _noted(column, note) if note else None
-        if note and restored is None:
+        column = table.column(position)
+        restored, fits = _as_it_was(column, noted.get(name))
+        if not fits:
             unfit.append(name)
-            restored = column.to_pandas().copy() if _nullable(column) is None else None
-        if restored is None and _nullable(column) is not None:
-            restored = _as_dtype(column, _nullable(column))
         if restored is not None:
             frame.isetitem(position, restored)
+            if let_go is not None:
+                let_go(column)
     notes.without(unfit)
     return _with_axes(frame, notes)
+
+
+def _as_it_was(column: pa.ChunkedArray, note: Note | None) -> tuple[Any, bool]:
+    """Return a column as it was noted, None where it is right already, and whether the note fits."""
+    restored, nullable = _noted(column, note) if note else None, _nullable(column)
+    if restored is not None:
+        return restored, True
+    fits = not note  # a note may say nothing to pandas
+    if nullable is not None:
+        return _as_dtype(column, nullable), fits
+    return (None, True) if fits else (column.to_pandas().copy(), False)
+
+
+def _converted(table: pa.Table, let_go: LetGo | None) -> pd.DataFrame:
+    """Return plain columns as a frame: all at once, or, of a large table whose memory can be let go, piece by piece."""
+    # Not column by column where they are small: that would be read-only views of Arrow's memory.
+    at_once: pd.DataFrame
+    if let_go is None or table.nbytes < _MANY_BYTES:
+        at_once = table.to_pandas(date_as_object=True, use_threads=table.num_rows > _FEW_ROWS)
+        return at_once
+    import numpy as np
+    import pandas as pd
+
+    empty = table.schema.empty_table().to_pandas(date_as_object=True)
+    parts: dict[int, Any] = {}
+    for position, (column, dtype) in enumerate(zip(table.columns, empty.dtypes, strict=True)):
+        if isinstance(dtype, np.dtype) and dtype.kind != "O":
+            parts[position] = _copied(column, dtype, let_go)
+        else:
+            parts[position] = table.select([position]).to_pandas(date_as_object=True).iloc[:, 0]
+            let_go(column)
+    for column in table.columns:  # with each piece the kernel may have taken some of its neighbours into memory
+        let_go(column)
+    frame: pd.DataFrame = pd.DataFrame(parts, copy=False)
+    frame.columns = empty.columns
+    return frame
+
+
+def _copied(column: pa.ChunkedArray, dtype: Any, let_go: LetGo) -> Any:
+    """Return a column of numbers, moments or booleans as an array of NumPy's; at a time one piece is in memory."""
+    import numpy as np
+
+    values, at = np.empty(len(column), dtype), 0
+    for piece in column.chunks:
+        values[at : at + len(piece)] = piece.to_numpy(zero_copy_only=False)
+        at += len(piece)
+        let_go(piece)
+    return values
 
 
 def _with_axes(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:

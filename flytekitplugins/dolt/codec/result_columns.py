@@ -7,6 +7,7 @@ in a frame is up to `pandas_frames`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -27,19 +28,31 @@ def wanted(sql_type: str) -> pa.DataType | None:
         return pa.decimal256(parsed.size or 10, parsed.scale or 0)
     if parsed.base == "time":
         return pa.time64("us")
+    if parsed.base == "json":
+        return pa.string()
     return pa.binary() if parsed.base.endswith(("binary", "blob")) else None
 
 
 def term(name: str, sql_type: str) -> str:
     """Return how a column of a table stands in a select list."""
+    column = quote(name)
+    if is_geometry(sql_type):
+        return f"CONCAT(IF(ST_SRID({column}) = 0, '', CONCAT('SRID=', ST_SRID({column}), ';')), ST_AsWKT({column}))"
+    if is_vector(sql_type):
+        return f"VECTOR_TO_STRING({column})"
     # Dolt 1.83 prints JSON as it came in, and text that is made of it in one form.
-    return f"CAST({quote(name)} AS CHAR)" if SqlType.parse(sql_type).base == "json" else quote(name)
+    return f"CAST({column} AS CHAR)" if SqlType.parse(sql_type).base == "json" else column
 
 
 def is_geometry(sql_type: str) -> bool:
     """Whether a column's type is one of those for shapes and places."""
     base = SqlType.parse(sql_type).base
     return base.startswith(("geom", "point", "linestring", "polygon", "multi"))
+
+
+def is_vector(sql_type: str) -> bool:
+    """Whether a column's type is that of vectors."""
+    return SqlType.parse(sql_type).base == "vector"
 
 
 def restored(arrived: pa.Table, types: Sequence[pa.DataType | None], names: Sequence[str]) -> pa.Table:
@@ -52,6 +65,8 @@ def restored(arrived: pa.Table, types: Sequence[pa.DataType | None], names: Sequ
 
 
 def _restored(column: pa.ChunkedArray, kind: pa.DataType | None) -> pa.ChunkedArray:
+    if kind == pa.string():
+        return _with_escapes(column)
     if kind is None or column.type == kind:
         return column
     if pa.types.is_boolean(kind):
@@ -62,6 +77,20 @@ def _restored(column: pa.ChunkedArray, kind: pa.DataType | None) -> pa.ChunkedAr
         return column.cast(kind) if pa.types.is_decimal(column.type) else column.cast(pa.string()).cast(kind)
     except pa.ArrowInvalid:  # values of another definition of the table
         return column
+
+
+_CONTROL = "[\x00-\x1f]"
+
+
+def _with_escapes(json_texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return texts of a JSON column as JSON: Dolt 1.83 prints most control characters as they are."""
+    if not pc.any(pc.match_substring_regex(json_texts, _CONTROL)).as_py():
+        return json_texts
+    escaped = [
+        None if text is None else re.sub(_CONTROL, lambda found: f"\\u{ord(found[0]):04x}", text)
+        for text in json_texts.to_pylist()
+    ]
+    return pa.chunked_array([pa.array(escaped, pa.string())])
 
 
 def _is_zero_or_one(column: pa.ChunkedArray) -> bool:
@@ -98,10 +127,15 @@ def _widest(digits: int, scale: int) -> pa.DataType:
 
 def from_file(rows: pa.Table, types: Sequence[pa.DataType | None]) -> pa.Table:
     """Return a table's columns that came as a file of rows as they would have come by SQL; see `wanted`."""
+    return restored(rows, types_from_file(rows, types), rows.column_names)
+
+
+def types_from_file(rows: pa.Table, types: Sequence[pa.DataType | None]) -> list[pa.DataType | None]:
+    """Return what `restored` makes of each column of a file of rows: none is a time of day where one cannot be."""
     spans = [at for at, column in enumerate(rows.columns) if pa.types.is_duration(column.type)]
-    if not all(_are_times_of_day(rows.column(at)) for at in spans):
-        types = [None if at in spans else kind for at, kind in enumerate(types)]
-    return restored(rows, types, rows.column_names)
+    if all(_are_times_of_day(rows.column(at)) for at in spans):
+        return list(types)
+    return [None if at in spans else kind for at, kind in enumerate(types)]
 
 
 def from_file_of_query(rows: pa.Table) -> pa.Table:

@@ -7,10 +7,11 @@ imports flytekit. It must stay cheap: it loads neither pandas nor Arrow nor a dr
 from __future__ import annotations
 
 from ..model import runtime
-from . import context, dataframes, value_types
+from . import context, dataframes, value_types, wiring
 from .task_runtime import FlyteRuntime
 
 context.watch_tasks()
 value_types.register()
 dataframes.register()
+wiring.register()
 runtime.register(FlyteRuntime())

@@ -8,16 +8,13 @@ of it, and the task `resolve` (in `pinning`) gives it a commit.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from flytekit.core.hash import HashMethod
 
-from ..api.table import DoltTable, pinned
+from ..api.table import DoltTable
 from ..errors import InvalidConfig
 from .dataframes import table_of
-from .value_types import retryable
 
 STALE_REFERENCE = (
     "If the repository was removed or made anew since, the reference may come from Flyte's cache, which names the old "
@@ -36,7 +33,7 @@ def content_digest(value: Any) -> str:
     Raises:
         InvalidConfig: no commit holds the value.
     """
-    from ..api import frames
+    from ..api import content
 
     table = value if isinstance(value, DoltTable) else table_of(value)
     if table is None or table.commit is None:
@@ -44,18 +41,7 @@ def content_digest(value: Any) -> str:
             f"Cannot hash the content of {table if table is not None else type(value).__name__!r}: no commit holds it. "
             "Hash what a task returns as a DoltTable or with dolt_frame(config), or what the task resolve returned."
         )
-    options = table.config.options()
-    content: dict[str, str | None]
-    if table.config.sql is not None:
-        content = {"sql": table.config.sql, "commit": table.commit.hash}
-    else:
-        with retryable():
-            found = frames.table_hash(pinned(table))
-        content = (
-            {"table": found} if found is not None else {"view": table.config.tablename, "commit": table.commit.hash}
-        )
-    read = {name: options[name] for name in ("columns", "order_by") if name in options}
-    return hashlib.sha256(json.dumps(content | read, sort_keys=True).encode()).hexdigest()[:32]
+    return content.digest(table)
 
 
 content_hash: HashMethod[Any] = HashMethod(content_digest)

@@ -10,30 +10,24 @@ import functools
 import os
 import re
 import threading
-import uuid
 import weakref
 from contextvars import ContextVar
-from dataclasses import replace
-from datetime import datetime, timezone
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from flytekit.core.array_node_map_task import ArrayNodeMapTask
 from flytekit.core.base_task import PythonTask
 from flytekit.core.context_manager import ExecutionState, FlyteContextManager
 
-from ..errors import QueryRefused
-from ..model.runtime import Basis, RowsRead
+from ..api import task_run
+from ..api.task_run import TaskRun
+from ..model.runtime import Basis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from flytekit.core.context_manager import FlyteContext
 
     from ..model.configs import Commit, DoltConfig
-    from ..model.provenance import Consumed, ReadRecord
-
-_DISTRIBUTION = "flytekitplugins-doltdb"
 
 _IN_A_POD = "FLYTE_INTERNAL_EXECUTION_ID"
 
@@ -54,97 +48,6 @@ def is_compiling(ctx: FlyteContext) -> bool:
     return ctx.compilation_state is not None and not is_in_task(ctx)
 
 
-class TaskRun:
-    """One run of one task in this process: numbers its writes, notes its reads, and is its identity locally."""
-
-    def __init__(self) -> None:
-        self.id = uuid.uuid4().hex
-        now = datetime.now(timezone.utc)
-        self.began = now.replace(microsecond=now.microsecond // 1000 * 1000)  # Dolt keeps milliseconds of a commit
-        self._lock = threading.Lock()
-        self._writes: dict[str, int] = {}
-        self._reads: dict[ReadRecord, None] = {}
-        self._consumed: dict[tuple[str, str], dict[Consumed, None]] = {}
-        self._resolved: set[tuple[str, str]] = set()
-        self._rows: dict[tuple[str, str], dict[RowsRead, None]] = {}
-        self._written: set[str] = set()
-
-    def ordinal(self, target: str) -> int:
-        """Return how many writes to ``target`` there were before this one."""
-        with self._lock:
-            number = self._writes.get(target, 0)
-            self._writes[target] = number + 1
-            return number
-
-    def note(self, reads: list[ReadRecord]) -> None:
-        """Remember what was read; again and again is once."""
-        with self._lock:
-            self._reads.update(dict.fromkeys(reads))
-
-    def consume(self, config: DoltConfig, commit: str) -> None:
-        """Remember that changes up to ``commit`` go into a table, if the config says into which."""
-        from ..model import provenance
-
-        if config.changes is not None and config.changes.into is not None:
-            into = config.changes.into
-            with self._lock:
-                lines = self._consumed.setdefault(_target(into), {})
-                lines[provenance.consumed_by(into, config, commit)] = None
-
-    def consumed(self, config: DoltConfig) -> tuple[Consumed, ...]:
-        """Return what was consumed to be written with ``config``."""
-        with self._lock:
-            return tuple(self._consumed.get(_target(config), {}))
-
-    def resolve(self, config: DoltConfig, commit: str) -> None:
-        """Remember that a branch was at ``commit`` after the task began."""
-        from ..model import provenance
-
-        with self._lock:
-            self._resolved.add((provenance.address_of(config), commit))
-
-    def take_rows(self, config: DoltConfig, tables: Iterable[str], commit: Commit, *, is_whole: bool) -> None:
-        """Remember that the task has rows of ``tables`` as a branch had them at ``commit``."""
-        from ..model import naming, provenance
-
-        place = provenance.address_of(config)
-        with self._lock:
-            since = None if (place, commit.hash) in self._resolved else self.began
-            read = RowsRead(commit.hash, commit.branch, is_whole, since)
-            for table in tables:
-                self._rows.setdefault((place, naming.lowered(table)), {})[read] = None
-
-    def rows(self, config: DoltConfig) -> tuple[RowsRead, ...]:
-        """Return what the task has of the table that ``config`` names."""
-        with self._lock:
-            return tuple(self._rows.get(_target(config), {}))
-
-    def wrote(self, commit: str) -> None:
-        """Remember a commit that the task made."""
-        with self._lock:
-            self._written.add(commit)
-
-    def written(self) -> frozenset[str]:
-        """Return the commits that the task has made until now."""
-        with self._lock:
-            return frozenset(self._written)
-
-    def reads(self, here: str) -> tuple[ReadRecord, ...]:
-        """Return what was read until now, with the repository ``here`` under its short name."""
-        from ..model import provenance
-
-        with self._lock:
-            found = list(self._reads)
-        return tuple(replace(read, repository=provenance.HERE) if read.repository == here else read for read in found)
-
-
-def _target(config: DoltConfig) -> tuple[str, str]:
-    """Return what is the same for all configs of one table, however its name is spelt."""
-    from ..model import naming, provenance
-
-    return provenance.address_of(config), naming.lowered(config.tablename or "")
-
-
 # flytekit hands the same parameters object to every conversion of one task execution, and another to the next.
 _executions: weakref.WeakKeyDictionary[Any, TaskRun] = weakref.WeakKeyDictionary()
 _executions_lock = threading.Lock()
@@ -162,15 +65,14 @@ def note_read(config: DoltConfig, commit: Commit, *, ctx: FlyteContext | None = 
     """
     ctx = ctx or FlyteContextManager.current_context()
     if is_in_task(ctx):
-        _execution(ctx).note(_reads(config, commit.hash))
-        _execution(ctx).consume(config, commit.hash)
+        _execution(ctx).note_read(config, commit)
 
 
 def note_resolved(config: DoltConfig, commit: Commit, *, ctx: FlyteContext | None = None) -> None:
     """Remember that the branch of ``config`` was at ``commit`` after the running task began."""
     ctx = ctx or FlyteContextManager.current_context()
-    if is_in_task(ctx) and config.as_of is None:
-        _execution(ctx).resolve(config, commit.hash)
+    if is_in_task(ctx):
+        _execution(ctx).note_resolved(config, commit)
 
 
 def note_rows(
@@ -178,10 +80,8 @@ def note_rows(
 ) -> None:
     """Remember that the running task has rows of ``config`` at ``commit``; those of the past are no branch's own."""
     ctx = ctx or FlyteContextManager.current_context()
-    if not is_in_task(ctx) or config.as_of is not None or (config.changes and config.changes.until):
-        return
-    is_whole = not (columns or config.sql or config.changes or config.options().get("columns"))
-    _execution(ctx).take_rows(config, _tables(config), commit, is_whole=is_whole)
+    if is_in_task(ctx):
+        _execution(ctx).note_rows(config, commit, columns)
 
 
 def note_written(commit: Commit, *, ctx: FlyteContext | None = None) -> None:
@@ -216,7 +116,7 @@ def commit_message(config: DoltConfig, first: str | None) -> str | None:
 
 
 def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key: str | None) -> str:
-    from ..model import messages, provenance
+    from ..model import provenance
 
     task = ctx.user_space_params.task_id if not _is_local(ctx) else None
     running = provenance.Execution(
@@ -225,20 +125,10 @@ def _message(ctx: FlyteContext, config: DoltConfig, first: str | None, write_key
         task_version=(task.version or None) if task is not None else None,
         node=_node(ctx),
         attempt=_attempt(ctx),
-        plugin=_plugin(),
+        plugin=task_run.plugin(),
     )
-    mode = config.options().get("mode", "replace")
-    return provenance.compose(
-        first,
-        provenance.Provenance(
-            execution=running,
-            writes=(provenance.WriteRecord(config.tablename, mode),) if config.tablename else (),
-            reads=_execution(ctx).reads(provenance.address_of(config)) if is_in_task(ctx) else (),
-            write_key=write_key,
-            consumed=_execution(ctx).consumed(config) if is_in_task(ctx) else (),
-        ),
-        why=messages.rendered(config.message, _inputs(ctx)) if config.message else None,
-    )
+    run = _execution(ctx) if is_in_task(ctx) else None
+    return task_run.message(running, config, run=run, inputs=_inputs(ctx), first=first, write_key=write_key)
 
 
 def _inputs(ctx: FlyteContext) -> dict[str, Any] | None:
@@ -251,40 +141,6 @@ def _execution_name(ctx: FlyteContext) -> str:
     parameters = ctx.user_space_params
     found = parameters.execution_id if parameters is not None else None
     return f"ex:{found.project}:{found.domain}:{found.name}" if found is not None else "ex:::"
-
-
-def _plugin() -> str | None:
-    try:
-        return f"{_DISTRIBUTION} {metadata.version(_DISTRIBUTION)}"
-    except metadata.PackageNotFoundError:
-        return None  # run from its sources
-
-
-def _tables(config: DoltConfig) -> list[str]:
-    """Return the tables that ``config`` reads as its branch has them."""
-    if config.sql is None:
-        return [str(config.tablename)]
-    return [read.table for read in _reads(config, "") if read.table is not None and not read.commit]
-
-
-def _reads(config: DoltConfig, commit: str) -> list[ReadRecord]:
-    """Return what reading ``config`` at ``commit`` reads: its table, or the tables that its query names."""
-    from ..model import provenance
-
-    place = provenance.address_of(config)
-    if config.sql is None:
-        return [provenance.ReadRecord(commit, place, table=config.tablename)]
-    from ..query import validation  # loads a parser
-
-    query = provenance.digest(config.sql)
-    try:
-        sources = validation.sources(config.sql)
-    except QueryRefused:
-        sources = ()
-    reads = [
-        provenance.ReadRecord(source.commit or commit, place, table=source.table, query=query) for source in sources
-    ]
-    return reads or [provenance.ReadRecord(commit, place, query=query)]
 
 
 def _is_local(ctx: FlyteContext) -> bool:
@@ -426,9 +282,7 @@ def write_key(ctx: FlyteContext, config: DoltConfig) -> str:
     To be asked once for each write: the second one of a task to the same target has another key. A local run is never
     tried again by flytekit, so its keys are its own.
     """
-    branch = config.branch_conf.to_dict() if config.branch_conf is not None else ""
-    target = f"{config.tablename}@{branch}@{os.fspath(config.db_path)}"
     running = _execution(ctx)
     node_and_index = re.sub(r"/data/\d+", "/data", _output_prefix(ctx)[0])  # whichever attempt of the whole node
     place = f"{_execution_name(ctx)} {node_and_index}" if node_and_index else running.id
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"{place} {target} {running.ordinal(target)}").hex
+    return task_run.write_key(running, config, place=place)

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 import copyreg
 import functools
-import inspect
 import sys
-import threading
 import typing
 import uuid
-import weakref
-from dataclasses import replace
+from contextvars import ContextVar
 from html import escape
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import flytekit.types.structured as flytekit_structured
 from flytekit.core.context_manager import FlyteContext
-from flytekit.core.type_engine import AsyncTypeTransformer, TypeTransformer, TypeTransformerFailedError
+from flytekit.core.type_engine import AsyncTypeTransformer, TypeTransformer
 from flytekit.deck.renderer import ArrowRenderer
 from flytekit.extend import TypeEngine
 from flytekit.lazy_import.lazy_module import is_imported
@@ -39,23 +36,20 @@ from flytekit.types.structured.structured_dataset import (
 )
 
 from ..api.table import DoltTable, pinned
+from ..api.typed_frames import LIBRARIES, frame_of
 from ..api.uri import PROTOCOL, dolt_uri, from_uri, is_dolt_uri
-from ..errors import DoltError, InvalidUri, UnsupportedFrame, attempted, attempting
-from ..model import trust
-from ..model.configs import CallbackMeta, DoltConfig
+from ..errors import DoltError, InvalidUri
+from ..model import runtime, trust
+from ..model.by_identity import ByIdentity
+from ..model.configs import CallbackMeta, DoltConfig, refuse_other_than_config
 from . import context
-from .value_types import error_in_literal, kind_of, raise_or_defer, retryable, store, task_inputs
+from .value_types import error_in_literal, kind_of, raise_or_defer, store, table_in, task_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
-    import pyarrow as pa
-
-    from ..codec.notes import Notes
-    from ..tables.reading import ReadResult
-
-_LIBRARIES = {"pandas": ("DataFrame",), "pyarrow": ("Table",), "polars": ("DataFrame", "LazyFrame")}
-"""The classes of frames that are read and written, by the module that they are in."""
+one_of_several: ContextVar[bool] = ContextVar("one_of_several", default=False)
+"""Whether flytekit is trying the variants of a Union, of which only one may take a value."""
 
 
 def dolt_frame(config: DoltConfig) -> DoltFrame:
@@ -68,8 +62,9 @@ def dolt_frame(config: DoltConfig) -> DoltFrame:
     later change of it changes nothing here.
 
     Raises:
-        InvalidConfig: the config contradicts itself.
+        InvalidConfig: the config is none, or contradicts itself.
     """
+    refuse_other_than_config(config)
     if not context.running_tasks():  # in one it may be of a value that arrived
         trust.vouch(config)
         if isinstance(config.meta_conf, CallbackMeta):
@@ -143,7 +138,7 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         Raises:
             DoltError: it cannot be read there.
         """
-        plain = _plain(expected_python_type)
+        plain, lv = _plain(expected_python_type), at_address(lv)
         given = lv.scalar.structured_dataset if lv.scalar is not None else None
         if given is None or not is_dolt_uri(given.uri):
             return await flyte_dataset_transformer.async_to_python_value(ctx, lv, plain)
@@ -159,7 +154,7 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         table = task_inputs.table(ctx, table)
         columns = _names(wanted) or own.get("columns") or _names(given.metadata.structured_dataset_type)
         context.note_rows(table.config, pinned(table).commit, columns, ctx=ctx)
-        frame = _frame(table, _class_of(plain), columns)
+        frame = frame_of(table, _class_of(plain), columns)
         _read.note(frame, table)
         return frame
 
@@ -174,6 +169,22 @@ class DoltFrame(AsyncTypeTransformer[Any]):
         given = DoltTable(config=frame) if isinstance(frame, DoltConfig) else frame
         table = given if isinstance(given, DoltTable) else _written.of(frame) or _read.of(frame)
         return _html(table) if table is not None else _html_of_flytekit(frame)
+
+
+class _Columns:
+    """What `DoltFrame` has in place of annotations: none, and an error for a Flyte that does not know what it is.
+
+    Flyte 2 asks each annotation of a frame for these, as columns, and stores the frame as Parquet.
+    """
+
+    def __get__(self, instance: DoltFrame | None, owner: type[DoltFrame]) -> dict[str, Any]:
+        if instance is None:
+            return {}
+        runtime.current()  # raises where a task of Flyte 2 runs that does not know of this package
+        raise AttributeError("__annotations__")
+
+
+DoltFrame.__annotations__ = _Columns()  # type: ignore[assignment]
 
 
 def _unpickled(config: DoltConfig, _: str) -> DoltFrame:
@@ -210,6 +221,21 @@ def _literal(uri: str, expected: LiteralType | None) -> Literal:
     return Literal(scalar=Scalar(structured_dataset=_dataset(uri, kind)))
 
 
+def at_address(lv: Literal) -> Literal:
+    """Return the literal of a table as that of a dataset at the table's address; any other as it is."""
+    return lv if one_of_several.get() or kind_of(lv) != "DoltTable" else address_of(table_in(lv))
+
+
+def address_of(table: DoltTable) -> Literal:
+    """Return a table as the literal of a dataset at its address."""
+    return _literal(dolt_uri(table), None)
+
+
+def title_of(declared: Any) -> str:
+    """Return what errors call the class of frames that is declared."""
+    return _title(_class_of(declared))
+
+
 def _dataset(uri: str, kind: StructuredDatasetType | None) -> literals.StructuredDataset:
     columns = kind.columns if kind is not None else []
     metadata = StructuredDatasetMetadata(structured_dataset_type=StructuredDatasetType(columns=columns, format=""))
@@ -219,26 +245,10 @@ def _dataset(uri: str, kind: StructuredDatasetType | None) -> literals.Structure
 # ------------------------------------------------------------------------------------------------- write and read
 
 
-class _Tables:
-    """Which table holds a frame, for what comes after: its deck, its hash. Keeps no frame alive."""
+_written: ByIdentity[DoltTable] = ByIdentity()
+"""Which table holds a frame that a task has written, for what comes after: its deck, its hash."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._tables: dict[int, tuple[weakref.ref[Any], DoltTable]] = {}
-
-    def note(self, frame: Any, table: DoltTable) -> None:
-        key = id(frame)
-        with self._lock:
-            self._tables[key] = weakref.ref(frame, lambda _: self._tables.pop(key, None)), table
-
-    def of(self, frame: Any) -> DoltTable | None:
-        with self._lock:
-            found = self._tables.get(id(frame))
-        return found[1] if found is not None and found[0]() is frame else None
-
-
-_written = _Tables()
-_read = _Tables()
+_read: ByIdentity[DoltTable] = ByIdentity()
 """Apart from what was written, because a frame can be changed after it was read; for decks of inputs only."""
 
 
@@ -257,147 +267,9 @@ def _committed(ctx: FlyteContext, table: DoltTable, frame: Any) -> str:
     commit = table.commit
     assert commit is not None  # noqa: S101  # for the type checker: that is what store does
     reference = table.at(commit)
-    reference.wrote_nothing = table.wrote_nothing
+    reference.wrote_nothing, reference.rows_went = table.wrote_nothing, table.rows_went
     _written.note(frame, reference)
     return dolt_uri(reference)
-
-
-def _frame(table: DoltTable, kind: type[Any], columns: Sequence[str] | None) -> Any:
-    """Return the rows of a table at its commit as a frame of the class ``kind``; only ``columns`` are asked for."""
-    from ..api import frames
-
-    if kind.__module__.partition(".")[0] == "polars":
-        return _polars(table, columns or None, lazy=kind.__name__ == "LazyFrame")
-    with retryable():
-        found = frames.load(pinned(table), columns=columns or None)
-    return found.to_frame() if kind.__module__.partition(".")[0] == "pandas" else found.to_arrow()
-
-
-def _to_polars(found: ReadResult) -> Any:
-    """Return rows as a frame of Polars, without the notes about columns that it cannot have in their types."""
-    import polars
-
-    arrow = _for_polars(found.to_arrow())
-    noted = [name for name in arrow.column_names if name in found.notes.columns]
-    unknown = [name for name in noted if not _goes_into_polars(arrow.column(name))]
-    if unknown:
-        notes = found.notes.without(unknown, reason="Polars has no such type")
-        arrow = _for_polars(replace(found, notes=notes).to_arrow())
-    strange = [name for name in arrow.column_names if not _goes_into_polars(arrow.column(name))]
-    if strange:
-        kinds = ", ".join(f"{name!r} ({arrow.schema.field(name).type})" for name in strange)
-        raise UnsupportedFrame(
-            f"Cannot {attempted()} as a frame of Polars: it has no type for the columns {kinds}. Leave them out, with "
-            "columns=[...], or read them as a frame of pandas or Arrow.",
-            columns=strange,
-        )
-    return polars.from_arrow(arrow)
-
-
-def _for_polars(arrow: pa.Table) -> pa.Table:
-    """Return the columns in types that Polars has where others hold the same values.
-
-    Decimals get 38 digits, and moments of a zone that Polars does not know (an offset) are the same moments in UTC.
-    That hangs on the types only, so that parts of a table are of the same types.
-    """
-    import pyarrow as pa
-
-    for position, field in enumerate(arrow.schema):
-        kind = field.type
-        if pa.types.is_decimal(kind) and kind.bit_width != 128:
-            column = _decimals_for_polars(field.name, arrow.column(position), pa.decimal128(38, kind.scale))
-        elif pa.types.is_timestamp(kind) and kind.tz and not _goes_into_polars(arrow.column(position)):
-            column = arrow.column(position).cast(pa.timestamp(kind.unit, "UTC"))
-        elif pa.types.is_date64(kind):  # of which Polars makes moments
-            column = arrow.column(position).cast(pa.date32())
-        else:
-            continue
-        arrow = arrow.set_column(position, field.name, column)
-    return arrow
-
-
-def _decimals_for_polars(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        return column.cast(kind)
-    except pa.ArrowInvalid as error:
-        sizes = pc.utf8_length(pc.replace_substring_regex(column.cast(pa.string()), "[-.]", ""))
-        row = max(0, pc.index(pc.greater(sizes, 38), True).as_py())
-        raise UnsupportedFrame(
-            f"Cannot {attempted()} as a frame of Polars: column {name!r} has {column[row]} in row {row}, and "
-            "decimals of Polars have 38 digits. Leave that column out, with columns=[...], or read it as a frame of "
-            "pandas or Arrow.",
-            columns=[name],
-        ) from error
-
-
-def _goes_into_polars(column: Any) -> bool:
-    import polars
-    import pyarrow as pa
-
-    try:
-        if column.type == pa.duration("s"):
-            column.cast(pa.duration("ms"))  # as Polars does it, which does not look whether the numbers get too large
-        # Not without rows: for a time zone that it does not know Polars panics then. And no slice: of lists of one size
-        # Polars takes the length of the whole for that of the part.
-        first = pa.array([0][: len(column)], pa.int64())
-        one = pa.nulls(1, column.type) if pa.types.is_timestamp(column.type) else column.take(first)
-        polars.from_arrow(pa.table({"v": one}))
-    except BaseException as error:  # it has errors of many kinds for types that it does not know
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        return False
-    return True
-
-
-def _polars(table: DoltTable, columns: Sequence[str] | None, *, lazy: bool) -> Any:
-    from ..api import frames
-
-    def load(names: Sequence[str] | None, limit: int | None = None, notes: Notes | None = None) -> Any:
-        with retryable():
-            found = frames.load(pinned(table), columns=names, limit=limit)
-        found = found if notes is None else replace(found, notes=replace(found.notes, columns=notes.columns))
-        with attempting(f"read table {table.config.tablename!r}" if table.config.sql is None else "run the query"):
-            return _to_polars(found)
-
-    if not lazy:
-        return load(columns)
-    if table.config.sql is not None or table.config.changes is not None:
-        return load(columns).lazy()
-    try:
-        from polars.io.plugins import register_io_source
-    except ImportError:  # an older Polars, which takes no sources of others
-        return load(columns).lazy()
-
-    with retryable():
-        notes = frames.settled(pinned(table), columns=columns)
-
-    def source(names: list[str] | None, where: Any, limit: int | None, batch: int | None) -> Iterator[Any]:
-        found = load(names or columns, limit if where is None else None, notes)
-        _check_same(schema, found.schema)
-        found = found if where is None else found.filter(where)
-        yield found if limit is None else found.head(limit)
-
-    pure: dict[str, Any] = {"is_pure": True} if "is_pure" in inspect.signature(register_io_source).parameters else {}
-    schema = load(columns, 0, notes).schema
-    return register_io_source(source, schema=schema, **pure)
-
-
-def _check_same(announced: Any, found: Any) -> None:
-    """Raise if rows are of other types than was said before they were read.
-
-    Raises:
-        UnsupportedFrame: they are.
-    """
-    others = [name for name, kind in found.items() if announced[name] != kind]
-    if others:
-        kinds = ", ".join(f"{name!r} is {found[name]} and not {announced[name]}" for name in others)
-        raise UnsupportedFrame(
-            f"Cannot read as a LazyFrame: {kinds}, which only its values say. Read it as a polars.DataFrame.",
-            columns=others,
-        )
 
 
 # ---------------------------------------------------------------------------------------------------------- decks
@@ -493,28 +365,6 @@ def _escape_what_is_printed() -> None:
     TypeTransformer.to_html = to_html
 
 
-def _say_what_is_no_frame() -> None:
-    """Have a table where a plain frame is declared refused in words; flytekit says that an address is missing."""
-    original: Callable[..., Any] = StructuredDatasetTransformerEngine.async_to_python_value
-    if getattr(original, "of_dolt", False):
-        return
-
-    @functools.wraps(original)
-    async def async_to_python_value(self: Any, ctx: Any, lv: Literal, expected_python_type: Any) -> Any:
-        given = kind_of(lv)
-        if given is not None:
-            wanted = _title(_class_of(expected_python_type))
-            raise TypeTransformerFailedError(
-                f"Cannot use a {given} where {wanted} is declared: it says where rows are, and is no frame. Declare "
-                "the input as a DoltTable and use table.data; or return Annotated[pandas.DataFrame, "
-                "dolt_frame(config)], which any task takes that declares a frame."
-            )
-        return await original(self, ctx, lv, expected_python_type)
-
-    async_to_python_value.of_dolt = True  # type: ignore[attr-defined]
-    StructuredDatasetTransformerEngine.async_to_python_value = async_to_python_value
-
-
 # --------------------------------------------------------------------------------------------- StructuredDataset
 
 
@@ -564,7 +414,7 @@ class DoltDecoder(StructuredDatasetDecoder):
         columns = _names(current_task_metadata.structured_dataset_type)
         table = task_inputs.table(ctx, from_uri(flyte_value.uri))
         context.note_rows(table.config, pinned(table).commit, columns, ctx=ctx)
-        return _frame(table, self.python_type, columns)
+        return frame_of(table, self.python_type, columns)
 
 
 class _PolarsAsParquet(StructuredDatasetEncoder):
@@ -605,7 +455,7 @@ class _PolarsFromParquet(StructuredDatasetDecoder):
 
 
 def _register_what_is_imported() -> None:
-    for library, names in _LIBRARIES.items():
+    for library, names in LIBRARIES.items():
         if is_imported(library):
             for name in names:
                 kind = getattr(sys.modules[library], name, None)
@@ -650,7 +500,6 @@ def register() -> None:
 
     _register_datasets()
     _escape_what_is_printed()
-    _say_what_is_no_frame()
     copyreg.pickle(StructuredDataset, _reduced)
     with_dolt.of_dolt = True  # type: ignore[attr-defined]
     flytekit_structured.lazy_import_structured_dataset_handler = with_dolt

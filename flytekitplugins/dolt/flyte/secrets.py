@@ -14,7 +14,7 @@ from flytekit.models.security import Secret as FlyteSecret
 from ...doltdb.redaction import Password
 from ..errors import SecretNotFound
 from ..model import trust
-from ..model.configs import Secret
+from ..model.configs import Secret, refuse_other_than_config
 from . import context
 
 if TYPE_CHECKING:
@@ -62,7 +62,12 @@ def secret_requests(*configs: DoltConfig) -> list[FlyteSecret]:
     >>> from flytekitplugins.dolt import DoltConfig
     >>> secret_requests(DoltConfig("mysql+pymysql://me@db.example/foo", "t", secret=Secret("dolt", "password")))[0].key
     'password'
+
+    Raises:
+        InvalidConfig: something else than a config is given.
     """
+    for config in configs:
+        refuse_other_than_config(config)
     needed = [(config, config.secret) for config in configs if config.secret is not None]
     needed += [(c, c.remote_conf.secret) for c in configs if c.remote_conf and c.remote_conf.secret]
     if not context.running_tasks():  # in one it may be of a value that arrived

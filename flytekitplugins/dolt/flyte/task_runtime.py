@@ -16,9 +16,20 @@ from . import context, secrets, value_types
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..model.audits import Audit
+
 
 class FlyteRuntime(runtime.Runtime):
     """What flytekit knows of the task that runs on this thread; outside a task it answers as a script's runtime."""
+
+    platform = "flytekit"
+
+    def nearness(self) -> int:
+        """Say how near a task or a compilation of flytekit is."""
+        ctx = FlyteContextManager.current_context()
+        if context.is_executing(ctx) or ctx.compilation_state is not None:
+            return 2
+        return 1 if context.running_tasks() else 0
 
     def secret_value(self, secret: Secret) -> Password:
         """Return the value of ``secret``, from where Flyte mounts it or, in a local run, from the environment."""
@@ -48,6 +59,12 @@ class FlyteRuntime(runtime.Runtime):
     def note_written(self, commit: Commit) -> None:
         """Remember that the running task made ``commit``."""
         context.note_written(commit)
+
+    def show_audit(self, audit: Audit) -> None:
+        """Show what a merge was checked for in the running task's deck, if it has one."""
+        from . import decks
+
+        decks.show_audit(audit)
 
     def basis(self, config: DoltConfig) -> runtime.Basis | None:
         """Return what the running task has read of the table that it writes with ``config``; None outside a task."""

@@ -42,6 +42,7 @@ from ..model.configs import (
     Secret,
     SerialBranch,
 )
+from ..model.serialization import with_sorted_keys
 from . import context
 from .unpinned_inputs import warn_if_cached
 
@@ -78,10 +79,7 @@ class _ValueTransformer(TypeTransformer[_T]):
 
     def schema_match(self, schema: dict[str, Any]) -> bool:
         """Whether a JSON schema, within that of a dataclass or pydantic model, is the one of this type."""
-        if schema.get("title") != self.name:
-            return False
-        own = self.python_type.json_schema().get("properties", {})
-        return bool(schema.get("properties", {}).keys() == own.keys())
+        return bool(self.python_type.has_json_schema(schema))
 
     def to_literal(self, ctx: FlyteContext, python_val: _T, python_type: type[_T], expected: LiteralType) -> Literal:
         """Return the value as a literal with sorted keys, so that equal values are equal bytes.
@@ -93,7 +91,7 @@ class _ValueTransformer(TypeTransformer[_T]):
         if not self.takes(python_val, expected):
             raise TypeError(f"{python_val!r} is not a {self.name}")
         try:
-            packed = msgpack.packb(_sorted(self.packed(ctx, python_val)))
+            packed = msgpack.packb(with_sorted_keys(self.packed(ctx, python_val)))
         except DoltError as error:
             return raise_or_defer(error, expected)
         return Literal(scalar=Scalar(binary=Binary(value=packed, tag=_MSGPACK)))
@@ -153,6 +151,11 @@ class DoltTableTransformer(_ValueTransformer[DoltTable]):
         Raises:
             TypeTransformerFailedError: it is none.
         """
+        if isinstance(v, DoltConfig):
+            raise TypeTransformerFailedError(
+                "Cannot use a DoltConfig where a DoltTable is declared: it says where rows are, and brings none. Give "
+                "DoltTable(config, frame) to store a frame, or DoltTable(config) for rows that are stored."
+            )
         if not isinstance(v, DoltTable):
             raise TypeTransformerFailedError(
                 f"Cannot use a {type(v).__name__} where a DoltTable is declared: it does not say where its rows are. "
@@ -372,6 +375,11 @@ def kind_of(lv: Literal) -> str | None:
     return "DoltTable" if "config" in found else "DoltConfig" if "db_path" in found else None
 
 
+def table_in(lv: Literal) -> DoltTable:
+    """Return the table that a literal of the kind ``DoltTable`` refers to, with nothing resolved."""
+    return DoltTable.from_dict(_payload(lv, "DoltTable"))
+
+
 def _payload(lv: Literal, name: str) -> Mapping[str, Any]:
     scalar = lv.scalar if lv is not None else None
     payload: Any = None
@@ -395,10 +403,6 @@ def _within_depth(read: Callable[[], Any], name: str) -> Any:
         raise InvalidConfig(
             f"Cannot read a literal as a {name}: {str(error) or type(error).__name__}. Pass one that a task returned."
         ) from None
-
-
-def _sorted(value: Any) -> Any:
-    return {k: _sorted(value[k]) for k in sorted(value)} if isinstance(value, dict) else value
 
 
 def register() -> None:

@@ -8,27 +8,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...doltdb.fields import described
 from ...doltdb.redaction import visible
 from ..codec import row_order
 from ..codec.notes import Note, Notes, meaning
 from ..codec.pandas_frames import SqlType
 from ..errors import InvalidConfig, QueryFailed, TableNotFound, attempting, close_names, warn
 from ..model import notebooks, provenance
-from ..model.configs import KINDS, LAST_CONSUMED, Changes, Commit, DoltConfig, TableRef
-from ..model.location import refuses_passwords
+from ..model.configs import KINDS, LAST_CONSUMED, Commit, DoltConfig, TableRef
+from ..model.location import Location, refuses_passwords
 from ..model.naming import lowered
 from ..model.sql_text import literal, quote
-from ..repository import refs, remotes, table_names
+from ..profiles import shifts
+from ..profiles.columns import check_asked
+from ..profiles.shifts import Shift, Side
+from ..repository import active_content, refs, remotes, table_names
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
-from ..tables import agreeing, reading, retyped, row_changes
+from ..tables import agreeing, profiling, reading, retyped, row_changes
 from . import publishing, revisions
 from .revisions import Revision
 
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..tables.fitting import TableSchema
+    from ..tables.native import Sides
 
 __all__ = ["ColumnChange", "TableDiff", "changed_tables", "diff", "last_change"]
 
@@ -58,8 +63,18 @@ class ColumnChange:
         return f"column {self.name!r} {self.before} is now {self.after}"
 
 
+class _Located:
+    """Knows where it was looked for; no field, since that may hold a password, and so is neither shown nor travels."""
+
+    _place: Location | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_place"}
+
+
+@described
 @dataclass(frozen=True)
-class TableDiff:
+class TableDiff(_Located):
     """What differs in one table between two commits.
 
     >>> print(TableDiff("rabbits", None, None, added=3, modified=1, removed=0, rows_before=2, rows_after=5))
@@ -67,39 +82,51 @@ class TableDiff:
     """
 
     table: str
+    """The name of the table. Example: ``found.table``."""
     before: Commit | None
-    """The state that is compared with; None where there was none."""
+    """The state that is compared with; None where there was none. Example: ``found.before.hash``."""
     after: Commit | None
+    """The state that is looked at; None where there was none. Example: ``found.after.hash``."""
 
     added: int
+    """How many rows are new. Example: ``found.added``."""
     modified: int
-    """Rows of the same key with other values. A table without a key has none: its rows are added or removed."""
+    """Rows of the same key with other values. A table without a key has none: its rows are added or removed.
+    Example: ``found.modified``."""
     removed: int
+    """How many rows are gone. Example: ``found.removed``."""
 
     rows_before: int | None
-    """How many rows the table had; None where it did not exist."""
+    """How many rows the table had; None where it did not exist. Example: ``found.rows_before``."""
     rows_after: int | None
+    """How many rows it has; None where it is gone. Example: ``found.rows_after``."""
 
     columns: tuple[ColumnChange, ...] = ()
-    """Columns that are new, gone, or of another type; empty when the table itself is new or gone."""
+    """Columns that are new, gone, or of another type; empty when the table itself is new or gone. Example:
+    ``[change.name for change in found.columns]``."""
     key_before: tuple[str, ...] = ()
+    """Columns of the primary key, as they were. Example: ``found.key_before``."""
     key_after: tuple[str, ...] = ()
-    """Columns of the primary key. Where it has changed rows cannot be paired: all are removed, and all are added."""
+    """Columns of the primary key. Where it has changed rows cannot be paired: all are removed, and all are added.
+    Example: ``found.key_after``."""
     create_before: str | None = None
-    """The table's CREATE TABLE statement; None where it did not exist."""
+    """The table's CREATE TABLE statement as it was; None where it did not exist. Example: ``found.create_before``."""
     create_after: str | None = None
+    """The table's CREATE TABLE statement; None where it is gone. Example: ``found.create_after``."""
 
     as_text: tuple[str, ...] = ()
     """Columns of `rows` that are text, as their type has changed, and the new one does not hold all values that removed
-    rows had in the old one."""
+    rows had in the old one. Example: ``found.as_text``."""
     unseen: tuple[str, ...] = ()
     """Columns of floats in which 0.0 may have become -0.0, or back, in rows where nothing else changed: the database
-    holds these equal, and such rows are neither counted nor given. Empty where every changed row was seen."""
+    holds these equal, and such rows are neither counted nor given. Empty where every changed row was seen. Example:
+    ``found.unseen``."""
 
     rows: pd.DataFrame | None = field(default=None, compare=False)
     """The first changed rows, all of them unless there was a limit. ``diff_type`` is ``added``, ``modified`` or
     ``removed``; then come the table's columns with the row as it is after, or, where it was removed, as it was; then
-    ``before_<column>`` for each column outside the key, filled for modified rows. See `read` for the rest."""
+    ``before_<column>`` for each column outside the key, filled for modified rows. See `read` for the rest. Example:
+    ``found.rows["diff_type"]``."""
 
     @property
     def changed(self) -> int:
@@ -116,6 +143,40 @@ class TableDiff:
         """Whether nothing differs, neither rows nor schema."""
         return not self.changed and self.create_before == self.create_after
 
+    def shift(
+        self,
+        *,
+        columns: Sequence[str] | None = None,
+        sample: profiling.Most = "auto",
+        seed: int = 0,
+        db_path: Where | None = None,
+    ) -> Shift:
+        """Return how far the columns have moved: the values of both states compared, column by column.
+
+        It reads the table in both states, or once where they are equal. Where rows come natively one column of each
+        state is in memory at a time, else all rows that are compared are.
+
+        Args:
+            columns: the columns to look at, of either state; None is all.
+            sample: of a state with more rows than this about as many are drawn; None compares all. "auto" is 4,000,000
+                where rows come natively, and 1,000,000 where they go by SQL.
+            seed: what the rows are drawn with; the same seed draws the rows of the same keys from both states.
+            db_path: the repository; None is where the difference was looked for. A difference that was pickled does not
+                know it.
+
+        Raises:
+            InvalidConfig: it is not known where the repository is, ``columns`` is one text, or ``sample`` is below 1.
+            SchemaMismatch: neither state has such a column.
+        """
+        check_asked(columns, None if sample == "auto" else sample)
+        place = remotes.location_to_read(db_path) if db_path is not None else self._place
+        if place is None:
+            raise InvalidConfig(
+                f"Cannot say how far table {self.table!r} has moved: it is not known where it is. Give db_path=."
+            )
+        with connect(place) as connection, attempting(f"compare table {self.table!r} of two commits"):
+            return shift(connection, self.table, self.before, self.after, columns=columns, sample=sample, seed=seed)
+
     def __str__(self) -> str:
         counts = f"{self.added} added, {self.modified} modified, {self.removed} removed"
         news = [str(change) for change in self.columns]
@@ -127,6 +188,9 @@ class TableDiff:
             news.append(f"the key is now {', '.join(self.key_after) or 'none'}")
         news += [f"column {name!r} is shown as text" for name in self.as_text]
         return visible("; ".join([f"{self.table}: {counts}", *news]), lines=False)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self}>"
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: the counts, and the first changed rows where they were fetched."""
@@ -163,7 +227,12 @@ def diff(
     place = _table_ref([before, after], table, db_path)
     with connect(place.repository) as connection:
         old, new = (_commit(connection, side) for side in (before, after))
-        return between(connection, place.table, old, new, limit=limit)
+        return _at(place.repository, between(connection, place.table, old, new, limit=limit))
+
+
+def _at(place: Location, found: TableDiff) -> TableDiff:
+    object.__setattr__(found, "_place", place)  # it is frozen for others
+    return found
 
 
 def last_change(table: TableRef | DoltConfig, *, limit: int | None = None) -> TableDiff:
@@ -176,7 +245,8 @@ def last_change(table: TableRef | DoltConfig, *, limit: int | None = None) -> Ta
     with connect(place.repository) as connection:
         after = _commit(connection, table)
         assert after is not None  # noqa: S101  # for the type checker: a table resolves to something
-        return between(connection, place.table, parent(connection, after), after, limit=limit)
+        found = between(connection, place.table, parent(connection, after), after, limit=limit)
+        return _at(place.repository, found)
 
 
 @refuses_passwords
@@ -254,10 +324,10 @@ def fixed(connection: Connection, config: DoltConfig) -> DoltConfig:
     if changes.since == LAST_CONSUMED:
         since = last_consumed(config)
     elif changes.since is not None:
-        since = revisions.resolve(connection, changes.since, on=refs.branch_of(config.branch_conf)).hash
+        since = revisions.resolve(connection, changes.since, on=refs.branch_of(config.policy)).hash
     else:
         since = None
-    return replace(config, changes=Changes(since, changes.until, changes.kinds, changes.into))
+    return replace(config, changes=replace(changes, since=since))
 
 
 def last_consumed(config: DoltConfig) -> str | None:
@@ -270,7 +340,7 @@ def last_consumed(config: DoltConfig) -> str | None:
     assert into is not None  # noqa: S101  # for the type checker: `Changes` has seen to it
     wanted = provenance.consumed_by(into, config, "")
     with connect(remotes.location_of(into)) as connection:
-        head = publishing.start_of(connection, into.branch_conf)
+        head = publishing.start_of(connection, into.policy)
         terms = provenance.search_terms(wanted, str(into.tablename))
         within = "INSTR(LOWER(message), LOWER(%s))"  # however the names of the two tables are spelt
         query = f"SELECT message FROM DOLT_LOG(%s) WHERE {within} AND {within}"
@@ -294,6 +364,7 @@ class _Side:
     existing: TableSchema | None
     """What it looks like; None where it does not exist."""
     rows: int | None
+    """How many it has, once they were counted; None where it does not exist."""
     name: str | None = None
     """As what the table is stored."""
 
@@ -319,11 +390,11 @@ def between(
 ) -> TableDiff:
     """Return what differs in ``table``."""
     with attempting(f"compare table {table!r} of two commits"):
-        old, new = (_side(connection, table, commit) for commit in (before, after))
+        new, old = (_side(connection, table, commit) for commit in (after, before))  # it is at ``after`` often
         if old.existing is None and new.existing is None:
             raise _no_table(connection, table, before, after)
         table = new.name or old.name or table
-        counts, pairs = _compared(connection, table, old, new, KINDS, limit)
+        counts, pairs, old, new = _compared(connection, table, old, new, _Asked(limit=limit))
         columns = _columns(pairs, old, new)
         if new.key == old.key:
             columns += _before(pairs, old, new, [name for name in _names(old, new) if name in old.types])
@@ -345,16 +416,92 @@ def between(
         )
 
 
+def shift(
+    connection: Connection,
+    table: str,
+    before: Commit | None,
+    after: Commit | None,
+    *,
+    columns: Sequence[str] | None = None,
+    sample: profiling.Most = "auto",
+    seed: int = 0,
+) -> Shift:
+    """Return how far the columns of ``table`` have moved between two commits; see `TableDiff.shift`."""
+    schemas = [None if commit is None else _described(connection, table, commit) for commit in (before, after)]
+    if schemas == [None, None]:
+        raise _no_table(connection, table, before, after)
+    known = [name for schema in schemas if schema is not None for name in schema.sql_types]
+    reading.check_columns(table, columns or (), list(dict.fromkeys(known)))
+
+    def read_side(commit: Commit | None, schema: TableSchema | None) -> Side:
+        if commit is None or schema is None:
+            return Side()
+        wanted = None if columns is None else [name for name in columns if name in schema.sql_types]
+        with refs.at_commit(connection, commit):
+            return profiling.side(connection, table, columns=wanted, sample=sample, seed=seed)
+
+    old = read_side(before, schemas[0])
+    return shifts.between(old, old if _are_equal(connection, table, before, after) else read_side(after, schemas[1]))
+
+
+def shift_between(
+    before: Revision,
+    after: Revision,
+    *,
+    table: str,
+    db_path: Where,
+    columns: Sequence[str] | None = None,
+    sample: profiling.Most = "auto",
+    seed: int = 0,
+) -> tuple[str, Shift]:
+    """Return as what a table is stored, and how far its columns have moved; rows that differ are not looked for.
+
+    The rest is that of `diff` and `TableDiff.shift`.
+
+    Raises:
+        RevisionNotFound: there is no such state.
+        TableNotFound: neither state has the table.
+        SchemaMismatch: neither state has such a column.
+    """
+    place = _table_ref([before, after], table, db_path)
+    with connect(place.repository) as connection, attempting(f"compare table {table!r} of two commits"):
+        old, new = (_commit(connection, side) for side in (before, after))
+        stored = [_side(connection, table, commit).name for commit in (new, old)]
+        name = next((found for found in stored if found is not None), table)
+        return name, shift(connection, name, old, new, columns=columns, sample=sample, seed=seed)
+
+
+def _are_equal(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> bool:
+    """Whether a table is the same in two commits, as Dolt's own hash of it says."""
+    hashes = set()
+    for commit in (before, after):
+        if commit is None:
+            return False
+        with refs.at_commit(connection, commit):
+            hashes.add(active_content.hash_of_table(connection, table))
+    return len(hashes) == 1 and None not in hashes
+
+
+def _described(connection: Connection, table: str, commit: Commit) -> TableSchema | None:
+    with refs.at_commit(connection, commit):
+        return reading.describe(connection, table_names.find_table(connection, table) or table)
+
+
 def _side(connection: Connection, table: str, commit: Commit | None) -> _Side:
     if commit is None:
         return _Side(None, None, None)
     with refs.at_commit(connection, commit):
         name = table_names.find_table(connection, table) or table
         existing = reading.describe(connection, name)
-        if existing is None:
-            return _Side(commit, None, None)
-        rows = int(connection.query(f"SELECT COUNT(*) FROM {quote(name)}")[0][0])
-        return _Side(commit, existing, rows, name)
+        return _Side(commit, existing, None, name if existing is not None else None)
+
+
+def _counted(connection: Connection, side: _Side) -> _Side:
+    """Return the side with the number of its rows."""
+    if side.commit is None or side.name is None:
+        return side
+    with refs.at_commit(connection, side.commit):
+        return replace(side, rows=int(connection.query(f"SELECT COUNT(*) FROM {quote(side.name)}")[0][0]))
 
 
 def _no_table(connection: Connection, table: str, before: Commit | None, after: Commit | None) -> TableNotFound:
@@ -396,6 +543,22 @@ class _Pairs:
     """Columns in which a change of the sign of zero may be missing."""
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """Which of the rows that differ are asked for."""
+
+    kinds: Sequence[str] = KINDS
+    before_values: bool = True
+    """Whether modified rows have what they were before."""
+    limit: int | None = None
+    """The most rows; None is all."""
+
+    @property
+    def sides(self) -> Sides:
+        """Whether what rows were is needed: else they have what they are alone."""
+        return "both" if self.before_values or "removed" in self.kinds else "after"
+
+
 def read(
     connection: Connection,
     table: str,
@@ -403,9 +566,12 @@ def read(
     after: Commit | None,
     *,
     kinds: Sequence[str] = KINDS,
+    before_values: bool = True,
     limit: int | None = None,
 ) -> reading.ReadResult:
     """Return the rows of ``table`` that differ, as `TableDiff.rows` describes them.
+
+    Without ``before_values`` there are no columns of what modified rows were before.
 
     Columns of both schemas are there: where a row has no value for one it is NULL. A column whose type has changed has
     the new type where it holds all old values, else it is text, which is warned of. Where the table has a column
@@ -416,10 +582,11 @@ def read(
         TableNotFound: neither state has the table.
     """
     with attempting(f"read what differs in table {table!r}"):
-        old, new = (_side(connection, table, commit) for commit in (before, after))
+        new, old = (_side(connection, table, commit) for commit in (after, before))  # it is at ``after`` often
         if old.existing is None and new.existing is None:
             raise _no_table(connection, table, before, after)
-        _, pairs = _compared(connection, new.name or table, old, new, kinds, limit)
+        asked = _Asked(kinds, before_values or not old.types.keys() <= new.types.keys(), limit)  # gone ones have a type
+        _, pairs, old, new = _compared(connection, new.name or table, old, new, asked)
         if old.existing is None:
             old = replace(new, rows=0)
             pairs = replace(pairs, before=_nulls(pairs.after.schema, pairs.after.num_rows))
@@ -427,25 +594,33 @@ def read(
             new = replace(old, rows=0)
             pairs = replace(pairs, after=_nulls(pairs.before.schema, pairs.before.num_rows))
         columns = _columns(pairs, old, new)
-        if "modified" in kinds:
+        if before_values and "modified" in kinds:
             columns += _before(pairs, old, new, _names(old, new))
-        for name in _as_text(columns):
-            warn(
-                f"Column {name!r} of the changes of table {table!r} is text: it was {old.types[name]} and is "
-                f"{new.types[name]}, which does not hold all values that removed rows had."
-            )
+        _warn_of_texts(table, columns, old, new)
         return _result(columns, old, new)
 
 
+def _warn_of_texts(table: str, columns: Sequence[_Column], old: _Side, new: _Side) -> None:
+    for name in _as_text(columns):
+        warn(
+            f"Column {name!r} of the changes of table {table!r} is text: it was {old.types[name]} and is "
+            f"{new.types[name]}, which does not hold all values that removed rows had."
+        )
+
+
 def _compared(
-    connection: Connection, table: str, old: _Side, new: _Side, kinds: Sequence[str], limit: int | None
-) -> tuple[dict[str, int], _Pairs]:
-    """Return how many rows of each kind differ, and the first of those in ``kinds``."""
-    asked = connection, table, old, new, kinds, limit
-    found = _compared_by_dolt(*asked) if _dolt_can_compare(old, new) else None
-    counts, pairs = found or _compared_here(*asked)
+    connection: Connection, table: str, old: _Side, new: _Side, asked: _Asked
+) -> tuple[dict[str, int], _Pairs, _Side, _Side]:
+    """Return how many rows of each kind differ, the first of those that are asked for, and the sides, rows counted."""
+    natively = _natively(connection, table, old, new, asked) if _dolt_can_compare(old, new) else None
+    if natively is None:
+        old, new = (_counted(connection, side) for side in (old, new))
+    else:
+        old, new = (replace(side, rows=rows) for side, rows in zip((old, new), natively.rows, strict=True))
+    found = _compared_by_dolt(connection, table, old, new, asked, natively) if _dolt_can_compare(old, new) else None
+    counts, pairs = found or _compared_here(connection, table, old, new, asked)
     assert counts["added"] - counts["removed"] == (new.rows or 0) - (old.rows or 0)  # noqa: S101
-    return counts, pairs
+    return counts, pairs, old, new
 
 
 def _dolt_can_compare(old: _Side, new: _Side) -> bool:
@@ -466,20 +641,52 @@ def _dolt_can_compare(old: _Side, new: _Side) -> bool:
 
 
 def _compared_by_dolt(
-    connection: Connection, table: str, old: _Side, new: _Side, kinds: Sequence[str], limit: int | None
+    connection: Connection,
+    table: str,
+    old: _Side,
+    new: _Side,
+    asked: _Asked,
+    natively: reading.Differing | None,
 ) -> tuple[dict[str, int], _Pairs] | None:
-    """Have Dolt compare the two; None where its answer is not whole."""
-    # Not on a revision, where Dolt 1.83 lets only those with rights on all databases call a function for rows.
-    with connection.at(None):
+    """Return what Dolt found natively, or have it compare the two by SQL; None where its answer is not whole."""
+    if natively is None:
         counts = _counts(connection, table, old, new)
-        if counts is None or (not any(counts.values()) and old.create == new.create and _floats(new)):
-            return None
-        if counts["added"] - counts["removed"] != (new.rows or 0) - (old.rows or 0):
-            return None
-        pairs = _paired(connection, table, old, new, kinds, limit)
-    if limit is None and len(pairs.kinds) != sum(counts[kind] for kind in kinds):
+    else:
+        counts = dict(zip(KINDS, natively.counts, strict=True))
+    if counts is None or not _tell_all(counts, old, new):
+        return None
+    if natively is None:
+        pairs = _paired(connection, table, old, new, asked)
+    else:
+        pairs = _Pairs(natively.kinds, natively.before, natively.after)
+    if asked.limit is None and len(pairs.kinds) != sum(counts[kind] for kind in asked.kinds):
         return None
     return counts, replace(pairs, unseen=_unseen(old, new))
+
+
+def _tell_all(counts: Mapping[str, int], old: _Side, new: _Side) -> bool:
+    """Whether counts lead from one side to the other, and are not those of signs of zero alone."""
+    if not any(counts.values()) and old.create == new.create and _floats(new):
+        return False
+    return counts["added"] - counts["removed"] == (new.rows or 0) - (old.rows or 0)
+
+
+def _natively(connection: Connection, table: str, old: _Side, new: _Side, asked: _Asked) -> reading.Differing | None:
+    """Return what differs as the server's comparison of stored rows has it; None where SQL has to be asked."""
+    assert old.commit is not None and new.commit is not None  # noqa: S101, PT018  # for the type checker
+    if not new.key or list(old.types.items()) != list(new.types.items()):
+        return None
+    before, after = old.commit.hash, new.commit.hash
+    return reading.differing(
+        connection,
+        table,
+        before,
+        after,
+        sql_types=new.types,
+        kinds=asked.kinds,
+        sides=asked.sides,
+        limit=asked.limit,
+    )
 
 
 def _unseen(old: _Side, new: _Side) -> tuple[str, ...]:
@@ -492,24 +699,24 @@ def _floats(side: _Side) -> list[str]:
 
 
 def _compared_here(
-    connection: Connection, table: str, old: _Side, new: _Side, kinds: Sequence[str], limit: int | None
+    connection: Connection, table: str, old: _Side, new: _Side, asked: _Asked
 ) -> tuple[dict[str, int], _Pairs]:
     """Do the same without Dolt's comparison: all rows of both sides are read, unless the two are the same."""
     if old.existing is None or new.existing is None or old.key != new.key:
         counts = {"added": new.rows or 0, "modified": 0, "removed": old.rows or 0}
-        return counts, _unpaired(connection, table, old, new, kinds, limit)
+        return counts, _unpaired(connection, table, old, new, asked)
     if _hash(connection, old) == _hash(connection, new):
-        return dict.fromkeys(KINDS, 0), _unpaired(connection, table, old, new, kinds, 0)
+        return dict.fromkeys(KINDS, 0), _unpaired(connection, table, old, new, replace(asked, limit=0))
     pairs = _matched(connection, table, old, new) if new.key else _left_over(connection, table, old, new)
     if pairs is None:
-        pairs = _unpaired(connection, table, old, new, KINDS, None)
+        pairs = _unpaired(connection, table, old, new, _Asked())
     counts = {kind: pc.sum(pc.equal(pairs.kinds, kind)).as_py() or 0 for kind in KINDS}
-    return counts, _chosen(pairs, kinds, limit)
+    return counts, _chosen(pairs, asked)
 
 
-def _chosen(pairs: _Pairs, kinds: Sequence[str], limit: int | None) -> _Pairs:
-    wanted = pc.is_in(pairs.kinds, pa.array(kinds, pa.string()))
-    before, after = (part.filter(wanted).slice(0, limit) for part in (pairs.before, pairs.after))
+def _chosen(pairs: _Pairs, asked: _Asked) -> _Pairs:
+    wanted = pc.is_in(pairs.kinds, pa.array(asked.kinds, pa.string()))
+    before, after = (part.filter(wanted).slice(0, asked.limit) for part in (pairs.before, pairs.after))
     return _Pairs(pairs.kinds.filter(wanted).slice(0, before.num_rows), before, after)
 
 
@@ -520,16 +727,22 @@ def _hash(connection: Connection, side: _Side) -> str | None:
         return refs.hash_of_table(connection, side.name)
 
 
+def _where_functions_are(connection: Connection) -> AbstractContextManager[Connection]:
+    """Go from a revision to the branch: on one, Dolt 1.83 has only those call functions for rows who may do all."""
+    return connection.at(None)
+
+
 def _counts(connection: Connection, table: str, old: _Side, new: _Side) -> dict[str, int] | None:
     """Return what Dolt counts, or None where the types of the key are others, and it should not be asked for rows."""
     assert old.commit is not None and new.commit is not None  # noqa: S101, PT018  # for the type checker
     try:
-        rows = connection.query(
-            "SELECT rows_added, rows_modified, rows_deleted FROM DOLT_DIFF_STAT(%s, %s, %s)",
-            old.commit.hash,
-            new.commit.hash,
-            table,
-        )
+        with _where_functions_are(connection):
+            rows = connection.query(
+                "SELECT rows_added, rows_modified, rows_deleted FROM DOLT_DIFF_STAT(%s, %s, %s)",
+                old.commit.hash,
+                new.commit.hash,
+                table,
+            )
     except QueryFailed as error:
         if "primary key set changed" in str(error):
             return None
@@ -537,16 +750,12 @@ def _counts(connection: Connection, table: str, old: _Side, new: _Side) -> dict[
     return dict(zip(KINDS, (int(n or 0) for n in (rows[0] if rows else (0, 0, 0))), strict=True))
 
 
-def _paired(
-    connection: Connection, table: str, old: _Side, new: _Side, kinds: Sequence[str], limit: int | None
-) -> _Pairs:
+def _paired(connection: Connection, table: str, old: _Side, new: _Side, asked: _Asked) -> _Pairs:
     assert old.commit is not None and new.commit is not None  # noqa: S101, PT018  # for the type checker
     to, of = [f"to_{name}" for name in new.types], [f"from_{name}" for name in old.types]
-    columns = {
-        "diff_type": "varchar(16)",
-        **dict(zip(to, new.types.values(), strict=True)),
-        **dict(zip(of, old.types.values(), strict=True)),
-    }
+    columns = {"diff_type": "varchar(16)", **dict(zip(to, new.types.values(), strict=True))}
+    if asked.sides == "both":
+        columns |= dict(zip(of, old.types.values(), strict=True))
     source = f"DOLT_DIFF({literal(old.commit.hash)}, {literal(new.commit.hash)}, {literal(table)})"
     # The function adds these to the table's own, and a name that is there twice cannot be asked for.
     ours = [*to, "to_commit", "to_commit_date", *of, "from_commit", "from_commit_date", "diff_type"]
@@ -554,11 +763,12 @@ def _paired(
     if len(set(folded)) < len(folded):
         names = _told_apart(ours)
         source = f"(SELECT * FROM {source}) AS d ({', '.join(map(quote, names))})"
-    where = "TRUE" if set(kinds) == set(KINDS) else f"diff_type IN ({', '.join(literal(kind) for kind in kinds)})"
-    arrow = reading.select(connection, source, columns, where=where, limit=limit)
+    where = f"diff_type IN ({', '.join(map(literal, asked.kinds))})" if set(asked.kinds) != set(KINDS) else "TRUE"
+    with _where_functions_are(connection):
+        arrow = reading.select(connection, source, columns, where=where, limit=asked.limit)
     return _Pairs(
         arrow.column("diff_type"),
-        arrow.select(of).rename_columns(list(old.types)),
+        arrow.select(of).rename_columns(list(old.types)) if asked.sides == "both" else pa.table({}),
         arrow.select(to).rename_columns(list(new.types)),
     )
 
@@ -573,13 +783,11 @@ def _told_apart(names: Sequence[str]) -> list[str]:
     return told
 
 
-def _unpaired(
-    connection: Connection, table: str, old: _Side, new: _Side, kinds: Sequence[str], limit: int | None
-) -> _Pairs:
+def _unpaired(connection: Connection, table: str, old: _Side, new: _Side, asked: _Asked) -> _Pairs:
     """Take all old rows for removed, and all new ones for added."""
-    removed = _whole(connection, table, old, limit if "removed" in kinds else 0)
-    left = None if limit is None else limit - removed.num_rows
-    added = _whole(connection, table, new, left if "added" in kinds else 0)
+    removed = _whole(connection, table, old, asked.limit if "removed" in asked.kinds else 0)
+    left = None if asked.limit is None else asked.limit - removed.num_rows
+    added = _whole(connection, table, new, left if "added" in asked.kinds else 0)
     return _as_unpaired(removed, added)
 
 

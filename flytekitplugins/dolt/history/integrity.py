@@ -13,7 +13,7 @@ from ..errors import ConstraintViolated, QueryFailed, SchemaMismatch, attempted
 from ..model.naming import lowered
 from ..model.sql_text import quote
 from ..repository.connections import Connection
-from ..tables import reading
+from ..tables import orphans, reading
 from . import conflicts
 from .conflicts import Conflict
 
@@ -94,6 +94,13 @@ def count_on(connection: Connection, tables: Sequence[str]) -> None:
             connection.execute(f"ALTER TABLE {quote(table)} AUTO_INCREMENT={counter[1]}")
 
 
+def _unseen(connection: Connection) -> list[Conflict]:
+    """Return the rows that refer to none, where Dolt would not find them."""
+    if orphans.dolt_can_verify(connection):
+        return []
+    return [Conflict(each.table, "constraints", each.count, (), str(each)) for each in orphans.find(connection)]
+
+
 def broken_constraints(connection: Connection) -> list[Conflict]:
     """Return what breaks a constraint because of what differs from the branch's head: unique and foreign keys, checks.
 
@@ -102,8 +109,9 @@ def broken_constraints(connection: Connection) -> list[Conflict]:
     connection.execute("COMMIT")
     connection.execute("START TRANSACTION")
     try:
+        unseen = _unseen(connection)
         if not connection.query("CALL DOLT_VERIFY_CONSTRAINTS()")[0][0]:
-            return []
-        return list(conflicts.of_constraints(connection))
+            return unseen
+        return [*unseen, *conflicts.of_constraints(connection)]
     finally:
         connection.execute("ROLLBACK")  # also where all is well: Dolt 1.83 gives tables the comments of the head

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...doltdb.redaction import visible
+from ..drawing import collapsing, dot, figure, mermaid, svg
 from ..errors import InvalidConfig, RevisionNotFound, attempting
 from ..model import notebooks, provenance, timepoints
 from ..model.configs import Commit, DoltConfig, TableRef
@@ -22,7 +23,7 @@ from ..model.provenance import Execution, Provenance, ReadRecord
 from ..repository import refs, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
-from . import table_log
+from . import lineage_graphs, table_log
 
 __all__ = ["Gap", "Lineage", "Link", "Step", "commits_of", "execution_of", "lineage"]
 
@@ -31,6 +32,9 @@ Why = Literal["repository", "commit", "tables"]
 
 MAX_STEPS = 10_000
 """The most commits that one lineage goes through, unless the caller says otherwise."""
+
+MAX_PICTURE = 300_000
+"""The most bytes of a picture."""
 
 
 _NOT_FOLLOWED = "name it with repositories=[...], or --repository on the command line"
@@ -147,9 +151,34 @@ class Lineage:
             lines.append("(cut off: there is more)")
         return "\n".join(lines)
 
+    def __repr__(self) -> str:
+        made = f"made of {len(self.sources):,} commits, used for {len(self.results):,}, gaps {len(self.gaps):,}"
+        return f"<{type(self).__name__} of {self.start.commit}: {made}>"
+
+    def to_svg(self) -> str:
+        """Return the lineage as a picture: an SVG file's text, below 300,000 bytes.
+
+        Tables at commits and the executions between them, from left to right; no script, link or font is in it, and
+        its colours follow what the reader prefers. Of more than 24 boxes the versions of one table become one box, and
+        so do the executions of one task with the same tables; the picture says so. The same lineage is the same text.
+        """
+        return collapsing.fitted(lineage_graphs.graph(self), svg.document, MAX_PICTURE)
+
+    def to_mermaid(self) -> str:
+        """Return the same graph as a flowchart for Mermaid, in less than the 50,000 characters that it takes."""
+        return collapsing.fitted(lineage_graphs.graph(self), mermaid.text, mermaid.MAX_BYTES - 1)
+
+    def to_dot(self) -> str:
+        """Return the same graph for Graphviz: ``dot -Tpdf``."""
+        return collapsing.fitted(lineage_graphs.graph(self), dot.text, MAX_PICTURE)
+
+    def to_html(self, most: int = MAX_PICTURE) -> str:
+        """Return the picture as a part of a page, with its edges as a table, of at most ``most`` bytes."""
+        return figure.figure(lineage_graphs.graph(self), most)
+
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the tree, up to a number of lines."""
-        return notebooks.lines(str(self).split("\n"))
+        """Return what a notebook shows: the picture, and the tree up to a number of lines."""
+        return f"{self.to_html()}{notebooks.lines(str(self).split(chr(10)))}"
 
     def _tree(self, title: str, links: Iterable[Link], *, up: bool, gaps: Mapping[str, Sequence[str]]) -> Iterator[str]:
         known = {step.commit.hash: step for step in self.steps}
@@ -206,6 +235,10 @@ def lineage(
 ) -> Lineage:
     """Return what ``commit`` was made of and what was made of it, as far as the trailers of commits say.
 
+    Of a table at a commit it starts at the commit that wrote the table, as `execution_of` does: later commits that
+    changed other tables only, and merges that took it as it was, are passed by. Of a query, a `Commit` or the name of
+    one it starts at that very commit; a merge was made of all that it brought.
+
     It goes across branches, and looks in this repository and in ``repositories``, and in no others: what a commit's
     message names is up to its author. A read from elsewhere is a `Gap`.
 
@@ -227,8 +260,8 @@ def lineage(
         revision, where = _named(commit, db_path)
         graphs = _Graphs([where, *repositories])
         home = graphs.known[0]
-        found = home.find(revision)
-        walk = _Walk(graphs, home, found, limit)
+        found = home.writer_of(commit, home.find(revision))
+        walk = _Walk(graphs, home, found, limit, None if isinstance(commit, TableRef) else found.hash)
         above = walk.up() if direction != "down" else []
         below = walk.down() if direction != "up" else []
         return Lineage(
@@ -288,7 +321,7 @@ def execution_of(commit: TableRef | Commit | str, db_path: Where | None = None) 
 def _named(commit: TableRef | Commit | str, where: Where | None) -> tuple[str, Where]:
     if isinstance(commit, TableRef):
         if commit.commit is None:
-            raise InvalidConfig(f"Cannot follow {commit!r}: it has no commit yet. Write it, or resolve it, first.")
+            raise InvalidConfig(f"Cannot follow {commit!r}: it has no commit yet. Write it or `pin` its config first.")
         where = commit.config if where is None else where
         commit = commit.commit
     if where is None:
@@ -315,7 +348,7 @@ class _Graph:
         self.commits: dict[str, Commit] = {}
         self._origins: dict[str, Provenance] = {}
         self._makers: dict[tuple[str, str], str | None] = {}
-        self._changed: dict[tuple[str, str], frozenset[str]] = {}
+        self._changed: dict[tuple[str, str], Mapping[str, str]] = {}
         with connect(self.place) as connection:
             heads = "SELECT hash FROM dolt_branches UNION SELECT tag_hash FROM dolt_tags"
             found = sorted({str(hash_) for (hash_,) in connection.query(heads)})
@@ -352,6 +385,13 @@ class _Graph:
                 revision=name,
             )
         return self.commits[found]
+
+    def writer_of(self, asked: TableRef | Commit | str, found: Commit) -> Commit:
+        """Return the commit that last wrote the table that is asked about at ``found``, else ``found`` itself."""
+        if not isinstance(asked, TableRef) or asked.config.sql is not None or asked.config.tablename is None:
+            return found
+        made = self.maker(asked.config.tablename, found.hash)
+        return found if made is None else self.commits[made]
 
     def holds(self, commit: str) -> bool:
         """Whether the repository has that commit, be it on no branch any more."""
@@ -391,12 +431,12 @@ class _Graph:
         for parent in parents:
             if parent not in self.commits:
                 return None  # a shallow clone ends here
-            if table not in self._between(parent, commit):
+            if table not in self.changed(parent, commit):
                 return parent
         return commit if parents else None
 
-    def _between(self, parent: str, commit: str) -> frozenset[str]:
-        """Return the tables that differ; found by their hashes, whatever their size."""
+    def changed(self, parent: str, commit: str) -> Mapping[str, str]:
+        """Return the stored names of the tables that differ, by their lowered ones; found by hashes, at any size."""
         if (parent, commit) not in self._changed:
             with connect(self.place) as connection:
                 self._load_changes(connection, parent, commit)
@@ -407,20 +447,20 @@ class _Graph:
             rows = connection.query(
                 "SELECT from_table_name, to_table_name FROM DOLT_DIFF_SUMMARY(%s, %s)", parent, commit
             )
-            self._changed[parent, commit] = frozenset(lowered(name) for row in rows for name in row if name)
+            self._changed[parent, commit] = _by_lowered(name for row in rows for name in row if name)
             return
         # One statement for this commit and all before it, instead of one for each of them.
-        changed: dict[str, set[str]] = defaultdict(set)
+        changed: dict[str, list[str]] = defaultdict(list)
         with connection.at(commit):
             for found, table in connection.query("SELECT commit_hash, table_name FROM dolt_diff"):
-                changed[found].add(lowered(table))
+                changed[found].append(table)
         queue = [commit]
         while queue:
             current = self.commits.get(queue.pop())
             for before in current.parents if current is not None else ():
                 if current is not None and (before, current.hash) not in self._changed:
                     if len(current.parents) == 1:
-                        self._changed[before, current.hash] = frozenset(changed[current.hash])
+                        self._changed[before, current.hash] = _by_lowered(changed[current.hash])
                     queue.append(before)
 
 
@@ -457,13 +497,14 @@ class _Graphs:
 class _Walk:
     """One walk from one commit; what it meets is gathered in `steps` and `gaps`."""
 
-    def __init__(self, graphs: _Graphs, home: _Graph, start: Commit, limit: int) -> None:
+    def __init__(self, graphs: _Graphs, home: _Graph, start: Commit, limit: int, asked: str | None) -> None:
         self.steps: dict[str, Step] = {}
         self.gaps: list[Gap] = []
         self.is_whole = True
         self._graphs = graphs
         self._homes = {start.hash: home}
         self._start = start.hash
+        self._asked = asked  # the commit that was asked about as a whole, not for a table in it
         self._limit = limit
         self.step(start.hash)
 
@@ -502,7 +543,8 @@ class _Walk:
 
     def _links(self, graph: _Graph, commit: str, *, only_known: bool = False) -> Iterator[tuple[Link, _Graph]]:
         """Give what a commit was made of; what cannot be followed becomes a gap, unless only the known is asked for."""
-        for read in _reads(graph, commit):
+        merged = () if only_known else _merged(graph, commit, is_start=commit == self._asked)
+        for read in (*_reads(graph, commit), *merged):
             if only_known and not any(read.commit in known.commits for known in self._graphs.known):
                 continue
             holder = self._graphs.holding(read, graph)
@@ -524,6 +566,22 @@ def _reads(graph: _Graph, commit: str) -> Iterator[ReadRecord]:
     for write in origin.writes:
         if write.mode != "replace" and parents and graph.maker(write.table, parents[0]) is not None:
             yield ReadRecord(parents[0], provenance.HERE, table=write.table)
+
+
+def _merged(graph: _Graph, commit: str, *, is_start: bool) -> Iterator[ReadRecord]:
+    """Give the tables that a merge put together of both sides; where the walk starts at it, also those that it took."""
+    parents = graph.commits[commit].parents
+    if len(parents) < 2 or not all(parent in graph.commits for parent in parents):
+        return
+    for lower, table in sorted(graph.changed(parents[0], commit).items()):
+        same = [parent for parent in parents if lower not in graph.changed(parent, commit)]
+        for parent in parents if not same else same[:is_start]:
+            if graph.maker(table, parent) is not None:
+                yield ReadRecord(parent, provenance.HERE, table=table)
+
+
+def _by_lowered(names: Iterable[str]) -> dict[str, str]:
+    return {lowered(name): name for name in names}
 
 
 def _first_line(message: str | None) -> str:

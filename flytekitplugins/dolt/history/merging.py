@@ -7,30 +7,35 @@ nobody.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
+from ...doltdb.fields import described
 from ..errors import (
     ChecksFailed,
     DoltError,
     MergeConflict,
     QueryFailed,
+    ShiftExceeded,
     UncommittedChanges,
     attempted,
     attempting,
 )
 from ..model import provenance, runtime
+from ..model.audits import Audit, Outcome
 from ..model.configs import Commit, MergeBranch, NewBranch, SerialBranch
 from ..model.location import Location, refuses_passwords
 from ..model.sql_text import quote
 from ..repository import active_content, refs, remotes, table_names
+from ..repository.clones import CloneSource
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
 from ..repository.scratch_branches import Scratch
 from ..tables import reading
-from . import conflicts, integrity, note_merging, publishing, revisions
+from . import conflicts, integrity, note_merging, publishing, pushing, revisions
 from .conflicts import Conflict
+from .gates import Gates, Measured
 from .note_merging import MergeSides
 from .publishing import WriteJob, WriteResult
 from .resolving import Resolution, Strategy
@@ -43,12 +48,13 @@ __all__ = ["Check", "Conflict", "DoltTests", "Strategy", "merge"]
 _MERGED = "in what is merged"
 
 
+@described
 @dataclass(frozen=True)
 class DoltTests:
     """The tests that the repository's own table ``dolt_tests`` holds, as a check."""
 
     group: str = "*"
-    """The group of tests, or the name of one; ``*`` is all."""
+    """The group of tests, or the name of one; ``*`` is all. Example: ``DoltTests("prices")``."""
 
 
 Query: TypeAlias = "Callable[[str], pd.DataFrame]"
@@ -65,7 +71,10 @@ def merge(
     *,
     db_path: Where,
     into: str | None = None,
-    checks: Mapping[str, Check] | Sequence[Check] = (),
+    checks: Mapping[str, Check] | Sequence[Check] | Check = (),
+    max_shift: Mapping[str, float] | None = None,
+    max_missing: Mapping[str, float] | None = None,
+    sample: int | None = None,
     message: str | None = None,
     strategy: Strategy | Mapping[str, Strategy] | None = None,
     resolve: pd.DataFrame | Mapping[str, pd.DataFrame] | None = None,
@@ -77,9 +86,14 @@ def merge(
 
     Args:
         branch: the branch to merge, also a tag, a hash or another revision.
-        db_path: folder or server of the repository, or a config of a table there, which brings the server's secret.
-        into: the branch to merge into; None is the one that is checked out.
-        checks: what has to hold, by name or in a list.
+        db_path: folder or server of the repository, or a config of a table there, which brings the server's secret. On
+            a remote it is done in a clone and pushed, once more on the new head where another push was faster.
+        into: the branch to merge into; None is the one that is checked out, of a remote its default one.
+        checks: what has to hold: one check, or several by name or in a list.
+        max_shift: how far columns may move from what ``into`` has, as ``{"price": 0.2}``; see `Gates`.
+        max_missing: which share of rows may have no value, by column.
+        sample: of tables with more rows about as many are drawn for ``max_shift``, unless that leaves open whether a
+            bound holds; None compares all.
         message: first line of the commit message.
         strategy: what conflicting rows become: what ``ours`` (``into``) or ``theirs`` (``branch``) has, in all tables
             or by table. Rows that are not in conflict are merged as without it.
@@ -89,21 +103,24 @@ def merge(
             then they have to be what is in conflict now.
 
     Raises:
-        ChecksFailed: one or more checks did not pass; nothing was merged.
+        ChecksFailed, ShiftExceeded: a check did not pass, or a bound does not hold; nothing was merged.
         MergeConflict: both sides have changed the same, which nothing resolves, or the result would break a constraint;
             nothing was merged.
-        InvalidConfig, SchemaMismatch, UnsupportedFrame: ``strategy`` or ``resolve`` is not what the tables take.
+        InvalidConfig, SchemaMismatch, UnsupportedFrame: ``strategy``, ``resolve`` or a bound does not fit the tables.
         UncommittedChanges: the user's own work on ``into`` stands in the way.
         BranchNotFound, RevisionNotFound: there is no such branch.
     """
-    place = remotes.named_location(db_path)
+    gates, resolution = Gates.asked(max_shift, max_missing, sample), Resolution.asked(strategy, resolve)
+    origin = remotes.origin_to_push(db_path)
     first = message or f"Merge {branch} into {into or 'the checked-out branch'}"
     first = provenance.compose(first, provenance.Provenance())
     with runtime.current().retryable():
+        place = remotes.location_to_read(db_path)
         with connect(place) as connection:
             source = revisions.resolve(connection, branch)
-        resolution = Resolution.asked(strategy, resolve)
-        return _merged(place, source, branch, into, message=first, checks=_named(checks), resolution=resolution).commit
+        return _merged(
+            place, source, branch, into, message=first, checks=checks, gates=gates, resolution=resolution, origin=origin
+        ).commit
 
 
 def write(place: Location, policy: MergeBranch, job: WriteJob, *, base: str | None = None) -> WriteResult:
@@ -136,22 +153,30 @@ def _merged(
     into: str | None,
     *,
     message: str,
-    checks: Mapping[str, Check] | None = None,
+    checks: Mapping[str, Check] | Sequence[Check] | Check = (),
+    gates: Gates | None = None,
     table: str | None = None,
     resolution: Resolution | None = None,
+    origin: CloneSource | None = None,
 ) -> WriteResult:
+    """Merge a commit into a branch at a place, which is a clone where there is an ``origin`` to push to."""
+
     def work(connection: Connection) -> None:
         merge_here(connection, source.hash, branch, target, resolution)
         _refuse_dirty(connection, branch, target)
-        if checks:
+        if checks or (gates and gates.names):
             connection.execute("COMMIT")  # others, such as the checks, see it now
-            _run_checks(connection, branch, target, checks, _rules(connection, source))
+            _run_checks(connection, branch, target, _named(checks), gates or Gates(), _rules(connection, source))
 
+    default = None if origin is None else origin.remote.branch
     with connect(place) as connection:
-        target = str(refs.head_of(connection, SerialBranch(into)).branch)
+        target = str(refs.head_of(connection, SerialBranch(into or default)).branch)
     what = table or f"(merge of {branch})"
     statements = publishing.Statements(kinds=(), tables="any")
-    return publishing.write(place, SerialBranch(target), WriteJob(what, message, work, statements))
+    job = WriteJob(what, message, work, statements)
+    if origin is not None:
+        return pushing.publish(origin, SerialBranch(target), job)
+    return publishing.write(place, SerialBranch(target), job)
 
 
 def merge_here(
@@ -273,10 +298,11 @@ def _refuse_dirty(connection: Connection, branch: str, target: str) -> None:
 # -------------------------------------------------------------------------------------------------------------- checks
 
 
-def _named(checks: Mapping[str, Check] | Sequence[Check]) -> dict[str, Check]:
+def _named(checks: Mapping[str, Check] | Sequence[Check] | Check) -> dict[str, Check]:
     if isinstance(checks, Mapping):
         return dict(checks)
-    return {_name(check): check for check in checks}
+    listed = checks if isinstance(checks, Iterable) and not isinstance(checks, str) else [checks]
+    return {_name(check): check for check in listed}
 
 
 def _name(check: Check) -> str:
@@ -295,33 +321,84 @@ def _rules(connection: Connection, source: Commit) -> tuple[active_content.Rule,
 
 
 def _run_checks(
-    connection: Connection, branch: str, target: str, checks: Mapping[str, Check], rules: Sequence[active_content.Rule]
+    connection: Connection,
+    branch: str,
+    target: str,
+    checks: Mapping[str, Check],
+    gates: Gates,
+    rules: Sequence[active_content.Rule],
 ) -> None:
-    """Run all checks on the merged result, and raise with all that did not pass."""
-    found = {name: _failure(connection, check, rules) for name, check in checks.items()}
-    failed = {name: reason for name, reason in found.items() if reason is not None}
+    """Run all checks on the merged result, look at all bounds, have that shown, and raise with all that failed."""
+    with attempting(f"merge branch {branch!r} into {target!r}"):
+        measured = gates.measured(connection, rules, where=_MERGED)
+    found = {name: _finding(connection, name, check, rules) for name, check in checks.items()}
+    outcomes = [one for finding in found.values() for one in finding.outcomes]
+    outcomes += [Outcome(*bound.in_words(name)) for name, bound in measured.bounds.items()]
+    runtime.current().show_audit(Audit(branch, target, outcomes, measured.shifts))
+    failed = {name: finding.reason for name, finding in found.items() if finding.reason is not None}
+    failed |= {name: str(exceeded) for name, exceeded in measured.exceeded.items()}
     if failed:
-        reasons = "; ".join(f"{name!r} {reason}" for name, reason in failed.items())
-        raise ChecksFailed(
-            f"Cannot merge branch {branch!r} into {target!r}: {len(failed)} of {len(checks)} checks did not pass, "
-            f"{reasons}. The branch is kept for inspection.",
-            branch=branch,
-            into=target,
-            failed=failed,
-        )
+        _refuse_failed(branch, target, failed, measured, of=len(checks) + len(gates.names))
 
 
-def _failure(connection: Connection, check: Check, rules: Sequence[active_content.Rule]) -> str | None:
-    """Return why a check did not pass, or None."""
+def _refuse_failed(branch: str, target: str, failed: Mapping[str, str], measured: Measured, *, of: int) -> NoReturn:
+    reasons = "; ".join(f"{name!r}: {reason}" for name, reason in failed.items())
+    error = (ShiftExceeded if measured.exceeded else ChecksFailed)(
+        f"Cannot merge branch {branch!r} into {target!r}: {len(failed)} of {of} checks did not pass. {reasons}. The "
+        "branch is kept for inspection.",
+        branch=branch,
+        into=target,
+        failed=failed,
+    )
+    if isinstance(error, ShiftExceeded):
+        error.exceeded = tuple(measured.exceeded.values())
+    raise error
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What one check has found, and why it did not pass; of the tests of a repository there are many outcomes."""
+
+    outcomes: Sequence[Outcome]
+    reason: str | None
+
+
+def _finding(connection: Connection, name: str, check: Check, rules: Sequence[active_content.Rule]) -> _Finding:
     if isinstance(check, DoltTests):
-        query = "SELECT test_name, message FROM DOLT_TEST_RUN(%s) WHERE status <> 'PASS'"
-        with attempting(f"run the tests {check.group!r} of the repository"):
-            active_content.refuse_query(connection, rules, None, where=_MERGED)
-            rows = connection.query(query, check.group)
-            return "; ".join(f"{name}: {message}" for name, message in rows) or None
+        return _tested(connection, check, rules)
     if isinstance(check, str):
         wrong = _rows(connection, check, rules)
-        return f"found {len(wrong)} rows, first {wrong.iloc[0].to_dict()!r}" if len(wrong) else None
+        reason = f"found {len(wrong)} rows, first {wrong.iloc[0].to_dict()!r}" if len(wrong) else None
+        return _Finding([Outcome(name, "rows of a query", f"{len(wrong):,} rows", "0 rows", reason is None)], reason)
+    reason = _called(connection, check, rules)
+    return _Finding([Outcome(name, "a function", reason or "passed", "not False, no error", reason is None)], reason)
+
+
+def _tested(connection: Connection, check: DoltTests, rules: Sequence[active_content.Rule]) -> _Finding:
+    """Run tests of the repository, each of which has an outcome."""
+    query = (
+        "SELECT ran.test_name, status, message, assertion_type, assertion_comparator, assertion_value "
+        "FROM DOLT_TEST_RUN(%s) ran LEFT JOIN dolt_tests kept ON kept.test_name = ran.test_name"
+    )
+    with attempting(f"run the tests {check.group!r} of the repository"):
+        active_content.refuse_query(connection, rules, None, where=_MERGED)
+        rows = connection.query(query, check.group)
+    outcomes = [
+        Outcome(str(name), "test of the repository", str(message or "as expected"), _bound(*kept), status == "PASS")
+        for name, status, message, *kept in rows
+    ]
+    failed = [f"{name}: {message}" for name, status, message, *_ in rows if status != "PASS"]
+    return _Finding(outcomes, "; ".join(failed) or None)
+
+
+def _bound(*kept: object) -> str:
+    return " ".join(str(part) for part in kept if part is not None)
+
+
+def _called(
+    connection: Connection, check: Callable[[Query], object], rules: Sequence[active_content.Rule]
+) -> str | None:
+    """Return why a check in Python did not pass, or None."""
     try:
         passed = check(lambda sql: _rows(connection, sql, rules))
     except AssertionError as error:

@@ -178,18 +178,19 @@ def differs(
 @dataclass(frozen=True)
 class _Target:
     branch: str
-    base: str | None
-    """Where a missing branch starts; None when the branch has to exist."""
+    is_made: bool = False
+    """Whether a branch that is missing is made."""
+    base: str | None = None
+    """Where a missing branch starts; None is at the head of the one that the repository has checked out."""
 
 
 def _target(connection: Connection, policy: Branch | None) -> _Target:
     branch = branch_of(policy)
     if isinstance(policy, MergeBranch):
-        return _Target(policy.branch, branch or connection.active_branch())
+        return _Target(policy.branch, is_made=True, base=branch)
     if isinstance(policy, NewBranch):
-        base = policy.base or connection.active_branch()
-        return _Target(policy.branch, base)
-    return _Target(branch or connection.active_branch(), None)
+        return _Target(policy.branch, is_made=True, base=policy.base)
+    return _Target(branch or connection.active_branch())
 
 
 # By connection: a new one may mean that the server was started again, and that our own scratch branch is left there.
@@ -245,7 +246,7 @@ def start_of(connection: Connection, policy: Branch | None) -> str:
 
 
 def _write_once(connection: Connection, target: _Target, job: WriteJob, author: str) -> WriteResult:
-    with _on(connection, target.branch, key=job.key) as state:
+    with _on(connection, target.branch, key=job.key, may_be_new=target.is_made) as state:
         if state is None:
             start = _start(connection, target)
         elif state.written is not None:
@@ -303,7 +304,7 @@ def _verify(
     Raises:
         WriteNotVerified: it is not.
     """
-    found = _found(connection, job, commit, rows)
+    found = _found(connection, job, branch, commit, rows)
     on, head, parent, is_whole, there, _ = found[0]
     changed = {str(row[-1]) for row in found if row[-1] is not None}
     wrong = None
@@ -326,13 +327,16 @@ def _verify(
         _look_ahead(connection, job, start, commit, changed)
 
 
-def _found(connection: Connection, job: WriteJob, commit: str | None, rows: int | None) -> list[tuple[Any, ...]]:
+def _found(
+    connection: Connection, job: WriteJob, branch: str, commit: str | None, rows: int | None
+) -> list[tuple[Any, ...]]:
     """Say where the connection is and what is there, with a row for each table that the commit has changed."""
     parent = "DOLT_HASHOF('HEAD^')" if commit is not None else "NULL"  # it is an error where there is none
     count = f"(SELECT COUNT(*) FROM {quote(job.table)})" if rows is not None else "NULL"
-    told = (
-        f"active_branch(), DOLT_HASHOF('HEAD'), {parent}, DOLT_HASHOF_DB('HEAD') = DOLT_HASHOF_DB('WORKING'), {count}"
-    )
+    on = "active_branch()"  # for which Dolt goes through all branches
+    if job.statements.triggers == "refuse":  # nothing but our own statements says where the session is
+        on = f"IF(DATABASE() = {literal(f'{connection.database}/{branch}')}, {literal(branch)}, {on})"
+    told = f"{on}, DOLT_HASHOF('HEAD'), {parent}, DOLT_HASHOF_DB('HEAD') = DOLT_HASHOF_DB('WORKING'), {count}"
     if commit is None or not job.statements.are_alone:
         return connection.query(f"SELECT {told}, NULL")
     # An outer join, as Dolt leaves out a table whose key has changed. No bound value: a name may have a % in it.
@@ -341,9 +345,13 @@ def _found(connection: Connection, job: WriteJob, commit: str | None, rows: int 
 
 
 def _of_the_table(job: WriteJob, start: str, changed: set[str]) -> set[str]:
-    """Return those of the changed tables that are what the work is on: triggers go with a table that is replaced."""
+    """Return those of the changed tables that are what the work is on: triggers go with a table that is replaced.
+
+    So do the tables in which Dolt keeps the words of the table's FULLTEXT indexes.
+    """
     own = {job.table.casefold()} | ({"dolt_schemas"} if active_content.has_triggers(start, job.table) else set())
-    return {name for name in changed if name.casefold() in own}
+    words = re.compile(rf"dolt_{re.escape(job.table)}_(.*_)?fts_[a-z_]+", re.IGNORECASE | re.DOTALL)
+    return {name for name in changed if name.casefold() in own or words.fullmatch(name)}
 
 
 def _look_ahead(connection: Connection, job: WriteJob, start: str, commit: str, changed: set[str]) -> None:
@@ -361,25 +369,31 @@ def _refuse_early(connection: Connection, state: BranchState, branch: str, table
     try:
         _refuse_if_in_the_way(state, branch, table)
     except UncommittedChanges:
-        if not scratch_branches.finish_move(connection, state.head):
-            raise
-        scratch_branches.sweep(connection)
+        if scratch_branches.finish_move(connection, state.head):
+            scratch_branches.sweep(connection)
+        # The writer whose session was lost may finish it itself meanwhile; so it is looked at again in any case.
         _refuse_if_in_the_way(_state(connection, branch), branch, table)
 
 
 def _start(connection: Connection, target: _Target) -> str:
     """Return the commit that a missing branch starts from."""
-    if target.base is None:
+    if not target.is_made:
         raise no_branch(connection, target.branch, "write to")
-    head = find_head(connection, target.base) or _state_named(connection, target)
+    head = _head_of_base(connection, target)
     if not is_free(connection, target.branch):
         refuse_double(target.branch, heads(connection))
     return head
 
 
-def _state_named(connection: Connection, target: _Target) -> str:
-    """Return the commit that a missing branch's base names, which is no branch."""
-    base = str(target.base)
+def _head_of_base(connection: Connection, target: _Target) -> str:
+    """Return the commit that a missing branch's base names, a branch or another revision."""
+    base = target.base
+    if base is None:
+        ((head,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")  # to name its branch, Dolt goes through all of them
+        return str(head)
+    found = find_head(connection, base)
+    if found is not None:
+        return found
     try:
         return revisions.resolve(connection, base).hash
     except RevisionNotFound as error:
@@ -515,14 +529,20 @@ class BranchState:
 
 
 @contextmanager
-def _on(connection: Connection, branch: str, *, key: str | None = None) -> Iterator[BranchState | None]:
-    """Be on ``branch`` inside the block, and give what it is like; None, on no other branch, where there is none."""
+def _on(
+    connection: Connection, branch: str, *, key: str | None = None, may_be_new: bool = False
+) -> Iterator[BranchState | None]:
+    """Be on ``branch`` inside the block, and give what it is like; None, on no other branch, where there is none.
+
+    Of one that ``may_be_new`` it is asked first whether it is there: to go to a branch that is not has the server look
+    through all that are.
+    """
     with ExitStack() as stack:
-        try:
-            stack.enter_context(connection.at(branch))
-            state = _state(connection, branch, key=key)
-        except RevisionNotFound:
-            state = None
+        state = None
+        with suppress(RevisionNotFound):
+            if not may_be_new or find_head(connection, branch) is not None:
+                stack.enter_context(connection.at(branch))
+                state = _state(connection, branch, key=key)
         if state is None:
             stack.close()  # on a branch that was deleted, every other question fails as well
         yield state
@@ -627,4 +647,30 @@ def _refuse_if_in_the_way(state: BranchState | None, branch: str, table: str) ->
             "a NewBranch(...) to write to.",
             branch=branch,
             tables=tables,
+        )
+    _refuse_what_a_move_breaks(status, branch, table)
+
+
+_OF_THE_DATABASE = "__DATABASE__"
+"""Begins the name under which Dolt's status has the settings of the database itself."""
+
+
+def _refuse_what_a_move_breaks(status: list[tuple[str, object, str]], branch: str, table: str) -> None:
+    """Raise for work on ``branch``, of whatever table, under which Dolt 1.83 does not move a branch as it should.
+
+    An uncommitted collation of the database is forgotten. With rows that are noted to break a rule the branch is moved,
+    and its working set is not, since the server refuses that transaction.
+    """
+    rules = sorted({name for name, _, kind in status if kind == "constraint violation"})
+    what = None
+    if rules:
+        what = f"rows that break a key or rule in {', '.join(map(repr, rules))}, with which Dolt moves no branch"
+    elif any(name.startswith(_OF_THE_DATABASE) for name, _, _ in status):
+        what = "an uncommitted collation of the database, which Dolt loses when the branch moves"
+    if what is not None:
+        raise UncommittedChanges(
+            f"Cannot commit table {table!r} to branch {branch!r}: it has {what}. Commit or reset that, or give the "
+            "task a NewBranch(...) to write to.",
+            branch=branch,
+            tables=rules,
         )

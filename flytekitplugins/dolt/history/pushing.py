@@ -1,4 +1,4 @@
-"""Writing to a remote: fetch, write on the head that it has, push.
+"""Writing to a remote: fetch, write on the head that it has, push; and deleting a branch there.
 
 When somebody else's push was faster, all is done once more on the new head, so that the result is that of one writer
 after the other.
@@ -19,10 +19,11 @@ from ..errors import (
     OutcomeUnknown,
     RepositoryBusy,
     RevisionNotFound,
+    UncommittedChanges,
     attempting,
 )
 from ..model.configs import Branch, Commit, NewBranch, SerialBranch
-from ..repository import clones, refs, remotes
+from ..repository import branch_locks, clones, refs, remotes
 from ..repository.clones import CloneSource
 from ..repository.connections import Connection, connect
 from . import publishing, revisions
@@ -45,8 +46,8 @@ def publish(origin: CloneSource, policy: Branch | None, job: WriteJob) -> WriteR
     """
     if not isinstance(policy, (NewBranch, SerialBranch, type(None))):
         raise InvalidConfig(
-            f"Cannot push with {policy!r}: only NewBranch and SerialBranch are offered with a remote. Write on the "
-            "branch, and merge where the repository is."
+            f"Cannot push with {policy!r}: only NewBranch and SerialBranch are offered with a remote. Write with "
+            "NewBranch, and then merge(branch, db_path=config)."
         )
     clone = clones.whole(origin)
     branch = refs.branch_of(policy) or remotes.default_branch(origin, clone)
@@ -74,6 +75,31 @@ def publish(origin: CloneSource, policy: Branch | None, job: WriteJob) -> WriteR
         branch=branch,
         attempts=MAX_ATTEMPTS,
     )
+
+
+def delete(origin: CloneSource, branch: str, head: str) -> bool:
+    """Delete a branch of the remote if its head there is still ``head``, and say whether it was deleted.
+
+    One on which somebody has uncommitted work on the remote's server is left.
+    Dolt has no deletion that asks once more for the head: who pushes between the look and the deletion loses that.
+
+    Raises:
+        RepositoryBusy: another process of this machine held the branch.
+        ConnectionLost: the remote went away; the branch may be deleted.
+    """
+    clone = clones.whole(origin)
+    with clones.branch_lock(clone, branch, branch_locks.TIMEOUT_S):
+        if not remotes.fetch(origin, clone, branch):
+            return False
+        with connect(clone) as connection:
+            if remotes.tracked(connection)[branch] != head:
+                return False
+        try:
+            with attempting(f"delete branch {branch!r} of {str(origin)!r}"):
+                _send(origin, clone, f":{branch}")
+        except UncommittedChanges:  # of somebody who works on it, where a server has the remote
+            return False
+    return True
 
 
 @dataclass
@@ -143,10 +169,14 @@ def _start(clone: Path, branch: str, source: str) -> None:
 
 
 def _push(origin: CloneSource, clone: Path, branch: str) -> None:
-    arguments = [*clones.login(origin), remotes.REMOTE, branch]
+    with attempting(f"push branch {branch!r} to {str(origin)!r}"):
+        _send(origin, clone, branch)
+
+
+def _send(origin: CloneSource, clone: Path, what: str) -> None:
+    arguments = [*clones.login(origin), remotes.REMOTE, what]
     with connect(clone) as connection:
-        with attempting(f"push branch {branch!r} to {str(origin)!r}"):
-            connection.execute(f"CALL DOLT_PUSH({remotes.marks(arguments)})", *arguments)
+        connection.execute(f"CALL DOLT_PUSH({remotes.marks(arguments)})", *arguments)
 
 
 def _leads_to(connection: Connection, commit: str, head: str) -> bool:

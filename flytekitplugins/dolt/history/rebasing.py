@@ -7,7 +7,7 @@ frame is committed on a scratch branch at the commit that was read, and merged f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -107,7 +107,7 @@ class Rebased:
         before, now = (_table(connection, self.rows.table, commit) for commit in (base, head))
         self._refuse_other_columns([before, now], base, head)
         given = set(self.rows.rows.arrow.column_names)
-        if before is None or given != {column.name for column in before.columns if not column.generated}:
+        if before is None or not _are_all_columns(given, before):
             raise self._error([base], head, "the frame has other columns", can_merge=False)
         with Scratch(connection, base):
             self.rows.change(connection)
@@ -164,6 +164,12 @@ class Rebased:
             read_at=commits,
             head=head,
         )
+
+
+def _are_all_columns(given: Collection[str], table: TableSchema) -> bool:
+    """Whether these are the columns of a table; those that are generated may be there, as they were read, or not."""
+    needed = {column.name for column in table.columns if not column.generated}
+    return needed <= set(given) <= {column.name for column in table.columns}
 
 
 @dataclass(frozen=True)

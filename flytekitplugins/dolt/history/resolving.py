@@ -19,7 +19,7 @@ from ..model.naming import lowered
 from ..model.sql_text import quote
 from ..repository import refs
 from ..repository.connections import Connection
-from ..tables import load_data, reading, writing
+from ..tables import reading, writing
 from .conflicts import Conflict
 from .note_merging import MergeSides
 
@@ -160,8 +160,7 @@ class Settled:
         connection.execute("COMMIT")
         for rows in self.given:
             if rows.deleted.num_rows:
-                for condition in load_data.key_lists(rows.deleted.column_names, rows.deleted):
-                    connection.execute(f"DELETE FROM {quote(rows.write.table)} WHERE {condition}")
+                writing.delete_rows(connection, rows.write.table, rows.deleted)
                 connection.execute("COMMIT")
             if rows.write.rows.arrow.num_rows:
                 rows.write.apply(connection)

@@ -83,15 +83,18 @@ def of_config(connection: Connection, config: DoltConfig) -> Commit:
     """
     wanted = config.as_of or (config.changes.until if config.changes is not None else None)
     if wanted is None:
-        return refs.head_of(connection, config.branch_conf)
-    return resolve(connection, wanted, on=refs.branch_of(config.branch_conf))
+        return refs.head_of(connection, config.policy)
+    return resolve(connection, wanted, on=refs.branch_of(config.policy))
 
 
 def _known(connection: Connection, text: str) -> Commit | None:
     """Return the head of a branch, or a commit by its hash, without a look at all the others; None is no answer yet."""
     if is_hash(text):
-        found = _existing(connection, text, text)
-        return found if found.hash == text else None  # a tag may have that name
+        if text not in connection.seen_commits:
+            if _existing(connection, text, text).hash != text:  # a tag may have that name
+                return None
+            connection.saw_commit(text)
+        return Commit(text)
     branch = text.removeprefix("refs/heads/")
     head = None if branch == "HEAD" or branch.startswith(SCRATCH_PREFIX) else refs.find_head(connection, branch)
     return None if head is None else Commit(head, branch=branch)

@@ -12,6 +12,7 @@ from ..model.naming import SCRATCH_PREFIX
 from ..repository import branch_locks, remotes
 from ..repository.connections import Connection, connect
 from ..repository.remotes import Where
+from . import pushing
 
 __all__ = ["RunBranch", "delete_run_branches", "run_branches"]
 
@@ -31,10 +32,11 @@ class RunBranch:
 def run_branches(db_path: Where, *, older_than: timedelta = timedelta(0), prefix: str = "run/") -> list[RunBranch]:
     """Return the branches under ``prefix`` whose newest commit is older than ``older_than``, oldest first.
 
-    Each says whether `delete_run_branches` would leave it, and why: it is checked out, or has uncommitted work.
+    Each says whether `delete_run_branches` would leave it, and why: it is checked out, or has uncommitted work. Of a
+    remote the default branch counts as checked out, and uncommitted work cannot be seen.
     """
     _check_prefix(prefix)
-    with connect(remotes.named_location(db_path)) as connection:
+    with connect(remotes.location_to_read(db_path)) as connection:
         return _run_branches(connection, older_than, prefix)
 
 
@@ -43,17 +45,20 @@ def delete_run_branches(db_path: Where, *, older_than: timedelta, prefix: str = 
     """Delete the branches under ``prefix`` whose newest commit is older than ``older_than``, and return them.
 
     The checked-out branch and branches with uncommitted work are left, whatever their age. What no other branch or tag
-    leads to can be read by its hash until Dolt collects its garbage, and is gone then; tag what has to stay.
+    leads to can be read by its hash until Dolt collects its garbage, and is gone then; tag what has to stay. On a
+    remote what somebody pushes to such a branch at that very moment is lost with it.
 
     Raises:
         InvalidConfig: ``prefix`` is empty, or reaches into this package's own branches.
     """
     with attempting(f"delete branches under {prefix!r}"):
         _check_prefix(prefix)
-        place = remotes.named_location(db_path)
+        origin, place = remotes.origin_to_push(db_path), remotes.location_to_read(db_path)
         with connect(place) as connection:
             candidates = [branch for branch in _run_branches(connection, older_than, prefix) if branch.kept is None]
-            return [branch for branch in candidates if _deleted(connection, place, branch, older_than, prefix)]
+            if origin is None:
+                return [branch for branch in candidates if _deleted(connection, place, branch, older_than, prefix)]
+        return [branch for branch in candidates if pushing.delete(origin, branch.name, branch.head.hash)]
 
 
 def _check_prefix(prefix: str) -> None:

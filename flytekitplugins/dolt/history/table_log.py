@@ -36,9 +36,12 @@ def respelt(connection: Connection, config: DoltConfig, commit: Commit) -> DoltC
     """
     if config.tablename is None:
         return config
-    with refs.at_commit(connection, commit):
-        find = table_names.find if config.changes is None else table_names.find_table
-        found = find(connection, config.tablename)
+    find = table_names.find if config.changes is None else table_names.find_table
+    if table_names.is_listed(commit.hash):
+        found = find(connection, config.tablename, commit=commit.hash)
+    else:
+        with refs.at_commit(connection, commit):
+            found = find(connection, config.tablename)
     name = found.name if isinstance(found, table_names.Named) else found
     return config if name in (None, config.tablename) else replace(config, tablename=name)
 
@@ -168,7 +171,7 @@ def check_was_there(connection: Connection, config: DoltConfig, commit: Commit) 
     with refs.at_commit(connection, commit):
         if table_names.find(connection, table) is not None:
             return
-    head = refs.head_of(connection, config.branch_conf)
+    head = refs.head_of(connection, config.policy)
     known = _tables(connection, commit)
     absent = f"Cannot read table {table!r} as of {config.as_of!r}, which is commit {commit.hash}: it is not there."
     with refs.at_commit(connection, head):

@@ -12,12 +12,13 @@ import dataclasses
 import inspect
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 from ...doltdb import redaction
+from ...doltdb.fields import described
 from ...doltdb.patterns import pattern
 from ...doltdb.redaction import discreet
 from ..errors import InvalidConfig
@@ -54,6 +55,7 @@ class Branch(OneOfSeveral):
     """Base of the branch policies; a field annotated with it takes and gives back any of them."""
 
 
+@described
 @dataclass(frozen=True)
 class SerialBranch(Branch):
     """Work on one existing branch, one commit after the other.
@@ -63,13 +65,15 @@ class SerialBranch(Branch):
     """
 
     branch: str | None = None
-    """The branch; None (the default) is the one that the repository has checked out, or a server's default branch."""
+    """The branch; None (the default) is the one that the repository has checked out, or a server's default branch.
+    Example: ``SerialBranch("main")``."""
 
     def __post_init__(self) -> None:
         if self.branch is not None:
             check_branch_name(self.branch)
 
 
+@described
 @dataclass(frozen=True)
 class NewBranch(Branch):
     """Write on a branch of this name, which is created by the first write; a read never creates it.
@@ -79,11 +83,12 @@ class NewBranch(Branch):
     """
 
     branch: str
-    """The branch to create, or to continue on when it exists."""
+    """The branch to create, or to continue on when it exists. Example: ``NewBranch("run/1")``."""
 
     base: Any = field(default=None, kw_only=True)
-    """What a created branch starts from: a branch, tag, hash or other revision, as ``as_of`` takes it, or a table at a
-    commit (kept as the text of its hash); None (the default) is the head of the checked-out branch."""
+    """What a created branch starts from: a branch, tag, hash or other revision, as ``as_of`` takes it, or a table
+    at a commit (kept as the text of its hash); None (the default) is the head of the checked-out branch. Example:
+    ``NewBranch("run/1", base="dev")``."""
 
     def __post_init__(self) -> None:
         check_branch_name(self.branch)
@@ -91,6 +96,7 @@ class NewBranch(Branch):
             object.__setattr__(self, "base", check_revision(_revision_text(self.base)))
 
 
+@described
 @dataclass(frozen=True)
 class MergeBranch(Branch):
     """Write on a branch, and merge the result three-way into another; a conflict leaves both as they were.
@@ -102,10 +108,11 @@ class MergeBranch(Branch):
     """
 
     branch: str
-    """The branch to write on; it is created from ``into`` when it is missing."""
+    """The branch to write on; it is created from ``into`` when it is missing. Example: ``MergeBranch("run/1")``."""
 
     into: str | None = field(default=None, kw_only=True)
-    """The branch to merge into; None (the default) is the checked-out branch."""
+    """The branch to merge into; None (the default) is the checked-out branch. Example:
+    ``MergeBranch("run/1", into="main")``."""
 
     def __post_init__(self) -> None:
         check_branch_name(self.branch)
@@ -120,6 +127,7 @@ class Meta(OneOfSeveral):
     """Base of what is told of each load and save of a table."""
 
 
+@described
 @dataclass(frozen=True)
 class DoltMeta(Meta):
     """Note each load and save as a row of a table: what, when, from and to which commit, by which execution.
@@ -129,13 +137,15 @@ class DoltMeta(Meta):
     """
 
     db_path: str
-    """The repository that holds the table; another one than that of the data keeps its log free of these commits."""
+    """The repository that holds the table; another one than that of the data keeps its log free of these commits.
+    Example: ``DoltMeta("meta")``."""
 
     tablename: str = "actions"
-    """The table; it is created by the first row."""
+    """The table; it is created by the first row. Example: ``DoltMeta("meta", "actions")``."""
 
     branch: str | None = field(default=None, kw_only=True)
-    """The branch of that repository, created by the first row; None (the default) is the checked-out one."""
+    """The branch of that repository, created by the first row; None (the default) is the checked-out one. Example:
+    ``DoltMeta("meta", branch="log")``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "db_path", os.fspath(self.db_path))
@@ -152,6 +162,7 @@ class DoltMeta(Meta):
         return _masked_repr(self)
 
 
+@described
 @dataclass(frozen=True)
 class CallbackMeta(Meta):
     """Call a function with a dictionary that describes each load and save.
@@ -161,8 +172,9 @@ class CallbackMeta(Meta):
     """
 
     fn: Any
-    """The function, or its place as ``module:name``. In a value that travels it has to be one that can be imported, and
-    that the code of the task which gets it has named: by a `CallbackMeta` of its own, or by `allow_callbacks`."""
+    """The function, or its place as ``module:name``. In a value that travels it has to be one that can be
+    imported, and that the code of the task which gets it has named: by a `CallbackMeta` of its own, or by
+    `allow_callbacks`. Example: ``CallbackMeta("json:dumps")``."""
 
     def __post_init__(self) -> None:
         if not callable(self.fn) and not (isinstance(self.fn, str) and ":" in self.fn):
@@ -184,13 +196,28 @@ class CallbackMeta(Meta):
         return {"_type": "CallbackMeta", "fn": place}
 
 
-KINDS = ("added", "modified", "removed")
+KINDS: tuple[Literal["added", "modified", "removed"], ...] = ("added", "modified", "removed")
 """What can have happened to a row."""
 
 LAST_CONSUMED = "last consumed"
 """For `Changes`: since the state whose changes the table ``into`` holds already. (No branch has such a name.)"""
 
 
+def _kinds(given: object) -> tuple[str, ...]:
+    """Return kinds of changes in their own order.
+
+    Raises:
+        InvalidConfig: they are none.
+    """
+    if isinstance(given, str):
+        raise InvalidConfig(f"Cannot read changes of the kinds {given!r}: that is a text. Give a tuple, as ('added',).")
+    kinds = tuple(given) if isinstance(given, Iterable) else (given,)
+    if not kinds or set(kinds) - set(KINDS):
+        raise InvalidConfig(f"Cannot read changes of the kinds {kinds!r}: known are {', '.join(KINDS)}.")
+    return tuple(kind for kind in KINDS if kind in kinds)
+
+
+@described
 @dataclass(frozen=True)
 class Changes(Portable):
     """Which rows of a table are read: those that differ between two states, instead of all.
@@ -203,31 +230,32 @@ class Changes(Portable):
     """
 
     since: Any = None
-    """The state that is compared with: all that ``as_of`` takes, a table at a commit, or `LAST_CONSUMED`; None (the
-    default) is "before there was anything", so that every row is added."""
+    """The state that is compared with: all that ``as_of`` takes, a table at a commit, or `LAST_CONSUMED`; None
+    (the default) is "before there was anything", so that every row is added. Example: ``Changes(since="HEAD~1")``."""
 
     until: Any = None
-    """The state that is read; None (the default) is the config's branch as it is when the task starts."""
+    """The state that is read; None (the default) is the config's branch as it is when the task starts. Example:
+    ``Changes(since="v1", until="v2")``."""
 
-    kinds: tuple[str, ...] = KINDS
-    """The kinds of changes that are read: of ``added``, ``modified`` and ``removed`` (all by default)."""
+    kinds: tuple[Literal["added", "modified", "removed"], ...] = KINDS
+    """The kinds of changes that are read: of ``added``, ``modified`` and ``removed`` (all by default). Example:
+    ``Changes(since="v1", kinds=("added",))``."""
 
     into: Any = None
-    """Config of the table that the consumer writes. The commit that writes it says up to where the changes are in it,
-    which is what `LAST_CONSUMED` goes by; so rows and position cannot part, whatever fails between."""
+    """Config of the table that the consumer writes. The commit that writes it says up to where the changes are in
+    it, which is what `LAST_CONSUMED` goes by; so rows and position cannot part, whatever fails between. Example:
+    ``Changes(since=LAST_CONSUMED, into=DoltConfig("foo", "totals"))``."""
+
+    before_values: bool = True
+    """Whether the frame has ``before_<column>`` with what modified rows were before. False reads half as much, where
+    ``kinds`` leaves out removed rows, too. Example: ``Changes(since="v1", kinds=("added",), before_values=False)``."""
 
     def __post_init__(self) -> None:
         for name in ("since", "until"):
             object.__setattr__(self, name, _revision_text(getattr(self, name)))
-        given: object = self.kinds
-        if isinstance(given, str):
-            raise InvalidConfig(
-                f"Cannot read changes of the kinds {self.kinds!r}: that is a text. Give a tuple, as ('added',)."
-            )
-        kinds = tuple(self.kinds)
-        object.__setattr__(self, "kinds", tuple(kind for kind in KINDS if kind in kinds))
-        if not kinds or set(kinds) - set(KINDS):
-            raise InvalidConfig(f"Cannot read changes of the kinds {kinds!r}: known are {', '.join(KINDS)}.")
+        object.__setattr__(self, "kinds", _kinds(self.kinds))
+        if not isinstance(self.before_values, bool):
+            raise InvalidConfig(f"Cannot read changes with before_values={self.before_values!r}: it is True or False.")
         if self.into is not None and (not isinstance(self.into, DoltConfig) or self.into.tablename is None):
             raise InvalidConfig(f"Cannot consume changes into {self.into!r}: it takes a DoltConfig with a tablename.")
         if self.into is None and LAST_CONSUMED in (self.since, self.until):
@@ -241,6 +269,7 @@ class Changes(Portable):
         given: dict[str, Any] = {"since": self.since, "until": self.until}
         given["kinds"] = list(self.kinds) if self.kinds != KINDS else None
         given["into"] = self.into.to_dict() if self.into is not None else None
+        given["before_values"] = None if self.before_values else False
         return {k: v for k, v in given.items() if v is not None}
 
     @classmethod
@@ -257,6 +286,7 @@ class Changes(Portable):
         return from_fields(cls, given)
 
 
+@described
 @dataclass(frozen=True)
 class Secret(Portable):
     """A password by the name under which Flyte keeps it; the value itself is in no config, literal or message.
@@ -268,13 +298,14 @@ class Secret(Portable):
     """
 
     group: str | None = None
-    """Name of the secret (on Kubernetes, of the Secret object)."""
+    """Name of the secret (on Kubernetes, of the Secret object). Example: ``Secret(group="dolt")``."""
 
     key: str | None = None
-    """Which entry of it."""
+    """Which entry of it. Example: ``Secret(group="dolt", key="password")``."""
 
     version: str | None = None
-    """Version of the group, where the cluster has them."""
+    """Version of the group, where the cluster has them. Example:
+    ``Secret(group="dolt", key="password", version="2")``."""
 
     def __post_init__(self) -> None:
         given = [part for part in (self.group, self.key, self.version) if part is not None]
@@ -295,6 +326,7 @@ class Secret(Portable):
         return Secret(given.group, given.key, getattr(given, "group_version", None))
 
 
+@described
 @dataclass(frozen=True)
 class Remote(Portable):
     """Another repository, from which tasks clone and to which they push what they write.
@@ -304,16 +336,20 @@ class Remote(Portable):
     """
 
     url: str
-    """Where it is, as ``dolt clone`` takes it: ``https://…``, ``file:///…``, ``aws://…``, ``gs://…``, ``az://…``."""
+    """Where it is, as ``dolt clone`` takes it: ``https://…``, ``file:///…``, ``aws://…``, ``gs://…``, ``az://…``.
+    Example: ``Remote("https://doltremoteapi.dolthub.com/me/rabbits")``."""
 
     branch: str | None = field(default=None, kw_only=True)
-    """The branch that is meant where no branch is named; None (the default) is the one that ``dolt clone`` chooses."""
+    """The branch that is meant where no branch is named; None (the default) is the one that ``dolt clone``
+    chooses. Example: ``Remote("file:///srv/rabbits", branch="main")``."""
 
     user: str | None = field(default=None, kw_only=True)
-    """Who logs in at a ``dolt sql-server``'s own endpoint; None (the default) is nobody, or Dolt's own credentials."""
+    """Who logs in at a ``dolt sql-server``'s own endpoint; None (the default) is nobody, or Dolt's own
+    credentials. Example: ``Remote("http://dolt.example:8000/rabbits", user="me")``."""
 
     secret: Secret | None = field(default=None, kw_only=True)
-    """Where the password of `user` is."""
+    """Where the password of `user` is. Example:
+    ``Remote("http://dolt.example:8000/rabbits", user="me", secret=Secret("dolt", "password"))``."""
 
     def __post_init__(self) -> None:
         self._refuse_passwords()
@@ -356,6 +392,7 @@ class Remote(Portable):
         return from_fields(cls, given)
 
 
+@described
 @dataclass
 class DoltConfig(Portable):
     """Which repository, which table or query, on which branch.
@@ -368,96 +405,124 @@ class DoltConfig(Portable):
     """
 
     db_path: str
-    """Folder of the Dolt repository (the one that holds ``.dolt``), or the URL of a database of a running Dolt server,
-    ``mysql+pymysql://user@host:3306/database``. With `remote_conf` it is only the name by which the clone goes."""
+    """Folder of the Dolt repository (the one that holds ``.dolt``), or the URL of a database of a running Dolt
+    server, ``mysql+pymysql://user@host:3306/database``. With `remote_conf` it is only the name by which the clone
+    goes. Example: ``DoltConfig("foo", "rabbits")``."""
 
     tablename: str | None = None
-    """Table to write or to read whole."""
+    """Table to write or to read whole. Example: ``tablename="rabbits"``."""
 
     sql: str | None = None
-    """One read-only SQL statement whose rows are the data (``AS OF`` included)."""
+    """One read-only SQL statement whose rows are the data (``AS OF`` included). Example:
+    ``sql="select * from rabbits where count > 5"``."""
 
     io_args: dict[str, Any] | None = None
-    """The options below as a dictionary, for configs that are written by hand: ``{"primary_key": ["id"]}``."""
+    """The options below as a dictionary, for configs that are written by hand.
+    Example: ``io_args={"primary_key": ["id"]}``."""
 
-    branch_conf: Branch | None = None
-    """Branch policy; None is ``SerialBranch()``, the checked-out branch."""
+    branch_conf: Branch | str | None = None
+    """On which branch a task writes and reads: a policy, or a text, as ``"run/1"`` for ``NewBranch("run/1")``, which it
+    becomes; None (the default) is ``SerialBranch()``, the checked-out branch. Example: ``branch_conf="run/1"``."""
 
     meta_conf: Meta | None = None
-    """Who is told of each load and save: `DoltMeta` or `CallbackMeta`; None (the default) is nobody."""
+    """Who is told of each load and save: `DoltMeta` or `CallbackMeta`; None (the default) is nobody. Example:
+    ``meta_conf=DoltMeta("meta")``."""
 
     remote_conf: Remote | None = None
-    """The repository that is cloned and pushed to; None (the default) is the one at `db_path` itself."""
+    """The repository that is cloned and pushed to; None (the default) is the one at `db_path` itself. Example:
+    ``remote_conf=Remote("file:///srv/rabbits")``."""
 
     primary_key: list[str] | None = field(default=None, kw_only=True)
-    """Columns that make the key of a table created by this config; None (the default) makes a table without a key."""
+    """Columns that make the key of a table created by this config; None (the default) makes a table without a key.
+    Example: ``primary_key=["id"]``."""
 
-    mode: str | None = field(default=None, kw_only=True)
+    mode: Literal["replace", "append", "upsert", "delete"] | None = field(default=None, kw_only=True)
     """What a write does: ``"replace"`` all rows (the default), ``"append"``, ``"upsert"`` rows by their key, or
-    ``"delete"`` the rows whose keys the frame has, whatever its other columns hold."""
+    ``"delete"`` the rows whose keys the frame has, whatever its other columns hold. Example: ``mode="upsert"``."""
 
-    on_schema_change: str | None = field(default=None, kw_only=True)
-    """What a write does when the frame does not fit the table: ``"refuse"`` (the default), ``"evolve"`` the table (add
-    columns, widen types), or ``"replace"`` it, keys and constraints included."""
+    on_schema_change: Literal["refuse", "evolve", "replace"] | None = field(default=None, kw_only=True)
+    """What a write does when the frame does not fit the table: ``"refuse"`` (the default), ``"evolve"`` the table
+    (add columns, widen types), or ``"replace"`` it, keys and constraints included. Example:
+    ``on_schema_change="evolve"``."""
 
-    index: str | None = field(default=None, kw_only=True)
-    """What a write does with an unnamed index that is not 0, 1, 2, ...: ``"drop"`` it, ``"refuse"`` it, or ``"keep"``
-    it, as named ones are, in a column ``__index_level_0__``. None (the default) drops one of integers, as a filter or
-    sort leaves it, with a warning, and refuses others."""
+    index: Literal["drop", "refuse", "keep"] | None = field(default=None, kw_only=True)
+    """What a write does with an unnamed index that is not 0, 1, 2, ...: ``"drop"`` it, ``"refuse"`` it, or
+    ``"keep"`` it, as named ones are, in a column ``__index_level_0__``. None (the default) drops one of integers,
+    as a filter or sort leaves it, with a warning, and refuses others. Example: ``index="keep"``."""
 
-    on_moved: str | None = field(default=None, kw_only=True)
-    """What a write of ``mode="replace"`` does where others have changed the table since the rows were read that its
-    frame was made from: ``"merge"`` the frame's changes into the newest rows, or ``"replace"`` these. None (the
-    default) merges where it is certain what the frame changes, and is `errors.TableMoved` where it is not."""
+    on_moved: Literal["merge", "replace"] | None = field(default=None, kw_only=True)
+    """What a write of ``mode="replace"`` does where others have changed the table since the rows were read that
+    its frame was made from: ``"merge"`` the frame's changes into the newest rows, or ``"replace"`` these. None
+    (the default) merges where it is certain what the frame changes, and is `errors.TableMoved` where it is not.
+    Example: ``on_moved="merge"``."""
 
     keep_order: bool | None = field(default=None, kw_only=True)
-    """Whether a write keeps the order of rows, in a column ``_flyte_row`` of the table (default False). A row that is
-    inserted in the middle then changes all behind it, in diffs and in what is stored."""
+    """Whether a write keeps the order of rows, in a column ``_flyte_row`` of the table (default False). The order is
+    versioned with the rows then: one that is inserted in the middle changes all behind it, in diffs and in what is
+    stored. Example: ``keep_order=True``."""
 
     lock_timeout_s: float | None = field(default=None, kw_only=True)
-    """Seconds that a write waits for other writers of its branch (default 60); then it is `errors.RepositoryBusy`."""
+    """Seconds that a write waits for other writers of its branch (default 60); then it is `errors.RepositoryBusy`.
+    Example: ``lock_timeout_s=10``."""
 
     order_by: list[str] | None = field(default=None, kw_only=True)
-    """Columns by which a table is read in order. None (the default) is the order of the key or, of a table without one,
-    that of its values, column by column. ``[]`` is the order of storage, in which rows can be streamed."""
+    """Columns by which a table is read in order. None (the default) is the order of the key or, of a table without
+    one, that of its values, column by column. ``[]`` is the order of storage, in which rows can be streamed.
+    Example: ``order_by=["day"]``."""
 
     columns: list[str] | None = field(default=None, kw_only=True)
-    """Columns that are read of a table, in this order; None (the default) is all."""
+    """Columns that are read of a table, in this order; None (the default) is all. Example:
+    ``columns=["id", "count"]``."""
 
     as_of: Any = field(default=None, kw_only=True)
-    """Which state is read; None (the default) is the branch as it is now. A branch, tag, whole or abbreviated hash or
-    ``HEAD~1`` as text, a datetime (UTC where it has no zone), a date (its end), a timedelta before now, or
-    ``Ago(months=1)``. It is resolved once, when the task starts; for `sql` it holds for every table of the query."""
+    """Which state is read; None (the default) is the branch as it is now. A branch, tag, whole or abbreviated hash
+    or ``HEAD~1`` as text, a datetime (UTC where it has no zone), a date (its end), a timedelta before now, or
+    ``Ago(months=1)``. It is resolved once, when the task starts; for `sql` it holds for every table of the query.
+    Example: ``as_of="v1"``."""
 
     changes: Changes | None = field(default=None, kw_only=True)
-    """Read the rows that differ between two states instead of all rows; None (the default) reads all."""
+    """Read the rows that differ between two states instead of all rows; None (the default) reads all. Example:
+    ``changes=Changes(since="HEAD~1")``."""
 
     tag: str | None = field(default=None, kw_only=True)
-    """A tag that a write gives to its commit, for example ``"release/2024-05"``; None (the default) makes none."""
+    """A tag that a write gives to its commit; None (the default) makes none.
+    Example: ``tag="release/2024-05"``."""
 
     params: dict[str, Any] | None = field(default=None, kw_only=True)
-    """Values for each ``:name`` in `sql`: text, numbers, bytes, dates and times, None, or a list of them for ``IN``."""
+    """Values for each ``:name`` in `sql`: text, numbers, bytes, dates and times, None, or a list of them for
+    ``IN``. Example: ``params={"least": 5}``."""
 
     secret: Secret | None = field(default=None, kw_only=True)
-    """Where the password of a server's user is; None (the default) is a user without one."""
+    """Where the password of a server's user is; None (the default) is a user without one. Example:
+    ``secret=Secret("dolt", "password")``."""
 
     read_from: list[str] | None = field(default=None, kw_only=True)
-    """URLs of replicas of a server, which serve reads at a known commit; a user, database and options that they lack
-    are those of `db_path`."""
+    """URLs of replicas of a server, which serve reads at a known commit; a user, database and options that they
+    lack are those of `db_path`. Example: ``read_from=["mysql+pymysql://replica.example"]``."""
 
-    triggers: str | None = field(default=None, kw_only=True)
+    triggers: Literal["refuse", "run"] | None = field(default=None, kw_only=True)
     """What a write does where it would start triggers of the table: ``"refuse"`` (the default), or ``"run"`` them.
-    They may change the rows that are written, and other tables, in the same commit: nobody checks that then. Rows of a
-    folder are loaded from a file, which starts no trigger of ``INSERT`` either way."""
+    They may change the rows that are written, and other tables, in the same commit: nobody checks that then. Rows
+    of a folder are loaded from a file, which starts no trigger of ``INSERT`` either way. Example:
+    ``triggers="run"``."""
 
     message: str | None = field(default=None, kw_only=True)
-    """Why a write happens: one line in the message of its commit, below the first. In a task ``{name}`` is the value of
-    its input of that name (of a map task its list), as in ``"load of {day}"``; other braces are written twice."""
+    """Why a write happens: one line in the message of its commit, below the first. In a task ``{name}`` is the
+    value of its input of that name (of a map task its list), as in ``"load of {day}"``; other braces are written
+    twice. Example: ``message="load of {day}"``."""
 
     def __post_init__(self) -> None:
         self.as_of = _revision_text(self.as_of)
         self._take_over()
         trust.name_server(self.db_path, self.read_from)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, NewBranch(value) if name == "branch_conf" and isinstance(value, str) else value)
+
+    @property
+    def policy(self) -> Branch | None:
+        """What `branch_conf` holds: a policy, also where a text was given."""
+        return cast("Branch | None", self.branch_conf)
 
     def _take_over(self) -> None:
         """Convert the objects of the earlier plugin; fields may have been assigned since the config was made."""
@@ -521,7 +586,8 @@ class DoltConfig(Portable):
         if self.branch_conf is not None and not isinstance(self.branch_conf, Branch):
             raise InvalidConfig(
                 f"Cannot use {self!r}: branch_conf is a {type(self.branch_conf).__name__}, "
-                "and must be NewBranch(...) or SerialBranch(...) of flytekitplugins.dolt."
+                "and must be NewBranch(...), SerialBranch(...) or MergeBranch(...) of flytekitplugins.dolt, or a "
+                "text, the name of a new branch."
             )
         if not (_revision_text(self.as_of) or "HEAD").strip():
             raise InvalidConfig(f"Cannot use {self!r}: as_of is empty. Leave it out to read the branch as it is now.")
@@ -683,6 +749,7 @@ def _revision_text(value: Any) -> str | None:
     return None if value is None else value.hash if isinstance(value, Commit) else timepoints.to_text(value)
 
 
+@described
 @dataclass(frozen=True)
 class Commit:
     """One state of a whole repository, named by its hash.
@@ -692,22 +759,22 @@ class Commit:
     """
 
     hash: str
-    """The 32 characters that name the commit everywhere and forever."""
+    """The 32 characters that name the commit everywhere and forever. Example: ``commit.hash[:8]``."""
 
     branch: str | None = None
-    """The branch on which it was published or found."""
+    """The branch on which it was published or found. Example: ``commit.branch``."""
 
     parents: tuple[str, ...] = ()
-    """Hashes of the commits it was made from."""
+    """Hashes of the commits it was made from. Example: ``len(commit.parents)``."""
 
     author: str | None = None
-    """``Name <email>``."""
+    """``Name <email>``. Example: ``commit.author``."""
 
     date: datetime | None = None
-    """When it was made, in UTC with microseconds."""
+    """When it was made, in UTC with microseconds. Example: ``commit.date.isoformat()``."""
 
     message: str | None = None
-    """The whole message, trailers included."""
+    """The whole message, trailers included. Example: ``commit.message.splitlines()[0]``."""
 
     def __str__(self) -> str:
         return self.hash[:8]
@@ -725,6 +792,20 @@ class TableRef(Portable):
     def commit(self) -> Commit | None:
         """The commit that holds the rows: set by the write, or when a task took the table as input; else None."""
         return self._commit
+
+
+def refuse_other_than_config(given: object) -> None:
+    """Say what to give where a config is taken, and something else is given.
+
+    Raises:
+        InvalidConfig: it is no `DoltConfig`.
+    """
+    if isinstance(given, DoltConfig):
+        return
+    do = "Give DoltConfig(db_path=..., tablename=...) first, and a frame, if there is one, after it."
+    if isinstance(given, TableRef):
+        do = "The rows of a table are its .data, at its commit; its config, which names no commit, is its .config."
+    raise InvalidConfig(f"Cannot use a {type(given).__name__} as the config of a table: it is no DoltConfig. {do}")
 
 
 class Pinned(NamedTuple):

@@ -24,6 +24,7 @@ _BRANCH_TRAPS = (
     (pattern(r"\.\.|@\{|//"), "'..', '@{' and '//' are not possible"),
     (pattern(r"^[-/.]|[/.]$"), "it may not start with - / . or end with / ."),
     (pattern(r"/\.|\.lock(/|$)"), "no part of it may start with '.' or end with '.lock'"),
+    (pattern(r"^refs/"), "what begins with 'refs/' is a path within Dolt, which would make 'x' of 'refs/heads/x'"),
     (pattern(rf"^{HASH}$"), "32 characters of 0-9a-v would read as a commit hash"),
 )
 _TABLE_NAME = pattern(r"^[\w$](?:[\w$.-]*[\w$-])?\Z")

@@ -37,8 +37,13 @@ MAX_LINE = 500
 
 def text(value: object, limit: int = MAX_LINE) -> str:
     """Return a value as escaped text on one line, cut off where it is too long."""
+    return escape(shown(value, limit))
+
+
+def shown(value: object, limit: int = MAX_LINE) -> str:
+    """Return a value as text on one line, cut off where it is too long, which is yet to be escaped."""
     said = masked(str(value)[: limit + MAX_ADDRESS])  # an address that begins in what is shown is known as one
-    return escape(visible(said if len(said) <= limit else f"{said[: limit - 1]}…", lines=False))
+    return visible(said if len(said) <= limit else f"{said[: limit - 1]}…", lines=False)
 
 
 def block(title: str, *parts: str) -> str:
@@ -70,13 +75,27 @@ def table(frame: pd.DataFrame, *, rows: int | None = None) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{said}"
 
 
+def facts(frame: pd.DataFrame) -> str:
+    """Return what is known of columns as a table: six digits of a float, and nothing where a fact does not apply."""
+    return table(frame.astype(object).apply(lambda column: column.map(_fact)))
+
+
+def _fact(value: object) -> str:
+    if _is_missing(value):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _row(values: Sequence[Any]) -> str:
     return f"<tr>{''.join(f'<td>{_cell(value)}</td>' for value in values)}</tr>"
 
 
 def _cell(value: object) -> str:
-    missing = value is None or str(value) in ("<NA>", "NaT") or (isinstance(value, float) and value != value)
-    return "<i>NULL</i>" if missing else text(value, MAX_CELL)
+    return "<i>NULL</i>" if _is_missing(value) else text(value, MAX_CELL)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or str(value) in ("<NA>", "NaT") or (isinstance(value, float) and value != value)
 
 
 def _name(name: object) -> object:

@@ -7,26 +7,26 @@ the field of that name, and where it is done.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from ..errors import InvalidConfig
 
 if TYPE_CHECKING:
     from .configs import DoltConfig
 
-_ALLOWED: dict[str, tuple[Any, ...] | type[float] | None] = {
-    "primary_key": None,
-    "mode": ("replace", "append", "upsert", "delete"),
-    "on_schema_change": ("refuse", "evolve", "replace"),
-    "index": ("drop", "refuse", "keep"),
-    "on_moved": ("merge", "replace"),
-    "keep_order": (True, False),
+_KINDS: dict[str, type[Any]] = {
+    "primary_key": list,
+    "mode": str,
+    "on_schema_change": str,
+    "index": str,
+    "on_moved": str,
+    "keep_order": bool,
     "lock_timeout_s": float,
-    "triggers": ("refuse", "run"),
-    "order_by": None,
-    "columns": None,
+    "triggers": str,
+    "order_by": list,
+    "columns": list,
 }
-"""The values that each option allows; None stands for a list of column names, float for seconds."""
+"""The kind of each option: a list of column names, seconds, yes or no, or one of the texts that its field allows."""
 
 
 def chosen(config: DoltConfig) -> dict[str, Any]:
@@ -37,13 +37,13 @@ def chosen(config: DoltConfig) -> dict[str, Any]:
             none of those that the option allows.
     """
     args = dict(config.io_args or {})
-    unknown = [name for name in args if name not in _ALLOWED]
+    unknown = [name for name in args if name not in _KINDS]
     if unknown:
         raise InvalidConfig(
-            f"Cannot use {config!r}: io_args has {', '.join(map(repr, unknown))}. Known are {', '.join(_ALLOWED)}."
+            f"Cannot use {config!r}: io_args has {', '.join(map(repr, unknown))}. Known are {', '.join(_KINDS)}."
         )
     found: dict[str, Any] = {}
-    for name in _ALLOWED:
+    for name in _KINDS:
         own, given = getattr(config, name), args.get(name)
         if own is None and given is None:
             continue
@@ -55,14 +55,15 @@ def chosen(config: DoltConfig) -> dict[str, Any]:
 
 
 def _checked(config: DoltConfig, name: str, value: Any) -> Any:
-    allowed = _ALLOWED[name]
+    kind = _KINDS[name]
     if value is None:
         return None
-    if isinstance(allowed, type):
+    if kind is float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             raise InvalidConfig(f"Cannot use {config!r}: {name} must be a number of seconds, 0 or more.")
-        return allowed(value)
-    if allowed is not None:
+        return float(value)
+    if kind is not list:
+        allowed = (True, False) if kind is bool else _choices(config, name)
         if value not in allowed:
             raise InvalidConfig(f"Cannot use {config!r}: {name} is one of {', '.join(map(repr, allowed))}.")
         return value
@@ -74,3 +75,9 @@ def _checked(config: DoltConfig, name: str, value: Any) -> Any:
     ):
         raise InvalidConfig(f"Cannot use {config!r}: {name} must be a list of different column names.")
     return names
+
+
+def _choices(config: DoltConfig, name: str) -> tuple[str, ...]:
+    """Return the texts that the field of that name is declared to take."""
+    declared = get_args(type(config).__dataclass_fields__[name].type)
+    return next(get_args(part) for part in declared if get_origin(part) is Literal)

@@ -3,14 +3,15 @@
 Reading, writing and merging ask the current runtime what they cannot know: the value of a secret, what a commit says of
 the running task, how a passing fault is raised so that the platform runs the task again. `Runtime` is that of scripts
 and notebooks. The border to a platform subclasses it and registers one instance when it is imported; it answers as
-`Runtime` does while no task of its platform runs.
+`Runtime` does while no task of its platform runs. Where two platforms are in one process, the nearest task decides.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,11 @@ from ..errors import NotRegistered, SecretNotFound, UntrustedInput
 from . import trust
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from ..api.table import DoltTable
+    from .audits import Audit
     from .configs import Commit, DoltConfig, Secret
     from .trust import Target
 
@@ -55,6 +57,13 @@ class Basis:
 
 class Runtime:
     """The runtime of scripts and notebooks: no task, no retries, secrets from environment variables."""
+
+    platform = ""
+    """The module that starts tasks of this platform; none starts scripts."""
+
+    def nearness(self) -> int:
+        """Say how near a task of this platform is: 2 runs here, 1 runs elsewhere in this process, 0 none does."""
+        return 0
 
     def secret(self, secret: Secret, targets: Sequence[Target] = ()) -> Password:
         """Return the value of ``secret``, which is going to be sent to ``targets``.
@@ -108,6 +117,9 @@ class Runtime:
     def note_written(self, commit: Commit) -> None:
         """Remember that the running task made ``commit``."""
 
+    def show_audit(self, audit: Audit) -> None:
+        """Show what a merge was checked for beside the running task."""
+
     def basis(self, config: DoltConfig) -> Basis | None:
         """Return what the running task has read of the table that it writes with ``config``; None where none runs."""
         return None
@@ -133,24 +145,61 @@ class Runtime:
         return table
 
 
-_current = Runtime()
+travelling: ContextVar[bool] = ContextVar("travelling", default=False)
+"""Whether what is pickled goes to another task as a value: then no rows are."""
+
+_OF_A_SCRIPT = Runtime()
+_registered: list[Runtime] = []
+"""One for each platform whose border is imported."""
+
+_instead: list[Runtime] = []
+"""What is current whatever is registered."""
 
 
 def current() -> Runtime:
-    """Return the runtime that was registered last, which is that of scripts where none was.
+    """Return the runtime of the task that runs; where none runs flytekit's, the other platform's, or that of scripts.
 
     Raises:
-        NotRegistered: flytekit is imported, and its border is not registered: tasks would not know our types.
+        NotRegistered: a platform is imported, and its border is not registered: tasks would not know our types.
     """
-    if type(_current) is Runtime and "flytekit" in sys.modules:
+    if _instead:
+        return _instead[-1]
+    _refuse_unknown_platforms()
+    if len(_registered) < 2:
+        return _registered[0] if _registered else _OF_A_SCRIPT
+    return max(_registered, key=lambda each: (each.nearness(), each.platform))
+
+
+def _refuse_unknown_platforms() -> None:
+    known = {each.platform for each in _registered}
+    if "flytekit" in sys.modules and not known:
         raise NotRegistered(
             "Cannot read or write: flytekit was imported after flytekitplugins.dolt, and does not know of it, because "
             "the package is not installed: it has no entry point. Install it, or import flytekitplugins.dolt.flyte."
         )
-    return _current
+    if "flyte" not in known and _flyte2_runs():
+        raise NotRegistered(
+            "Cannot read or write: a task of Flyte 2 runs, and Flyte 2 does not know of flytekitplugins.dolt: its "
+            "entry point is missing, or failed, as Flyte's log says then. Install the package, or import "
+            "flyteplugins.dolt."
+        )
+
+
+def _flyte2_runs() -> bool:
+    context = getattr(sys.modules.get("flyte"), "ctx", None)
+    return callable(context) and bool(context())
 
 
 def register(runtime: Runtime) -> None:
-    """Make ``runtime`` the current one, in all threads of this process."""
-    global _current
-    _current = runtime
+    """Make ``runtime`` the one of its platform, in all threads of this process."""
+    _registered[:] = [*(each for each in _registered if each.platform != runtime.platform), runtime]
+
+
+@contextmanager
+def registered(runtime: Runtime) -> Iterator[None]:
+    """Have ``runtime`` the current one inside the block, in all threads of this process."""
+    _instead.append(runtime)
+    try:
+        yield
+    finally:
+        _instead.remove(runtime)

@@ -101,6 +101,13 @@ class Portable(SerializableType):
         return copy.deepcopy(_json_schema(kind))
 
     @classmethod
+    def has_json_schema(cls, schema: object) -> bool:
+        """Whether a JSON schema, as a part of that of a dataclass or pydantic model, is the one of this class."""
+        if not isinstance(schema, dict) or schema.get("title") != cls.__name__:
+            return False
+        return bool(schema.get("properties", {}).keys() == cls.json_schema().get("properties", {}).keys())
+
+    @classmethod
     @discreet
     def _validated(cls: type[_V], value: Any) -> _V:
         if isinstance(value, cls):
@@ -192,3 +199,8 @@ def from_fields(cls: type[_T], given: Mapping[str, Any]) -> _T:
         return cls(**trust.arrived(given))
     except TypeError as error:
         raise InvalidConfig(f"Cannot build a {cls.__name__} from {shown(dict(given))!r}: {error}.") from error
+
+
+def with_sorted_keys(value: Any) -> Any:
+    """Return fields by ascending name, also within others, so that equal values travel as equal bytes."""
+    return {k: with_sorted_keys(value[k]) for k in sorted(value)} if isinstance(value, dict) else value

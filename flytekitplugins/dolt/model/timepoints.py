@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta, timezone
 
+from ...doltdb.fields import described
 from ...doltdb.patterns import pattern
 from ..errors import InvalidConfig
 
@@ -24,6 +25,7 @@ _PART = pattern(rf"{_NUMBER}\s+(year|month|week|day|hour|minute|second)s?(?:\s*,
 _AGO = pattern(r"(.*\S)\s+ago\Z", re.IGNORECASE)
 
 
+@described
 @dataclass(frozen=True)
 class Ago:
     """A time before now, by the calendar: ``Ago(months=1)`` is the same day of the last month, at the same time (UTC).
@@ -38,12 +40,25 @@ class Ago:
     """
 
     years: int = 0
+    """Calendar years. Example: ``Ago(years=1)``."""
+
     months: int = 0
+    """Calendar months. Example: ``Ago(months=1)``."""
+
     weeks: float = 0
+    """Weeks of 7 days. Example: ``Ago(weeks=2)``."""
+
     days: float = 0
+    """Days of 24 hours. Example: ``Ago(days=1)``."""
+
     hours: float = 0
+    """Hours. Example: ``Ago(hours=1.5)``."""
+
     minutes: float = 0
+    """Minutes. Example: ``Ago(minutes=30)``."""
+
     seconds: float = 0
+    """Seconds. Example: ``Ago(seconds=10)``."""
 
     def __post_init__(self) -> None:
         given = [getattr(self, f.name) for f in fields(self)]

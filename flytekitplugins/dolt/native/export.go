@@ -2,6 +2,8 @@ package native
 
 import (
 	"encoding/binary"
+	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/dolthub/dolt/go/libraries/doltcore/sqle/dsess"
 	"github.com/dolthub/dolt/go/libraries/doltcore/sqlserver"
 	"github.com/dolthub/dolt/go/store/hash"
+	"github.com/dolthub/dolt/go/store/prolly"
 	"github.com/dolthub/dolt/go/store/prolly/tree"
 	"github.com/dolthub/dolt/go/store/val"
 	"github.com/dolthub/go-mysql-server/sql"
@@ -75,8 +78,8 @@ func mayDo(ctx *sql.Context, name string, rights ...sql.PrivilegeType) error {
 // storedTable finds a table as SQL would, in the session's database, revision and transaction. What is no plain table
 // is left to SQL, as is what is not there.
 func storedTable(ctx *sql.Context, name string) (*doltdb.Table, error) {
-	if value, err := ctx.GetSessionVariable(ctx, dsess.DoltOverrideSchema); err != nil || (value != nil && value != "") {
-		return nil, useSQL("the schema is overridden (%v)", value)
+	if err := refuseOverride(ctx); err != nil {
+		return nil, err
 	}
 	database, err := dsess.DSessFromSess(ctx.Session).Provider().Database(ctx, ctx.GetCurrentDatabase())
 	if err != nil {
@@ -95,6 +98,14 @@ func storedTable(ctx *sql.Context, name string) (*doltdb.Table, error) {
 		return table.DoltTable(ctx)
 	}
 	return nil, useSQL("%q is no stored table here", name)
+}
+
+// refuseOverride leaves sessions to SQL that read tables with the schema of another commit.
+func refuseOverride(ctx *sql.Context) error {
+	if value, err := ctx.GetSessionVariable(ctx, dsess.DoltOverrideSchema); err != nil || (value != nil && value != "") {
+		return useSQL("the schema is overridden (%v)", value)
+	}
+	return nil
 }
 
 // exportColumn says where the values of a column lie, and what they are in the file.
@@ -177,20 +188,14 @@ type exporter struct {
 	rows    int // in the batch
 	keyless bool
 	byRow   bool // a leaf may stand for more than fits into memory
+	keys    []val.Tuple
+	values  []val.Tuple // of the rows that are being added
 	out     *rowsWriter
 }
 
 // newExporter returns an exporter of a table, and the root of the table's rows.
 func newExporter(ctx *sql.Context, table *doltdb.Table) (*exporter, *tree.Node, error) {
-	sch, err := table.GetSchema(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	index, err := table.GetRowData(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	rows, err := durable.ProllyMapFromIndex(index)
+	sch, rows, err := storedRows(ctx, table)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -199,16 +204,34 @@ func newExporter(ctx *sql.Context, table *doltdb.Table) (*exporter, *tree.Node, 
 	if err != nil {
 		return nil, nil, err
 	}
-	e := &exporter{ctx: ctx, nodes: rows.NodeStore(), columns: columns, keyless: schema.IsKeyless(sch)}
+	e := &exporter{ctx: ctx, nodes: &passing{NodeStore: rows.NodeStore()}, columns: columns, keyless: schema.IsKeyless(sch)}
 	e.byRow = e.keyless
 	for c := range columns {
 		e.byRow = e.byRow || columns[c].liesElsewhere()
 	}
-	e.sinks = make([]sink, len(columns))
-	for c := range e.sinks {
-		e.sinks[c].reset(columns[c].bits)
-	}
+	e.makeSinks()
 	return e, rows.Node(), nil
+}
+
+// storedRows returns what a table looks like, and its rows.
+func storedRows(ctx *sql.Context, table *doltdb.Table) (schema.Schema, prolly.Map, error) {
+	sch, err := table.GetSchema(ctx)
+	if err != nil {
+		return nil, prolly.Map{}, err
+	}
+	index, err := table.GetRowData(ctx)
+	if err != nil {
+		return nil, prolly.Map{}, err
+	}
+	rows, err := durable.ProllyMapFromIndex(index)
+	return sch, rows, err
+}
+
+func (e *exporter) makeSinks() {
+	e.sinks = make([]sink, len(e.columns))
+	for c := range e.sinks {
+		e.sinks[c].reset(e.columns[c].bits)
+	}
 }
 
 func (e *exporter) fileColumns() []fileColumn {
@@ -265,22 +288,20 @@ func (e *exporter) leaf(nd *tree.Node) error {
 
 // span adds the rows of a leaf from one to before another to the batch, and writes it when it is full.
 func (e *exporter) span(nd *tree.Node, from, to int) error {
+	e.keys, e.values = e.keys[:0], e.values[:0]
+	for i := from; i < to; i++ {
+		e.keys = append(e.keys, val.Tuple(nd.GetKey(i)))
+		e.values = append(e.values, val.Tuple(nd.GetValue(i)))
+	}
 	bytes := 0
 	for c := range e.columns {
 		column, into := &e.columns[c], &e.sinks[c]
-		for i := from; i < to; i++ {
-			tuple := nd.GetValue(i)
-			if column.inKey {
-				tuple = nd.GetKey(i)
-			}
-			field := column.desc.GetField(column.index, val.Tuple(tuple))
-			if field == nil {
-				into.null(column.bits)
-				continue
-			}
-			if err := e.put(into, column, field, val.Tuple(tuple)); err != nil {
-				return err
-			}
+		tuples := e.values
+		if column.inKey {
+			tuples = e.keys
+		}
+		if err := e.putAll(into, column, tuples); err != nil {
+			return err
 		}
 		bytes += len(into.data)
 	}
@@ -291,8 +312,30 @@ func (e *exporter) span(nd *tree.Node, from, to int) error {
 	return nil
 }
 
-// put adds the value of a column, of which the tuple has field, to the batch.
-func (e *exporter) put(into *sink, column *exportColumn, field []byte, tuple val.Tuple) (err error) {
+// putAll adds the values that a column has in these tuples to the batch.
+func (e *exporter) putAll(into *sink, column *exportColumn, tuples []val.Tuple) error {
+	done := 0
+	if into.nulls == 0 {
+		done = into.fill(column, tuples)
+	}
+	for _, tuple := range tuples[done:] {
+		if err := e.put(into, column, tuple); err != nil {
+			return err
+		}
+	}
+	if len(into.data) > maxVariable {
+		return useSQL("column %q has a value that is too long", column.Name)
+	}
+	return nil
+}
+
+// put adds the value of a column, which the tuple has, to the batch.
+func (e *exporter) put(into *sink, column *exportColumn, tuple val.Tuple) (err error) {
+	field := column.desc.GetField(column.index, tuple)
+	if field == nil {
+		into.null(column.bits)
+		return nil
+	}
 	switch column.encoding {
 	case val.StringEnc, val.ByteStringEnc:
 		into.data = append(into.data, field[:len(field)-1]...) // a zero byte is behind it
@@ -312,7 +355,7 @@ func (e *exporter) put(into *sink, column *exportColumn, field []byte, tuple val
 	if err != nil {
 		return err
 	}
-	if len(into.data) > maxVariable {
+	if len(into.data) > maxVariable { // also before it is an offset
 		return useSQL("column %q has a value that is too long", column.Name)
 	}
 	into.filled(column.bits)
@@ -374,6 +417,60 @@ func (s *sink) null(bits int) {
 	s.nulls++
 	s.data = append(s.data, zeros[:bits/8]...)
 	s.ended(bits, 0)
+}
+
+// fill adds values as put does, for as long as they are of the most usual types and none is NULL, and returns how many.
+// A batch has no NULL yet.
+func (s *sink) fill(column *exportColumn, tuples []val.Tuple) int {
+	before := s.rows
+	switch column.encoding {
+	case val.StringEnc, val.ByteStringEnc:
+		s.fillTexts(column.index, tuples)
+	case val.Int64Enc, val.Uint64Enc, val.Float64Enc, val.TimeEnc:
+		s.fillWords(column.index, tuples, math.MinInt64, math.MaxInt64)
+	case val.DatetimeEnc:
+		s.fillWords(column.index, tuples, firstMicros, lastMicros)
+	case val.Int8Enc, val.Uint8Enc:
+		for _, tuple := range tuples {
+			field := tuple.GetField(column.index)
+			if field == nil {
+				break
+			}
+			s.data = append(s.data, field[0])
+			s.rows++
+		}
+	}
+	return s.rows - before
+}
+
+// fillTexts adds values, each of which has a zero byte behind it.
+func (s *sink) fillTexts(index int, tuples []val.Tuple) {
+	for _, tuple := range tuples {
+		field := tuple.GetField(index)
+		if field == nil || len(s.data)+len(field) > maxVariable {
+			return
+		}
+		s.data = append(s.data, field[:len(field)-1]...)
+		s.offsets = binary.LittleEndian.AppendUint32(s.offsets, uint32(len(s.data)))
+		s.rows++
+	}
+}
+
+// fillWords adds values of 64 bits, none of which, as a number with a sign, is outside of these.
+func (s *sink) fillWords(index int, tuples []val.Tuple, first, last int64) {
+	s.data = slices.Grow(s.data, 8*len(tuples))
+	for _, tuple := range tuples {
+		field := tuple.GetField(index)
+		if field == nil {
+			return
+		}
+		word := binary.LittleEndian.Uint64(field)
+		if int64(word) < first || int64(word) > last {
+			return
+		}
+		s.data = binary.LittleEndian.AppendUint64(s.data, word)
+		s.rows++
+	}
 }
 
 // filled ends a row whose value was added to the data.

@@ -2,6 +2,7 @@ package native
 
 import (
 	"bufio"
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -212,7 +213,11 @@ func (t *target) rows(ctx *sql.Context) (prolly.Map, error) {
 	if err != nil {
 		return prolly.Map{}, err
 	}
-	return durable.ProllyMapFromIndex(index)
+	rows, err := durable.ProllyMapFromIndex(index)
+	if err != nil {
+		return prolly.Map{}, err
+	}
+	return through(&passing{NodeStore: rows.NodeStore()}, rows), nil
 }
 
 // withRows returns the table with other rows, and its indexes with them. Where old is empty they are built anew.
@@ -249,26 +254,35 @@ func (in *input) applyTo(ctx *sql.Context, old prolly.Map, sameBytes bool) (prol
 	if schema.IsKeyless(in.sch) {
 		return in.addCounted(ctx, old)
 	}
-	rows, err := in.rows(ctx, old)
-	if err != nil {
-		return prolly.Map{}, 0, err
-	}
-	edits := &checkedPairs{pairs: rows, order: old.KeyDesc()}
+	edits := &checkedPairs{order: old.KeyDesc()}
 	if sameBytes && keysMayDiffer(in.sch) {
 		edits.sameAs = &old
 	}
 	fresh := old.Node().Count() == 0 && !in.deletes
-	changed, err := applyEdits(ctx, old, edits, fresh)
+	changed, given, err := in.applyAscending(ctx, old, *edits, fresh)
 	if !errors.Is(err, errUnsorted) {
-		return changed, edits.count, err
+		return changed, given, err
 	}
 	sorter := newSorter(ctx, old.KeyDesc(), in.sch.GetPKCols().GetByIndex(0).TypeInfo.ToSqlType())
 	defer sorter.close()
-	edits = &checkedPairs{order: old.KeyDesc(), sameAs: edits.sameAs}
 	if edits.pairs, err = in.sorted(ctx, old, sorter); err != nil {
 		return prolly.Map{}, 0, err
 	}
-	changed, err = applyEdits(ctx, old, edits, fresh)
+	changed, err = applyNoted(ctx, old, edits, fresh)
+	return changed, edits.count, err
+}
+
+// applyAscending is applyTo of rows that come by ascending key; others are errUnsorted.
+func (in *input) applyAscending(ctx *sql.Context, old prolly.Map, edits checkedPairs, fresh bool) (prolly.Map, int64, error) {
+	if fresh && in.size >= halvesBytes {
+		return in.inHalves(ctx, old)
+	}
+	rows, err := in.rows(ctx, old)
+	if err != nil {
+		return prolly.Map{}, 0, err
+	}
+	edits.pairs = rows
+	changed, err := applyNoted(ctx, old, &edits, fresh)
 	return changed, edits.count, err
 }
 
@@ -288,14 +302,19 @@ func (in *input) addCounted(ctx *sql.Context, old prolly.Map) (prolly.Map, int64
 
 // rows begins to read the file.
 func (in *input) rows(ctx *sql.Context, old prolly.Map) (*fileRows, error) {
-	if _, err := in.file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	reader, err := newRowsReader(bufio.NewReaderSize(in.file, 1<<20), in.size)
+	whole := io.NewSectionReader(in.file, 0, in.size)
+	reader, err := newRowsReader(bufio.NewReaderSize(whole, 1<<20), in.size)
 	if err != nil {
 		return nil, err
 	}
 	return newFileRows(ctx, reader, in.sch, old, in.deletes)
+}
+
+// total returns how many rows the file says at its end that it has, which is checked when that is reached.
+func (in *input) total() (uint64, error) {
+	var end [8]byte
+	_, err := in.file.ReadAt(end[:], in.size-int64(len(end)))
+	return binary.LittleEndian.Uint64(end[:]), err
 }
 
 func (in *input) sorted(ctx *sql.Context, old prolly.Map, sorter *sorter) (pairs, error) {
@@ -307,6 +326,20 @@ func (in *input) sorted(ctx *sql.Context, old prolly.Map, sorter *sorter) (pairs
 		return nil, err
 	}
 	return sorter.sorted()
+}
+
+// applyNoted is applyEdits of the rows of a table, which remembers what changed where it is not all.
+func applyNoted(ctx *sql.Context, old prolly.Map, edits *checkedPairs, fresh bool) (prolly.Map, error) {
+	if fresh {
+		return applyEdits(ctx, old, edits, fresh)
+	}
+	rows := noting(ctx, edits.pairs, old)
+	edits.pairs = rows
+	changed, err := applyEdits(ctx, old, edits, fresh)
+	if err == nil {
+		rows.remember(changed)
+	}
+	return changed, err
 }
 
 // applyEdits returns a map with edits. Where it is fresh it is empty, and each edit adds a row.

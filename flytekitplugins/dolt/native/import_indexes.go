@@ -76,7 +76,11 @@ func (x *secondaryIndex) start(ctx *sql.Context, ns tree.NodeStore, fresh bool) 
 	if err != nil {
 		return prolly.Map{}, err
 	}
-	return durable.ProllyMapFromIndex(stored)
+	keys, err := durable.ProllyMapFromIndex(stored)
+	if err != nil {
+		return prolly.Map{}, err
+	}
+	return through(ns, keys), nil
 }
 
 func (x *secondaryIndex) addRows(ctx *sql.Context, rows prolly.Map, into *sorter) error {

@@ -1,6 +1,8 @@
 package native
 
 import (
+	"io"
+
 	"github.com/dolthub/dolt/go/libraries/doltcore/schema"
 	"github.com/dolthub/dolt/go/store/prolly"
 	"github.com/dolthub/dolt/go/store/prolly/tree"
@@ -85,6 +87,7 @@ type fileRows struct {
 	encoders   []encoder
 	data       []columnData
 	rows, at   int
+	until      uint64 // the row before which it ends, if not 0
 	key, value [][]byte
 	scratch    []byte
 	pool       *arena
@@ -148,11 +151,21 @@ func (f *fileRows) next() (val.Tuple, val.Tuple, error) {
 
 // batch reads the next batch, or returns io.EOF.
 func (f *fileRows) batch() (err error) {
+	if f.until > 0 && f.reader.total >= f.until {
+		return io.EOF
+	}
 	if f.rows, f.data, err = f.reader.next(); err != nil {
 		f.rows = f.at
 		return err
 	}
 	f.at = 0
+	first := f.reader.total - uint64(f.rows)
+	if f.reader.from > first {
+		f.at = int(f.reader.from - first)
+	}
+	if f.until > 0 {
+		f.rows = int(min(uint64(f.rows), f.until-first))
+	}
 	for c := range f.columns {
 		column := &f.columns[c]
 		data := &f.data[column.from]

@@ -51,6 +51,7 @@ type checkedPairs struct {
 	unique *val.TupleDesc // of a part of the key that may be there once, unless it has a NULL
 	sameAs *prolly.Map    // whose equal keys have to have the same bytes
 	count  int64          // of the pairs that came
+	first  val.Tuple      // key
 	last   val.Tuple
 	err    error
 }
@@ -73,18 +74,17 @@ func (c *checkedPairs) Next(ctx context.Context) (val.Tuple, val.Tuple) {
 		}
 		return nil, nil
 	}
-	c.last = key
+	if c.last = key; c.count == 0 {
+		c.first = key
+	}
 	c.count++
 	return key, value
 }
 
 func (c *checkedPairs) check(ctx context.Context, key val.Tuple) error {
 	if c.last != nil {
-		switch order := c.order.Compare(ctx, c.last, key); {
-		case order == 0:
-			return useSQL("a key is there twice")
-		case order > 0:
-			return errUnsorted
+		if err := inOrder(ctx, c.order, c.last, key); err != nil {
+			return err
 		}
 		if c.unique != nil && !c.unique.HasNulls(key) && c.unique.Compare(ctx, c.last, key) == 0 {
 			return useSQL("a unique index has a value twice")
@@ -99,6 +99,17 @@ func (c *checkedPairs) check(ctx context.Context, key val.Tuple) error {
 		}
 		return nil
 	})
+}
+
+// inOrder refuses a key that does not come behind the one before.
+func inOrder(ctx context.Context, order *val.TupleDesc, before, key val.Tuple) error {
+	switch found := order.Compare(ctx, before, key); {
+	case found == 0:
+		return useSQL("a key is there twice")
+	case found > 0:
+		return errUnsorted
+	}
+	return nil
 }
 
 // counted gives the rows of a table without a primary key, each once, with how often it is there: in the pairs, which
@@ -161,6 +172,7 @@ type pair struct {
 const (
 	sortBytes = 64 << 20 // of pairs in memory
 	pairBytes = 56       // that a pair needs beside its content
+	fewPairs  = 1 << 17  // beyond which there is room for as many as fit
 )
 
 // newSorter returns a sorter of keys whose first column is of the SQL type first; nil is the hash of rows without a key.
@@ -270,6 +282,9 @@ func (s *sorter) addAll(from pairs) error {
 }
 
 func (s *sorter) add(key, value val.Tuple) error {
+	if len(s.waiting) == fewPairs { // at once: what a slice grows out of stays in memory until it is collected
+		s.waiting = slices.Grow(s.waiting, sortBytes/(s.bytes/fewPairs)-fewPairs)
+	}
 	s.waiting = append(s.waiting, s.pairOf(key, value))
 	s.bytes += pairBytes + len(key) + len(value)
 	if len(s.waiting)%rowsPerCheck == 0 && s.ctx.Err() != nil {
@@ -344,15 +359,15 @@ func (m *pairsInMemory) next() (val.Tuple, val.Tuple, error) {
 type pairsInFile struct {
 	in   *bufio.Reader
 	pool *arena
+	head [8]byte
 }
 
 func (f *pairsInFile) next() (val.Tuple, val.Tuple, error) {
-	var head [8]byte
-	if _, err := io.ReadFull(f.in, head[:]); err != nil {
+	if _, err := io.ReadFull(f.in, f.head[:]); err != nil {
 		return nil, nil, err // io.EOF only before the first byte
 	}
-	size := binary.LittleEndian.Uint32(head[:4])
-	both := f.pool.Get(uint64(size) + uint64(binary.LittleEndian.Uint32(head[4:])))
+	size := binary.LittleEndian.Uint32(f.head[:4])
+	both := f.pool.Get(uint64(size) + uint64(binary.LittleEndian.Uint32(f.head[4:])))
 	if _, err := io.ReadFull(f.in, both); err != nil {
 		return nil, nil, errors.Join(io.ErrUnexpectedEOF, err)
 	}
@@ -381,7 +396,7 @@ func newMerge(order keyOrder, files []*os.File) (*merge, error) {
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return nil, err
 		}
-		rest := &pairsInFile{bufio.NewReaderSize(file, 1<<18), pool}
+		rest := &pairsInFile{in: bufio.NewReaderSize(file, 1<<18), pool: pool}
 		key, value, err := rest.next()
 		if err != nil {
 			return nil, err

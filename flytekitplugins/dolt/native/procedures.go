@@ -18,7 +18,7 @@ import (
 )
 
 // rowsVersion is what flyte_rows_version() answers. It changes with the procedures and with the format of files.
-const rowsVersion = 1
+const rowsVersion = 3
 
 func init() {
 	dprocedures.DoltProcedures = append(dprocedures.DoltProcedures,
@@ -33,37 +33,47 @@ func init() {
 			Name: "flyte_query", Schema: int64Schema("rows"), Function: queryTable, ReadOnly: true, AdminOnly: true,
 		},
 		sql.ExternalStoredProcedureDetails{
+			Name: "flyte_diff", Schema: int64Schema("added", "modified", "removed", "before", "after"), Function: diffTable,
+			ReadOnly: true, AdminOnly: true,
+		},
+		sql.ExternalStoredProcedureDetails{
 			Name: "flyte_import", Schema: int64Schema("rows"), Function: importRows, AdminOnly: true,
 		},
 	)
 }
 
-func int64Schema(name string) sql.Schema {
-	return sql.Schema{{Name: name, Type: types.Int64}}
+func int64Schema(names ...string) sql.Schema {
+	var found sql.Schema
+	for _, name := range names {
+		found = append(found, &sql.Column{Name: name, Type: types.Int64})
+	}
+	return found
 }
 
 // whenAsked answers the number that a procedure's work gives.
 func whenAsked(count func(*sql.Context) (int64, error)) (sql.RowIter, error) {
-	return &countWhenAsked{count: count}, nil
+	return &rowWhenAsked{work: func(ctx *sql.Context) (sql.Row, error) {
+		found, err := count(ctx)
+		return sql.Row{found}, err
+	}}, nil
 }
 
-// countWhenAsked does its work when its one row is asked for: it is not before that the server looks whether the client
+// rowWhenAsked does its work when its one row is asked for: it is not before that the server looks whether the client
 // is still there, and cancels the context when it is not.
-type countWhenAsked struct {
-	count func(*sql.Context) (int64, error)
-	done  bool
+type rowWhenAsked struct {
+	work func(*sql.Context) (sql.Row, error)
+	done bool
 }
 
-func (i *countWhenAsked) Next(ctx *sql.Context) (sql.Row, error) {
+func (i *rowWhenAsked) Next(ctx *sql.Context) (sql.Row, error) {
 	if i.done {
 		return nil, io.EOF
 	}
 	i.done = true
-	count, err := i.count(ctx)
-	return sql.Row{count}, err
+	return i.work(ctx)
 }
 
-func (i *countWhenAsked) Close(*sql.Context) error {
+func (i *rowWhenAsked) Close(*sql.Context) error {
 	return nil
 }
 
@@ -108,7 +118,7 @@ func writeRowsFile(path string, columns []fileColumn, write func(*rowsWriter) er
 			_ = root.Remove(name)
 		}
 	}()
-	buffered := bufio.NewWriterSize(file, 1<<20)
+	buffered := bufio.NewWriterSize(file, 1<<16) // what is longer goes past it
 	rows, err := newRowsWriter(buffered, columns)
 	if err == nil {
 		err = write(rows)

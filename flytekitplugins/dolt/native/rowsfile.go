@@ -157,6 +157,7 @@ type rowsReader struct {
 	size    int64
 	columns []fileColumn
 	bits    []int
+	from    uint64 // the first row that is wanted
 	total   uint64
 }
 
@@ -199,8 +200,30 @@ func newRowsReader(in io.Reader, size int64) (*rowsReader, error) {
 	return r, r.skipPadding()
 }
 
-// next returns the next batch, or io.EOF behind the last one. The buffers are the caller's.
+// next returns the next batch, or io.EOF behind the last one; those that end before the row from are passed over. The
+// buffers are the caller's.
 func (r *rowsReader) next() (int, []columnData, error) {
+	rows, lengths, err := r.head()
+	for err == nil && r.total+rows <= r.from {
+		if err = r.pass(rows, lengths); err == nil {
+			rows, lengths, err = r.head()
+		}
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	columns := make([]columnData, len(r.columns))
+	for c := range r.columns {
+		if columns[c], err = r.column(c, int(rows), lengths[c]); err != nil {
+			return 0, nil, err
+		}
+	}
+	r.total += rows
+	return int(rows), columns, nil
+}
+
+// head reads the head of a batch, or returns io.EOF behind the last one.
+func (r *rowsReader) head() (uint64, [][]uint64, error) {
 	head, err := r.take(8)
 	if err != nil {
 		return 0, nil, err
@@ -218,17 +241,7 @@ func (r *rowsReader) next() (int, []columnData, error) {
 			return 0, nil, err
 		}
 	}
-	if err := r.skipPadding(); err != nil {
-		return 0, nil, err
-	}
-	columns := make([]columnData, len(r.columns))
-	for c := range r.columns {
-		if columns[c], err = r.column(c, int(rows), lengths[c]); err != nil {
-			return 0, nil, err
-		}
-	}
-	r.total += rows
-	return int(rows), columns, nil
+	return rows, lengths, r.skipPadding()
 }
 
 // lengths reads and checks the numbers of a column in the head of a batch: its NULLs and the lengths of its buffers.
@@ -319,6 +332,27 @@ func (r *rowsReader) take(length uint64) ([]byte, error) {
 		return nil, errCutOff
 	}
 	return piece, err
+}
+
+// pass goes over the buffers of a batch.
+func (r *rowsReader) pass(rows uint64, lengths [][]uint64) error {
+	for c := range lengths {
+		for _, length := range lengths[c][1:] {
+			if length > uint64(r.size-r.at) {
+				return errCutOff
+			}
+			passed, err := io.CopyN(io.Discard, r.in, int64(length))
+			r.at += passed
+			if err == nil {
+				err = r.skipPadding()
+			}
+			if err != nil {
+				return errors.Join(errCutOff, err)
+			}
+		}
+	}
+	r.total += rows
+	return nil
 }
 
 func (r *rowsReader) skipPadding() error {

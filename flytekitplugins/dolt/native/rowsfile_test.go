@@ -89,6 +89,41 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
+func TestBatchesBeforeARowArePassedOver(t *testing.T) {
+	for from, want := range map[uint64]int{0: 4, 2: 4, 3: 3, 8: 2, 11: 1, 12: 0} {
+		file := exampleFile(t, 4) // of three rows each
+		r, err := newRowsReader(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.from = from
+		found := 0
+		for {
+			_, batch, err := r.next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil || string(batch[2].text(2)) != "cde" {
+				t.Fatal(err, batch)
+			}
+			found++
+		}
+		if found != want {
+			t.Errorf("%d batches from row %d on", found, from)
+		}
+		for length := range len(file) {
+			cut, err := newRowsReader(bytes.NewReader(file[:length]), int64(length))
+			if err == nil {
+				cut.from = 12
+				_, _, err = cut.next()
+			}
+			if !errors.Is(err, errCutOff) {
+				t.Fatalf("cut at %d of %d: %v", length, len(file), err)
+			}
+		}
+	}
+}
+
 func TestBuffersStartAtMultiplesOf64(t *testing.T) {
 	file := exampleFile(t, 1)
 	if at := bytes.Index(file, []byte("abcde")); at%rowsAlign != 0 {

@@ -6,19 +6,23 @@ stays under a few hundred KiB whatever is in the table. `collect` asks the repos
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ...doltdb.redaction import visible
 from ..model import provenance
+from ..profiles import charts
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from ..history.diffs import TableDiff
+    from ..history.lineages import Lineage
+    from ..model.audits import Audit, Outcome
     from ..model.configs import Commit
+    from ..profiles.shifts import Shift
 
 MAX_ROWS = 20
 """The most changed rows that are shown."""
@@ -32,8 +36,23 @@ MAX_CELL = 60
 MAX_TEXT = 2_000
 """Characters of a message or a query; the rest is cut off."""
 
+MAX_PAGE = 400 * 1024
+"""The most bytes of a page; the pictures of columns have the room that all else leaves."""
+
+_FRAME = 4 * 1024
+"""What stands around those pictures: headings, the legend, what is left out."""
+
+MAX_TABLES = 4
+"""The most tables of a merge whose columns are drawn."""
+
+MAX_OUTCOMES = 100
+"""The most checks of a merge that are shown."""
+
 MAX_SCHEMA = 100
 """The most columns whose types are shown."""
+
+MAX_PICTURE = 60_000
+"""The most bytes of the picture of what the table was made of."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,8 @@ class Card:
     """The statement, where the rows are those of a query."""
     change: TableDiff | None = None
     """What the commit did to the table, with its first rows."""
+    shift: Shift | str | None = None
+    """How far its columns have moved, or why that is not shown; None where there is nothing to compare."""
     history: tuple[Size, ...] = ()
     """The newest sizes of the table, oldest first."""
     missing_keys: int | None = None
@@ -65,17 +86,58 @@ class Card:
     """The commit that made the table what it is: an earlier one where this commit changed other tables only."""
     wrote_nothing: bool = False
     """Whether the rows were stored, and were there already, so that no commit was made for them."""
+    rows_went: str | None = None
+    """Which way the rows went when they were stored just now: ``natively``, or ``by SQL`` and why."""
+    lineage: Lineage | None = None
+    """What the table was made of, where its commit says that it was made of something."""
 
 
 def page(card: Card) -> str:
     """Return the card as HTML that can stand in any page."""
-    parts = [_head(card), _facts(card)]
+    above, below = [_head(card), _facts(card)], [_origin(card), _history(card.history), _way(card)]
     if card.query is not None:
-        parts.append(f"<h3>Query</h3><pre>{_text(card.query, MAX_TEXT)}</pre>")
+        above.append(f"<h3>Query</h3><pre>{_text(card.query, MAX_TEXT)}</pre>")
     if card.change is not None:
-        parts += [_rows(card.change), _schema(card.change)]
-    parts.append(_history(card.history))
-    return f'{_STYLE}<div class="dolt-deck">{"".join(parts)}</div>'
+        above.append(_rows(card.change))
+        below.insert(0, _schema(card.change))
+    taken = sum(len(part.encode()) for part in (_STYLE, charts.STYLE, *above, *below))
+    shift = _shift(card.shift, room=min(charts.MAX_PAGE, MAX_PAGE - taken - _FRAME))
+    return f'{_STYLE}<div class="dolt-deck">{"".join([*above, shift, *below])}</div>'
+
+
+def audit(checked: Audit) -> str:
+    """Return what the checks before a merge have found, in one table, as HTML that can stand in any page."""
+    refused = sum(not outcome.passed for outcome in checked.outcomes)
+    verdict = f"{refused:,} of {len(checked.outcomes):,} refused" if refused else "all passed"
+    head = (
+        f"<header><h2>{_text(checked.branch, 100)} into {_text(checked.into, 100)}</h2>"
+        f'<span class="chip {"removed" if refused else "added"}">{verdict}</span></header>'
+    )
+    return f'{_STYLE}<div class="dolt-deck">{head}{_outcomes(checked.outcomes)}{_bounded(checked.shifts)}</div>'
+
+
+def _bounded(shifts: Mapping[str, Shift]) -> str:
+    """Return the columns that a bound of a merge was set for, as pictures, as far as they were compared."""
+    parts = []
+    for table, shift in list(shifts.items())[:MAX_TABLES]:
+        compared = replace(shift, columns=tuple(column for column in shift.columns if column.before is not None))
+        drawn = charts.multiples(compared, room=charts.MAX_PAGE // MAX_TABLES)
+        parts.append(f"<h3>How far the columns of {_text(table, 100)} would move</h3>{drawn}" if drawn else "")
+    return "".join(parts)
+
+
+def _outcomes(outcomes: Sequence[Outcome]) -> str:
+    """Return the refused ones first, since of many only the first are shown."""
+    shown = sorted(outcomes, key=lambda outcome: outcome.passed)[:MAX_OUTCOMES]
+    names = "".join(f"<th>{name}</th>" for name in ("", "Check", "What", "Value", "Bound"))
+    rows = "".join(
+        f'<tr class="{"passed" if found.passed else "removed"}"><th>{"passed" if found.passed else "refused"}</th>'
+        + "".join(f"<td>{_text(said, 200)}</td>" for said in (found.name, found.what, found.value, found.bound))
+        + "</tr>"
+        for found in shown
+    )
+    left = _left_out(len(outcomes) - len(shown), "checks")
+    return f'<div class="wide"><table class="rows"><tr>{names}</tr>{rows}</table></div>{left}'
 
 
 def note(words: str) -> str:
@@ -198,6 +260,14 @@ def _left_out(count: int, what: str) -> str:
     return f'<p class="more">and {count:,} more {what}</p>' if count > 0 else ""
 
 
+def _shift(found: Shift | str | None, *, room: int) -> str:
+    """Return the columns that have moved, as pictures, or why there are none in one line."""
+    if found is None:
+        return ""
+    said = f'<p class="more">{_text(found, 500)}</p>' if isinstance(found, str) else charts.multiples(found, room=room)
+    return f"<h3>How far the columns have moved</h3>{said}" if said else ""
+
+
 # ------------------------------------------------------------------------------------------------- schema and history
 
 
@@ -218,32 +288,26 @@ def _schema(change: TableDiff) -> str:
     )
 
 
-_WIDTH, _HEIGHT, _EDGE = 600, 90, 12
-
-
 def _history(sizes: Sequence[Size]) -> str:
     if len(sizes) < 2:
         return ""
-    most = max(size.rows for size in sizes) or 1
-    step = (_WIDTH - 2 * _EDGE) / (len(sizes) - 1)
-    points = [
-        (_EDGE + number * step, _HEIGHT - _EDGE - (_HEIGHT - 2 * _EDGE) * size.rows / most)
-        for number, size in enumerate(sizes)
-    ]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    first, last = sizes[0], sizes[-1]
+    what = f"Rows over the last {len(sizes)} versions: {first.rows:,} at first, {last.rows:,} now"
+    labels = [f"{size.commit[:8]}, {_moment(size.date)}: {size.rows:,} rows" for size in sizes]
     return (
         f"<h3>Rows over the last {len(sizes)} versions</h3>"
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="rows per version">'
-        f'<polyline points="{line}"/>{"".join(_dots(points, sizes))}</svg>'
-        f'<p class="more">{sizes[0].rows:,} rows at {_text(sizes[0].commit[:8], 8)}, '
-        f"{sizes[-1].rows:,} rows at {_text(sizes[-1].commit[:8], 8)}</p>"
+        f"{charts.line([size.rows for size in sizes], labels, what=what)}"
+        f'<p class="more">{first.rows:,} rows at {_text(first.commit[:8], 8)}, '
+        f"{last.rows:,} rows at {_text(last.commit[:8], 8)}</p>"
     )
 
 
-def _dots(points: Sequence[tuple[float, float]], sizes: Sequence[Size]) -> Iterator[str]:
-    for (x, y), size in zip(points, sizes, strict=True):
-        title = f"{size.commit[:8]}, {_moment(size.date)}: {size.rows:,} rows"
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{_text(title, 100)}</title></circle>'
+def _origin(card: Card) -> str:
+    return f"<h3>Made of</h3>{card.lineage.to_html(MAX_PICTURE)}" if card.lineage is not None else ""
+
+
+def _way(card: Card) -> str:
+    return f'<footer class="more">Rows went {_text(card.rows_went, 500)}.</footer>' if card.rows_went else ""
 
 
 _STYLE = """<style>
@@ -274,7 +338,8 @@ _STYLE = """<style>
 .dolt-deck .rows { font-size: 13px } .dolt-deck .rows th { color: var(--soft); font-weight: 600 }
 .dolt-deck .rows th, .dolt-deck .rows td { padding: 5px 12px; border-bottom: 1px solid var(--line);
   white-space: pre-wrap }
-.dolt-deck .rows tr.added th { color: var(--added) } .dolt-deck .rows tr.removed th { color: var(--removed) }
+.dolt-deck .rows tr.passed th, .dolt-deck .rows tr.added th { color: var(--added) }
+.dolt-deck .rows tr.removed th { color: var(--removed) }
 .dolt-deck .rows tr.modified th { color: var(--modified) }
 .dolt-deck .wide { overflow-x: auto } .dolt-deck .null { color: var(--soft) }
 .dolt-deck .more { margin: 4px 0; color: var(--soft); font-size: 13px } .dolt-deck ul { margin: 0;
@@ -282,7 +347,9 @@ _STYLE = """<style>
 .dolt-deck pre { margin: 10px 0; padding: 10px 14px; background: var(--block); color: inherit;
   border: 1px solid var(--line);
   border-radius: 6px; white-space: pre-wrap; overflow-wrap: anywhere }
-.dolt-deck svg { width: 100%; max-width: 600px } .dolt-deck polyline { fill: none; stroke: var(--accent);
-  stroke-width: 2 }
-.dolt-deck circle { fill: var(--accent) } .dolt-deck summary { cursor: pointer; color: var(--soft); margin-top: 6px }
+.dolt-deck .dolt-line { width: 100%; max-width: 600px; display: block }
+.dolt-deck .dolt-line polyline { fill: none; stroke: var(--accent); stroke-width: 2 }
+.dolt-deck .dolt-line circle { fill: var(--accent) } .dolt-deck .dolt-line path { stroke: var(--line) }
+.dolt-deck .dolt-line text { font: 11px system-ui, sans-serif; fill: var(--soft) }
+.dolt-deck summary { cursor: pointer; color: var(--soft); margin-top: 6px }
 </style>"""

@@ -194,16 +194,23 @@ def _clone(origin: CloneSource, folder: Path, branch: str | None, options: list[
 
 
 def _refuse_missing_folder(origin: CloneSource) -> None:
-    """Say that the folder of a ``file://`` remote is not there, which Dolt would make, to find nothing in it."""
+    """Say that the folder of a ``file://`` remote has none; Dolt would make folders when it looks for one."""
     if not origin.remote.url.lower().startswith("file://"):
         return
     folder = Path(unquote(urlsplit(origin.remote.url).path))
+    found = None
     if folder.is_absolute() and not folder.exists():
-        raise RepositoryNotFound(
-            f"Cannot clone {str(origin)!r}: there is no such folder. Check the URL, or push a repository there with "
-            "`dolt push`.",
-            path=folder,
-        )
+        found = "there is no such folder. Check the URL, or push a repository there with `dolt push`"
+    elif folder.is_dir() and not os.path.lexists(folder / "manifest"):
+        found = "that folder contains no Dolt data. Check the URL, or push a repository there with `dolt push`"
+        if binary.is_repository(folder):
+            found = "it is a repository to work in, and no remote. Give the folder as db_path, without remote_conf"
+    if found is not None:
+        raise RepositoryNotFound(f"Cannot clone {str(origin)!r}: {found}.", path=folder)
+    _refuse_strange_files(origin, folder)
+
+
+def _refuse_strange_files(origin: CloneSource, folder: Path) -> None:
     strange = next(
         (file for file in folder.glob("*") if not file.is_file() and not file.is_dir() and file.exists()), None
     )

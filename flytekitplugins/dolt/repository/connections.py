@@ -19,7 +19,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -65,12 +65,15 @@ PATIENCE_S = 4.0
 """Seconds for which somebody else's server is tried again: one that is restarted is back in a moment."""
 
 _KEPT_WARM = 8
+_COMMITS_KEPT = 1_000
 _OLDEST = (1, 83)
 _GONE = {2002, 2003, 2006, 2013, 2055}  # codes of PyMySQL and MySQL for "there is nobody at the other end"
 _NO_WORDS = (AssertionError, LookupError, RuntimeError, TypeError, ValueError, struct.error)
 """What the driver lets through when it cannot read what a server says, or lacks a package for it."""
 
 _READS = re.compile(r"\s*(SELECT|SHOW|DESCRIBE)\b", re.IGNORECASE)
+_LEAVES_NOTHING = re.compile(rf"{_READS.pattern}|\s*CALL\s+({'|'.join(procedures.THAT_READ)})\b", re.IGNORECASE)
+"""Statements after which no transaction is open, unless they fail: the server's own setting is autocommit."""
 _LOCKS = re.compile(r"_LOCK", re.IGNORECASE)
 _T = TypeVar("_T")
 
@@ -106,6 +109,8 @@ class Connection:
         """Where it can log in again; None is a session beside another."""
         self._is_bound = False
         """Whether the session may hold what another would not: a lock, a branch that is named for it."""
+        self._may_be_in_transaction = True
+        """Whether a transaction may be open, with its view of what there was when it began."""
         self._logged = endpoint.log_size()
         """What a private server had logged when this use of the session began; a panic is looked for after that."""
         self.repeats_after_panics = True
@@ -116,8 +121,16 @@ class Connection:
         """Where the server's session is; if that is not `revision`, the next statement goes there first."""
         self.is_known = False
         """Whether it was asked if Dolt's own tables are its own here."""
+        self.seen_commits: set[str] = set()
+        """Commits that were found by their hash. One may be collected since, which the next statement about it says."""
         self._folder: Path | None = _UNKNOWN
         self._reader: Connection | None = None
+
+    def saw_commit(self, commit: str) -> None:
+        """Note that the repository holds a commit; what was noted before goes when it is much."""
+        if len(self.seen_commits) >= _COMMITS_KEPT:
+            self.seen_commits.clear()
+        self.seen_commits.add(commit)
 
     @property
     def number(self) -> int:
@@ -146,21 +159,42 @@ class Connection:
 
         return self._repeated(sql, ask)
 
+    def queries(self, *statements: str) -> list[list[tuple[Any, ...]]]:
+        """Run statements that only read, and return the rows of each.
+
+        A server of this machine is sent all of them before it has answered the first: one wait instead of several.
+        """
+
+        def ask() -> list[list[tuple[Any, ...]]]:
+            self._settle()
+            return self._send_each(statements)
+
+        return self._repeated("; ".join(statements), ask)
+
     def execute(self, sql: str, *parameters: object) -> int:
         """Run one statement and return the number of rows it affected."""
-        self._is_bound = True
+        self._is_bound = self._may_be_in_transaction = True
         self._settle()
         return self._send(sql, *parameters)
 
-    def start_afresh(self) -> None:
+    def start_afresh(self, revision: str | None = None) -> None:
         """Take no view of yesterday along from the last use; what answers is alive.
 
-        Only at a commit does the session stay where it was: a branch may be gone by now.
+        ``revision`` is where this use goes first. The end of a transaction is asked for only where the last use may
+        have left one; to go there is asked in any case else, for the answer.
         """
         self._logged = self._endpoint.log_size()
-        self._send("ROLLBACK")
-        if self._went_to is None or not is_hash(self._went_to):
-            self._went_to = ""
+        self._went_to = "" if self._went_to is None or not is_hash(self._went_to) else self._went_to
+        asked = ["ROLLBACK"] if self._may_be_in_transaction or not self.database else []
+        goes = bool(self.database) and (not asked or self._endpoint.shares_files)
+        if goes:
+            asked.append(f"USE {quote(self._name_of(revision))}")
+        try:
+            self._send_each(asked)
+        except (AccessDenied, RevisionNotFound):  # who is to be there is told when he goes
+            return
+        self._may_be_in_transaction = False
+        self._went_to = revision if goes else self._went_to
 
     def _repeated(self, sql: str, ask: Callable[[], _T]) -> _T:
         """Return what ``ask`` gives; where the private server panics, ask it once more, and alone if it ended.
@@ -172,6 +206,7 @@ class Connection:
         """
         only_reads = _READS.match(sql) is not None and not _LOCKS.search(sql)
         self._is_bound = self._is_bound or not only_reads
+        self._may_be_in_transaction = self._may_be_in_transaction or not _LEAVES_NOTHING.match(sql)
         if self._place is None or self._is_bound or not self.repeats_after_panics:
             return ask()
         panics = Panics()
@@ -192,12 +227,21 @@ class Connection:
         self.abandon()
         self._raw, self._endpoint, self.database = fresh._raw, fresh._endpoint, fresh.database
         self._went_to, self._folder, self._reader = fresh._went_to, fresh._folder, fresh._reader
+        self._may_be_in_transaction = fresh._may_be_in_transaction
         self._logged = fresh._logged
 
     def _send(self, sql: str, *parameters: object) -> int:
         with self._translated(), self._raw.cursor() as cursor:
             affected: int = cursor.execute(sql, parameters or None)
             return affected
+
+    def _send_each(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
+        """Send statements as `queries` does, and return the rows of each."""
+        with self._translated():
+            if self._endpoint.shares_files:
+                return self._raw.rows_of_each(statements)
+            # What stands between us and a server elsewhere may not bear a statement before the last one's answer.
+            return [rows for statement in statements for rows in self._raw.rows_of_each([statement])]
 
     @property
     def revision(self) -> str | None:
@@ -223,16 +267,22 @@ class Connection:
 
     def _settle(self) -> None:
         """Go to where the connection is meant to be."""
-        if self._went_to == self._revision or not self.database:
-            return
-        place = self.database if self._revision is None else f"{self.database}/{self._revision}"
+        if self._went_to != self._revision and self.database:
+            self._go(self._revision)
+
+    def _go(self, revision: str | None) -> None:
+        place = self._name_of(revision)
         try:
             self._send(f"USE {quote(place)}")
         except AccessDenied as error:
-            if self._revision is None:
+            if revision is None:
                 raise
             self._refuse_absent(place, error)
-        self._went_to = self._revision
+        self._went_to = revision
+
+    def _name_of(self, revision: str | None) -> str:
+        """Return the name under which the server has a revision as a database."""
+        return self.database if revision is None else f"{self.database}/{revision}"
 
     def _refuse_absent(self, place: str, denied: AccessDenied) -> NoReturn:
         """Raise for a revision that is not there: to users with rights on one database only, Dolt says "denied"."""
@@ -326,7 +376,7 @@ class Connection:
             self._reader = Connection(_open(login), login, self.database)
             self._reader._folder = self._file_folder()
         reader = self._reader
-        reader.start_afresh()
+        reader.start_afresh(self.revision)
         try:
             with reader.at(self.revision):
                 yield reader
@@ -447,6 +497,7 @@ class Connection:
         try:
             yield
         except driver.MySQLError as error:
+            self._may_be_in_transaction = True
             stripped(error, *self._endpoint.passwords)
             found = _from_pymysql(error)
             if isinstance(found, ConnectionLost):
@@ -549,7 +600,8 @@ def _not_connected(error: Exception, endpoint: Endpoint) -> DoltError:
         return ServerFailed(f"Cannot {attempted()}: the driver cannot talk with it ({said}). Check the URL.")
     found = _from_pymysql(error)
     if isinstance(found, AccessDenied) and not endpoint.password:
-        return AccessDenied(f"{found} None was sent: give the config secret=Secret(group, key).", **vars(found))
+        advice = "give the config secret=Secret(group, key), or the command line DOLT_PASSWORD"
+        return AccessDenied(f"{found} None was sent: {advice}.", **vars(found))
     return found
 
 
@@ -697,10 +749,11 @@ _pools_lock = threading.Lock()
 
 
 @contextmanager
-def connect(place: Location, *, patience_s: float = PATIENCE_S) -> Iterator[Connection]:
+def connect(place: Location, *, first_at: str | None = None, patience_s: float = PATIENCE_S) -> Iterator[Connection]:
     """Give a connection to the server of ``place``; for a resolved folder it is started if none runs there.
 
-    The connection is on the checked-out (or the server's default) branch; `Connection.at` goes elsewhere. It goes back
+    The connection is on the checked-out (or the server's default) branch; `Connection.at` goes elsewhere. Who goes to a
+    commit at once says so by ``first_at``, which saves a statement. It goes back
     to the warm ones when the block ends well, and is closed when it does not. Somebody else's server that does not
     answer is tried again for ``patience_s`` seconds.
 
@@ -712,7 +765,7 @@ def connect(place: Location, *, patience_s: float = PATIENCE_S) -> Iterator[Conn
     where = hosts.host(place)
     with where.reached() as endpoint:
         try:
-            connection = _acquire(place, endpoint)
+            connection = _acquire(place, endpoint, first_at=first_at)
         except ConnectionLost:
             disconnect(place)  # the server was killed or restarted, or its owner is gone
             connection = None
@@ -793,11 +846,11 @@ def _patiently(place: Location, endpoint: Endpoint, patience_s: float) -> Connec
         pause_s *= 2
 
 
-def _acquire(place: Location, endpoint: Endpoint) -> Connection:
+def _acquire(place: Location, endpoint: Endpoint, *, first_at: str | None = None) -> Connection:
     connection = _pool(place, endpoint).take()
     with attempting(f"reach the dolt sql-server of {str(place)!r}"):
         try:
-            connection.start_afresh()
+            connection.start_afresh(first_at)
             if not connection.is_known:
                 active_content.refuse_false_tables(connection)
                 connection.is_known = True

@@ -193,7 +193,7 @@ def at(repository: Location, commit: Commit) -> Iterator[Connection]:
     for replica in _replicas(repository):
         with ExitStack() as stack:
             try:
-                connection = stack.enter_context(connect(replica, patience_s=0))
+                connection = stack.enter_context(connect(replica, first_at=commit.hash, patience_s=0))
                 stack.enter_context(connection.at(commit.hash))
             except (RevisionNotFound, RepositoryNotFound):
                 continue  # it lags behind; the next one, and in the end the primary, has what it lacks
@@ -202,7 +202,7 @@ def at(repository: Location, commit: Commit) -> Iterator[Connection]:
                 continue
             yield connection
             return
-    with connect(repository) as connection, at_commit(connection, commit):
+    with connect(repository, first_at=commit.hash) as connection, at_commit(connection, commit):
         yield connection
 
 

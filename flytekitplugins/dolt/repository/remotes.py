@@ -47,12 +47,13 @@ def locate(config: DoltConfig) -> Location:
     """Return the folder or server that ``config`` means.
 
     Raises:
-        InvalidConfig: it has a ``remote_conf``, and only tables are pushed there.
+        InvalidConfig: it has a ``remote_conf``.
     """
     if config.remote_conf is not None:
         raise InvalidConfig(
-            f"Cannot do that on {str(origin_of(config))!r}: only writes of tables are pushed to a remote, and no tags. "
-            "Use the folder or the server itself, without remote_conf."
+            f"Cannot do that on {str(origin_of(config))!r}: writes of tables, merges and deletions of branches are "
+            "pushed to a remote, and neither tags nor restored tables. Use the folder or the server itself, without "
+            "remote_conf."
         )
     secret = Secret.of(config.secret) if config.secret is not None else None
     replicas = config.read_from or ()
@@ -73,6 +74,11 @@ def named_location(where: Where) -> Location:
 def location_to_read(where: Where) -> Location:
     """Return where a repository can be looked at: as `named_location`, and of a remote an up to date whole clone."""
     return location_of(where) if isinstance(where, DoltConfig) else refs.locate(where)
+
+
+def origin_to_push(where: Where) -> CloneSource | None:
+    """Return the remote that what is changed is pushed to, or None where it is changed in place."""
+    return origin_of(where) if isinstance(where, DoltConfig) else None
 
 
 def location_of(config: DoltConfig) -> Location:

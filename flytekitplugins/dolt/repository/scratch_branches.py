@@ -35,6 +35,9 @@ LOOK_EVERY_S = 60.0
 YOUNG_S = 1.0
 """A mark that is younger than this belongs to a writer that is at work; nobody is asked about it."""
 
+_START_LETTERS = 8
+"""How much of the commit where a branch begins is in its name; names are files' names, too."""
+
 _MAX_ATTEMPTS = 5
 """Times that a new branch is tried to be made while others of the server look at it."""
 
@@ -58,7 +61,7 @@ class Owner:
     since: str
     """When the branch was made, UTC, by the owner's clock."""
     task: str
-    """The Flyte execution, or ``script``."""
+    """The Flyte execution in lower case, or ``script``."""
 
     @classmethod
     def parse(cls, name: str) -> Owner | None:
@@ -70,7 +73,7 @@ class Owner:
         port, _, connection = session.partition("-")
         if not (port.isdigit() and connection.isdigit() and process.isdigit()):
             return None
-        return cls(int(port), int(connection), user, host, int(process), since, task)
+        return cls(int(port), int(connection), user, host, int(process), since.upper(), task)
 
     def is_gone(self, connection: Connection, alive: Collection[int]) -> bool:
         """Whether this owner is not among those that the server of ``connection`` has, by their numbers."""
@@ -97,7 +100,7 @@ class Scratch:
         self._position = ExitStack()
 
     def _take_name(self) -> None:
-        self.name = _name(self._connection, self._task)
+        self.name = _name(self._connection, self._task, self._start)
         self._mark = _mark(self._connection, self.name)
 
     def __enter__(self) -> Scratch:
@@ -219,14 +222,19 @@ def _mend(connection: Connection, name: str, commit: str) -> None:
         found = connection.query(
             "SELECT name FROM dolt_branches WHERE hash = %s AND dirty AND name <> %s", commit, name
         )
-        # More than one state in the branch's log: the commit was made there, and is not just where the branch began.
-        made = "SELECT COUNT(DISTINCT commit_hash) > 1 FROM DOLT_REFLOG(%s)"
-        if not found or connection.query(made, name) != [(1,)]:
-            return
-        for (branch,) in found:
+        for (branch,) in found if _was_made_on(name, commit) else []:
             with connection.at(branch):
                 if connection.active_branch() == branch:
                     _catch_up(connection, commit)
+
+
+def _was_made_on(name: str, commit: str) -> bool:
+    """Whether the commit was made on the scratch branch, and is not just where it began: its name says where that was.
+
+    Dolt's log of references does not tell: it is empty after each collection of garbage.
+    """
+    start = name.rpartition("/")[2].partition("-")[2]
+    return start != "" and not commit.startswith(start)
 
 
 def _catch_up(connection: Connection, commit: str) -> None:
@@ -273,16 +281,20 @@ def _heads(connection: Connection) -> dict[str, str]:
     return dict(connection.query(statement, f"{SCRATCH_PREFIX}%"))
 
 
-def _name(connection: Connection, task: str) -> str:
+def _name(connection: Connection, task: str, start: str) -> str:
     since = time.strftime(_STAMP, time.gmtime())
     session = f"{connection.local_port}-{connection.number}"
-    parts = (session, _user(), socket.gethostname(), str(os.getpid()), since, task, secrets.token_hex(6))
+    own = f"{secrets.token_hex(6)}-{start[:_START_LETTERS]}"
+    parts = (session, _user(), socket.gethostname(), str(os.getpid()), since, task, own)
     return SCRATCH_PREFIX + "/".join(_plain(part) for part in parts)
 
 
 def _plain(text: str) -> str:
-    """Return ``text`` with only those characters that a part of a branch name may hold everywhere."""
-    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-")[:60] or "unknown"
+    """Return ``text`` with only those characters that a part of a branch name may hold everywhere, in lower case.
+
+    Of a branch with a capital in its name Dolt's server goes through all branches at each statement.
+    """
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-")[:60] or "unknown"
 
 
 def _user() -> str:

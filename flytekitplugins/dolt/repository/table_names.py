@@ -37,8 +37,8 @@ _at_commit: dict[str, _Listed] = {}
 def find(connection: Connection, name: str, *, commit: str | None = None) -> Named | None:
     """Return what ``name`` means where the connection is, or None where nothing is called so.
 
-    What a commit holds is asked once. ``commit`` is that of a branch of our own that the connection is on, and that was
-    just made there: on others there may be tables that are in no commit.
+    What a commit holds is asked once. ``commit`` is one that `is_listed`, or that of a branch of our own that the
+    connection is on, and that was just made there: on others there may be tables that are in no commit.
 
     Raises:
         InvalidName: there are two tables of that name, which differ in case only: Dolt opens any of them.
@@ -71,6 +71,11 @@ def find_table(connection: Connection, name: str, *, commit: str | None = None) 
             f"Cannot {attempted()}: {found.name!r} is a view, which can only be read, by its name or in a query."
         )
     return None if found is None else found.name
+
+
+def is_listed(commit: str) -> bool:
+    """Whether it is known what a commit holds, so that `find` asks nobody for it."""
+    return commit in _at_commit
 
 
 def take_over(start: str, commit: str, table: str) -> None:

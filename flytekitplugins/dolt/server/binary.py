@@ -22,7 +22,7 @@ from ...doltdb.hiding import hide
 from ...doltdb.redaction import Environment
 from ..errors import BinaryNotFound, BinaryUnsupported, BuildFailed, CommandFailed, InvalidConfig, RepositoryReadOnly
 from ..model.location import refuses_passwords
-from . import builder, files
+from . import builder, files, releases
 
 __all__ = [
     "Candidate",
@@ -31,6 +31,7 @@ __all__ = [
     "find",
     "identity",
     "install",
+    "install_release",
     "is_repository",
     "run",
     "version",
@@ -43,8 +44,8 @@ DEFAULT_IDENTITY = {"user.name": "Flyte", "user.email": "flyte@localhost"}
 """Who commits in a new repository when neither the caller nor Dolt's configuration says."""
 
 HOW_TO_GET_DOLT = (
-    "Get one with `python -m flytekitplugins.dolt install` (it builds dolt "
-    f"{builder.DOLT_VERSION} from its sources), with the official installer, `sudo bash -c 'curl -L "
+    f"Get one with `python -m flytekitplugins.dolt install` (it builds dolt {builder.DOLT_VERSION} from its sources, "
+    "or fetches one of Dolt's releases with --release), with the official installer, `sudo bash -c 'curl -L "
     "https://github.com/dolthub/dolt/releases/latest/download/install.sh | sudo bash'`, or with `brew install dolt`; "
     "or set DOLT_BIN to the path of one."
 )
@@ -76,8 +77,8 @@ def find() -> Path:
     """Return the absolute path of the first `dolt` that fits; nothing is downloaded or built.
 
     Looked at in this order: the environment variable ``DOLT_BIN``; the path that was given to ``doltcli``; beside the
-    running Python; on ``PATH``; in this user's cache folder, where `install` puts it. The first two are somebody's
-    word: an unfit binary there is an error. The others are passed over when unfit.
+    running Python; on ``PATH``; in this user's cache folder, what was installed there last. The first two are
+    somebody's word: an unfit binary there is an error. The others are passed over when unfit.
 
     Raises:
         BinaryNotFound: there is none, or the one that was asked for is not there; the message says how to get one.
@@ -115,10 +116,15 @@ def candidates() -> Iterator[Candidate]:
     yield _checked("beside this Python", beside if beside.is_file() else None)
     on_path = shutil.which("dolt")
     yield _checked("on PATH", None if on_path is None else Path(on_path).absolute())
-    built = None
+    yield _checked("in the cache folder", _in_cache())
+
+
+def _in_cache() -> Path | None:
+    """Return what was installed last: a release of Dolt's own, or what is built of our sources as they are now."""
     with contextlib.suppress(OSError):  # a user without a home has no cache folder
-        built = builder.binary_path()
-    yield _checked("in the cache folder", built if built is not None and built.is_file() else None)
+        last = releases.installed() or builder.binary_path()
+        return last if last.is_file() else None
+    return None
 
 
 def _settings() -> Iterator[tuple[str, str]]:
@@ -474,6 +480,29 @@ def install(*, progress: Callable[[str], None] = builder.report) -> Path:
         BuildFailed: a tool, the network or the build failed; the message ends with the tail of the log.
     """
     try:
-        return builder.build(progress=progress)
+        built = builder.build(progress=progress)
     except builder.BuildError as error:
         raise BuildFailed(str(error)) from error
+    releases.forget()
+    return built
+
+
+def install_release(version: str, *, sha256: str | None = None, progress: Callable[[str], None]) -> Path:
+    """Take a release of Dolt's own into this user's cache folder, unless it is there, and return its `dolt`.
+
+    It is fetched over HTTPS and held against the SHA-256 that the release's description gives, or against ``sha256``.
+    Rows go by SQL with it. `find` returns it where no place before the cache folder has one, until `install` is called.
+
+    Raises:
+        InvalidConfig: ``version`` or ``sha256`` cannot be read.
+        BinaryUnsupported: that version cannot be used; nothing is fetched.
+        ReleaseFailed: it cannot be had, or is not what its digest says.
+    """
+    wanted = releases.parse(version)
+    problem = _unfit(wanted)
+    if problem is not None:
+        raise BinaryUnsupported(
+            f"Cannot take release {version} of Dolt: it {problem}. Take {builder.DOLT_VERSION}, or 2.1.0 or newer.",
+            version=wanted,
+        )
+    return releases.fetch(wanted, sha256=sha256, progress=progress)

@@ -28,10 +28,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
-__all__ = ["DOLT_VERSION", "BuildError", "binary_path", "build", "cache_folder"]
+__all__ = ["DOLT_VERSION", "BuildError", "binary_path", "build", "cache_folder", "exclusive", "static_plan"]
 
 DOLT_VERSION = "1.83.2"
 """The release that ``native/go.mod`` pins; a finished build is refused unless it says this."""
@@ -44,6 +45,7 @@ Progress = Callable[[str], None]
 _PACKAGE = "github.com/dolthub/dolt/go/cmd/dolt"
 _PACKAGES = 1240
 _FLAGS = ("-tags", "gms_pure_go", "-trimpath", "-buildvcs=false", "-ldflags=-s -w")
+_LICENCES = re.compile(r"((un)?licen[cs]e|copying|copyright|notice|patents)", re.IGNORECASE)
 _IMPORT = "package main\n\nimport _ {module} // its procedures\n"
 _REPORT_EVERY_S = 10.0
 _LOG_TAIL_LINES = 25
@@ -104,6 +106,13 @@ class Plan:
         return tuple(wheel for tool, wheel in wanted if tool is None)
 
 
+class Planner(Protocol):
+    """Says which tools a build will use: `make_plan` or `static_plan`."""
+
+    def __call__(self, minimum_go: tuple[int, ...], *, scratch: Path) -> Plan:
+        """Plan for a Go of at least that version."""
+
+
 def report(message: str) -> None:
     """Write one line of progress to standard error."""
     print(f"dolt {DOLT_VERSION}: {message}", file=sys.stderr, flush=True)
@@ -147,7 +156,14 @@ def _sources(module: Path) -> list[Path]:
     return sorted([*code, *(module / name for name in ("go.mod", "go.sum") if (module / name).exists())])
 
 
-def build(target: Path | None = None, *, module: Path = MODULE, progress: Progress = report) -> Path:
+def build(
+    target: Path | None = None,
+    *,
+    module: Path = MODULE,
+    plan: Planner | None = None,
+    licences: Path | None = None,
+    progress: Progress = report,
+) -> Path:
     """Build the pinned `dolt` unless it is there already, and return its path.
 
     Two builds of one target at once cost one: the second waits for the first. The target appears whole or not at all,
@@ -156,6 +172,8 @@ def build(target: Path | None = None, *, module: Path = MODULE, progress: Progre
     Args:
         target: the file to make; the user's cache folder (`binary_path`) when not given.
         module: the folder of the Go module that pins the sources.
+        plan: says which tools are used; `make_plan` when not given, which takes those that are here.
+        licences: a file to write, with the licences of all that is linked into the program.
         progress: called with one line of words at least every ten seconds while something is going on.
 
     Raises:
@@ -166,9 +184,9 @@ def build(target: Path | None = None, *, module: Path = MODULE, progress: Progre
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(target.parent / "lock", progress=progress):
+        with exclusive(target.parent / "lock", progress=progress):
             if not _is_built(target):
-                _build_locked(target, module=module, progress=progress)
+                _build_locked(target, module=module, plan=plan or make_plan, licences=licences, progress=progress)
     except OSError as error:
         raise BuildError(
             f"Cannot build dolt {DOLT_VERSION} as {str(target)!r}: {error}. Give this user a cache folder it can write "
@@ -181,15 +199,17 @@ def _is_built(target: Path) -> bool:
     return target.is_file() and os.access(target, os.X_OK)
 
 
-def _build_locked(target: Path, *, module: Path, progress: Progress) -> None:
+def _build_locked(target: Path, *, module: Path, plan: Planner, licences: Path | None, progress: Progress) -> None:
     for stale in target.parent.glob("build-*"):  # a build that was killed; nobody else is alive while we hold the lock
         _remove(stale)
     work = Path(tempfile.mkdtemp(prefix="build-", dir=target.parent))
     try:
-        plan = make_plan(required_go(module), scratch=work)
         workshop = _Workshop(work=work, progress=progress)
-        fresh = workshop.compile(workshop.complete(plan), module=module)
+        env = workshop.complete(plan(required_go(module), scratch=work))
+        fresh = workshop.compile(env, module=module)
         check_binary(fresh)
+        if licences is not None:
+            licences.write_text(workshop.licences(env), "utf-8")
         fresh.replace(target)
         progress(f"built in {workshop.elapsed_s:.0f} s: {target}")
     finally:
@@ -197,7 +217,7 @@ def _build_locked(target: Path, *, module: Path, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def _exclusive(lock: Path, *, progress: Progress) -> Iterator[None]:
+def exclusive(lock: Path, *, progress: Progress) -> Iterator[None]:
     """Hold ``lock`` for the block. The file stays: removing a lock file is how two processes come to hold one each."""
     started = said = time.monotonic()
     with lock.open("ab") as handle:
@@ -208,7 +228,7 @@ def _exclusive(lock: Path, *, progress: Progress) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() - said >= _REPORT_EVERY_S:
                     said = time.monotonic()
-                    progress(f"another process is building it, waiting ({said - started:.0f} s)")
+                    progress(f"another process has begun with it, waiting ({said - started:.0f} s)")
                 time.sleep(0.2)
         yield
 
@@ -230,6 +250,12 @@ def make_plan(minimum_go: tuple[int, ...], *, scratch: Path) -> Plan:
     candidates = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
     compilers = (name for name in candidates if name and _links_a_program(name, scratch=scratch))
     return Plan(go=_fit_go(minimum_go), compiler=next(compilers, None))
+
+
+def static_plan(minimum_go: tuple[int, ...], *, scratch: Path) -> Plan:
+    """Plan as `make_plan`, but on Linux with zig's C compiler and musl, so that the program needs no C library."""
+    found = make_plan(minimum_go, scratch=scratch)
+    return found if sys.platform == "darwin" else replace(found, compiler=None)
 
 
 def _fit_go(minimum: tuple[int, ...]) -> str | None:
@@ -348,6 +374,25 @@ class _Workshop:
         )
         return fresh
 
+    def licences(self, env: dict[str, str]) -> str:
+        """Return the licences of what `compile` linked: each Go module's, Go's own, and those of zig's C library."""
+        form = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}\t{{.Dir}}{{end}}{{end}}"
+        listed = self._run(
+            [env["GO"], "list", "-deps", *_FLAGS[:2], "-f", form, "./dolt"],
+            doing="collecting the licences of what is linked",
+            failing="Cannot list what dolt is made of",
+            env=env,
+            cwd=self._work / "source",
+        )
+        asking = [env["GO"], "env", "GOROOT"]
+        goroot = self._run(asking, doing="asking Go where it is", failing="Cannot ask Go where it is", env=env)
+        folders = dict(line.split("\t") for line in sorted(set(listed.splitlines())) if "\t" in line)
+        folders["Go's runtime and standard library"] = goroot.strip()
+        zig = self._work / "wheels" / "ziglang"
+        if zig.exists():
+            folders |= {"zig": str(zig), "musl": str(zig / "lib/libc/musl"), "libunwind": str(zig / "lib/libunwind")}
+        return _licence_texts(folders)
+
     def _run(self, argv: list[str], *, doing: str, failing: str, env: dict[str, str], cwd: Path | None = None) -> str:
         """Run one step and return what it wrote."""
         self._progress(doing)
@@ -371,6 +416,19 @@ class _Workshop:
 
     def _text(self) -> str:
         return self._log.read_text("utf-8", errors="replace")
+
+
+def _licence_texts(folders: dict[str, str]) -> str:
+    """Return the text of each file in these folders that has the name of a licence; each folder must have one."""
+    texts = []
+    for name, folder in folders.items():
+        files = [file for file in sorted(Path(folder).iterdir()) if _LICENCES.match(file.name) and file.is_file()]
+        if not files:
+            raise BuildError(f"Cannot say the licences of all that is linked: {name} has no such file.")
+        line = "=" * 100
+        for file in files:
+            texts.append(f"{line}\n{name}: {file.name}\n{line}\n{file.read_text('utf-8', errors='replace')}\n")
+    return "".join(texts)
 
 
 def _all_but_go_files(folder: str, names: list[str]) -> list[str]:

@@ -41,7 +41,8 @@ ONE_START_S = 5.0
 START_TIMEOUT_S = 30.0
 """Seconds a start may take in all, waiting for another process to let go of the repository included."""
 
-_LOCKED = "locked by another dolt process"
+_LOCKED = "locked by another dolt process"  # Dolt says so of each repository that it could not load, whatever the cause
+_NOT_LOADED = re.compile(rf"failed to load database .*?with error: (?![^|]*{_LOCKED})")
 _PORT_TAKEN = "already in use"
 _OLD_FORMATS = ("__LD_1__", "7.18")
 _NOT_FOR_SERVERS = ("DOLT_", "_FSEC_")
@@ -543,20 +544,15 @@ def _try_start(repository: Path, dolt: Path, deadline: float) -> Address | None:
     shutil.rmtree(folder, ignore_errors=True)
     if _PORT_TAKEN in log and time.monotonic() < deadline:
         return None
-    if _LOCKED in log and time.monotonic() < deadline:
+    reason = _why_not(repository, dolt, log)
+    if isinstance(reason, RepositoryBusy) and time.monotonic() < deadline:
         time.sleep(0.05)
         return None
-    raise _why_not(repository, dolt, log)
+    raise reason
 
 
 def _why_not(repository: Path, dolt: Path, log: str) -> DoltError:
     """Return the error for what a server that did not start has said at last."""
-    if _LOCKED in log:
-        return RepositoryBusy(
-            f"Cannot open the repository {str(repository)!r}: another dolt process holds it, and did not let go in "
-            "time. Wait for it, or stop it; a `dolt sql-server` of yours must be started in that very folder.",
-            path=repository,
-        )
     if "read-only file system" in log or "permission denied" in log:
         return RepositoryReadOnly(
             f"Cannot open the repository {str(repository)!r}: its folder cannot be written to, which Dolt needs even "
@@ -573,6 +569,12 @@ def _why_not(repository: Path, dolt: Path, log: str) -> DoltError:
         return RepositoryDamaged(
             f"Cannot open the repository {str(repository)!r}: Dolt says that its stored data is not whole. Stop "
             f"writing to it and run `dolt fsck` there. The end of the log: {log}",
+            path=repository,
+        )
+    if _LOCKED in log and not _NOT_LOADED.search(log):
+        return RepositoryBusy(
+            f"Cannot open the repository {str(repository)!r}: another dolt process holds it, and did not let go in "
+            "time. Wait for it, or stop it; a `dolt sql-server` of yours must be started in that very folder.",
             path=repository,
         )
     return _of_old_format(repository) or ServerFailed(

@@ -13,11 +13,11 @@ from ..errors import DoltError
 from . import binary, builder
 
 SWITCH = "FLYTE_DOLT_NATIVE"
-VERSION = 1
+VERSION = 3
 """The version of the procedures, and of the format of their files, that is known here."""
 ASKS_VERSION = "CALL flyte_rows_version()"
-THAT_READ = ("flyte_export", "flyte_query")
-"""Those that only read: rows of a table or of a query, as a file."""
+THAT_READ = ("flyte_export", "flyte_query", "flyte_diff")
+"""Those that only read: rows of a table, of a query, or that differ, as a file."""
 
 
 def unknown(version: int | None) -> str | None:

@@ -7,10 +7,13 @@ make it fit.
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -414,10 +417,15 @@ def doubtful(notes: Notes, existing: Sequence[Column], names: Sequence[str]) -> 
     return [name for name in names if name in notes.columns and notes.columns[name].hangs_on_values(types.get(name))]
 
 
+def spans(added: Encoded, existing: Sequence[Column]) -> list[str]:
+    """Return the TIME columns into which durations go."""
+    return [c.name for c in existing if holds_spans(c, added.notes.columns.get(c.name, Note()))]
+
+
 def held(added: Encoded, existing: Sequence[Column], empty: Sequence[str]) -> list[str]:
     """Return the columns whose values say what others in them have to mean: not those that are ``empty``, nor spans."""
-    spans = [c.name for c in existing if holds_spans(c, added.notes.columns.get(c.name, Note()))]
-    return [column.name for column in existing if column.name not in (*empty, *spans)]
+    passed_over = {*empty, *spans(added, existing)}
+    return [column.name for column in existing if column.name not in passed_over]
 
 
 def check_key(arrow: pa.Table, key: Sequence[str], *, table: str) -> None:
@@ -459,8 +467,25 @@ def duplicate_key(arrow: pa.Table, key: Sequence[str]) -> str | None:
     for place, column in enumerate(keys.columns):
         if pa.types.is_floating(column.type):  # to the database 0.0 and -0.0 are one key
             keys = keys.set_column(place, keys.column_names[place], pc.add(column, 0.0))
+    if _ascends(keys):  # what sorted rows need no table of all keys for, which is as large as the frame
+        return None
     is_double = keys.group_by(list(key)).aggregate([]).num_rows < keys.num_rows
     return _first_duplicate(keys) if is_double else None
+
+
+def _ascends(keys: pa.Table) -> bool:
+    """Whether each row is greater than the one before; False, too, where that cannot be said."""
+    ascends: pa.ChunkedArray | None = None
+    try:
+        for column in reversed(keys.columns):
+            before, after = column.slice(0, keys.num_rows - 1), column.slice(1)
+            later = ascends
+            ascends = pc.less(before, after)
+            if later is not None:
+                ascends = pc.or_(ascends, pc.and_(pc.equal(before, after), later))
+    except pa.ArrowNotImplementedError:  # of types that have no order
+        return False
+    return ascends is not None and pc.all(ascends, skip_nulls=False, min_count=0).as_py() is True
 
 
 def equal_keys(arrow: pa.Table, key: Sequence[str]) -> str | None:
@@ -626,17 +651,33 @@ def _is_json(text: str) -> bool:
     """Whether a JSON column holds just the value that a text is, in whatever spelling."""
     try:
         value = json_value(text)
+        json.dumps(value, ensure_ascii=False).encode()  # of half a surrogate pair Dolt makes U+FFFD
     except (ValueError, RecursionError):
         return False
-    return all(-(2**63) <= n < 2**64 for n in _whole_numbers(value))
+    return all(map(_is_json_number, _numbers(value)))
 
 
-def _whole_numbers(value: Any) -> Iterator[int]:
-    if isinstance(value, int):
+def _numbers(value: Any) -> Iterator[int | float]:
+    if isinstance(value, (int, float)):
         yield value
     elif isinstance(value, (list, dict)):
         for each in value.values() if isinstance(value, dict) else value:
-            yield from _whole_numbers(each)
+            yield from _numbers(each)
+
+
+def _is_json_number(number: float) -> bool:
+    """Whether Dolt 1.83 gives back just this number of a JSON text, all of which it holds as doubles.
+
+    Whole ones are printed in full where they have 64 bits, and others with the fewest digits that tell them apart.
+    """
+    try:
+        held = float(number)
+    except OverflowError:
+        return False
+    if held == 0:
+        return math.copysign(1, held) > 0
+    has_64_bits = -(2.0**63) <= held < 2.0**63
+    return not isinstance(number, int) or number == (int(held) if has_64_bits else int(Decimal(repr(held))))
 
 
 def _as_numbers(column: pa.ChunkedArray, wanted: pa.DataType | None) -> pa.ChunkedArray:
@@ -676,14 +717,28 @@ def _losses(column: pa.ChunkedArray, fitted: pa.ChunkedArray, into: Column) -> p
     if parsed.base == "float":
         return pc.not_equal(fitted.cast(pa.float64()), column)
     if parsed.base in ("datetime", "timestamp", "time"):
-        step = 10 ** (6 - (parsed.size or 0))
-        if step == 1:
-            return None
-        micros = fitted.cast(pa.int64())
-        return pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
+        return _times_lost(fitted.cast(pa.int64()), parsed)
     if parsed.base == "enum":
         return pc.and_(pc.is_valid(fitted), pc.invert(pc.is_in(fitted, pa.array(_members(into.sql_type), pa.string()))))
     return _of_another_length(fitted, parsed)
+
+
+_TIMESTAMPS = (10**6, 2**31 * 10**6)
+"""From when and until before when a TIMESTAMP can be, in microseconds since 1970."""
+
+
+def _times_lost(micros: pa.ChunkedArray, kind: SqlType) -> pa.ChunkedArray | None:
+    """Return which times are finer than the type, or beyond it; None where none can be."""
+    step = 10 ** (6 - (kind.size or 0))
+    too_fine = None if step == 1 else pc.not_equal(pc.multiply(pc.divide(micros, step), step), micros)
+    if kind.base != "timestamp":
+        return too_fine
+    beyond = _beyond_timestamps(micros)
+    return beyond if too_fine is None else pc.or_(beyond, too_fine)
+
+
+def _beyond_timestamps(micros: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.or_(pc.less(micros, _TIMESTAMPS[0]), pc.greater_equal(micros, _TIMESTAMPS[1]))
 
 
 def _of_another_length(fitted: pa.ChunkedArray, kind: SqlType) -> pa.ChunkedArray | None:
@@ -717,7 +772,13 @@ def _widened(column: pa.ChunkedArray, into: Column, new_type: str | None, asked:
     if given in ("text", "bytes"):
         longest = "longtext" if given == "text" else "longblob"
         return new_type if new.base == longest or (new.size or 0) > (old.size or 2**32) else longest
-    return f"{old.base}(6)" if given in ("timestamp", "time") else None
+    return _finer_time(column, old) if given in ("timestamp", "time") else None
+
+
+def _finer_time(column: pa.ChunkedArray, old: SqlType) -> str | None:
+    if old.base == "timestamp" and pc.any(_beyond_timestamps(column.cast(pa.int64()))).as_py():
+        return None
+    return f"{old.base}(6)"
 
 
 def _wider_number(column: pa.ChunkedArray, into: Column, given: str, asked: Asked) -> str | None:

@@ -6,7 +6,7 @@ gives are known here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -74,31 +74,9 @@ def insert_statements(table: str, arrow: pa.Table, *, replacing: bool = False, s
         yield head + ",".join(batch)
 
 
-def key_lists(key: Sequence[str], rows: pa.Table, *, size: int = 1000) -> Iterator[str]:
-    """Give the keys of ``rows`` as conditions for WHERE, ``size`` rows to each."""
-    names = ", ".join(map(quote, key))
-    for start in range(0, rows.num_rows, size):
-        values = _values(rows.select(list(key)).slice(start, size), literal=_key)
-        if len(key) > 1:
-            yield f"({names}) IN ({','.join(values)})"
-        else:
-            yield f"{names} IN ({','.join(value[1:-1] for value in values)})"
-
-
-def _key(column: pa.Array) -> pa.Array:
-    """Return literals that are found in a list: Dolt 1.83 finds no TIME and no FLOAT by a text there."""
-    kind = column.type
-    if pa.types.is_integer(kind):
-        return _text(column)
-    if not pa.types.is_time(kind) and not pa.types.is_float32(kind):
-        return _literal(column)
-    sql_type = "TIME(6)" if pa.types.is_time(kind) else "FLOAT"
-    return pc.binary_join_element_wise("CAST(", _literal(column), f" AS {sql_type})", "")
-
-
-def _values(arrow: pa.Table, *, literal: Callable[[pa.Array], pa.Array] | None = None) -> Iterator[str]:
+def _values(arrow: pa.Table) -> Iterator[str]:
     for batch in arrow.to_batches(max_chunksize=_CHUNK_ROWS):
-        literals = [(literal or _literal)(column) for column in batch.columns]
+        literals = [_literal(column) for column in batch.columns]
         for row in zip(*(column.to_pylist() for column in literals), strict=True):
             yield f"({','.join(row)})"
 

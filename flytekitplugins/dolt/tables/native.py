@@ -1,9 +1,10 @@
 """Which way rows go: as files that our procedures on the server write, or by SQL. The one place that chooses.
 
 Files are for private servers whose program has the procedures in the version that is known here: whole tables in the
-order of storage, queries, and rows that are put into tables. Everything else goes by SQL, and so does what the server
-answers "use SQL" to. Whoever calls has to make the same of rows that came either way. ``FLYTE_DOLT_NATIVE=0`` in the
-environment has all go by SQL.
+order of storage, queries, rows that differ between two commits, and rows that are put into tables or deleted by key.
+Everything else goes by SQL, and so does what the server answers "use SQL" to. Whoever calls has to make the same of
+rows that came either way.
+``FLYTE_DOLT_NATIVE=0`` in the environment has all go by SQL.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ConnectionLost, DoltError, attempted
 from ..repository.connections import Connection
@@ -29,11 +31,26 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Mode = Literal["replace", "append", "upsert"]
+Mode = Literal["replace", "append", "upsert", "delete"]
+Sides = Literal["after", "both"]
+"""Whether rows that differ have what they are, or also what they were."""
 
 _USE_SQL = "flyte: use SQL: "
 _FEW = 8
 """A table that has so many times the columns that are asked for is read by SQL."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """Which way rows went into a table, or out of it."""
+
+    by_sql: str | None = None
+    """Why they go by SQL; None where they went natively."""
+    rows: int = 0
+    """How many went natively: of keys, how many there were."""
+
+    def __str__(self) -> str:
+        return "natively" if self.by_sql is None else f"by SQL: {self.by_sql}"
 
 
 def whole_table(
@@ -53,7 +70,7 @@ def whole_table(
     why = unavailable(connection) or _unfit(existing, columns, order, limit)
     if why is None:
         try:
-            rows = _fetched(connection, "CALL flyte_export(%s, %s)", table)
+            _, rows = _fetched(connection, "CALL flyte_export(%s, %s)", table)
         except (DoltError, OSError, rows_file.DamagedFile) as error:
             why = _said(table, error)
         else:
@@ -76,7 +93,7 @@ def query(connection: Connection, statement: str) -> pa.Table | None:
     why = unavailable(connection)
     if why is None:
         try:
-            rows = _fetched(connection, "CALL flyte_query(%s, %s)", statement)
+            _, rows = _fetched(connection, "CALL flyte_query(%s, %s)", statement)
         except (DoltError, OSError, rows_file.DamagedFile) as error:
             why = _asks_for_sql(error)
             if why is None and isinstance(error, ConnectionLost):
@@ -90,27 +107,61 @@ def query(connection: Connection, statement: str) -> pa.Table | None:
     return None
 
 
-def put(connection: Connection, table: str, rows: pa.Table, *, mode: Mode, statement: str) -> bool:
-    """Put rows into a table, inside the session's transaction; False where nothing was done, and SQL has to do it.
+def differing(
+    connection: Connection,
+    table: str,
+    before: str,
+    after: str,
+    *,
+    kinds: Sequence[str],
+    sides: Sides,
+    limit: int | None,
+) -> tuple[tuple[int, ...], pa.Table] | None:
+    """Return how many rows of a table differ between two commits, and the first ``limit`` of these ``kinds``.
+
+    The numbers are those of added, modified and removed rows, and of all rows before and after. A row has its kind, all
+    columns as they are after, and, of both sides, all as they were before, in the types of `rows_file`. They come in
+    the order of the key. None is where they are to be read by SQL: without a key, or with another schema, too.
+    """
+    why = unavailable(connection)
+    if why is None:
+        most = -1 if limit is None else limit
+        call = "CALL flyte_diff(%s, %s, %s, %s, %s, %s, %s)"
+        try:
+            counts, rows = _fetched(connection, call, before, after, table, ",".join(kinds), sides, most)
+        except (DoltError, OSError, rows_file.DamagedFile) as error:
+            why = _said(table, error)
+        else:
+            logger.debug("Compared table %r natively: %d rows.", table, rows.num_rows)
+            return counts, rows
+    logger.debug("Compare table %r by SQL: %s.", table, why)
+    return None
+
+
+def put(connection: Connection, table: str, rows: pa.Table, *, mode: Mode, existing: TableSchema | None) -> Way:
+    """Put rows into a table, inside the session's transaction; by SQL means that nothing was done, and SQL has to.
 
     ``replace`` makes them all that the table has, ``append`` adds them, ``upsert`` puts each in the place of that of
-    its key. ``statement`` is the table's CREATE TABLE statement.
+    its key, ``delete`` takes those out whose keys they are. ``existing`` is what the table looks like, but for columns
+    that were added since; None is one that was just made of the columns of ``rows`` and a key.
 
     Raises:
         DoltError: the server can do it neither way: its disk is full, say, or it went away.
     """
-    why = unavailable(connection) or _unfit_for_rows(statement)
+    done, why = 0, unavailable(connection) or _unfit_for_rows(rows, mode, existing)
     if why is None:
         try:
-            _import(connection, table, rows, mode)
+            done = _import(connection, table, rows, mode)
         except DoltError as error:
             why = _asks_for_sql(error)
             if why is None:
                 raise
         except (rows_file.NotCarried, OSError) as error:
             why = str(error)
-    logger.debug("Wrote %d rows into table %r %s.", rows.num_rows, table, f"by SQL: {why}" if why else "natively")
-    return why is None
+    way = Way(why, done)
+    said = "Deleted by %d keys from table %r %s." if mode == "delete" else "Wrote %d rows into table %r %s."
+    logger.debug(said, rows.num_rows, table, way)
+    return way
 
 
 def unavailable(connection: Connection) -> str | None:
@@ -129,20 +180,30 @@ def _unfit(existing: TableSchema, columns: Sequence[str], order: Sequence[str], 
         return f"no more than {limit} rows are asked for"
     if list(order) not in ([], list(existing.key)):
         return f"it is sorted by {', '.join(order)}"
-    others = {name: kind for name, kind in existing.sql_types.items() if name not in columns}
     if len(existing.columns) >= _FEW * len(columns):
         return f"{len(columns)} of {len(existing.columns)} columns are asked for"
-    long = [name for name, kind in others.items() if kind.partition(" ")[0].endswith(("text", "blob", "json"))]
-    return f"column {long[0]!r} is not asked for" if long else None
+    others = (name for name in existing.sql_types if name not in columns)
+    long = next((name for name in others if _is_long(existing.sql_types[name])), None)
+    return None if long is None else f"column {long!r} is not asked for"
+
+
+def _is_long(sql_type: str) -> bool:
+    return sql_type.partition(" ")[0].endswith(("text", "blob", "json"))
 
 
 _RULES = re.compile(r"^  CONSTRAINT |^  `.* (AUTO_INCREMENT|GENERATED ALWAYS|ON UPDATE)\b", re.MULTILINE)
 
 
-def _unfit_for_rows(statement: str) -> str | None:
-    """Say why rows are put into a table by SQL; the server looks again, and for more."""
-    found = _RULES.search(statement)
-    return f"the table has {(found[1] or 'CONSTRAINT')}" if found is not None else None
+def _unfit_for_rows(rows: pa.Table, mode: Mode, existing: TableSchema | None) -> str | None:
+    """Say why rows are put into a table, or deleted, by SQL; the server looks again, and for more."""
+    if existing is None:
+        return None
+    found = _RULES.search(existing.statement)
+    if found is not None:
+        return f"the table has {found[1] or 'CONSTRAINT'}"
+    wanted = existing.key if mode == "delete" else [column.name for column in existing.columns]
+    lacking = next((name for name in wanted if name not in rows.column_names), None)
+    return None if lacking is None else f"of the table's columns the rows have no {lacking!r}"
 
 
 def _said(table: str, error: Exception) -> str:
@@ -159,14 +220,14 @@ def _asks_for_sql(error: Exception) -> str | None:
     return said.removeprefix(_USE_SQL) if said.startswith(_USE_SQL) else None
 
 
-def _fetched(connection: Connection, call: str, argument: str) -> pa.Table:
-    """Return the rows that a procedure puts into a file, as the user who may only read."""
+def _fetched(connection: Connection, call: str, *arguments: object) -> tuple[tuple[Any, ...], pa.Table]:
+    """Return what a procedure answers, and the rows that it puts into a file, as the user who may only read."""
     try:
         with connection.read_only_session() as reader, shown(attempted()) as progress, _file(reader) as path:
-            reader.query(call, argument, str(path))
+            (answer,) = reader.query(call, *arguments, str(path))
             rows = rows_file.read(path)
             progress.advance(rows.num_rows, rows.nbytes)
-            return rows
+            return answer, rows
     except ConnectionLost:
         connection.forget_reader()
         raise
@@ -185,8 +246,9 @@ def _file(connection: Connection) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _import(connection: Connection, table: str, rows: pa.Table, mode: str) -> None:
+def _import(connection: Connection, table: str, rows: pa.Table, mode: Mode) -> int:
     with shown(attempted()) as progress, _file(connection) as path:
         progress.advance(rows.num_rows, rows.nbytes)
         rows_file.write(path, rows)
-        connection.query("CALL flyte_import(%s, %s, %s)", table, str(path), mode)
+        ((done,),) = connection.query("CALL flyte_import(%s, %s, %s)", table, str(path), mode)
+        return int(done)

@@ -25,11 +25,14 @@ from ..errors import (
     attempting,
     close_names,
 )
+from ..model.configs import KINDS
+from ..model.naming import is_hash
 from ..model.sql_text import quote
 from ..repository import active_content
 from ..repository.connections import Connection
+from ..repository.hosts import Endpoint
 from ..server import local_server
-from . import fitting, native
+from . import fitting, native, rows_file
 from .progress import shown
 
 if TYPE_CHECKING:
@@ -50,7 +53,7 @@ class ReadResult:
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rows as a frame."""
-        return pandas_frames.decode(self.arrow, self.notes)
+        return pandas_frames.decode(self.arrow, self.notes, let_go=rows_file.let_go)
 
     def to_arrow(self) -> pa.Table:
         """Return the rows as an Arrow table, in the types that were written."""
@@ -85,6 +88,60 @@ def read(
         return ReadResult(row_order.sorted_rows(rows, plan.sort_notes) if plan.by_value else rows, plan.notes)
 
 
+class StoredColumns:
+    """The columns of a table that came natively, of which one is made and in memory at a time."""
+
+    def __init__(self, rows: pa.Table, types: Mapping[str, pa.DataType | None], plan: _ReadPlan) -> None:
+        assert plan.existing is not None  # noqa: S101  # for the type checker: it is a plan for a table
+        self.existing: fitting.TableSchema = plan.existing
+        self.notes: Notes = plan.notes
+        self._rows, self._types, self._last = rows, types, ""
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows the table has."""
+        return int(self._rows.num_rows)
+
+    @property
+    def column_names(self) -> list[str]:
+        """The columns that were asked for, in the order of `ReadResult.to_arrow`."""
+        order = self.notes.order
+        return list(order) if order and set(order) == set(self._types) else list(self._types)
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return a column as it was written; that which was asked for before is let go of."""
+        if self._last:
+            rows_file.let_go(self._rows.column(self._last))
+        self._last = name
+        found = result_columns.restored(self._rows.select([name]), [self._types[name]], [name])
+        return ReadResult(found, self.notes).to_arrow().column(name)
+
+    def keys(self) -> Iterator[list[pa.Array]]:
+        """Give the columns of the key, in the types of files of rows, a batch of rows after the other."""
+        key = list(self.existing.key)
+        for batch in self._rows.select(key).to_batches():
+            yield batch.columns
+        for name in key:
+            rows_file.let_go(self._rows.column(name))
+
+
+def stored(connection: Connection, table: str, *, columns: Sequence[str] | None = None) -> StoredColumns | None:
+    """Return the columns of ``table`` that `read` gives, in the order of storage; None where they have to go by SQL.
+
+    Raises:
+        TableNotFound, SchemaMismatch: as of `read`.
+    """
+    with attempting(f"read table {table!r}"):
+        plan = _plan_read(connection, table, columns, [])
+        assert plan.existing is not None  # noqa: S101  # as above
+        names = [*plan.names, *(name for name in plan.existing.key if name not in plan.names)]
+        rows = native.whole_table(connection, table, plan.existing, columns=names, order=plan.order, limit=None)
+        if rows is None:
+            return None
+        types = result_columns.types_from_file(rows.select(list(plan.names)), plan.types)
+        return StoredColumns(rows, dict(zip(plan.names, types, strict=True)), plan)
+
+
 def select(
     connection: Connection, source: str, columns: Mapping[str, str], *, where: str = "TRUE", limit: int | None = None
 ) -> pa.Table:
@@ -93,7 +150,57 @@ def select(
     ``columns`` gives the SQL type of each; ``limit`` is the most rows that are returned, and None is all.
     """
     rest = f" FROM {source} WHERE {where}{'' if limit is None else f' LIMIT {int(limit)}'}"
-    return _arrow(connection, source, _ReadPlan(rest, *_asked(list(columns), columns), _times(columns), Notes()))
+    plan = _ReadPlan(rest, *_asked(list(columns), columns), times_of(columns), Notes())
+    plan = _with_spans(connection, source, plan)
+    rows = native.query(connection, plan.statement)
+    return result_columns.restored(
+        _fetched(connection, plan.statement) if rows is None else rows, plan.types, plan.names
+    )
+
+
+@dataclass(frozen=True)
+class Differing:
+    """The rows of a table that differ between two commits."""
+
+    counts: Sequence[int]
+    """How many were added, modified and removed in all."""
+    rows: tuple[int, int]
+    """How many rows the table had before, and has after."""
+    kinds: pa.ChunkedArray
+    """What happened to each row that was fetched: ``added``, ``modified`` or ``removed``."""
+    before: pa.Table
+    """What it was, NULL where it was added; without columns where that was not asked for."""
+    after: pa.Table
+    """What it is, NULL where it was removed."""
+
+
+def differing(
+    connection: Connection,
+    table: str,
+    before: str,
+    after: str,
+    *,
+    sql_types: Mapping[str, str],
+    kinds: Sequence[str],
+    sides: native.Sides = "both",
+    limit: int | None = None,
+) -> Differing | None:
+    """Return the rows of ``table`` that differ between two commits; None where SQL has to be asked for them.
+
+    ``sql_types`` are its columns, the same at both; ``sides`` says whether the rows have what they were, too. The
+    values are those that `select` gives of ``dolt_diff()``.
+    """
+    if times_of(sql_types) and (limit is not None or len(kinds) < len(KINDS)):
+        return None  # rows that are not asked for may hold spans of time
+    found = native.differing(connection, table, before, after, kinds=kinds, sides=sides, limit=limit)
+    if found is None:
+        return None
+    (*counts, had, has), arrived = found
+    names, wanted = list(sql_types), [result_columns.wanted(sql_type) for sql_type in sql_types.values()]
+    rows = result_columns.from_file(arrived, [None, *wanted, *(wanted if sides == "both" else ())])
+    now, was = rows.columns[1 : 1 + len(names)], rows.columns[1 + len(names) :]
+    before = pa.table(was, names=names) if was else pa.table({})
+    return Differing(counts, (had, has), rows.column(0), before, pa.table(now, names=names))
 
 
 def _asked(
@@ -108,7 +215,12 @@ def _natively(connection: Connection, table: str, plan: _ReadPlan, *, limit: int
     """Return the rows that a plan asks for as `_arrow` does, without SQL; None where they have to go by it."""
     assert plan.existing is not None  # noqa: S101  # for the type checker: it is a plan for a table
     rows = native.whole_table(connection, table, plan.existing, columns=plan.names, order=plan.order, limit=limit)
-    return None if rows is None else result_columns.from_file(rows, plan.types)
+    if rows is None:
+        return None
+    found = result_columns.from_file(rows, plan.types)
+    for column in rows.columns:  # the kernel has mapped more than was looked at
+        rows_file.let_go(column)
+    return found
 
 
 def _arrow(connection: Connection, source: str, plan: _ReadPlan) -> pa.Table:
@@ -219,12 +331,18 @@ class _ReadPlan:
         return f"SELECT {', '.join(self.terms)}{self.rest}"
 
 
+def have_spans(connection: Connection, source: str, times: Sequence[str]) -> bool:
+    """Whether one of these TIME columns of ``source`` holds something else than a time of day.
+
+    All of them are read as spans of time then.
+    """
+    conditions = " OR ".join(f"{quote(name)} < '00:00:00' OR {quote(name)} >= '24:00:00'" for name in times)
+    return bool(connection.query(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1"))
+
+
 def _with_spans(connection: Connection, source: str, plan: _ReadPlan) -> _ReadPlan:
     """Return the plan with TIME columns as spans of time, where one of them holds something else than a time of day."""
-    if not plan.times:
-        return plan
-    conditions = " OR ".join(f"{quote(name)} < '00:00:00' OR {quote(name)} >= '24:00:00'" for name in plan.times)
-    if not connection.query(f"SELECT 1 FROM {source} WHERE {conditions} LIMIT 1"):
+    if not plan.times or not have_spans(connection, source, plan.times):
         return plan
     types = [None if name in plan.times else kind for name, kind in zip(plan.names, plan.types, strict=True)]
     return replace(plan, types=types)
@@ -250,7 +368,7 @@ def _plan_read(
     rest = f" FROM {quote(table)}{ordered}"
     doubtful = fitting.doubtful(notes, existing.columns, names)
     asked = _asked(names, chosen)
-    return _ReadPlan(rest, *asked, _times(chosen), notes, doubtful, by_value, noted, existing, order_by)
+    return _ReadPlan(rest, *asked, times_of(chosen), notes, doubtful, by_value, noted, existing, order_by)
 
 
 def _order_that_was_kept(existing: fitting.TableSchema, notes: Notes) -> Sequence[str]:
@@ -305,7 +423,13 @@ def _chosen(columns: Sequence[str] | None, there: list[str], notes: Notes) -> tu
     return list(columns), replace(notes, index=index, order=())
 
 
-def _times(columns: Mapping[str, str]) -> list[str]:
+def columns_of(existing: fitting.TableSchema, columns: Sequence[str] | None) -> list[str]:
+    """Return the columns that `read` gives of a table of which these are asked for."""
+    return _chosen(columns, list(existing.sql_types), Notes.from_comment(existing.comment)[0])[0]
+
+
+def times_of(columns: Mapping[str, str]) -> list[str]:
+    """Return the TIME columns of those with these SQL types."""
     return [name for name, sql_type in columns.items() if pandas_frames.SqlType.parse(sql_type).base == "time"]
 
 
@@ -419,16 +543,42 @@ def _fetched(connection: Connection, statement: str) -> pa.Table:
 _SHOWS = re.compile(r"\s*(explain|describe|desc|show)\b", re.IGNORECASE)
 
 
+_KEPT = 256
+_at_commits: dict[tuple[Endpoint, str, str, str], fitting.TableSchema] = {}
+"""What tables look like, by the server, its database, the commit and the name: there they do not change."""
+
+
 def describe(connection: Connection, table: str) -> fitting.TableSchema | None:
     """Return what a table looks like in the revision the connection is on, or None when there is none of that name.
+
+    What it looks like at a commit is asked once.
 
     Raises:
         TableRedirected: at that commit, the name means a table of somewhere else.
     """
     active_content.refuse_reading(connection, table)
+    commit = connection.revision
+    if commit is None or not is_hash(commit):
+        return _described(connection, table)
+    asked = connection.endpoint, connection.database, commit, table
+    found = _at_commits.get(asked) or _described(connection, table)
+    if found is not None and _stays(found):
+        if len(_at_commits) >= _KEPT:
+            _at_commits.clear()
+        _at_commits[asked] = found
+    return found
+
+
+def _stays(found: fitting.TableSchema) -> bool:
+    """Whether a commit says all of it: no view, which may look at a branch, and no counter, which goes on."""
+    return found.statement.startswith("CREATE TABLE ") and " AUTO_INCREMENT=" not in found.statement
+
+
+def _described(connection: Connection, table: str) -> fitting.TableSchema | None:
     try:
-        shown = connection.query(f"SHOW FULL COLUMNS FROM {quote(table)}")
-        statement = connection.query(f"SHOW CREATE TABLE {quote(table)}")[0][1]
+        shown, created = connection.queries(
+            f"SHOW FULL COLUMNS FROM {quote(table)}", f"SHOW CREATE TABLE {quote(table)}"
+        )
     except TableNotFound:
         return None
-    return fitting.TableSchema.parse(shown, statement)
+    return fitting.TableSchema.parse(shown, created[0][1])

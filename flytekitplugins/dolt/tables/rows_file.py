@@ -5,10 +5,14 @@ The format is described in ``native/rowsfile.go``; its types are there in ``type
 
 from __future__ import annotations
 
+import ctypes
 import decimal
 import json
+import mmap
 import re
 import struct
+import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,9 +39,12 @@ DECIMALS = {"decimal128": pa.decimal128, "decimal256": pa.decimal256}
 """The types of decimals; a column's name of them has digits and places, too: ``decimal128(10, 2)``."""
 
 _NAMES = {kind: name for name, kind in TYPES.items() if name != "json"} | {pa.time64("us"): "duration[us]"}
+_LIBC = ctypes.CDLL(None)
 _MAGIC = b"DOLTROW1"
 _ALIGN = 64
 _BATCH_ROWS = 1 << 16
+_LARGE = 16 << 20
+"""From how many bytes on a file's pages are let go; below that they are not worth a word to the kernel."""
 _MOST_DIGITS = 38
 _EXACT = decimal.Context(prec=80)
 _DECIMAL = re.compile(r"(decimal\d+)\((\d+), (\d+)\)")
@@ -59,11 +66,46 @@ def read(path: Path) -> pa.Table:
     if path.stat().st_size == 0:  # which cannot be mapped
         raise DamagedFile("the file of rows is empty")
     with pa.memory_map(str(path)) as source:
-        whole = source.read_buffer()
+        mapped = _Mapped(source.read_buffer())
+    if mapped.size >= _LARGE:
+        _mapped[id(mapped)] = mapped
+    whole = pa.foreign_buffer(mapped.address, mapped.size, mapped)
     try:
         return _table(whole)
     except (struct.error, ValueError, KeyError, TypeError, pa.ArrowException) as error:
         raise DamagedFile(f"the file of rows is damaged: {error!r}") from error
+
+
+class _Mapped:
+    """The memory that a file is mapped to; it lives as long as any buffer of the file's rows."""
+
+    def __init__(self, content: pa.Buffer) -> None:
+        self._content = content
+        self.address: int = content.address
+        self.size: int = content.size
+
+
+_mapped: weakref.WeakValueDictionary[int, _Mapped] = weakref.WeakValueDictionary()
+"""Those of large files, by their ids."""
+
+
+def let_go(values: pa.Array | pa.ChunkedArray) -> None:
+    """Have values that lie in a file not count as this process's memory until they are read again.
+
+    What lies elsewhere is left alone.
+    """
+    there = list(_mapped.values())
+    for piece in values.chunks if isinstance(values, pa.ChunkedArray) else [values]:
+        for buffer in filter(None, piece.buffers() if there else ()):
+            if any(0 <= buffer.address - file.address <= file.size - buffer.size for file in there):
+                start = buffer.address - buffer.address % mmap.PAGESIZE
+                _advise(start, buffer.address + buffer.size - start)
+
+
+def _advise(address: int, size: int) -> None:
+    """Tell the kernel that pages of a mapped file are not needed; on Linux it finds them again in the file."""
+    if sys.platform == "linux":
+        _LIBC.madvise(ctypes.c_void_p(address), ctypes.c_size_t(size), mmap.MADV_DONTNEED)
 
 
 def _table(whole: pa.Buffer) -> pa.Table:
@@ -191,7 +233,7 @@ def _values(column: pa.Array) -> list[bytes | pa.Buffer]:
     if not _has_offsets(column.type):
         width = column.type.bit_width // 8
         return [buffers[0].slice(column.offset * width, len(column) * width)]
-    offsets = np.frombuffer(buffers[0], np.int32)[column.offset : column.offset + len(column) + 1]
+    offsets = np.frombuffer(buffers[0], np.int32, column.offset + len(column) + 1)[column.offset :]
     first, last = int(offsets[0]), int(offsets[-1])
     data = buffers[1].slice(first, last - first) if buffers[1] is not None else b""
     return [(offsets - first if first else offsets).tobytes(), data]

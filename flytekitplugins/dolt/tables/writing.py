@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,7 +31,7 @@ from ..model import naming
 from ..model.sql_text import literal, quote
 from ..repository import table_names
 from ..repository.connections import Connection
-from . import agreeing, fitting, load_data, native, reading, row_changes
+from . import agreeing, fitting, load_data, native, orphans, reading, row_changes
 from .progress import shown
 from .reading import BATCH_ROWS, describe, kept_notes, stream
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 SchemaChange = Literal["refuse", "evolve", "replace"]
 Mode = Literal["replace", "append", "upsert", "delete"]
+_T = TypeVar("_T")
 
 STATEMENTS = frozenset({"INSERT", "DELETE"})
 """The kinds of statements that put rows into tables here, and so start triggers."""
@@ -78,13 +79,15 @@ def statements(options: WriteOptions) -> frozenset[str]:
     return STATEMENTS - without.get(options.mode, set())
 
 
-@dataclass(frozen=True)
+@dataclass
 class TableWrite:
     """Rows that go into one table, encoded once, however often they are written."""
 
     table: str
     rows: pandas_frames.Encoded
     options: WriteOptions
+    went: native.Way | None = field(default=None, compare=False)
+    """Which way they went when they were last written; None before, and where there were none."""
 
     @classmethod
     def of(cls, table: str, frame: pd.DataFrame | pa.Table, options: WriteOptions) -> TableWrite:
@@ -111,7 +114,8 @@ class TableWrite:
             SchemaMismatch: they do not fit the existing table.
             ConstraintViolated: they break a key or another constraint.
         """
-        return _apply(connection, self.table, self.rows, self.options)
+        rows, self.went = _apply(connection, self.table, self.rows, self.options)
+        return rows
 
     def change(self, connection: Connection) -> None:
         """Make the rows of a table with a key those of the frame, in the table's types, and keep what is noted of it.
@@ -133,7 +137,7 @@ class TableWrite:
             if gone.num_rows:
                 _delete_keys(connection, self.table, gone, existing)
             options = replace(self.options, mode="upsert", on_schema_change="refuse")
-            _apply(connection, self.table, self.rows, options)
+            _, self.went = _apply(connection, self.table, self.rows, options)
 
 
 @dataclass
@@ -145,6 +149,8 @@ class RowDeletion:
     options: WriteOptions
     missing: int | None = None
     """How many of the keys the table did not have when `apply` last looked; None before."""
+    went: native.Way | None = field(default=None, compare=False)
+    """Which way the rows went then."""
 
     def apply(self, connection: Connection) -> int:
         """Delete the rows on the branch the connection is on, and return how many the table has to have now.
@@ -157,12 +163,15 @@ class RowDeletion:
         with attempting(f"delete rows from table {self.table!r}"):
             existing = _with_key(connection, self.table)
             keys = _keys(connection, self.table, self.frame, existing, self.options)
-            found = _delete_keys(connection, self.table, keys, existing)
+            found, self.went = _delete_keys(connection, self.table, keys, existing)
             self.missing = keys.num_rows - found
             return _count(connection, self.table, existing)
 
 
-def _apply(connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions) -> int | None:
+def _apply(
+    connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions
+) -> tuple[int | None, native.Way | None]:
+    """Write rows, and return how many the table has to have now, and which way they went."""
     with attempting(f"write table {table!r}"):
         existing = describe(connection, table)
         if (
@@ -177,10 +186,10 @@ def _apply(connection: Connection, table: str, encoded: pandas_frames.Encoded, o
             _without_key(connection, table, encoded, options)
         rows = encoded.arrow.num_rows
         if existing is None:
-            _create(connection, table, encoded, options)
-            return rows if options.key or options.keep_order else None
-        before = _rewrite(connection, table, encoded, existing, options)
-        return before + rows if existing.key and before is not None else None
+            way = _create(connection, table, encoded, options)
+            return rows if options.key or options.keep_order else None, way
+        before, way = _rewrite(connection, table, encoded, existing, options)
+        return before + rows if existing.key and before is not None else None, way
 
 
 _warned: set[tuple[int, str, str]] = set()
@@ -220,7 +229,9 @@ def _fits(encoded: pandas_frames.Encoded, existing: fitting.TableSchema, table: 
     return not any(fitting.is_of_another_type(encoded.arrow[name], held[name]) for name in encoded.arrow.column_names)
 
 
-def _create(connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions) -> None:
+def _create(
+    connection: Connection, table: str, encoded: pandas_frames.Encoded, options: WriteOptions
+) -> native.Way | None:
     arrow = encoded.arrow
     key = options.key or ((pandas_frames.ROW_COLUMN,) if options.keep_order else ())
     fitting.check_key(arrow, key, table=table)
@@ -232,7 +243,7 @@ def _create(connection: Connection, table: str, encoded: pandas_frames.Encoded, 
     connection.execute(f"CREATE TABLE {quote(table)} ({', '.join(lines)})")
     if comment:  # in a statement of its own: Dolt 1.83 forgets a COMMENT behind a PRIMARY KEY (...) clause
         set_comment(connection, table, comment)
-    _within_constraints(connection, lambda: _append(connection, table, arrow))
+    return _within_constraints(connection, lambda: _append(connection, table, arrow))
 
 
 def _rewrite(
@@ -241,8 +252,8 @@ def _rewrite(
     encoded: pandas_frames.Encoded,
     existing: fitting.TableSchema,
     options: WriteOptions,
-) -> int | None:
-    """Put the rows into a table that is there, and return how many stay in it beside them, if that is known."""
+) -> tuple[int | None, native.Way | None]:
+    """Put the rows into a table that is there; return how many stay beside them, if known, and which way they went."""
     if options.key is not None:
         fitting.check_same_key(options.key, existing.columns, table=table)
     known = _notes(table, existing)[0]
@@ -272,9 +283,41 @@ def _rewrite(
     before = before.forgetting(fitted.outgrown)
     altered = bool(fitted.alterations)
     _note(connection, table, stored, existing, options, before=before, held=start.held, altered=altered)
-    with _naming_equal_keys(table, fitted.arrow, existing.key):
-        _fill(connection, table, fitted, existing, options.mode)
-    return {"replace": 0, "append": start.there, "upsert": None}[options.mode]
+    with _naming_equal_keys(table, fitted.arrow, existing.key, appends=options.mode == "append"):
+        way = _fill(connection, table, fitted, existing, options.mode)
+    _refuse_times_of_another_kind(connection, table, encoded, existing)
+    return {"replace": 0, "append": start.there, "upsert": None}[options.mode], way
+
+
+def _refuse_times_of_another_kind(
+    connection: Connection, table: str, encoded: pandas_frames.Encoded, existing: fitting.TableSchema
+) -> None:
+    """Refuse what TIME columns would give back as another kind, after it was put there: durations, or times of day.
+
+    Nothing says which they are but whether a value of the table's is no time of day: then all are durations.
+    """
+    times = reading.times_of(existing.sql_types)
+    given = [name for name in times if name in encoded.arrow.column_names and _has_values(encoded.arrow[name])]
+    if not given:
+        return
+    spans, beyond = fitting.spans(encoded, existing.columns), reading.have_spans(connection, quote(table), times)
+    held, as_what = ("times of day", "durations") if beyond else ("durations, all within a day,", "times of day")
+    wrong = [name for name in given if (name in spans) is not beyond]
+    if not wrong:
+        return
+    why = ", where TIME holds values beyond a day" if beyond else ""
+    problems = [f"column {name!r} holds {held} and is TIME in the table{why}" for name in wrong]
+    raise SchemaMismatch(
+        f"Cannot store the frame in {table!r}, nothing was written: {'; '.join(problems)}, which gives such values "
+        f"back as {as_what}. Make them {as_what} or numbers, write to another table, or replace the whole one "
+        "with on_schema_change='replace'.",
+        table=table,
+        problems=problems,
+    )
+
+
+def _has_values(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count < len(column))
 
 
 @dataclass(frozen=True)
@@ -399,12 +442,21 @@ def _that_hold(connection: Connection, table: str, notes: Notes, names: Sequence
 
 
 @contextmanager
-def _naming_equal_keys(table: str, arrow: pa.Table, key: Sequence[str]) -> Iterator[None]:
-    """Name two rows whose keys the table holds equal, where it refuses them for that; the server names one key."""
+def _naming_equal_keys(table: str, arrow: pa.Table, key: Sequence[str], *, appends: bool = False) -> Iterator[None]:
+    """Name two rows whose keys the table holds equal, where it refuses them for that; the server names one key.
+
+    Of rows that are appended, and have keys of their own, one has the key of a row that is there.
+    """
     try:
         yield
     except ConstraintViolated as error:
         found = fitting.equal_keys(arrow, key) if "duplicate" in str(error) else None
+        if found is None and appends and "duplicate primary key" in str(error):
+            raise ConstraintViolated(
+                f"Cannot append to {table!r}: it has a row of that key ({vars(error).get('server_message')}). Leave "
+                "such rows out, or use mode='upsert', which overwrites them.",
+                columns=list(key),
+            ) from error
         if found is None:
             raise
         raise ConstraintViolated(
@@ -416,23 +468,26 @@ def _naming_equal_keys(table: str, arrow: pa.Table, key: Sequence[str]) -> Itera
 
 def _fill(
     connection: Connection, table: str, fitted: fitting.FittedRows, existing: fitting.TableSchema, mode: str
-) -> None:
+) -> native.Way | None:
     """Put the rows into the table as ``mode`` says, whose columns are as they have to be by now."""
     if any(column.counts for column in existing.columns):
         # Else the server would put a number of its own for a 0 of the frame's.
         sql_mode = "CONCAT_WS(',', @@GLOBAL.sql_mode, 'NO_AUTO_VALUE_ON_ZERO')"
         connection.execute(f"SET sql_mode = {sql_mode}")
     if mode == "append":
-        _within_constraints(connection, lambda: _append(connection, table, fitted.arrow, existing))
-    elif mode == "upsert":
-        given = set(fitted.arrow.column_names)
-        lacks = any(column.name not in given and not column.generated for column in existing.columns)
-        if lacks or not existing.sorts_as_arrow:  # where rows of keys that the table holds equal are refused as well
-            _put_some_columns(connection, table, fitted.arrow)
-        else:
-            _rewriting(connection, table, lambda: _put(connection, table, fitted.arrow, existing))
-    else:
-        _replace(connection, table, fitted, existing)
+        return _within_constraints(connection, lambda: _append(connection, table, fitted.arrow, existing))
+    if mode != "upsert":
+        return _replace(connection, table, fitted, existing)
+    why = None
+    given = set(fitted.arrow.column_names)
+    if not existing.sorts_as_arrow:  # rows of keys that the table holds equal are refused
+        why = "the table may hold keys equal that are written in other ways"
+    elif lacking := [c.name for c in existing.columns if c.name not in given and not c.generated]:
+        why = f"of the table's columns the rows have no {lacking[0]!r}"
+    if why is None:
+        return _put(connection, table, fitted.arrow, existing)
+    _put_some_columns(connection, table, fitted.arrow)
+    return native.Way(native.unavailable(connection) or why)
 
 
 def _note(
@@ -477,43 +532,47 @@ def _without_rows(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name != pandas_frames.ROW_COLUMN)
 
 
-def _replace(connection: Connection, table: str, fitted: fitting.FittedRows, existing: fitting.TableSchema) -> None:
-    """Make the frame the table's whole content: send only what differs where that can be found out."""
-    if _replaced_natively(connection, table, fitted.arrow, existing):
-        return
+def _replace(
+    connection: Connection, table: str, fitted: fitting.FittedRows, existing: fitting.TableSchema
+) -> native.Way:
+    """Make the frame the table's whole content: by SQL send only what differs where that can be found out."""
+    way = _natively(connection, table, fitted.arrow, mode="replace", existing=existing)
+    if way.by_sql is None:
+        return way
     found = None
     if not fitted.alterations and existing.key and fitted.arrow.num_rows >= _MIN_ROWS_TO_COMPARE:
         found = _differences(connection, table, fitted.arrow, existing)
 
     def work() -> None:
-        if found is None:
-            connection.execute(f"DELETE FROM {quote(table)}")
-            _load(connection, table, fitted.arrow)
-        else:
-            _delete(connection, table, existing.key, found.delete)
-            _put(connection, table, found.put, existing)
+        connection.execute(f"DELETE FROM {quote(table)}")
+        _load(connection, table, fitted.arrow)
 
-    if found is None or found.count:
+    if found is None:
         _rewriting(connection, table, work)
+    elif found.count:
+        _exchange(connection, table, found.delete, found.put, existing)
+    return way
 
 
-def _replaced_natively(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema) -> bool:
-    """Make rows the table's whole content without a look at those that are there, unless SQL has to do it."""
+def _natively(
+    connection: Connection, table: str, arrow: pa.Table, *, mode: native.Mode, existing: fitting.TableSchema
+) -> native.Way:
+    """Put rows into a table, or delete some, in a transaction of their own, unless SQL has to do it."""
     if native.unavailable(connection) is None:
         connection.execute("START TRANSACTION")
-    return native.put(connection, table, arrow, mode="replace", statement=existing.statement)
+    return native.put(connection, table, arrow, mode=mode, existing=existing)
 
 
-def _within_constraints(connection: Connection, work: Callable[[], None]) -> None:
+def _within_constraints(connection: Connection, work: Callable[[], _T]) -> _T:
     """Do ``work`` in one transaction, which the commit ends; where a foreign key forbids it, ask at the end."""
     connection.execute("START TRANSACTION")
     try:
-        work()
+        return work()
     except ConstraintViolated as error:
         if "foreign key" not in str(error).lower():
             raise
         connection.execute("ROLLBACK")
-        _with_keys_asked_at_the_end(connection, work)
+        return _with_keys_asked_at_the_end(connection, work)
 
 
 def _rewriting(connection: Connection, table: str, work: Callable[[], None]) -> None:
@@ -528,15 +587,30 @@ def _rewriting(connection: Connection, table: str, work: Callable[[], None]) -> 
         _within_constraints(connection, work)
 
 
-def _with_keys_asked_at_the_end(connection: Connection, work: Callable[[], None]) -> None:
+def _with_keys_asked_at_the_end(connection: Connection, work: Callable[[], _T]) -> _T:
     connection.execute("SET foreign_key_checks = 0")
     try:
         connection.execute("START TRANSACTION")
-        work()
+        done = work()
         connection.execute("COMMIT")
     finally:
         connection.execute("SET foreign_key_checks = 1")
-    connection.execute("CALL DOLT_VERIFY_CONSTRAINTS('--all')")
+    _refuse_orphans(connection)
+    return done
+
+
+def _refuse_orphans(connection: Connection) -> None:
+    """Raise if rows refer to rows that are not there, here or in tables that refer to this one."""
+    if orphans.dolt_can_verify(connection):
+        connection.execute("CALL DOLT_VERIFY_CONSTRAINTS('--all')")
+        return
+    lacking = orphans.find(connection)
+    if lacking:
+        raise ConstraintViolated(
+            f"Cannot {attempted()}: {'; '.join(map(str, lacking))}, as a foreign key has it. Fix the rows, here or in "
+            "the tables that refer to them.",
+            columns=[column for each in lacking for column in each.columns],
+        )
 
 
 def _differences(
@@ -562,22 +636,60 @@ def _in_schema(arrow: pa.Table, schema: pa.Schema) -> pa.Table:
     return arrow.select(schema.names).cast(schema).combine_chunks()
 
 
-def _delete(connection: Connection, table: str, key: Sequence[str], keys: pa.Table) -> None:
-    for condition in load_data.key_lists(key, keys):
-        connection.execute(f"DELETE FROM {quote(table)} WHERE {condition}")
-
-
-def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema) -> None:
+def _put(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema) -> native.Way:
     """Insert or overwrite rows by key."""
-    if native.put(connection, table, arrow, mode="upsert", statement=existing.statement):
+    way = _natively(connection, table, arrow, mode="upsert", existing=existing)
+    if way.by_sql is not None:
+        _exchange(connection, table, arrow.select(list(existing.key)).slice(0, 0), arrow, existing)
+    return way
+
+
+def _exchange(connection: Connection, table: str, gone: pa.Table, put: pa.Table, existing: fitting.TableSchema) -> None:
+    """Delete the rows that have the keys ``gone``, and insert or overwrite others, by SQL."""
+    # REPLACE would delete any row that shares a value of another unique index, without a word. Of a table with VIRTUAL
+    # columns it ends Dolt 1.83 where a key is there already.
+    replacing = not existing.unique and not existing.computes
+    if not replacing:
+        gone = pa.concat_tables([gone, put.select(list(existing.key))])
+    if not gone.num_rows:
+        _rewriting(connection, table, lambda: _load(connection, table, put, replacing=replacing))
         return
-    if existing.unique or existing.computes:
-        # REPLACE would delete any row that shares a value of another unique index, without a word. Of a table with
-        # VIRTUAL columns it ends Dolt 1.83 where a key is there already.
-        _delete(connection, table, existing.key, arrow.select(list(existing.key)))
-        _load(connection, table, arrow)
-    else:
-        _load(connection, table, arrow, replacing=True)
+    with _beside(connection, gone, existing) as beside:
+
+        def work() -> None:
+            _delete(connection, table, beside, existing.key)
+            _load(connection, table, put, replacing=replacing)
+
+        _rewriting(connection, table, work)
+
+
+@contextmanager
+def _beside(connection: Connection, keys: pa.Table, existing: fitting.TableSchema) -> Iterator[str]:
+    """Give a table of keys, gone after a block that ends well; with it ends what the block began.
+
+    The server finds all of them only as values of the table's own types: it finds no FLOAT, TIME or BIT in a list of
+    texts.
+    """
+    beside = f"flyte_tmp_{secrets.token_hex(8)}"
+    types = {column.name: _full_type(column) for column in existing.columns}
+    lines = [f"{quote(name)} {types[name]}" for name in existing.key]
+    key = ", ".join(map(quote, existing.key))
+    connection.execute(f"CREATE TABLE {beside} ({', '.join(lines)}, PRIMARY KEY ({key}))")
+    _within_constraints(connection, lambda: _append(connection, beside, keys))
+    yield beside
+    connection.execute("COMMIT")
+    connection.execute(f"DROP TABLE {beside}")
+
+
+def _same_key(one: str, other: str, key: Sequence[str]) -> str:
+    return " AND ".join(f"{one}.{quote(name)} = {other}.{quote(name)}" for name in key)
+
+
+def _delete(connection: Connection, table: str, beside: str, key: Sequence[str]) -> None:
+    """Delete the rows whose keys are in the table ``beside``."""
+    # Not of a join: Dolt 1.83 refuses that where there are triggers, also if they may run.
+    same = _same_key(beside, quote(table), key)
+    connection.execute(f"DELETE FROM {quote(table)} WHERE EXISTS (SELECT 1 FROM {beside} WHERE {same})")
 
 
 def _put_some_columns(connection: Connection, table: str, arrow: pa.Table) -> None:
@@ -588,31 +700,59 @@ def _put_some_columns(connection: Connection, table: str, arrow: pa.Table) -> No
     """
     existing = describe(connection, table)
     assert existing is not None  # noqa: S101  # for the type checker: it was there before
-    beside, was_there = f"flyte_tmp_{secrets.token_hex(8)}", "flyte_tmp_was_there"
+    beside, completed, was_there = *(f"flyte_tmp_{secrets.token_hex(8)}" for _ in range(2)), "flyte_tmp_was_there"
     given = arrow.column_names
-    others = [column for column in existing.columns if column.name not in given and not column.generated]
-    lines = [f"{quote(c.name)} {_full_type(c)}" for c in existing.columns if c.name in given or c in others]
+    others = [column.name for column in existing.columns if column.name not in given and not column.generated]
+    lines = [f"{quote(c.name)} {_full_type(c)}" for c in existing.columns if c.name in {*given, *others}]
     key = ", ".join(map(quote, existing.key))
-    connection.execute(f"CREATE TABLE {beside} ({', '.join(lines)}, {was_there} int, PRIMARY KEY ({key}))")
+    for made in (beside, completed):
+        connection.execute(f"CREATE TABLE {made} ({', '.join(lines)}, {was_there} int, PRIMARY KEY ({key}))")
     _within_constraints(connection, lambda: _append(connection, beside, arrow))
-    same = " AND ".join(f"s.{quote(name)} = t.{quote(name)}" for name in existing.key)
-    signed = _with_minus_zero(connection, f"{beside} s JOIN {quote(table)} t ON {same}", "t", others)
-    kept = "".join(f", s.{quote(c.name)} = {_kept_value('t', c.name, signed)}" for c in others)
-    connection.execute(f"UPDATE {beside} s JOIN {quote(table)} t ON {same} SET s.{was_there} = 1{kept}")
-    signed = _with_minus_zero(connection, f"{beside} s", "s", existing.columns)
+    _complete(connection, (beside, completed, table), given, others, was_there, existing)
+    signed = _with_minus_zero(connection, f"{completed} s", "s", existing.columns)
 
     def put(names: Sequence[str], which: str) -> None:
         columns, values = ", ".join(map(quote, names)), ", ".join(_kept_value("s", name, signed) for name in names)
-        connection.execute(f"INSERT INTO {quote(table)} ({columns}) SELECT {values} FROM {beside} s WHERE {which}")
+        connection.execute(f"INSERT INTO {quote(table)} ({columns}) SELECT {values} FROM {completed} s WHERE {which}")
 
     def work() -> None:
-        _delete(connection, table, existing.key, arrow.select(list(existing.key)))
-        put([*given, *(column.name for column in others)], f"{was_there} = 1")
+        _delete(connection, table, completed, existing.key)
+        put([*given, *others], f"{was_there} = 1")
         put(given, f"{was_there} IS NULL")
 
     _rewriting(connection, table, work)
     connection.execute("COMMIT")
-    connection.execute(f"DROP TABLE {beside}")
+    for made in (beside, completed):
+        connection.execute(f"DROP TABLE {made}")
+
+
+def _complete(
+    connection: Connection,
+    tables: tuple[str, str, str],
+    given: Sequence[str],
+    others: Sequence[str],
+    was_there: str,
+    existing: fitting.TableSchema,
+) -> None:
+    """Put rows of the first table into the second, with the other columns of those of their keys in the third."""
+    # Not by UPDATE of a join, which in Dolt 1.83 puts 0.0 for -0.0 where the first table has one row.
+    beside, completed, table = tables
+    joined = f"{beside} s LEFT JOIN {quote(table)} t ON {_same_key('s', 't', existing.key)}"
+    is_there = f"t.{quote(existing.key[0])} IS NOT NULL"
+    kept = {
+        **_copied(connection, f"{beside} s", "s", [column for column in existing.columns if column.name in given]),
+        **_copied(connection, joined, "t", [column for column in existing.columns if column.name in others]),
+    }
+    columns, values = ", ".join(map(quote, kept)), ", ".join(kept.values())
+    connection.execute(
+        f"INSERT INTO {completed} ({columns}, {was_there}) SELECT {values}, IF({is_there}, 1, NULL) FROM {joined}"
+    )
+
+
+def _copied(connection: Connection, source: str, table: str, columns: Sequence[fitting.Column]) -> dict[str, str]:
+    """Return the expressions that copy columns of ``table``, which is in the FROM clause ``source``, by their names."""
+    signed = _with_minus_zero(connection, source, table, columns)
+    return {column.name: _kept_value(table, column.name, signed) for column in columns}
 
 
 def _with_minus_zero(connection: Connection, source: str, table: str, columns: Sequence[fitting.Column]) -> set[str]:
@@ -754,34 +894,32 @@ def _other_keys(connection: Connection, table: str, keys: pa.Table, existing: fi
     return there.take(matched.filter(pc.is_null(matched["new"]))["old"])
 
 
-def _delete_keys(connection: Connection, table: str, keys: pa.Table, existing: fitting.TableSchema) -> int:
-    """Delete the rows that have the keys, and return how many there were.
+def delete_rows(connection: Connection, table: str, keys: pa.Table) -> None:
+    """Delete the rows that have the keys, which are as they are read of the table, on the connection's branch.
 
-    The keys go to a table beside, since the server finds all of them only as values of the table's own types: it finds
-    no FLOAT, TIME or BIT in a list of texts.
+    Raises:
+        ConstraintViolated: rows of other tables refer to one that would go.
     """
-    beside = f"flyte_tmp_{secrets.token_hex(8)}"
-    types = {column.name: _full_type(column) for column in existing.columns}
-    lines = [f"{quote(name)} {types[name]}" for name in existing.key]
-    connection.execute(
-        f"CREATE TABLE {beside} ({', '.join(lines)}, PRIMARY KEY ({', '.join(map(quote, existing.key))}))"
-    )
-    with _naming_equal_keys(table, keys, existing.key):
-        _within_constraints(connection, lambda: _append(connection, beside, keys))
-    same = " AND ".join(f"{beside}.{quote(name)} = {quote(table)}.{quote(name)}" for name in existing.key)
-    found = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)} JOIN {beside} ON {same}")[0][0])
-    if found:
-        # Not of a join: Dolt 1.83 refuses that where there are triggers, also if they may run.
-        statement = f"DELETE FROM {quote(table)} WHERE EXISTS (SELECT 1 FROM {beside} WHERE {same})"
+    existing = describe(connection, table)
+    assert existing is not None  # noqa: S101  # for the type checker: the keys are of its rows
+    columns = [column for column in existing.columns if column.name in existing.key]
+    _delete_keys(connection, table, fitting.fit(keys, columns, table=table, new_types={}).arrow, existing)
 
-        def work() -> None:
-            connection.execute(statement)
 
-        with _naming_referring_tables(connection, table):
-            _rewriting(connection, table, work)
-            connection.execute("COMMIT")
-    connection.execute(f"DROP TABLE {beside}")
-    return found
+def _delete_keys(
+    connection: Connection, table: str, keys: pa.Table, existing: fitting.TableSchema
+) -> tuple[int, native.Way]:
+    """Delete the rows that have the keys, and return how many there were, and which way they went."""
+    way = _natively(connection, table, keys, mode="delete", existing=existing)
+    if way.by_sql is None:
+        return way.rows, way
+    with _naming_equal_keys(table, keys, existing.key), _beside(connection, keys, existing) as beside:
+        same = _same_key(beside, quote(table), existing.key)
+        found = int(connection.query(f"SELECT COUNT(*) FROM {quote(table)} JOIN {beside} ON {same}")[0][0])
+        if found:
+            with _naming_referring_tables(connection, table):
+                _rewriting(connection, table, lambda: _delete(connection, table, beside, existing.key))
+    return found, way
 
 
 @contextmanager
@@ -811,11 +949,16 @@ def _full_type(column: fitting.Column) -> str:
     return f"{column.sql_type} COLLATE {column.collation}"
 
 
-def _append(connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema | None = None) -> None:
+def _append(
+    connection: Connection, table: str, arrow: pa.Table, existing: fitting.TableSchema | None = None
+) -> native.Way | None:
     """Add rows to a table; where it is not given it was just made, of columns and a key alone."""
-    statement = "" if existing is None else existing.statement
-    if arrow.num_rows and not native.put(connection, table, arrow, mode="append", statement=statement):
+    if not arrow.num_rows:
+        return None
+    way = native.put(connection, table, arrow, mode="append", existing=existing)
+    if way.by_sql is not None:
         _load(connection, table, arrow)
+    return way
 
 
 def _load(connection: Connection, table: str, arrow: pa.Table, *, replacing: bool = False) -> None:

@@ -27,7 +27,7 @@ def configs(path: str) -> list[DoltConfig]:
         DoltConfig(db_path=path, tablename="users"),
         DoltConfig(db_path=path, tablename="users", branch_conf=SerialBranch("main"), primary_key=["name"]),
         DoltConfig(db_path=path, tablename="users", branch_conf=NewBranch("run/1", base="main"), mode="upsert"),
-        DoltConfig(path, sql="select * from users where count > 5", branch_conf=NewBranch("run/1")),
+        DoltConfig(path, sql="select * from users where count > 5", branch_conf="run/1"),
     ]
 
 

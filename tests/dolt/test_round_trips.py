@@ -1,0 +1,147 @@
+"""What a warm session says: the statements of a read, and that the next user of a session sees what is there now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import ways
+from proxy import between
+
+from flytekitplugins.dolt import DoltConfig, read, write
+from flytekitplugins.dolt.errors import TableNotFound, WriteNotVerified
+from flytekitplugins.dolt.history import publishing
+from flytekitplugins.dolt.repository.connections import Connection, connect
+
+ONE_REPOSITORY = True
+
+ONE, TWO = pd.DataFrame({"id": [1]}), pd.DataFrame({"id": [1, 2]})
+
+
+def config(repo: Path, **options: Any) -> DoltConfig:
+    return DoltConfig(str(repo), "t", primary_key=["id"], **options)
+
+
+def counted(connection: Connection) -> int:
+    ((count,),) = connection.query("SELECT COUNT(*) FROM t")
+    return int(count)
+
+
+def only_reads(connection: Connection) -> None:
+    counted(connection)
+
+
+def begins(connection: Connection) -> None:
+    """Leave a transaction open, with its view of the table."""
+    connection.execute("START TRANSACTION")
+    counted(connection)
+
+
+def fails_within_a_transaction(connection: Connection) -> None:
+    begins(connection)
+    with pytest.raises(TableNotFound):
+        connection.query("SELECT * FROM nothing")
+
+
+def commits(connection: Connection) -> None:
+    """Make a commit, after which Dolt leaves a transaction open."""
+    connection.execute("CREATE TABLE other (id int PRIMARY KEY)")
+    connection.query("CALL DOLT_COMMIT('-Am', 'other')")
+
+
+USES = [only_reads, begins, fails_within_a_transaction, commits]
+
+
+@pytest.mark.skipif(ways.expected() != ways.NATIVELY, reason="by SQL each read logs in anew")
+def test_statements_of_a_warm_read(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the branch is, what the table is if the commit is new, and its rows; two sessions go to where they are."""
+    commit = f"USE `{repo.name}/[0-9a-v]{{32}}`"
+    expected = [
+        f"USE `{repo.name}`",
+        r"SELECT active_branch\(\), DOLT_HASHOF\('HEAD'\)",
+        commit,
+        commit,
+        r"CALL flyte_export\('t', .*\)",
+    ]
+    write(config(repo), ONE)
+    with between(repo, monkeypatch) as proxy:
+        assert read(config(repo)).equals(ONE)
+        write(config(repo), TWO)
+        proxy.statements.clear()
+        assert read(config(repo)).equals(TWO)  # with it what the write may have left is over
+        shown = [said for said in proxy.statements if said.startswith("SHOW")]
+        assert shown == ["SHOW FULL COLUMNS FROM `t`", "SHOW CREATE TABLE `t`"]
+        for _ in range(2):
+            proxy.statements.clear()
+            assert read(config(repo)).equals(TWO)
+            pairs = zip(expected, proxy.statements, strict=True)
+            assert [said for pattern, said in pairs if re.fullmatch(pattern, said) is None] == []
+
+
+@pytest.mark.parametrize("use", USES)
+def test_the_next_user_of_a_session_sees_what_is_there_now(repo: Path, use: Callable[[Connection], None]) -> None:
+    """Whatever the last use has left open, the same session then has no view of before."""
+    write(config(repo), ONE)
+    with connect(repo) as other:
+        with connect(repo) as connection:
+            use(connection)
+        other.execute("INSERT INTO t VALUES (2)")
+        other.execute("CALL DOLT_COMMIT('-am', 'two')")
+        other.execute("COMMIT")
+        with connect(repo) as again:
+            assert again is connection
+            assert counted(again) == 2
+
+
+@pytest.mark.parametrize("first_at", ["branch", "commit"])
+@pytest.mark.parametrize("use", USES)
+def test_a_session_that_was_ended_meanwhile_is_not_given_out(
+    repo: Path, use: Callable[[Connection], None], first_at: str
+) -> None:
+    """Who connects next has one that answers, wherever he goes first."""
+    commit = write(config(repo), ONE).commit
+    assert commit is not None
+    place = commit.hash if first_at == "commit" else None
+    with connect(repo) as other:
+        with connect(repo) as connection:
+            use(connection)
+        other.execute(f"KILL {connection.number}")
+    with connect(repo), connect(repo, first_at=place) as found, found.at(place):
+        assert found is not connection
+        assert counted(found) == 1
+
+
+def test_several_statements_at_once(repo: Path) -> None:
+    """Each gives its own rows, in their order; one that fails is told, and no answer is taken for another."""
+    write(config(repo), TWO)
+    with connect(repo) as connection:
+        assert connection.queries("SELECT 1", "SELECT id FROM t ORDER BY id", "SELECT 'a', NULL") == [
+            [(1,)],
+            [(1,), (2,)],
+            [("a", None)],
+        ]
+        for statements in (["SELECT 1", "SELECT * FROM nothing"], ["SELECT * FROM nothing", "SELECT id FROM t"]):
+            with pytest.raises(TableNotFound, match="nothing"):
+                connection.queries(*statements)
+            assert connection.query("SELECT 5") == [(5,)]
+
+
+def test_work_that_leaves_its_branch_is_not_published(repo: Path) -> None:
+    """Where the session is then is asked, and not believed."""
+    start = write(config(repo), ONE).commit
+
+    def work(connection: Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (2)")
+        connection._send(f"USE `{repo.name}`")
+
+    with pytest.raises(WriteNotVerified, match="the branch that it was written on was moved"):
+        publishing.write(repo, None, publishing.WriteJob("t", "leaves", work))
+    assert read(config(repo)).equals(ONE)
+    with connect(repo) as connection:
+        ((head,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
+    assert start is not None
+    assert head == start.hash
