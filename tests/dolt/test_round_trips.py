@@ -13,7 +13,7 @@ import ways
 from proxy import between
 
 from flytekitplugins.dolt import DoltConfig, read, write
-from flytekitplugins.dolt.errors import TableNotFound, WriteNotVerified
+from flytekitplugins.dolt.errors import RevisionNotFound, TableNotFound, WriteNotVerified
 from flytekitplugins.dolt.history import publishing
 from flytekitplugins.dolt.repository.connections import Connection, connect
 
@@ -58,13 +58,11 @@ USES = [only_reads, begins, fails_within_a_transaction, commits]
 
 @pytest.mark.skipif(ways.expected() != ways.NATIVELY, reason="by SQL each read logs in anew")
 def test_statements_of_a_warm_read(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the branch is, what the table is if the commit is new, and its rows; two sessions go to where they are."""
-    commit = f"USE `{repo.name}/[0-9a-v]{{32}}`"
+    """Where the branch is, what the table is if the commit is new, and its rows; the reader stays at its commit."""
     expected = [
         f"USE `{repo.name}`",
         r"SELECT active_branch\(\), DOLT_HASHOF\('HEAD'\)",
-        commit,
-        commit,
+        f"USE `{repo.name}/[0-9a-v]{{32}}`",
         r"CALL flyte_export\('t', .*\)",
     ]
     write(config(repo), ONE)
@@ -145,3 +143,50 @@ def test_work_that_leaves_its_branch_is_not_published(repo: Path) -> None:
         ((head,),) = connection.query("SELECT DOLT_HASHOF('HEAD')")
     assert start is not None
     assert head == start.hash
+
+
+NOWHERE = "0" * 32
+
+
+@pytest.mark.parametrize("ask", ["query", "queries"])
+def test_what_is_sent_on_the_way_to_a_commit_that_is_gone(repo: Path, ask: str) -> None:
+    """A commit that was seen is gone to with the first statement about it; if it was collected since, that is said."""
+    write(config(repo), ONE)
+    with connect(repo) as connection:
+        connection.saw_commit(NOWHERE)
+        with connection.at(NOWHERE):
+            for _ in range(2):
+                with pytest.raises(RevisionNotFound, match=f"Cannot read at commit {NOWHERE}: .* does not hold it"):
+                    getattr(connection, ask)("SELECT COUNT(*) FROM t")
+        assert counted(connection) == 1
+        with pytest.raises(RevisionNotFound, match="does not hold it"), connection.at(NOWHERE):
+            pytest.fail("it is not one of those that were seen any more")
+        assert counted(connection) == 1
+
+
+def test_a_lock_is_not_asked_for_on_the_way(repo: Path) -> None:
+    """What leaves something behind is sent from the place where it is meant to be, and once."""
+    write(config(repo), ONE)
+    with connect(repo) as connection:
+        connection.saw_commit(NOWHERE)
+        with connection.at(NOWHERE), pytest.raises(RevisionNotFound):
+            connection.query("SELECT GET_LOCK('one', 0)")
+        assert connection.query("SELECT IS_FREE_LOCK('one')") == [(1,)]
+
+
+def test_a_statement_that_fails_on_the_way(repo: Path) -> None:
+    """Its own error is raised, and the session is where it was meant to be."""
+    first = write(config(repo), ONE).commit
+    write(config(repo), TWO)
+    assert first is not None
+    with connect(repo) as connection:
+        connection.saw_commit(first.hash)
+        with connection.at(first.hash):
+            with pytest.raises(RevisionNotFound, match="no-such-branch"):
+                connection.query("SELECT * FROM t AS OF %s", "no-such-branch")
+            assert counted(connection) == 1
+        assert counted(connection) == 2
+        with connection.at(first.hash):
+            with pytest.raises(TableNotFound):
+                connection.query("SELECT * FROM nothing")
+            assert counted(connection) == 1

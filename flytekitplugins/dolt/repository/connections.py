@@ -152,10 +152,15 @@ class Connection:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
 
         def ask() -> list[tuple[Any, ...]]:
-            self._settle()
-            with self._translated(), self._raw.cursor() as cursor:
-                cursor.execute(sql, parameters or None)
-                return list(cursor.fetchall())
+            with self._raw.cursor() as cursor:
+                if self._goes_along(sql):
+                    with self._translated():
+                        statement = cursor.mogrify(sql, parameters or None)
+                    return self._send_on_the_way(statement)[0]
+                self._settle()
+                with self._translated():
+                    cursor.execute(sql, parameters or None)
+                    return list(cursor.fetchall())
 
         return self._repeated(sql, ask)
 
@@ -166,6 +171,8 @@ class Connection:
         """
 
         def ask() -> list[list[tuple[Any, ...]]]:
+            if self._goes_along(*statements):
+                return self._send_on_the_way(*statements)
             self._settle()
             return self._send_each(statements)
 
@@ -183,8 +190,7 @@ class Connection:
         ``revision`` is where this use goes first. The end of a transaction is asked for only where the last use may
         have left one; to go there is asked in any case else, for the answer.
         """
-        self._logged = self._endpoint.log_size()
-        self._went_to = "" if self._went_to is None or not is_hash(self._went_to) else self._went_to
+        self._start_here()
         asked = ["ROLLBACK"] if self._may_be_in_transaction or not self.database else []
         goes = bool(self.database) and (not asked or self._endpoint.shares_files)
         if goes:
@@ -195,6 +201,19 @@ class Connection:
             return
         self._may_be_in_transaction = False
         self._went_to = revision if goes else self._went_to
+
+    def _start_on_the_way(self, revision: str | None) -> None:
+        """Do as `start_afresh`, and be on ``revision`` from now on, but go there with the first statement."""
+        if self._may_be_in_transaction:
+            self.start_afresh(revision)
+        else:
+            self._start_here()
+        self._revision = revision
+
+    def _start_here(self) -> None:
+        """Note what the log holds, and that a branch may have moved, where the session is."""
+        self._logged = self._endpoint.log_size()
+        self._went_to = "" if self._went_to is None or not is_hash(self._went_to) else self._went_to
 
     def _repeated(self, sql: str, ask: Callable[[], _T]) -> _T:
         """Return what ``ask`` gives; where the private server panics, ask it once more, and alone if it ended.
@@ -253,14 +272,16 @@ class Connection:
         """Be on a commit (read-only), a branch (writable), or the checked-out branch (None) inside the block.
 
         Nothing is checked out. The server looks for branches without regard to case: `active_branch` says where one has
-        landed. After the block the connection is where it was before; the next statement takes it there.
+        landed. After the block the connection is where it was before; the next statement takes it there, as it does to
+        one of `seen_commits`.
 
         Raises:
             RevisionNotFound: there is nothing of this name.
         """
         before, self._revision = self._revision, revision
         try:
-            self._settle()
+            if revision not in self.seen_commits:
+                self._settle()
             yield self
         finally:
             self._revision = before
@@ -270,25 +291,56 @@ class Connection:
         if self._went_to != self._revision and self.database:
             self._go(self._revision)
 
+    def _goes_along(self, *statements: str) -> bool:
+        """Whether there is somewhere to go, and these can be sent with the statement that goes there.
+
+        They may be run twice, and where the connection was.
+        """
+        if self._went_to == self._revision or not self.database or not self._endpoint.shares_files:
+            return False
+        return all(_LEAVES_NOTHING.match(each) and not _LOCKS.search(each) for each in statements)
+
+    def _send_on_the_way(self, *statements: str) -> list[list[tuple[Any, ...]]]:
+        """Go to where the connection is meant to be, and return the rows of statements that are sent along.
+
+        If it cannot go there they are run where it was, and what they gave is not looked at.
+        """
+        revision, self._went_to = self._revision, ""
+        try:
+            _, *found = self._send_each([f"USE {quote(self._name_of(revision))}", *statements])
+        except (AccessDenied, RevisionNotFound):  # of going, or of a statement's own
+            self._settle()
+            return self._send_each(statements)
+        self._went_to = revision
+        return found
+
     def _go(self, revision: str | None) -> None:
         place = self._name_of(revision)
         try:
             self._send(f"USE {quote(place)}")
-        except AccessDenied as error:
+        except (AccessDenied, RevisionNotFound) as error:
             if revision is None:
                 raise
-            self._refuse_absent(place, error)
+            self._refuse_absent(revision, error)
         self._went_to = revision
 
     def _name_of(self, revision: str | None) -> str:
         """Return the name under which the server has a revision as a database."""
         return self.database if revision is None else f"{self.database}/{revision}"
 
-    def _refuse_absent(self, place: str, denied: AccessDenied) -> NoReturn:
+    def _refuse_absent(self, revision: str, error: AccessDenied | RevisionNotFound) -> NoReturn:
         """Raise for a revision that is not there: to users with rights on one database only, Dolt says "denied"."""
-        self._send(f"USE {quote(self.database)}")  # denied, too, where they may not be here at all
-        self._went_to = None
-        raise from_server(1049, f"database not found: {place}") from denied
+        if isinstance(error, AccessDenied):
+            self._send(f"USE {quote(self.database)}")  # denied, too, where they may not be here at all
+            self._went_to = None
+        if not is_hash(revision):
+            raise from_server(1049, f"database not found: {self._name_of(revision)}") from error
+        self.seen_commits.discard(revision)
+        raise RevisionNotFound(
+            f"Cannot read at commit {revision}: the repository {self.database!r} does not hold it. It may be another "
+            "clone, or the commit was on a branch that is deleted and collected.",
+            revision=revision,
+        ) from error
 
     def active_branch(self) -> str:
         """Return the name of the branch that the connection is on."""
@@ -376,11 +428,11 @@ class Connection:
             self._reader = Connection(_open(login), login, self.database)
             self._reader._folder = self._file_folder()
         reader = self._reader
-        reader.start_afresh(self.revision)
+        reader._start_on_the_way(self.revision)
         try:
-            with reader.at(self.revision):
-                yield reader
+            yield reader
         finally:
+            reader._revision = None
             if self.revision is not None and not is_hash(self.revision):
                 with contextlib.suppress(DoltError):  # of a session that was cut the next one is told
                     reader._settle()  # nobody can rename or delete a branch that a session is on

@@ -221,15 +221,7 @@ def at_commit(connection: Connection, commit: Commit) -> Iterator[None]:
     Raises:
         RevisionNotFound: the repository does not hold that commit (any more).
     """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(connection.at(commit.hash))
-        except RevisionNotFound as error:
-            raise RevisionNotFound(
-                f"Cannot read at commit {commit.hash}: the repository {connection.database!r} does not hold it. It may "
-                "be another clone, or the commit was on a branch that is deleted and collected.",
-                revision=commit.hash,
-            ) from error
+    with connection.at(commit.hash):
         yield
 
 
