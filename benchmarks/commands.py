@@ -57,6 +57,10 @@ class EarlierCommands:
             self._ask("HASHOF('HEAD')")
             self._ask("active_branch()")
 
+    def run_sql(self, statement: str) -> None:
+        """Run a statement; what it changes goes into the next commit."""
+        self._run("sql", "-q", statement)
+
     def query(self, sql: str) -> pd.DataFrame:
         """Return the rows of one SELECT."""
         if not self._all_calls:
@@ -70,7 +74,7 @@ class EarlierCommands:
     def _fetched(self, sql: str) -> pd.DataFrame:
         with self._file.open("wb") as file:
             self._run("sql", "-r", "csv", "-q", sql, into=file)
-        return pd.read_csv(self._file)
+        return pd.read_csv(self._file, float_precision="round_trip")
 
     @contextmanager
     def _on_branch(self) -> Iterator[None]:

@@ -15,8 +15,6 @@ class VersionedTable(ABC):
     name: ClassVar[str]
     slow: ClassVar[bool] = False
     """Takes part in the first rounds only, or the run would be about nothing else."""
-    exact: ClassVar[bool] = True
-    """All columns come back as they were; otherwise only the key and the text are looked at."""
 
     def __init__(self, folder: Path, like: pd.DataFrame) -> None:
         """Make what stands before the first write (a repository, a catalog) for frames with the columns of ``like``."""

@@ -66,15 +66,14 @@ def compare(shape: Shape, kinds: Sequence[type[VersionedTable]], runs: Runs, say
         _round(taking_part, Frames(shape.rows, shape.columns, seed=number + 1), str(shape), number, runs)
 
 
-def check(name: str, found: pd.DataFrame, expected: pd.DataFrame, *, exact: bool = True) -> None:
+def check(name: str, found: pd.DataFrame, expected: pd.DataFrame) -> None:
     """Raise unless ``found`` holds the rows of ``expected``, in whatever order, so that nobody wins by doing less.
 
     Raises:
         AssertionError: rows, columns or values differ.
     """
-    names = list(expected.columns) if exact else [frames.KEY, "s"]
-    found = found.sort_values(frames.KEY, ignore_index=True)[names]
-    expected = expected[names].reset_index(drop=True)
+    found = found.sort_values(frames.KEY, ignore_index=True)[list(expected.columns)]
+    expected = expected.reset_index(drop=True)
     try:
         pd.testing.assert_frame_equal(found.astype(expected.dtypes.to_dict()), expected)
     except AssertionError as error:
@@ -112,7 +111,7 @@ def _run(table: VersionedTable, step: Step, group: str, turn: int) -> Run:
     if step.expected is None:
         return Run(group, step.job, table.name, turn, cost, bytes_in(table.stored) - before)
     assert found is not None
-    check(f"{table.name}, {step.job}:", found, step.expected, exact=table.exact)
+    check(f"{table.name}, {step.job}:", found, step.expected)
     return Run(group, step.job, table.name, turn, cost)
 
 
@@ -133,7 +132,7 @@ def _life(table: VersionedTable, rows: Frames, *, ten_versions: bool) -> Iterato
     yield Step("read first version", lambda: table.read_version(first), rows.first)
     if ten_versions:
         yield Step(TEN_VERSIONS, lambda: _upsert_all(table, rows.upserts[2:]), whole_disk=True)
-        check(table.name, table.read(), rows.newest, exact=table.exact)
+        check(table.name, table.read(), rows.newest)
 
 
 def _upsert_all(table: VersionedTable, upserts: Sequence[pd.DataFrame]) -> None:
