@@ -988,7 +988,7 @@ def test_cut_for_good(hub: Hub, cut: Cutter, monkeypatch: pytest.MonkeyPatch, mo
     if moment == "at once":
         cut.cut_at(1, for_good=True)
     else:
-        at = max(1, count - before - 1)
+        at = 1 + int(0.8 * (count - before))
     try:
         write(config, rows(1), key="once")
         told = "written"
