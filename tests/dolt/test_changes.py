@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
+from letting_go import let_go
 
 from flytekitplugins.dolt import DoltConfig, create_repository, write
 from flytekitplugins.dolt.codec import pandas_frames
 from flytekitplugins.dolt.repository import refs
 from flytekitplugins.dolt.repository.connections import Connection, connect
-from flytekitplugins.dolt.server import local_server, procedures
+from flytekitplugins.dolt.server import procedures
 from flytekitplugins.dolt.tables import reading, writing
 
 ONE_REPOSITORY = True
@@ -129,5 +130,5 @@ def test_another_collation_is_written_anew(repo: Path, config: Config, dolt: Cal
     write(config("t"), data)
     data.loc[5, "v"] = 2
     write(config("t"), data)
-    local_server.release(repo)
+    let_go(repo)
     assert dolt("sql", "-r", "csv", "-q", "select count(*), sum(v) from t").split() == ["count(*),sum(v)", "3000,3001"]

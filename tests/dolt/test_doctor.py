@@ -6,18 +6,19 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from letting_go import let_go
 from users_server import users_server
 
 from flytekitplugins.dolt import DoltConfig, write
 from flytekitplugins.dolt.__main__ import main
 from flytekitplugins.dolt.cli import doctor
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import binary
 
 Captured = pytest.CaptureFixture[str]
 
@@ -136,14 +137,14 @@ def test_a_damaged_repository_is_something_to_do(repo: Path, capsys: Captured) -
     assert f"Stop writing to '{repo}'" in said
 
 
-def test_a_shallow_clone_cannot_be_checked(repo: Path, tmp_path: Path) -> None:
+def test_a_shallow_clone_cannot_be_checked(repo: Path, dolt: Callable[..., str], tmp_path: Path) -> None:
     """What `dolt fsck` misses there is the history that was left out, which is no damage."""
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [1]}))
     write(DoltConfig(str(repo), "t"), pd.DataFrame({"n": [2]}))
-    local_server.release(repo)
-    binary.run(["remote", "add", "origin", f"file://{tmp_path}/remote"], cwd=repo)
-    binary.run(["push", "origin", "main"], cwd=repo)
-    binary.run(["clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow"], cwd=tmp_path)
+    let_go(repo)
+    dolt("remote", "add", "origin", f"file://{tmp_path}/remote")
+    dolt("push", "origin", "main")
+    dolt("clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow", cwd=tmp_path)
     diagnosis = doctor.examine(tmp_path / "shallow")
     assert "  dolt fsck: cannot check this one, a shallow clone" in diagnosis.findings
     assert not any("Stop writing" in line for line in diagnosis.advice)

@@ -10,9 +10,10 @@ from pathlib import Path
 import doltcli
 import pandas as pd
 import pytest
+from letting_go import let_go
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, write
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import binary
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def cli(repo: Path, monkeypatch: pytest.MonkeyPatch, config: Callable[..., DoltC
     """Give doltcli's view of a repository in which two commits were made on two branches."""
     write(config("users"), pd.DataFrame({"name": ["Ann", None], "count": [1, 2]}))
     write(config("users", branch_conf=NewBranch("dev")), pd.DataFrame({"name": ["Bob"], "count": [3]}))
-    local_server.release(repo)
+    let_go(repo)
     monkeypatch.setattr("doltcli.utils.DOLT_PATH", str(binary.find()))
     return doltcli.Dolt(str(repo))
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dolt_program
 import pandas as pd
 import pytest
 from letting_go import let_go
@@ -260,16 +261,10 @@ def test_held_repository_is_read_only_to_others(set_up: Path, tmp_path: Path) ->
     copied = tmp_path / "foo"
     let_go(set_up)
     shutil.copytree(set_up, copied)
-    with subprocess.Popen([binary.find(), "sql"], cwd=copied, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        holder.stdin.write(b"select 1;\n")
-        holder.stdin.flush()
-        assert holder.stdout.readline()
+    with dolt_program.holding(copied):
         done = subprocess.run(
             [binary.find(), "sql", "-q", "create table x (n int)"], cwd=copied, capture_output=True, text=True
         )
-        holder.kill()
     said = done.stderr.strip()
     assert done.returncode != 0
     with pytest.raises(RepositoryReadOnly, match="database is read only"):
@@ -292,7 +287,7 @@ def test_damaged_table_file(tmp_path: Path) -> None:
     path = create_repository(tmp_path / "foo")
     api.write(DoltConfig(str(path), "t"), pd.DataFrame({"n": range(50_000)}))
     let_go(path)
-    binary.run(["gc"], cwd=path)
+    dolt_program.run("gc", cwd=path).check_returncode()
     table_file = max((path / ".dolt" / "noms" / "oldgen").iterdir(), key=lambda file: file.stat().st_size)
     flip(table_file, at=0.3)
     with pytest.raises(DoltError, match="'t'"):  # in the midst of rows the server only hangs up

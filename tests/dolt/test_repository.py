@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import dolt_program
 import pandas as pd
 import pytest
 from letting_go import let_go
@@ -39,7 +40,7 @@ from flytekitplugins.dolt.history.publishing import WriteJob, WriteResult, write
 from flytekitplugins.dolt.repository import refs as repository_module
 from flytekitplugins.dolt.repository.connections import Connection, connect
 from flytekitplugins.dolt.repository.refs import branches, locate, log
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import local_server
 
 Dolt = Callable[..., str]
 Work = Callable[[Connection], None]
@@ -107,7 +108,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "call dolt_commit('-A', '-m', 'the user''s own', '--author', 'Bojack Horseman <bojack@horseman.com>')",
         "call dolt_branch('other')",
     )
-    binary.run(["sql", "-q", "; ".join(statements)], cwd=path)
+    dolt_program.run("sql", "-q", "; ".join(statements), cwd=path).check_returncode()
     return path
 
 
@@ -784,7 +785,7 @@ def test_lock_of_a_failed_writer_is_let_go(repo: Path) -> None:
     for error in (_Broken("boom"), KeyboardInterrupt("stop")):
         with pytest.raises(type(error), match=r"boom|stop"):
             write(repo, None, WriteJob("users", "x", _raise(error)))
-        write(repo, None, WriteJob("users", "y", numbers("users", 1), lock_timeout_s=0.5))
+        write(repo, None, WriteJob("users", "y", numbers("users", 1), lock_timeout_s=20))
 
 
 # ------------------------------------------------------------------------------------------------ hostile names, texts

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+import dolt_program
 import pandas as pd
 import pytest
+from letting_go import let_go
 
 from flytekitplugins.dolt import (
     Ago,
@@ -34,7 +36,7 @@ from flytekitplugins.dolt.errors import (
 )
 from flytekitplugins.dolt.history import revisions
 from flytekitplugins.dolt.repository.connections import connect
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import local_server
 from flytekitplugins.dolt.tables import reading
 
 Dolt = Callable[..., str]
@@ -322,7 +324,7 @@ class TestWhatIsGone:
         dolt("branch", "-D", "run/1")
         assert lost.commit is not None
         assert DoltTable.from_dict(lost.to_dict()).data.id.tolist() == [5]
-        local_server.release(graph.path)
+        let_go(graph.path)
         dolt("gc")
         with pytest.raises(RevisionNotFound, match="clone"):
             graph.resolve(lost.commit.hash)
@@ -369,19 +371,24 @@ def dolt_in() -> Callable[[Path], Dolt]:
     """Give a function that gives the user's `dolt` in a folder."""
 
     def within(path: Path) -> Dolt:
-        return lambda *args: binary.run(list(args), cwd=path)
+        def run(*args: str) -> str:
+            done = dolt_program.run(*args, cwd=path)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        return run
 
     return within
 
 
 @pytest.fixture
-def shallow(graph: Graph, tmp_path: Path) -> Iterator[Path]:
+def shallow(graph: Graph, dolt_in: Callable[[Path], Dolt], tmp_path: Path) -> Iterator[Path]:
     """Give a clone that has the newest commit only."""
     with connect(graph.path) as connection:
         connection.execute("CALL DOLT_REMOTE('add', 'origin', %s)", f"file://{tmp_path}/remote")
         write(graph.config(), pd.DataFrame({"id": [1, 7, 8]}))
         connection.execute("CALL DOLT_PUSH('origin', 'main')")
-    binary.run(["clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow"], cwd=tmp_path)
+    dolt_in(tmp_path)("clone", "--depth", "1", f"file://{tmp_path}/remote", "shallow")
     yield tmp_path / "shallow"
     local_server.release(tmp_path / "shallow")
 

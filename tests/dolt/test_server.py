@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import dolt_program
 import pandas as pd
 import pymysql
 import pytest
-from letting_go import is_locked
 from users_server import users_server
 from waiting import eventually
 
@@ -38,7 +38,7 @@ from flytekitplugins.dolt.errors import (
 )
 from flytekitplugins.dolt.history import publishing
 from flytekitplugins.dolt.repository import refs
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import local_server
 
 Dolt = Callable[..., str]
 
@@ -357,9 +357,13 @@ def _chunk_files(repo: Path) -> set[str]:
 
 def test_stops_when_the_process_ends(repo: Path, temp: Path, dolt: Dolt) -> None:
     """When a script that wrote has ended, its server is gone and the user's checkout works at once."""
-    with script("put('t', 1)", repo) as writer:
+    notice = repo / ".dolt" / "sql-server.info"
+    with script("import time; put('t', 1); say(time.monotonic())", repo) as writer:
+        (said,) = heard(writer)
         assert writer.wait(timeout=60) == 0
-    assert not (repo / ".dolt" / "sql-server.info").exists()
+        if notice.exists():  # on a machine on which that takes more than the moment for which the script waits
+            assert time.monotonic() - float(said) > 0.5
+            assert eventually(lambda: not notice.exists(), within_s=GONE_WITHIN_S)
     dolt("checkout", "-b", "x")
     assert_gone(temp)
 
@@ -369,11 +373,13 @@ def test_stops_when_idle_and_starts_again(repo: Path, temp: Path) -> None:
     with script(
         "while True: put('t', int(input())); say(local_server.running(repo).pid)", repo, FLYTE_DOLT_IDLE_S="1"
     ) as user:
+        began = time.monotonic()
         told(user, "1")
         (first,) = heard(user)
         used = time.monotonic()
         assert eventually(lambda: left(temp) == [], within_s=10)
-        assert 0.5 < time.monotonic() - used < 1 + GONE_WITHIN_S
+        assert time.monotonic() - began > 1
+        assert time.monotonic() - used < 1 + GONE_WITHIN_S
         assert user.poll() is None
         told(user, "2")
         assert heard(user) != [first]
@@ -411,7 +417,8 @@ say('ready'); input()
 for n in range(30):
     say(put('w', n), local_server.running(repo).pid)
 """
-    with script(starter_code, repo) as starter, script(writer_code, repo) as writer:
+    # However long the writer takes to begin, the starter has not let go of an idle server by then.
+    with script(starter_code, repo, FLYTE_DOLT_IDLE_S="600") as starter, script(writer_code, repo) as writer:
         (pid,) = heard(starter)
         heard(writer)
         told(writer)
@@ -690,29 +697,15 @@ def test_stale_notice_whose_port_now_is_another_server(repo: Path, tmp_path: Pat
 # ------------------------------------------------------------------------------------------------------------ locks
 
 
-@contextmanager
-def held_by_dolt(repo: Path) -> Iterator[subprocess.Popen[str]]:
-    """Have the repository held by a ``dolt sql`` that waits for more statements."""
-    argv = [str(binary.find()), "sql"]
-    with subprocess.Popen(
-        argv, cwd=repo, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
-    ) as holder:
-        try:
-            told(holder, "select 1;")
-            assert eventually(lambda: is_locked(repo / ".dolt" / "noms" / "LOCK"), within_s=20)
-            yield holder
-        finally:
-            holder.kill()
-
-
 def test_repository_held_by_another_dolt(repo: Path, temp: Path) -> None:
     """While another dolt process holds the repository, RepositoryBusy comes in time, says why, and leaves nothing."""
-    with held_by_dolt(repo):
+    with dolt_program.holding(repo):
         began = time.monotonic()
         with pytest.raises(RepositoryBusy, match="process") as caught:
             with local_server.using(repo, timeout_s=1.0):
                 pass
-        assert 0.9 < time.monotonic() - began < 1.0 + GONE_WITHIN_S
+        # The last start, which may begin just before the time is over, is given some seconds to say why it fails.
+        assert 0.9 < time.monotonic() - began < 1.0 + local_server.ONE_START_S + GONE_WITHIN_S
         assert caught.value.path == repo
         assert str(repo) in str(caught.value)
         assert_gone(temp)
@@ -721,7 +714,7 @@ def test_repository_held_by_another_dolt(repo: Path, temp: Path) -> None:
 
 def test_repository_let_go_in_time(repo: Path) -> None:
     """A use waits for another dolt process, and goes on when that one has ended."""
-    with held_by_dolt(repo) as holder:
+    with dolt_program.holding(repo) as holder:
         done = threading.Timer(0.5, holder.communicate)
         done.start()
         assert put(repo, "t", 1)
@@ -734,10 +727,13 @@ def test_lock_held_by_another_start(repo: Path, folder: str) -> None:
     fd = os.open(repo / folder, os.O_RDONLY)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
+        began = time.monotonic()
         with pytest.raises(RepositoryBusy, match="process") as caught:
-            with local_server.using(repo, timeout_s=0.3):
+            with local_server.using(repo, timeout_s=1):
                 pass
-        assert 0.3 <= caught.value.waited_s < 2
+        waited_s = time.monotonic() - began
+        assert 1 <= waited_s < 10
+        assert 0.5 < caught.value.waited_s <= waited_s  # for this one of the locks, of which there are some
     finally:
         os.close(fd)
     assert put(repo, "t", 1)
@@ -816,7 +812,8 @@ put('after', 1)
 assert local_server.running(repo) == served_by
 say('done')
 """
-    with script(code, repo) as parent:
+    # The parent keeps its connection, however long the child takes.
+    with script(code, repo, FLYTE_DOLT_IDLE_S="600") as parent:
         assert heard(parent) == ["done"]
         assert parent.wait(timeout=60) == 0
     assert len(refs.log(repo)) == 1 + 2 + 1 + 10 + 1
@@ -862,7 +859,7 @@ def test_folder_made_anew_is_served_fresh(repo: Path, temp: Path) -> None:
     assert running(repo) != old
     with script("say(put('theirs', 3), local_server.running(repo).pid)", repo) as other:
         assert heard(other)[1] == str(running(repo).pid)
-    assert len(folders(temp)) == 1
+    assert eventually(lambda: len(folders(temp)) == 1, within_s=GONE_WITHIN_S)
 
 
 def test_folder_deleted_under_the_server(repo: Path, temp: Path) -> None:

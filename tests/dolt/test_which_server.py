@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dolt_program
 import pandas as pd
 import pytest
-from letting_go import is_locked
+from letting_go import is_locked, let_go
 from thief import Thief, listening
 from users_server import users_server
 from waiting import eventually
@@ -22,7 +23,7 @@ from flytekitplugins.dolt import DoltConfig, create_repository, pin, read, write
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, RepositoryBusy
 from flytekitplugins.dolt.repository import connections
 from flytekitplugins.dolt.repository.connections import connect
-from flytekitplugins.dolt.server import binary, local_server, proofs
+from flytekitplugins.dolt.server import local_server, proofs
 
 KERNELS = ["tells", pytest.param("does not", id="does not tell, as on macOS")]
 
@@ -70,20 +71,6 @@ def used_by_another(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)
-
-
-@contextmanager
-def held_by_dolt(folder: Path) -> Iterator[None]:
-    """Have a ``dolt sql`` hold the repository, waiting for statements."""
-    argv = [str(binary.find()), "sql"]
-    with subprocess.Popen(
-        argv, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as holder:
-        try:
-            assert eventually(lambda: is_locked(folder / ".dolt" / "noms" / "LOCK"), within_s=20)
-            yield
-        finally:
-            holder.kill()
 
 
 def assert_busy(folder: Path, timeout_s: float = 0.5) -> None:
@@ -147,8 +134,9 @@ def test_a_folder_that_is_renamed_while_its_server_runs(repo: Path, tmp_path: Pa
     assert (rows(renamed), database_names(renamed)) == ([2], {"bar"})
     assert address_of(renamed).pid != before.pid
     assert not repo.exists()
-    assert before.folder is not None
-    assert not before.folder.exists()
+    folder = before.folder
+    assert folder is not None
+    assert eventually(lambda: not folder.exists(), within_s=20)
     local_server.release(renamed)
 
 
@@ -162,8 +150,11 @@ def test_a_renamed_folder_whose_server_others_use(repo: Path, tmp_path: Path) ->
     local_server.release(renamed)
 
 
-def test_a_renamed_folder_with_another_in_its_place(repo: Path, tmp_path: Path) -> None:
+def test_a_renamed_folder_with_another_in_its_place(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both are what they are, and the end of the first server takes nothing from the second."""
+    monkeypatch.setattr(local_server, "IDLE_S", 60)  # however long the first server takes to end
     put(repo, 1)
     first = address_of(repo)
     renamed = repo.rename(tmp_path / "bar")
@@ -203,7 +194,7 @@ def test_a_copy_that_names_the_server_of_the_original(repo: Path, tmp_path: Path
     copy = tmp_path / "copy"
     shutil.copytree(repo, copy)
     assert local_server.noticed(copy) == local_server.noticed(repo)
-    with held_by_dolt(copy):
+    with dolt_program.holding(copy):
         assert local_server.running(copy) is None
         assert_busy(copy)
     put(copy, 2)
@@ -219,7 +210,7 @@ def test_a_copy_that_names_a_server_of_the_users(repo: Path, tmp_path: Path) -> 
         put(repo, 1)
         copy = tmp_path / "copy"
         shutil.copytree(repo, copy)
-        with held_by_dolt(copy):
+        with dolt_program.holding(copy):
             assert local_server.running(copy) is None
             assert_busy(copy)
         put(copy, 2)
@@ -299,8 +290,7 @@ def test_a_server_of_the_users_is_asked_first_for_what_only_it_knows(
 def test_a_server_that_lets_everybody_in_is_none_of_the_folders(repo: Path, kernel: str) -> None:
     """What listens where a notice says, and does not know its password, hears one question and nothing more."""
     put(repo, 1)
-    local_server.release(repo)
-    assert eventually(lambda: not is_locked(repo / ".dolt"), within_s=20)
+    let_go(repo)
     lock = os.open(repo / ".dolt" / "noms" / "LOCK", os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # so this very process is the one that has the repository open

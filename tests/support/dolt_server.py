@@ -7,16 +7,19 @@ asked of the `dolt` command line, which knows nothing of this package.
 from __future__ import annotations
 
 import json
+import random
 import re
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dolt_program
 import pymysql
 from certificates import Signed
 from waiting import eventually
@@ -30,12 +33,17 @@ VARIABLE = "_FSEC_SHOP_PASSWORD"
 """Where a local run finds the secret."""
 
 
+_PORTS = range(10_000, 32_768)
+"""None of those from which the kernel gives one to who asks for any, and to connections, while a server is starting."""
+
+
 def free_port() -> int:
     """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    while True:
+        port = random.SystemRandom().choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass
@@ -100,7 +108,7 @@ class DoltServer:
             settings["remotesapi"] = {"port": self.remotes_port}
         self._settings.write_text(json.dumps(settings))  # JSON is YAML, too
         self._run()
-        assert eventually(self._answers, within_s=30), self.log[-2000:]
+        assert eventually(self._answers, within_s=60), self.log[-2000:]
 
     def _run(self, *before: str) -> None:
         command = [*before, str(binary.find()), "sql-server", "--config", str(self._settings)]
@@ -112,16 +120,27 @@ class DoltServer:
         """Have it killed after a while, inside the block, and started again; by a process that no thread here holds."""
         old, script = self.process, 'sleep "$1"; kill -9 "$2"; shift 2; exec "$@"'
         self._run("sh", "-c", script, "sh", str(after_s), str(old.pid))
+        over = threading.Event()
+        watching = threading.Thread(target=self._run_until, args=(over,))
+        watching.start()
         try:
             yield
         finally:
-            old.wait(30)
-            assert eventually(self._answers, within_s=30), self.log[-2000:]
+            over.set()
+            watching.join()
+            old.wait(60)
+            assert eventually(self._answers, within_s=60), self.log[-2000:]
+
+    def _run_until(self, over: threading.Event) -> None:
+        """Run it again, should it end: a server that was not given the processor as it took its lock does so."""
+        while not over.wait(0.1):
+            if self.process.poll() is not None:
+                self._run()
 
     def stop(self) -> None:
         """Stop it, and wait for its end."""
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(60)
 
     def kill(self) -> None:
         """End it from one moment to the next."""
@@ -176,7 +195,7 @@ class DoltServer:
 
     def dolt(self, *args: str) -> str:
         """Run the ``dolt`` command line in the repository and return what it prints."""
-        done = subprocess.run([str(binary.find()), *args], cwd=self.folder, capture_output=True, text=True, timeout=60)
+        done = dolt_program.run(*args, cwd=self.folder)
         assert done.returncode == 0, f"dolt {' '.join(args)}: {done.stdout}{done.stderr}"
         return done.stdout
 

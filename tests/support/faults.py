@@ -79,7 +79,7 @@ def sessions(server: Server) -> list[Any]:
 
 
 @contextmanager
-def nothing_left(server: Server, *, within_s: float = 10) -> Iterator[None]:
+def nothing_left(server: Server, *, within_s: float = 30) -> Iterator[None]:
     """See that the block leaves no connection, here or on the server, and no thread."""
     before, threads = _sockets(), _threads()
     yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from flytekitplugins.dolt.server import binary
+import dolt_program
 
 GONE_WITHIN_S = 2.0
 """How soon after its owner nothing of a private server is left."""
@@ -19,6 +19,6 @@ def left(temp: Path) -> list[str]:
 
 def dolt(repo: Path, *args: str) -> str:
     """Run the command line in the repository, whose server is gone, and return what it prints."""
-    done = subprocess.run([str(binary.find()), *args], cwd=repo, capture_output=True, text=True, timeout=60)
+    done = dolt_program.run(*args, cwd=repo)
     assert done.returncode == 0, f"dolt {args}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -20,7 +20,7 @@ def is_left(repository: Path) -> bool:
     """Let go of the server of a repository, and say whether it has ended."""
     local_server.release(repository.resolve())
     notice = repository / ".dolt" / "sql-server.info"
-    return eventually(lambda: not notice.exists() and not is_locked(repository / ".dolt"), within_s=20)
+    return eventually(lambda: not notice.exists() and not is_locked(repository / ".dolt"), within_s=60)
 
 
 def is_sound(repository: Path) -> bool:

@@ -7,7 +7,6 @@ the `dolt` command line in a new clone, which knows nothing of this package.
 from __future__ import annotations
 
 import json
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dolt_program
 import pytest
 
 from flytekitplugins.dolt import DoltConfig, Remote, create_repository
-from flytekitplugins.dolt.server import binary, local_server
+from flytekitplugins.dolt.server import local_server
 
 
 @dataclass
@@ -96,7 +96,7 @@ class RemoteFolder:
 
 def dolt(*args: str, cwd: Path) -> str:
     """Run the ``dolt`` command line and return what it prints."""
-    done = subprocess.run([str(binary.find()), *args], cwd=cwd, capture_output=True, text=True, timeout=60)
+    done = dolt_program.run(*args, cwd=cwd)
     assert done.returncode == 0, f"dolt {' '.join(args)}: {done.stdout}{done.stderr}"
     return done.stdout
 
