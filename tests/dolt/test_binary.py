@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import dolt_program
 import pytest
 
 from flytekitplugins.dolt.errors import (
@@ -387,6 +389,53 @@ def test_no_home_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     path = binary.create_repository(tmp_path / "r")
     assert binary.identity(path) == "Flyte <flyte@localhost>"
     assert not (tmp_path / "not-there").exists()
+
+
+def late(path: Path, real: Path, *, times: int) -> Path:
+    """Write a `dolt` that misses the lock of the first repositories that it makes, in Dolt's words; then the real."""
+    said = "cannot update manifest: database is read only"
+    left = path.with_name("left")
+    left.parent.mkdir(parents=True)
+    left.write_text("x" * times)
+    return script(
+        path,
+        f'case $1 in init|clone)\n  if [ -s "{left}" ]; then truncate -s -1 "{left}"; mkdir -p foo .dolt/noms; '
+        f'echo "{said}" >&2; exit 1; fi\nesac\nexec "{real}" "$@"',
+    )
+
+
+def made(path: Path, url: str) -> Path:
+    return binary.create_repository(path)
+
+
+def cloned(path: Path, url: str) -> Path:
+    path.mkdir()
+    binary.make(["clone", url, "foo"], folder=path, timeout_s=60, env={})
+    return path / "foo"
+
+
+@pytest.mark.parametrize("how", [made, cloned])
+def test_a_repository_whose_lock_dolt_missed_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: Path, how: Callable[[Path, str], Path]
+) -> None:
+    """Where the processor had others to do while Dolt waited 100 ms for a lock that nobody had."""
+    first = binary.create_repository(tmp_path / "first")
+    url = f"file://{tmp_path / 'remote'}"
+    dolt_program.run("remote", "add", "origin", url, cwd=first)
+    assert dolt_program.run("push", "origin", "main", cwd=first).returncode == 0
+    monkeypatch.setenv("DOLT_BIN", str(late(tmp_path / "late" / "dolt", real, times=2)))
+    repository = how(tmp_path / "made", url)
+    monkeypatch.setenv("DOLT_BIN", str(real))
+    assert "Initialize data repository" in binary.run(["log"], cwd=repository)
+
+
+def test_a_lock_that_is_missed_each_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: Path) -> None:
+    """It is not tried for ever, and nothing is left in the folder."""
+    monkeypatch.setenv("DOLT_BIN", str(late(tmp_path / "late" / "dolt", real, times=9)))
+    with pytest.raises(CommandFailed, match="database is read only"):
+        binary.create_repository(tmp_path / "r")
+    assert (tmp_path / "late" / "left").read_text() == "xxxx"
+    assert list((tmp_path / "r").iterdir()) == []
 
 
 def test_a_repository_that_is_there_is_returned_unchanged(repo: Path) -> None:

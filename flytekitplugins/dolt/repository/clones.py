@@ -180,7 +180,7 @@ def _clone(origin: CloneSource, folder: Path, branch: str | None, options: list[
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as new:
             argv = ["clone", *options, "--single-branch", *login(origin), "--", origin.remote.url, folder.name]
             try:
-                binary.run(argv, cwd=Path(new), env=_environment(origin, folder), timeout_s=CLONE_TIMEOUT_S)
+                binary.make(argv, folder=Path(new), timeout_s=CLONE_TIMEOUT_S, env=_environment(origin, folder))
             except CommandFailed as error:
                 said = " ".join(str(getattr(error, "stderr", "")).split())
                 if branch is not None and re.search(r"branch not found|unknown branch|invalid ref spec", said):

@@ -53,6 +53,8 @@ HOW_TO_GET_DOLT = (
 _BREAKS_IDENTITY = re.compile(r"[<>\x00-\x1f\x7f]")
 _REMEMBERED_BINARIES = 20
 _ASK_VERSION_TIMEOUT_S = 60.0
+_MISSED_LOCK = "database is read only"
+_TRIES_TO_MAKE = 5
 
 Version = tuple[int, int, int]
 
@@ -288,6 +290,28 @@ def run(
     return _run([str(find()), *args], cwd=cwd, env=Environment({**os.environ, **(env or {})}), timeout_s=timeout_s)
 
 
+def make(args: Sequence[str], *, folder: Path, timeout_s: float, env: Mapping[str, str]) -> None:
+    """Run `dolt` with ``args`` in an empty folder, where it makes a repository, as `run` does.
+
+    Dolt waits 100 ms for a repository's lock, also of one that it has just made, and takes it for read-only then. On a
+    machine that gives it no processor for so long that time is over though nobody has the lock, so it is made anew.
+
+    Raises:
+        BinaryNotFound, BinaryUnsupported, CommandFailed: as of `run`.
+    """
+    argv = [str(find()), *args]
+    for left in reversed(range(_TRIES_TO_MAKE)):
+        try:
+            _run(argv, cwd=folder, env=Environment({**os.environ, **env}), timeout_s=timeout_s)
+        except CommandFailed as error:
+            if not left or _MISSED_LOCK not in error.stderr:
+                raise
+            for begun in folder.iterdir():
+                shutil.rmtree(begun)
+        else:
+            return
+
+
 def _run(argv: Sequence[str], *, cwd: Path | None, env: Mapping[str, str], timeout_s: float) -> str:
     done = _outcome(argv, cwd=cwd, env=env, timeout_s=timeout_s)
     if isinstance(done, CommandFailed):
@@ -429,12 +453,12 @@ def _not_writable(folder: Path, error: OSError | None) -> RepositoryReadOnly:
 def _init(scratch: Path, given: dict[str, str] | None) -> None:
     """Run ``dolt init`` in ``scratch`` under a copy of the user's configuration: no home is needed, none is written."""
     configured = _read_config(_global_config())
-    argv = [str(find()), "init"]
+    args = ["init"]
     who = given or {key: _clean(configured.get(key, "")) or default for key, default in DEFAULT_IDENTITY.items()}
     if given is not None or any(not _clean(configured.get(key, "")) for key in DEFAULT_IDENTITY):
-        argv += ["--name", who["user.name"], "--email", who["user.email"]]
+        args += ["--name", who["user.name"], "--email", who["user.email"]]
     with _private_root(configured) as env:
-        _run(argv, cwd=scratch, env=env, timeout_s=60)
+        make(args, folder=scratch, timeout_s=60, env=env)
 
 
 def identity(repository: Path | None) -> str | None:
