@@ -108,6 +108,9 @@ class Connection(pymysql.connections.Connection):
     has_authority = False
     """Whether the certificate is verified by authorities that the user named, not by all that the machine knows."""
 
+    _waiting: bytes | None = None
+    """What is sent together with more that is to come; None is nothing of that kind."""
+
     ctx: ssl.SSLContext
     _auth_plugin_map: Mapping[str, Any]
     _auth_plugin_name: str
@@ -176,12 +179,17 @@ class Connection(pymysql.connections.Connection):
         return list(self._result.rows or ())
 
     def rows_of_each(self, statements: Sequence[str]) -> list[list[tuple[Any, ...]]]:
-        """Send statements before the first is answered, and return the rows of each.
+        """Send statements together, before the first is answered, and return the rows of each.
 
         All are run, also those behind one that fails, which is raised when all have been answered.
         """
-        for statement in statements:
-            self._command(_QUERY, statement)
+        self._waiting = b""
+        try:
+            for statement in statements:
+                self._command(_QUERY, statement)
+        finally:
+            waiting, self._waiting = self._waiting, None
+        self._write_bytes(waiting)
         found: list[list[tuple[Any, ...]]] = []
         failed: Error | None = None
         for _ in statements:
@@ -197,6 +205,12 @@ class Connection(pymysql.connections.Connection):
         if failed is not None:
             raise failed
         return found
+
+    def _write_bytes(self, data: bytes) -> None:
+        if self._waiting is None:
+            super()._write_bytes(data)  # type: ignore[misc]
+        else:
+            self._waiting += data
 
     @property
     def has_more_results(self) -> bool:

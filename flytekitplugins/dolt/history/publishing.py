@@ -39,6 +39,7 @@ from ..repository import active_content, branch_locks, hosts, scratch_branches, 
 from ..repository.connections import Connection, Panics, connect
 from ..repository.refs import branch_of, find_head, heads, is_free, no_branch, refuse_double
 from ..repository.scratch_branches import Scratch
+from ..tables import reading
 from ..tables.writing import STATEMENTS
 from . import revisions, tagging
 
@@ -256,6 +257,8 @@ def _write_once(connection: Connection, target: _Target, job: WriteJob, author: 
             _refuse_early(connection, state, target.branch, job.table)
         with Scratch(connection, start, task=job.task) as branch:
             job = _respelt(connection, job, start)
+            if job.statements.are_alone:
+                connection.begins_as(start)
             _refuse_what_is_obeyed(connection, start, job.table, job.statements)
             rows = job.work(connection)
             if job.tag is not None:
@@ -360,6 +363,8 @@ def _look_ahead(connection: Connection, job: WriteJob, start: str, commit: str, 
         active_content.refuse_writing(connection, commit, job.table, events=(), triggers="run")
     elif job.statements.are_alone and "dolt_schemas" not in changed:
         active_content.take_over(start, commit)
+        if connection.looks_as == start:
+            reading.take_over(connection, start, commit, job.table)
         if job.statements.kinds:
             table_names.take_over(start, commit, job.table)
 
@@ -541,7 +546,7 @@ def _on(
         state = None
         with suppress(RevisionNotFound):
             if not may_be_new or find_head(connection, branch) is not None:
-                stack.enter_context(connection.at(branch))
+                stack.enter_context(connection.at(branch, at_once=False))
                 state = _state(connection, branch, key=key)
         if state is None:
             stack.close()  # on a branch that was deleted, every other question fails as well

@@ -75,6 +75,14 @@ _READS = re.compile(r"\s*(SELECT|SHOW|DESCRIBE)\b", re.IGNORECASE)
 _LEAVES_NOTHING = re.compile(rf"{_READS.pattern}|\s*CALL\s+({'|'.join(procedures.THAT_READ)})\b", re.IGNORECASE)
 """Statements after which no transaction is open, unless they fail: the server's own setting is autocommit."""
 _LOCKS = re.compile(r"_LOCK", re.IGNORECASE)
+_TAKES = re.compile(r"GET_LOCK", re.IGNORECASE)
+_BEGINS = "START TRANSACTION"
+_CHANGES_ROWS = re.compile(
+    rf"{_LEAVES_NOTHING.pattern}|\s*(LOAD DATA|INSERT|REPLACE|UPDATE|DELETE|START TRANSACTION|COMMIT|SET|USE)\b"
+    r"|\s*CALL\s+(flyte_import|DOLT_COMMIT|DOLT_ADD)\b",
+    re.IGNORECASE,
+)
+"""Statements after which each table looks as before, but for its rows."""
 _T = TypeVar("_T")
 
 _NO_TLS = "the server offers no TLS"
@@ -123,8 +131,26 @@ class Connection:
         """Whether it was asked if Dolt's own tables are its own here."""
         self.seen_commits: set[str] = set()
         """Commits that were found by their hash. One may be collected since, which the next statement about it says."""
+        self._began: tuple[str | None, str | None] = (None, None)
+        """A branch of its own and where that began, while nothing but rows has changed there."""
         self._folder: Path | None = _UNKNOWN
         self._reader: Connection | None = None
+
+    def begins_as(self, commit: str) -> None:
+        """Note that the branch that it is on was just made at a commit, and that it alone works on it."""
+        self._began = (self._revision, commit)
+
+    @property
+    def looks_as(self) -> str | None:
+        """The commit in which each table looks, but for its rows, as where the connection is; None is not known."""
+        if self._revision is None or is_hash(self._revision):
+            return self._revision
+        branch, commit = self._began
+        return commit if branch == self._revision else None
+
+    def _note_kind(self, sql: str) -> None:
+        if not _CHANGES_ROWS.match(sql):
+            self._began = (None, None)
 
     def saw_commit(self, commit: str) -> None:
         """Note that the repository holds a commit; what was noted before goes when it is much."""
@@ -181,6 +207,10 @@ class Connection:
     def execute(self, sql: str, *parameters: object) -> int:
         """Run one statement and return the number of rows it affected."""
         self._is_bound = self._may_be_in_transaction = True
+        self._note_kind(sql)
+        if sql == _BEGINS and self._goes_along(sql):
+            self._send_on_the_way(sql)
+            return 0
         self._settle()
         return self._send(sql, *parameters)
 
@@ -223,6 +253,7 @@ class Connection:
         Raises:
             ServerFailed: it panics again.
         """
+        self._note_kind(sql)
         only_reads = _READS.match(sql) is not None and not _LOCKS.search(sql)
         self._is_bound = self._is_bound or not only_reads
         self._may_be_in_transaction = self._may_be_in_transaction or not _LEAVES_NOTHING.match(sql)
@@ -268,19 +299,19 @@ class Connection:
         return self._revision
 
     @contextmanager
-    def at(self, revision: str | None) -> Iterator[Connection]:
+    def at(self, revision: str | None, *, at_once: bool = True) -> Iterator[Connection]:
         """Be on a commit (read-only), a branch (writable), or the checked-out branch (None) inside the block.
 
         Nothing is checked out. The server looks for branches without regard to case: `active_branch` says where one has
         landed. After the block the connection is where it was before; the next statement takes it there, as it does to
-        one of `seen_commits`.
+        one of `seen_commits`, and to any revision where not ``at_once``.
 
         Raises:
-            RevisionNotFound: there is nothing of this name.
+            RevisionNotFound: there is nothing of this name; raised by the next statement where that goes there.
         """
         before, self._revision = self._revision, revision
         try:
-            if revision not in self.seen_commits:
+            if at_once and revision not in self.seen_commits:
                 self._settle()
             yield self
         finally:
@@ -298,7 +329,7 @@ class Connection:
         """
         if self._went_to == self._revision or not self.database or not self._endpoint.shares_files:
             return False
-        return all(_LEAVES_NOTHING.match(each) and not _LOCKS.search(each) for each in statements)
+        return all(each == _BEGINS or (_LEAVES_NOTHING.match(each) and not _TAKES.search(each)) for each in statements)
 
     def _send_on_the_way(self, *statements: str) -> list[list[tuple[Any, ...]]]:
         """Go to where the connection is meant to be, and return the rows of statements that are sent along.

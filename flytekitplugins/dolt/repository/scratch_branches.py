@@ -116,7 +116,7 @@ class Scratch:
                 if attempt == _MAX_ATTEMPTS:
                     raise
                 self._take_name()
-        self._position.enter_context(self._connection.at(self.name))
+        self._position.enter_context(self._connection.at(self.name, at_once=False))
         return self
 
     def _make(self) -> None:

@@ -26,7 +26,6 @@ from ..errors import (
     close_names,
 )
 from ..model.configs import KINDS
-from ..model.naming import is_hash
 from ..model.sql_text import quote
 from ..repository import active_content
 from ..repository.connections import Connection
@@ -557,8 +556,8 @@ def describe(connection: Connection, table: str) -> fitting.TableSchema | None:
         TableRedirected: at that commit, the name means a table of somewhere else.
     """
     active_content.refuse_reading(connection, table)
-    commit = connection.revision
-    if commit is None or not is_hash(commit):
+    commit = connection.looks_as
+    if commit is None:
         return _described(connection, table)
     asked = connection.endpoint, connection.database, commit, table
     found = _at_commits.get(asked) or _described(connection, table)
@@ -569,9 +568,17 @@ def describe(connection: Connection, table: str) -> fitting.TableSchema | None:
     return found
 
 
+def take_over(connection: Connection, before: str, after: str, table: str) -> None:
+    """Know of a table at one commit what is known of it at another, from which it differs in rows alone."""
+    endpoint, database = connection.endpoint, connection.database
+    found = _at_commits.get((endpoint, database, before, table))
+    if found is not None:
+        _at_commits[endpoint, database, after, table] = found
+
+
 def _stays(found: fitting.TableSchema) -> bool:
-    """Whether a commit says all of it: no view, which may look at a branch, and no counter, which goes on."""
-    return found.statement.startswith("CREATE TABLE ") and " AUTO_INCREMENT=" not in found.statement
+    """Whether a commit says all of it: no view, which may look at a branch, and no counter, which goes on with rows."""
+    return found.statement.startswith("CREATE TABLE ") and " AUTO_INCREMENT" not in found.statement
 
 
 def _described(connection: Connection, table: str) -> fitting.TableSchema | None:
