@@ -15,6 +15,7 @@ from kinds import Dolt
 from pods import Cluster, PodFailed
 from remote_folder import RemoteFolder, clones, is_shallow, values
 from remote_folder import dolt as dolt_in
+from waiting import eventually
 
 from flytekitplugins.dolt import NewBranch, api, create_repository, read
 from flytekitplugins.dolt.schema import DoltConfig
@@ -259,7 +260,7 @@ def test_a_workflow_over_a_server(cluster: Cluster, served: DoltServer) -> None:
     files = [file for file in cluster.folder.rglob("*") if file.is_file()]
     assert len(files) > 5
     assert [file for file in files if dolt_server.PASSWORD.encode() in file.read_bytes()] == []
-    assert served.connections == []
+    assert eventually(lambda: served.connections == [], within_s=20)
 
 
 @pytest.mark.slow
