@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from flytekit import task, workflow
+from letting_go import let_go
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, create_repository
 from flytekitplugins.dolt.server import binary
@@ -43,6 +44,7 @@ class Walk:
         """Run ``python ...`` and return its standard output."""
         done = subprocess.run([sys.executable, *args], cwd=self.folder, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
+        let_go(self.foo)  # whose server ends with its last user, if not at once
         return done.stdout
 
     def dolt(self, *args: str) -> str:

@@ -28,7 +28,8 @@ def test_it_is_started_written_to_and_looked_at(tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     (tmp_path / "stock.py").write_text(program.text.replace("3307", port))
-    script = f"{start.text}python stock.py\n{look.text}wait\n".replace("3307", port)
+    listens = "timeout 60 bash -c 'until (: </dev/tcp/127.0.0.1/3307) 2>/dev/null; do sleep 0.05; done'\n"
+    script = f"{start.text}{listens}python stock.py\n{look.text}wait\n".replace("3307", port)
     programs = f"{Path(sys.executable).parent}{os.pathsep}{binary.find().parent}"
     done = subprocess.run(
         ["bash", "-ec", SHELL + script],

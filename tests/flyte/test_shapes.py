@@ -28,6 +28,7 @@ from flytekit.exceptions.system import FlyteUploadDataException
 from flytekit.models.interface import TypedInterface
 from flytekit.models.literals import Literal
 from flytekit.types.structured import StructuredDataset
+from letting_go import let_go
 from mashumaro.mixins.json import DataClassJSONMixin
 from pods import Cluster
 
@@ -917,6 +918,7 @@ class TestCommandLine:
             command = [str(Path(sys.executable).with_name("pyflyte")), "run", "program.py", *args]
             done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
             assert (done.returncode == 0) == ok, done.stdout + done.stderr
+            let_go(repo)  # or a server that is just ending would be asked
             return done.stdout + done.stderr
 
         return run
@@ -1090,19 +1092,22 @@ def wf(parts: typing.List[int], conf: DoltConfig) -> str:
 
 @pytest.mark.slow
 class TestPods:
-    def test_shapes_travel_between_pods(self, tmp_path: Path, config: Config, dolt: Dolt) -> None:
+    def test_shapes_travel_between_pods(self, tmp_path: Path, repo: Path, config: Config, dolt: Dolt) -> None:
         """Parts are appended by the pods of a map task at the same time, and every shape is read by another pod."""
         cluster = Cluster(tmp_path / "cluster")
         cluster.folder.mkdir()
         module = cluster.image("shapes_in_pods", IN_PODS)
         conf = config("parts", mode="append")
         assert cluster.run(module.wf, "f1", parts=[5, 6, 7], conf=conf) == ("3:7 3:7 1:7 1:7",)
+        let_go(repo)  # or a server that is just ending would be asked
         assert csv(dolt, "select part from parts order by part") == ["5", "6", "7"]
         log = dolt("log")
         assert len(set(re.findall(r"Flyte-Write-Key: (\S+)", log))) == commits(dolt) == 3
         assert re.findall(r"execution id: (\S+)", log) == ["ex:animals:testing:f1"] * 3
 
-    def test_an_index_that_is_tried_again_writes_once(self, tmp_path: Path, config: Config, dolt: Dolt) -> None:
+    def test_an_index_that_is_tried_again_writes_once(
+        self, tmp_path: Path, repo: Path, config: Config, dolt: Dolt
+    ) -> None:
         """The second attempt of one index of a map task finds its own write, and not that of the other index."""
         cluster = Cluster(tmp_path / "cluster")
         cluster.folder.mkdir()
@@ -1117,5 +1122,6 @@ class TestPods:
         mapped = map_task(functools.partial(module.append, conf=conf))
         made = [cluster.pod(mapped, "f1", inputs, index=i, attempt=a) for i, a in ((0, 0), (1, 0), (0, 1))]
         assert made[0] == made[2] != made[1]
+        let_go(repo)
         assert csv(dolt, "select part from parts order by part") == ["5", "6"]
         assert commits(dolt) == 2

@@ -27,6 +27,7 @@ from flytekit.core.type_engine import TypeEngine
 from flytekit.tools.translator import get_serializable
 from flytekit.types.structured import StructuredDataset
 from flytekit.types.structured.structured_dataset import StructuredDatasetTransformerEngine
+from letting_go import let_go
 from pods import Cluster
 
 from flytekitplugins.dolt import (
@@ -756,6 +757,7 @@ def test_plain_frames_between_pods(tmp_path: Path, repo: Path, dolt: Dolt, form:
         wf = cluster.image(f"frames_{form}", PODS.replace("PLACE", json.dumps(place))).wf
         assert cluster.run(wf, "f1", n=3) == ("3 {'kind': ['oak', 'oak']}",)
     assert len(cluster.pods) == 3
+    let_go(repo)  # or a server that is just ending would be asked
     if form == "remote":
         dolt("fetch", "origin")
     prefix = "origin/" if form == "remote" else ""

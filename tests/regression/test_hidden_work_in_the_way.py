@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from letting_go import let_go
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, errors, read, write
-from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 
@@ -28,7 +28,7 @@ def test_a_merge_in_progress(repo: Path, config: Config, dolt: Callable[..., str
     """Nothing is written under a merge that has not ended, and it stays as it is."""
     write(config("t"), pd.DataFrame({"n": [1]}))
     write(config("o", primary_key=["id"]), pd.DataFrame({"id": [1], "v": [1]}))
-    local_server.release(repo)
+    let_go(repo)
     dolt("checkout", "-b", "side")
     dolt("sql", "-q", "update o set v = 2; call dolt_commit('-am', 'side')")
     dolt("checkout", "main")
@@ -47,7 +47,7 @@ def test_a_merge_in_progress(repo: Path, config: Config, dolt: Callable[..., str
         write(config("t"), pd.DataFrame({"n": [2]}))
     write(config("t", branch_conf=NewBranch("mine")), pd.DataFrame({"n": [2]}))
     assert read(config("t")).n.tolist() == [1]
-    local_server.release(repo)
+    let_go(repo)
     assert dolt("status") == before
 
 

@@ -31,7 +31,7 @@ from flytekitplugins.dolt.repository import connections
 
 kind, folder = sys.argv[1], Path(sys.argv[2])
 os.environ[VARIABLE] = PASSWORD
-connections._SILENCE_S, connections.CONNECT_TIMEOUT_S = 6, 1
+connections._SILENCE_S = 6
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 authority = Authority(folder)
 certificate = authority.sign("127.0.0.1", name="server", good_for=timedelta(days=1)) if kind == "TLS" else None
@@ -40,6 +40,7 @@ with DoltServer(folder / "shop", certificate) as server:
     numbers = server.config("numbers", at=url, primary_key=["n"])
     write(numbers, pd.DataFrame({"n": range(300)}))
     query = server.config(None, at=url, sql="SELECT COUNT(*) AS n FROM numbers a, numbers b, numbers c, numbers d")
+    connections.CONNECT_TIMEOUT_S = 1
     subprocess.Popen(["sh", "-c", "sleep 2; CUT"])
     try:
         read(query)
@@ -63,7 +64,7 @@ def test_it_is_noticed(tmp_path: Path, kind: str) -> None:
         cwd=SUPPORT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
     )
     assert done.returncode == 0, done.stderr
     assert "Cannot connect to the dolt sql-server" in done.stdout, done.stdout + done.stderr

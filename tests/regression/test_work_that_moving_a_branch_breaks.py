@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from letting_go import let_go
 
 from flytekitplugins.dolt import DoltConfig, NewBranch, errors, merge, read, write
-from flytekitplugins.dolt.server import local_server
 
 Config = Callable[..., DoltConfig]
 Dolt = Callable[..., str]
@@ -35,7 +35,7 @@ def work(request: pytest.FixtureRequest, repo: Path, config: Config, dolt: Dolt)
         "insert into p values (1); call dolt_commit('-Am', 'theirs')",
     )
     write(config("t", mode="append", branch_conf=NewBranch("side")), pd.DataFrame({"id": [7], "v": [7]}))
-    local_server.release(repo)
+    let_go(repo)
     statements, told = WORK[request.param]
     dolt("sql", "-q", statements)
     return told
@@ -43,7 +43,7 @@ def work(request: pytest.FixtureRequest, repo: Path, config: Config, dolt: Dolt)
 
 def state(repo: Path, dolt: Dolt) -> list[str]:
     """Return what is committed, what is not, and what each of that is."""
-    local_server.release(repo)
+    let_go(repo)
     hashes = ", ".join(f"dolt_hashof_db('{root}')" for root in ("HEAD", "STAGED", "WORKING"))
     return [dolt("status"), dolt("diff"), dolt("sql", "-q", f"select dolt_hashof('main'), {hashes}")]
 

@@ -59,9 +59,9 @@ def killed_while(repo: Path, begins: str, looks: int, running: Future[Any]) -> N
             seen += len(connection.query(asked, f"{begins}%"))
             return seen >= looks or running.done()
 
-        assert eventually(is_time, within_s=120)
         server = local_server.running(repo)
         assert server is not None
+        assert eventually(is_time, within_s=120)
         os.kill(server.pid, signal.SIGKILL)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from letting_go import is_sound
+from letting_go import is_sound, let_go
 from users_server import users_server
 from waiting import eventually
 
@@ -199,8 +199,7 @@ def test_writers_in_other_processes_go_on(panicky: Path) -> None:
 
 def test_on_a_server_of_the_users_it_stays_a_lost_connection(panicky: Path) -> None:
     """Its log is not ours to read, nor is it ours to be started again."""
-    local_server.release(panicky)
-    assert eventually(lambda: local_server.running(panicky) is None, within_s=20)
+    let_go(panicky)
     with users_server(panicky) as server:
         with pytest.raises(ConnectionLost):
             panic(panicky)

@@ -144,7 +144,7 @@ def test_child_processes_write_beside_their_parent(
         child.start()
     api.write(config("t", mode="append"), writers.rows_of("row", 9, 1))
     for child in children:
-        child.join(60)
+        child.join(200)
     assert [child.exitcode for child in children] == [0, 0, 0]
     found = read(config("t"))
     assert sorted(zip(found["writer"], found["number"], strict=True)) == [

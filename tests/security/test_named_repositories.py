@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from letting_go import let_go
 
 from flytekitplugins.dolt import DoltConfig, DoltTable, create_repository, read, write
 from flytekitplugins.dolt.__main__ import main
@@ -32,7 +33,7 @@ def other(tmp_path: Path) -> Iterator[Path]:
     """Give a second repository, with a table."""
     path = create_repository(tmp_path / "bar", name="a", email="b@c")
     write(DoltConfig(str(path), "secrets"), pd.DataFrame({"a": [1]}))
-    local_server.release(path)
+    let_go(path)
     yield path
     local_server.release(path)
 
@@ -47,7 +48,7 @@ def naming(config: DoltConfig, *reads: ReadRecord) -> str:
 
 def head(path: Path) -> str:
     found = refs.resolve(path, None).hash
-    local_server.release(path)
+    let_go(path)  # its server takes its own files away when it ends
     return found
 
 

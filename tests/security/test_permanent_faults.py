@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "reliability"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "sqlalchemy"))
 import servers
 import ways
+from letting_go import let_go
 from proxy import between
 from users_server import users_server
-from waiting import eventually
 
 from flytekitplugins.dolt import DoltConfig, api, read, write
 from flytekitplugins.dolt.api import frames
@@ -81,8 +81,7 @@ def test_panics_of_others_are_not_taken_for_ours(users: DoltConfig) -> None:
 def test_a_panic_where_the_log_is_not_ours_is_found_by_trying(users: DoltConfig) -> None:
     """On somebody else's server a statement that loses the connection each time, while others do not, is at fault."""
     folder = Path(users.db_path)
-    local_server.release(folder)
-    assert eventually(lambda: local_server.running(folder) is None, within_s=20)
+    let_go(folder)
     with users_server(folder):
         with pytest.raises(QueryFailed, match="dropped the connection each of the 3 times .* answers otherwise"):
             read(DoltConfig(users.db_path, sql=PANICKING))

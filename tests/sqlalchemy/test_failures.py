@@ -45,6 +45,9 @@ from flytekitplugins.sqlalchemy.errors import (
 
 ADD = "update counted set n = n + {{ .inputs.by }}"
 BY: dict[str, Any] = {"by": (int, 1)}
+CLOSED_PORT = 1
+"""Nobody listens there; one that is free now may be another test's in a moment."""
+
 MANY_ROWS = "select a.i, repeat('x', 1000) as x from digits a, digits b, digits c, digits d, digits e"
 
 
@@ -96,7 +99,7 @@ def _in_background(work: Callable[[], Any]) -> tuple[threading.Thread, list[SQLT
 
 def test_nobody_listens_at_the_port(server: Server) -> None:
     """A closed port is an error that Flyte may try again, and tells how often it was tried."""
-    there = replace(server, port=servers.free_port())
+    there = replace(server, port=CLOSED_PORT)
     with (
         nothing_left(server),
         refused(ServerUnreachable, "3 times", query="select 1 as a", at=address(there), recoverable=True) as caught,
@@ -119,7 +122,7 @@ def test_a_server_that_never_greets_is_not_waited_for(mariadb: Server) -> None:
         there, began = replace(mariadb, port=port), time.monotonic()
         with refused(ServerUnreachable, "timed out", query="select 1 as a", at=address(there), recoverable=True):
             run(there, "select 1 as a", connect_timeout_s=1, timeout_s=3600)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
 
 
 def test_a_statement_may_be_slower_than_a_connection(server: Server) -> None:
@@ -309,8 +312,14 @@ def test_a_session_that_the_server_ends_is_a_lost_connection(server: Server) -> 
     """KILL by an administrator in the middle of a read may be repeated as well."""
     query = "select sleep(30) as slept"
     thread, failed = _in_background(lambda: run(server, query))
-    assert eventually(lambda: any("sleep(30)" in str(row[7]) for row in sessions(server)), within_s=20)
-    server.sql(*(f"kill {row[0]}" for row in sessions(server) if "sleep(30)" in str(row[7])))
+
+    def is_killed() -> bool:
+        found = [row[0] for row in sessions(server) if "sleep(30)" in str(row[7])]
+        if found:
+            server.sql(*(f"kill {number}" for number in found))
+        return found != []
+
+    assert eventually(is_killed, within_s=20)
     thread.join(timeout=20)
     # sleep is a function that the careful judgement does not take for reading
     assert [type(error) for error in failed] == [OutcomeUnknown]
@@ -389,7 +398,7 @@ def test_a_late_answer_to_commit_is_an_unknown_outcome(
     late.expect("commit", lambda: over.wait(30) and False)
     try:
         with refused(OutcomeUnknown, "committed", query=ADD, at=address(there), recoverable=False):
-            run(there, ADD, inputs=BY, output=None, timeout_s=1)
+            run(there, ADD, inputs=BY, output=None, timeout_s=3)  # time enough for all that is sent before
     finally:
         over.set()
     assert (late.sent("update counted"), counter()) == (1, 1)
@@ -454,21 +463,22 @@ def test_a_connection_is_tried_again_while_nothing_was_sent(
     assert (len(broken), cut.sent("update"), counter()) == (times, int(times < 3), int(times < 3))
 
 
-def test_a_server_that_comes_late_is_reached(server: Server, relay: tuple[Relay, Server]) -> None:
+class _Late(Relay):
+    """A relay that turns away who comes first."""
+
+    turned_away = 0
+
+    def _accept(self) -> None:
+        self._listener.accept()[0].close()
+        self.turned_away += 1
+        super()._accept()
+
+
+def test_a_server_that_comes_late_is_reached(server: Server) -> None:
     """A connection that is refused at first is tried again before the task fails."""
-    late, there = relay
-    late.is_open = False
-
-    def open_up() -> None:
-        time.sleep(0.2)
-        late.is_open = True
-
-    thread, failed = _in_background(open_up)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(connections, "_PAUSE_S", 0.5)
-        assert run(there, "select 1 as a")["a"].tolist() == [1]
-    thread.join()
-    assert not failed
+    with closing(_Late(server.port)) as late:
+        assert run(replace(server, port=late.port), "select 1 as a")["a"].tolist() == [1]
+        assert late.turned_away == 1
 
 
 # -- it takes too long ------------------------------------------------------------------------------------------------
@@ -485,12 +495,12 @@ def test_a_statement_that_takes_too_long_is_ended_on_the_server(
     began = time.monotonic()
     output = {} if query.startswith("select") else {"output": None}
     with (
-        nothing_left(server, within_s=5),
+        nothing_left(server, within_s=20),
         refused(StatementTimedOut, "timeout_s", query=query, at=address(server), recoverable=False) as caught,
     ):
         run(server, query, timeout_s=1, **output)
     assert caught.value.timeout_s == 1
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 50
     assert server.sql("select count(*), sum(n) from counted")[0] == (1, 0)
 
 
@@ -758,7 +768,7 @@ def test_a_commit_message_is_a_value(dolt_server: Server, message: str) -> None:
 def test_flyte_is_told_what_may_be_repeated(mariadb: Server, tmp_path: Path) -> None:
     """A task in a pod of its own ends in an error that Flyte repeats exactly if nothing was sent."""
     cluster = Cluster(tmp_path, environment=counted())
-    for where, recoverable in ((replace(mariadb, port=servers.free_port()), True), (mariadb, False)):
+    for where, recoverable in ((replace(mariadb, port=CLOSED_PORT), True), (mariadb, False)):
         plain = uri(where).replace(uri(where).partition("@")[0], f"mysql://{USER}")
         with pytest.raises(PodFailed, match="Query: select 1 as a") as caught:
             cluster.run(task_on(plain, "select 1 as a"), f"run{where.port}")

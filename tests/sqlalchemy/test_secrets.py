@@ -7,15 +7,15 @@ import pickle
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import pandas as pd
+import pymysql
 import pytest
-import servers
 from faults import assert_hidden, psql
 from flytekit.configuration import Image, ImageConfig, SerializationSettings
 from flytekit.models.security import Secret
@@ -249,7 +249,7 @@ def _wrong_host(vault: Vault, patch: pytest.MonkeyPatch) -> SQLAlchemyTask:
 
 
 def _closed_port(vault: Vault, patch: pytest.MonkeyPatch) -> SQLAlchemyTask:
-    patch.setitem(vault.secrets, "port", str(servers.free_port()))
+    patch.setitem(vault.secrets, "port", "1")
     return vault.task("select 1 as a")
 
 
@@ -390,14 +390,18 @@ def test_a_running_task_shows_no_secret_to_other_users(mariadb: Server, monkeypa
         uri=f"mysql://{USER}@127.0.0.1:{mariadb.port}/db",
         secret_connect_args={"password": Secret(group="db", key="password")},
     )
-    task = SQLAlchemyTask(
-        name="t", query_template="select sleep(2) as a", task_config=config, output_schema_type=pd.DataFrame
-    )
-    thread = threading.Thread(target=task)
-    thread.start()
-    try:
-        assert eventually(lambda: "sleep(2)" in str(mariadb.sql("show full processlist")), within_s=20)
-        assert PASSWORD not in str(mariadb.sql("show full processlist"))
-        assert PASSWORD not in Path("/proc/self/cmdline").read_text()
-    finally:
-        thread.join()
+    query = "select get_lock('shown', 60) as a"
+    task = SQLAlchemyTask(name="t", query_template=query, task_config=config, output_schema_type=pd.DataFrame)
+    found: list[pd.DataFrame] = []
+    thread = threading.Thread(target=lambda: found.append(task()))
+    with closing(pymysql.connect(host="127.0.0.1", port=mariadb.port, user=USER, password=PASSWORD)) as holder:
+        holder.cursor().execute("select get_lock('shown', 0)")
+        thread.start()
+        try:
+            assert eventually(lambda: query in str(mariadb.sql("show full processlist")), within_s=20)
+            assert PASSWORD not in str(mariadb.sql("show full processlist"))
+            assert PASSWORD not in Path("/proc/self/cmdline").read_text()
+        finally:
+            holder.cursor().execute("select release_lock('shown')")
+            thread.join()
+    assert found[0]["a"].tolist() == [1]

@@ -90,6 +90,8 @@ def test_a_stopped_example_stops_its_servers(tmp_path: Path) -> None:
     """SIGTERM in the middle leaves no server and no folder, also where MariaDB forgets its own while it starts."""
     with start(tmp_path, DOLT_BIN=str(binary.find())) as example:
         assert eventually(lambda: any("--port=" in line for line in servers_in(tmp_path)), within_s=60)
+        # Whoever starts a process is told of it a moment later: before that, the example has nothing to stop.
+        assert eventually(lambda: any(log.stat().st_size for log in tmp_path.glob("*/mariadb.log")), within_s=60)
         example.send_signal(signal.SIGTERM)
         example.communicate(timeout=60)
     assert example.returncode != 0
