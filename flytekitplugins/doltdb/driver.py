@@ -34,6 +34,8 @@ NO_TLS = CR.CR_SSL_CONNECTION_ERROR
 """The driver's code for a server that offers no TLS where it was asked for."""
 LOST = CR.CR_SERVER_LOST
 """The code for a connection that broke."""
+SENT_AHEAD = "sent_ahead"
+"""The attribute of errors that says that another statement failed than the one which raised: one sent ahead of it."""
 _WANTS_PASSWORD, _WANTS_FILE = CR.CR_AUTH_PLUGIN_CANNOT_LOAD, 2068
 _MOST_BUFFERED = 1 << 17  # bytes; more than a buffered file reads at once
 _QUERY, _PREPARE, _EXECUTE, _CLOSE = 0x03, 0x16, 0x17, 0x19
@@ -110,6 +112,8 @@ class Connection(pymysql.connections.Connection):
 
     _waiting: bytes | None = None
     """What is sent together with more that is to come; None is nothing of that kind."""
+    _owed = 0
+    """How many answers have not been looked at."""
 
     ctx: ssl.SSLContext
     _auth_plugin_map: Mapping[str, Any]
@@ -183,13 +187,9 @@ class Connection(pymysql.connections.Connection):
 
         All are run, also those behind one that fails, which is raised when all have been answered.
         """
-        self._waiting = b""
-        try:
+        with self._together():
             for statement in statements:
                 self._command(_QUERY, statement)
-        finally:
-            waiting, self._waiting = self._waiting, None
-        self._write_bytes(waiting)
         found: list[list[tuple[Any, ...]]] = []
         failed: Error | None = None
         for _ in statements:
@@ -205,6 +205,23 @@ class Connection(pymysql.connections.Connection):
         if failed is not None:
             raise failed
         return found
+
+    def send_ahead(self, statements: Sequence[str]) -> None:
+        """Send statements that give no rows; answers are looked at, and errors raised, before the next one is sent."""
+        with self._together():
+            for statement in statements:
+                self._command(_QUERY, statement)
+        self._owed = len(statements)
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """Have what is written in the block sent at its end, in one piece."""
+        self._waiting = b""
+        try:
+            yield
+        finally:
+            waiting, self._waiting = self._waiting, None
+        self._write_bytes(waiting)
 
     def _write_bytes(self, data: bytes) -> None:
         if self._waiting is None:
@@ -274,7 +291,18 @@ class Connection(pymysql.connections.Connection):
         self._command(_CLOSE, struct.pack("<I", number))
 
     def _command(self, command: int, content: str | bytes) -> None:
-        self._execute_command(command, content)  # type: ignore[attr-defined]
+        self._execute_command(command, content)
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        while self._owed:
+            self._owed -= 1
+            self._next_seq_id = 1
+            try:
+                self._read_query_result()  # type: ignore[attr-defined]
+            except Error as error:
+                vars(error)[SENT_AHEAD] = True
+                raise
+        super()._execute_command(command, sql)  # type: ignore[misc]
 
     def _packet(self, *kind: Any) -> Any:
         return self._read_packet(*kind)  # type: ignore[no-untyped-call]

@@ -13,9 +13,17 @@ import ways
 from proxy import between
 
 from flytekitplugins.dolt import DoltConfig, read, write
-from flytekitplugins.dolt.errors import RevisionNotFound, TableNotFound, WriteNotVerified
+from flytekitplugins.dolt.errors import (
+    ConnectionLost,
+    ConstraintViolated,
+    DoltError,
+    RevisionNotFound,
+    TableNotFound,
+    WriteNotVerified,
+)
 from flytekitplugins.dolt.history import publishing
 from flytekitplugins.dolt.repository.connections import Connection, connect
+from flytekitplugins.dolt.tables import reading
 
 ONE_REPOSITORY = True
 
@@ -58,7 +66,7 @@ USES = [only_reads, begins, fails_within_a_transaction, commits]
 
 @pytest.mark.skipif(ways.expected() != ways.NATIVELY, reason="by SQL each read logs in anew")
 def test_statements_of_a_warm_read(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the branch is, what the table is if the commit is new, and its rows; the reader stays at its commit."""
+    """Where the branch is, and the table's rows; the reader stays at its commit. What the table looks like is known."""
     expected = [
         f"USE `{repo.name}`",
         r"SELECT active_branch\(\), DOLT_HASHOF\('HEAD'\)",
@@ -71,8 +79,7 @@ def test_statements_of_a_warm_read(repo: Path, monkeypatch: pytest.MonkeyPatch) 
         write(config(repo), TWO)
         proxy.statements.clear()
         assert read(config(repo)).equals(TWO)  # with it what the write may have left is over
-        shown = [said for said in proxy.statements if said.startswith("SHOW")]
-        assert shown == ["SHOW FULL COLUMNS FROM `t`", "SHOW CREATE TABLE `t`"]
+        assert [said for said in proxy.statements if said.startswith("SHOW")] == []  # it looks as at the commit before
         for _ in range(2):
             proxy.statements.clear()
             assert read(config(repo)).equals(TWO)
@@ -190,3 +197,90 @@ def test_a_statement_that_fails_on_the_way(repo: Path) -> None:
             with pytest.raises(TableNotFound):
                 connection.query("SELECT * FROM nothing")
             assert counted(connection) == 1
+
+
+def test_what_is_sent_ahead_is_told_by_the_next_statement(repo: Path) -> None:
+    """It was done before the next is; where it failed the next is not sent, and the one behind that is."""
+    write(config(repo), ONE)
+    with connect(repo) as connection:
+        connection.execute_ahead("INSERT INTO t VALUES (%s)", 2)
+        assert counted(connection) == 2
+        connection.execute_ahead("INSERT INTO t VALUES (2)")
+        with pytest.raises(ConstraintViolated, match="duplicate primary key"):
+            connection.execute("INSERT INTO t VALUES (3)")
+        assert counted(connection) == 2
+        connection.execute("DELETE FROM t WHERE id = 2")
+
+
+def test_what_is_sent_ahead_to_a_branch_that_is_not_there(repo: Path) -> None:
+    """It is done nowhere else: the next statement tells, and so does each one after it."""
+    write(config(repo), ONE)
+    with connect(repo) as connection:
+        with connection.at("gone", at_once=False):
+            connection.execute_ahead("START TRANSACTION")
+            for statement in ("INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (3)"):
+                with pytest.raises(DoltError, match="database not found|START TRANSACTION"):
+                    connection.execute(statement)
+        assert counted(connection) == 1
+
+
+def test_a_session_that_ends_behind_what_is_sent_ahead(repo: Path) -> None:
+    """The connection is lost for the next statement, as if that had been sent."""
+    write(config(repo), ONE)
+    with pytest.raises(ConnectionLost), connect(repo) as connection:
+        connection.execute_ahead(f"KILL {connection.number}")
+        counted(connection)
+    assert read(config(repo)).equals(ONE)
+
+
+def altered_by_others(repo: Path) -> None:
+    with connect(repo) as connection:
+        connection.execute("ALTER TABLE t ADD COLUMN v int COMMENT 'theirs'")
+        connection.execute("CALL DOLT_COMMIT('-am', 'alter')")
+        connection.execute("COMMIT")
+
+
+def altered_by_a_write(repo: Path) -> None:
+    write(config(repo, mode="append", on_schema_change="evolve"), pd.DataFrame({"id": [7], "v": [7]}))
+
+
+def altered_in_what_is_noted(repo: Path) -> None:
+    write(config(repo), pd.DataFrame({"id": pd.array([1, 2, 3], "UInt8")}))
+
+
+@pytest.mark.parametrize("alter", [altered_by_others, altered_by_a_write, altered_in_what_is_noted])
+def test_a_table_that_looks_different_is_asked_about(repo: Path, alter: Callable[[Path], None]) -> None:
+    """After writes of rows, at whose commits it was known: each commit has what the server says of it."""
+    hashes = []
+    for step in (lambda: write(config(repo), ONE), lambda: write(config(repo), TWO), lambda: alter(repo)):
+        step()
+        with connect(repo) as connection:
+            hashes.append(str(connection.query("SELECT DOLT_HASHOF('HEAD')")[0][0]))
+    now = read(config(repo))
+    write(config(repo), now)
+    write(config(repo, mode="append"), now.assign(id=now["id"] + 100))
+    with connect(repo) as connection:
+        hashes.append(str(connection.query("SELECT DOLT_HASHOF('HEAD')")[0][0]))
+        said = []
+        for commit in hashes:
+            with connection.at(commit):
+                known = reading.describe(connection, "t")
+                assert known == reading._described(connection, "t")
+                assert known is not None
+                said.append(known.statement)
+    assert len(set(said)) > 1
+
+
+def test_a_table_that_counts_is_asked_about_each_time(repo: Path) -> None:
+    """What comes next is in its statement, and goes on with its rows."""
+    with connect(repo) as connection:
+        connection.execute("CREATE TABLE t (id int PRIMARY KEY AUTO_INCREMENT, v int)")
+        connection.execute("CALL DOLT_COMMIT('-Am', 'empty')")
+        connection.execute("COMMIT")
+    for value in range(2):
+        written = write(DoltConfig(str(repo), "t", mode="append"), pd.DataFrame({"v": [value]})).commit
+        assert written is not None
+        with connect(repo) as connection, connection.at(written.hash):
+            known = reading.describe(connection, "t")
+            assert known is not None
+            assert f"AUTO_INCREMENT={value + 2}" in known.statement

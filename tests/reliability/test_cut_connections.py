@@ -24,6 +24,7 @@ from flytekitplugins.dolt.errors import ConnectionLost, DoltError, OutcomeUnknow
 from flytekitplugins.dolt.history import publishing
 from flytekitplugins.dolt.repository import branch_locks, refs
 from flytekitplugins.dolt.server import local_server
+from flytekitplugins.dolt.tables import reading
 
 
 @pytest.fixture
@@ -41,7 +42,8 @@ def row(number: int) -> pd.DataFrame:
 
 
 def append(repo: Path, number: int, branch: str | None = None) -> str:
-    """Append a row, and return the commit that is said to hold it."""
+    """Append a row, and return the commit that is said to hold it; it is asked what the table looks like, each time."""
+    reading._at_commits.clear()
     policy = NewBranch(branch) if branch is not None else None
     config = DoltConfig(str(repo), "log", mode="append", branch_conf=policy)
     written = api.write(config, row(number), message=f"append {number}").commit
@@ -173,7 +175,7 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
     """An exception out of any statement of a write passes as it is; the table is old or new, and nobody is held up."""
     api.write(DoltConfig(str(repo), "log"), row(0))
     connection_type = refs.Connection
-    run, rows, calls = connection_type.execute, connection_type.query, [0, 0]
+    calls = [0, 0]
 
     def failing(original):  # type: ignore[no-untyped-def]
         def call(self, *args, **options):  # type: ignore[no-untyped-def]
@@ -184,8 +186,8 @@ def test_exception_at_every_statement(repo: Path, error: BaseException, monkeypa
 
         return call
 
-    monkeypatch.setattr(connection_type, "execute", failing(run))
-    monkeypatch.setattr(connection_type, "query", failing(rows))
+    for name in ("execute", "execute_ahead", "query"):
+        monkeypatch.setattr(connection_type, name, failing(getattr(connection_type, name)))
     config = DoltConfig(str(repo), "log")
     for number in range(1, 100):
         calls[:] = [0, number]

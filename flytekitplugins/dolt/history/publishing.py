@@ -255,7 +255,7 @@ def _write_once(connection: Connection, target: _Target, job: WriteJob, author: 
         else:
             start = state.head
             _refuse_early(connection, state, target.branch, job.table)
-        with Scratch(connection, start, task=job.task) as branch:
+        with Scratch(connection, start, task=job.task, at_once=False) as branch:
             job = _respelt(connection, job, start)
             if job.statements.are_alone:
                 connection.begins_as(start)
@@ -483,14 +483,14 @@ def commit_all(connection: Connection, message: str, author: str) -> str | None:
         connection.execute("CALL DOLT_ADD('-A', '--force')")
         rows = connection.query(save.replace("'-A', ", ""), author, message)
     # Dolt's commit leaves the transaction open, and the connection would go on seeing the branches of its beginning.
-    connection.execute("COMMIT")
+    connection.execute_ahead("COMMIT")
     return str(rows[0][0]) if rows else None
 
 
 def _fast_forward(connection: Connection, branch: str, start: str, source: str, commit: str, table: str) -> None:
     """Move ``branch`` from ``start`` to ``commit``, which ``source`` points to, or change nothing."""
     with attempting(f"publish table {table!r} on branch {branch!r}"):
-        connection.execute("START TRANSACTION")
+        connection.execute_ahead("START TRANSACTION")
         with _on(connection, branch) as state:
             if state is None:
                 raise HeadMoved(f"Cannot {attempted()}: the branch was deleted meanwhile.", branch=branch)

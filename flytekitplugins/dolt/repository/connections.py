@@ -76,7 +76,6 @@ _LEAVES_NOTHING = re.compile(rf"{_READS.pattern}|\s*CALL\s+({'|'.join(procedures
 """Statements after which no transaction is open, unless they fail: the server's own setting is autocommit."""
 _LOCKS = re.compile(r"_LOCK", re.IGNORECASE)
 _TAKES = re.compile(r"GET_LOCK", re.IGNORECASE)
-_BEGINS = "START TRANSACTION"
 _CHANGES_ROWS = re.compile(
     rf"{_LEAVES_NOTHING.pattern}|\s*(LOAD DATA|INSERT|REPLACE|UPDATE|DELETE|START TRANSACTION|COMMIT|SET|USE)\b"
     r"|\s*CALL\s+(flyte_import|DOLT_COMMIT|DOLT_ADD)\b",
@@ -208,11 +207,24 @@ class Connection:
         """Run one statement and return the number of rows it affected."""
         self._is_bound = self._may_be_in_transaction = True
         self._note_kind(sql)
-        if sql == _BEGINS and self._goes_along(sql):
-            self._send_on_the_way(sql)
-            return 0
         self._settle()
         return self._send(sql, *parameters)
+
+    def execute_ahead(self, sql: str, *parameters: object) -> None:
+        """Run one statement as `execute` does, without waiting for it: what it would raise, the next one does.
+
+        The next is sent when this one was answered, and not at all where it failed. Not for what is published: nobody
+        would know what of two failed.
+        """
+        if not self._endpoint.shares_files:  # as of `queries`
+            self.execute(sql, *parameters)
+            return
+        self._is_bound = self._may_be_in_transaction = True
+        self._note_kind(sql)
+        goes = [f"USE {quote(self._name_of(self._revision))}"] if self._went_to != self._revision else []
+        with self._translated(), self._raw.cursor() as cursor:
+            self._raw.send_ahead([*goes, cursor.mogrify(sql, parameters or None)])
+        self._went_to = self._revision
 
     def start_afresh(self, revision: str | None = None) -> None:
         """Take no view of yesterday along from the last use; what answers is alive.
@@ -329,7 +341,7 @@ class Connection:
         """
         if self._went_to == self._revision or not self.database or not self._endpoint.shares_files:
             return False
-        return all(each == _BEGINS or (_LEAVES_NOTHING.match(each) and not _TAKES.search(each)) for each in statements)
+        return all(_LEAVES_NOTHING.match(each) and not _TAKES.search(each) for each in statements)
 
     def _send_on_the_way(self, *statements: str) -> list[list[tuple[Any, ...]]]:
         """Go to where the connection is meant to be, and return the rows of statements that are sent along.
@@ -581,6 +593,8 @@ class Connection:
             yield
         except driver.MySQLError as error:
             self._may_be_in_transaction = True
+            if driver.SENT_AHEAD in vars(error):  # what goes there may be what failed
+                self._went_to = ""
             stripped(error, *self._endpoint.passwords)
             found = _from_pymysql(error)
             if isinstance(found, ConnectionLost):

@@ -88,14 +88,16 @@ class Owner:
 class Scratch:
     """A branch of our own at ``start``, with the connection on it inside the block, and gone afterwards.
 
-    ``task`` is shown to those who wait for this writer.
+    ``task`` is shown to those who wait for this writer. Where it is not made ``at_once`` the next statement waits for
+    it, and raises what is wrong with it: HeadMoved, where another branch was faster.
     """
 
-    def __init__(self, connection: Connection, start: str, *, task: str | None = None) -> None:
+    def __init__(self, connection: Connection, start: str, *, task: str | None = None, at_once: bool = True) -> None:
         self._connection = connection
         self._start = start
         self._task = task or "script"
         self._take_name()
+        self._at_once = at_once
         self._is_ours = True
         self._position = ExitStack()
 
@@ -123,7 +125,8 @@ class Scratch:
         if self._mark is not None:
             with suppress(OSError):  # without it the next writer removes the branch, instead of the supervisor
                 self._mark.touch()
-        self._connection.execute("CALL DOLT_BRANCH(%s, %s)", self.name, self._start)
+        run = self._connection.execute if self._at_once else self._connection.execute_ahead
+        run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start)
 
     def become(self, branch: str) -> None:
         """Give this branch the name ``branch``, or change nothing where that name is taken."""

@@ -565,7 +565,7 @@ def _natively(
 
 def _within_constraints(connection: Connection, work: Callable[[], _T]) -> _T:
     """Do ``work`` in one transaction, which the commit ends; where a foreign key forbids it, ask at the end."""
-    connection.execute("START TRANSACTION")
+    connection.execute_ahead("START TRANSACTION")
     try:
         return work()
     except ConstraintViolated as error:
