@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -30,14 +31,15 @@ def compare(rounds: int, runs: Runs, say: Callable[[str], None]) -> None:
             say(f"{GROUP}, round {number + 1} of {rounds}")
             ours_now = frames.frame(ROWS, 5, seed=number + 2)
             theirs_now = frames.frame(ROWS, 5, seed=number + 2 + rounds)  # Dolt stores equal rows once
+            gc.collect()  # not before each job: it walks over all objects, and nothing is warm after that
             for writer in _in_turn(writers, number):
                 given = ours_now if writer is ours else theirs_now
-                cost, _ = measured(partial(writer.write, given), here.address.pid)
+                cost, _ = measured(partial(writer.write, given), here.address.pid, collects=False)
                 _keep(runs, Run(GROUP, WRITE, writer.name, number, cost))
             check(RawWrite.name, writers[1].read(), theirs_now)
             here.rows("ROLLBACK")  # the raw connection goes on seeing what it saw, until its transaction ends
             for reader in _in_turn(readers, number):
-                cost, found = measured(reader.read, here.address.pid)
+                cost, found = measured(reader.read, here.address.pid, collects=False)
                 check(reader.name, found, ours_now)
                 _keep(runs, Run(GROUP, READ, reader.name, number, cost))
 

@@ -25,9 +25,13 @@ class Cost:
     """The server's process, or those that the job started."""
 
 
-def measured(work: Callable[[], T], server: int | None) -> tuple[Cost, T]:
-    """Do the work once and return its cost with what it returned; ``server`` is a process of this user, or None."""
-    gc.collect()
+def measured(work: Callable[[], T], server: int | None, *, collects: bool = True) -> tuple[Cost, T]:
+    """Do the work once and return its cost with what it returned; ``server`` is a process of this user, or None.
+
+    Garbage of others is collected before, unless the caller does that.
+    """
+    if collects:
+        gc.collect()
     commands, there = _commands_cpu_s(), _server_cpu_s(server)
     here, began = time.process_time(), time.perf_counter()
     result = work()

@@ -189,7 +189,7 @@ def resolve(config: DoltConfig) -> Pinned:
             with refs.at(_location_at(config, commit), commit) as connection:
                 return Pinned(table_log.respelt(connection, config, commit), commit)
         place = remotes.location_of(config)
-        with connect(place) as connection:
+        with connect(place, asks=revisions.first_question(config)) as connection:
             commit = revisions.of_config(connection, config)
             if config.changes is not None:
                 config = diffs.fixed(connection, config)

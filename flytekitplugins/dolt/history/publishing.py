@@ -36,7 +36,7 @@ from ..model.configs import Branch, Commit, MergeBranch, NewBranch
 from ..model.location import Location
 from ..model.sql_text import literal, quote
 from ..repository import active_content, branch_locks, hosts, scratch_branches, table_names
-from ..repository.connections import Connection, Panics, connect
+from ..repository.connections import ACTIVE_BRANCH, Connection, Panics, connect
 from ..repository.refs import branch_of, find_head, heads, is_free, no_branch, refuse_double
 from ..repository.scratch_branches import Scratch
 from ..tables import reading
@@ -138,9 +138,10 @@ def write(repository: Location, policy: Branch | None, job: WriteJob) -> WriteRe
         job = replace(job, message=_with_key(job.message, job.key))
     author = hosts.author_of(repository)
     panics = Panics()
+    is_named = isinstance(policy, (MergeBranch, NewBranch)) or branch_of(policy) is not None
     for lost in range(1, MAX_LOST + 1):
         try:
-            with panics.noticed(), connect(repository) as connection:
+            with panics.noticed(), connect(repository, asks=None if is_named else ACTIVE_BRANCH) as connection:
                 return _write(connection, repository, policy, job, author)
         except OutcomeUnknown as unknown:
             if _is_published(repository, unknown, job.lock_timeout_s):

@@ -75,6 +75,12 @@ def resolve(connection: Connection, revision: Revision, *, on: str | None = None
     return found
 
 
+def first_question(config: DoltConfig) -> str | None:
+    """Return what `of_config` asks first, for `connect`; None where that depends."""
+    has_own = config.as_of is not None or config.changes is not None
+    return None if has_own or refs.branch_of(config.policy) is not None else refs.ACTIVE_HEAD
+
+
 def of_config(connection: Connection, config: DoltConfig) -> Commit:
     """Return the commit that ``config`` reads now: that of its ``as_of`` (or ``until``), or the head of its branch.
 

@@ -64,6 +64,9 @@ _SILENCE_S = 60
 PATIENCE_S = 4.0
 """Seconds for which somebody else's server is tried again: one that is restarted is back in a moment."""
 
+ACTIVE_BRANCH = "SELECT active_branch()"
+"""What `Connection.active_branch` asks."""
+
 _KEPT_WARM = 8
 _COMMITS_KEPT = 1_000
 _OLDEST = (1, 83)
@@ -130,6 +133,8 @@ class Connection:
         """Whether it was asked if Dolt's own tables are its own here."""
         self.seen_commits: set[str] = set()
         """Commits that were found by their hash. One may be collected since, which the next statement about it says."""
+        self._told: tuple[str, list[tuple[Any, ...]]] | None = None
+        """What this use was to ask first, and the answer, until it asks that or something else."""
         self._began: tuple[str | None, str | None] = (None, None)
         """A branch of its own and where that began, while nothing but rows has changed there."""
         self._folder: Path | None = _UNKNOWN
@@ -148,6 +153,8 @@ class Connection:
         return commit if branch == self._revision else None
 
     def _note_kind(self, sql: str) -> None:
+        """Note what follows from sending a statement."""
+        self._told = None
         if not _CHANGES_ROWS.match(sql):
             self._began = (None, None)
 
@@ -175,6 +182,9 @@ class Connection:
 
     def query(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows; ``%s`` marks bound parameters."""
+        if self._told is not None and self._told[0] == sql and self._revision is None:
+            (_, rows), self._told = self._told, None
+            return rows
 
         def ask() -> list[tuple[Any, ...]]:
             with self._raw.cursor() as cursor:
@@ -226,23 +236,27 @@ class Connection:
             self._raw.send_ahead([*goes, cursor.mogrify(sql, parameters or None)])
         self._went_to = self._revision
 
-    def start_afresh(self, revision: str | None = None) -> None:
+    def start_afresh(self, revision: str | None = None, *, asks: str | None = None) -> None:
         """Take no view of yesterday along from the last use; what answers is alive.
 
         ``revision`` is where this use goes first. The end of a transaction is asked for only where the last use may
-        have left one; to go there is asked in any case else, for the answer.
+        have left one; to go there is asked in any case else, for the answer. ``asks`` is what this use asks there
+        first, which is sent along.
         """
         self._start_here()
+        self._told = None
         asked = ["ROLLBACK"] if self._may_be_in_transaction or not self.database else []
         goes = bool(self.database) and (not asked or self._endpoint.shares_files)
         if goes:
             asked.append(f"USE {quote(self._name_of(revision))}")
+        goes_along = asks is not None and goes and self._endpoint.shares_files
         try:
-            self._send_each(asked)
+            *_, rows = self._send_each([*asked, *([asks] if goes_along and asks is not None else [])])
         except (AccessDenied, RevisionNotFound):  # who is to be there is told when he goes
             return
         self._may_be_in_transaction = False
         self._went_to = revision if goes else self._went_to
+        self._told = (asks, rows) if goes_along and asks is not None else None
 
     def _start_on_the_way(self, revision: str | None) -> None:
         """Do as `start_afresh`, and be on ``revision`` from now on, but go there with the first statement."""
@@ -387,7 +401,7 @@ class Connection:
 
     def active_branch(self) -> str:
         """Return the name of the branch that the connection is on."""
-        branch: str = self.query("SELECT active_branch()")[0][0]
+        branch: str = self.query(ACTIVE_BRANCH)[0][0]
         return branch
 
     def describe(self, sql: str) -> list[Column]:
@@ -846,13 +860,16 @@ _pools_lock = threading.Lock()
 
 
 @contextmanager
-def connect(place: Location, *, first_at: str | None = None, patience_s: float = PATIENCE_S) -> Iterator[Connection]:
+def connect(
+    place: Location, *, first_at: str | None = None, asks: str | None = None, patience_s: float = PATIENCE_S
+) -> Iterator[Connection]:
     """Give a connection to the server of ``place``; for a resolved folder it is started if none runs there.
 
     The connection is on the checked-out (or the server's default) branch; `Connection.at` goes elsewhere. Who goes to a
-    commit at once says so by ``first_at``, which saves a statement. It goes back
-    to the warm ones when the block ends well, and is closed when it does not. Somebody else's server that does not
-    answer is tried again for ``patience_s`` seconds.
+    commit at once says so by ``first_at``, which saves a statement, and who asks something first by ``asks``, which
+    saves a wait where that is just what `Connection.query` is given. It goes back to the warm ones when the block ends
+    well, and is closed when it does not. Somebody else's server that does not answer is tried again for ``patience_s``
+    seconds.
 
     Raises:
         ConnectionLost: the server cannot be reached, or went away twice in a row.
@@ -862,7 +879,7 @@ def connect(place: Location, *, first_at: str | None = None, patience_s: float =
     where = hosts.host(place)
     with where.reached() as endpoint:
         try:
-            connection = _acquire(place, endpoint, first_at=first_at)
+            connection = _acquire(place, endpoint, first_at=first_at, asks=asks)
         except ConnectionLost:
             disconnect(place)  # the server was killed or restarted, or its owner is gone
             connection = None
@@ -943,11 +960,13 @@ def _patiently(place: Location, endpoint: Endpoint, patience_s: float) -> Connec
         pause_s *= 2
 
 
-def _acquire(place: Location, endpoint: Endpoint, *, first_at: str | None = None) -> Connection:
+def _acquire(
+    place: Location, endpoint: Endpoint, *, first_at: str | None = None, asks: str | None = None
+) -> Connection:
     connection = _pool(place, endpoint).take()
     with attempting(f"reach the dolt sql-server of {str(place)!r}"):
         try:
-            connection.start_afresh(first_at)
+            connection.start_afresh(first_at, asks=asks)
             if not connection.is_known:
                 active_content.refuse_false_tables(connection)
                 connection.is_known = True

@@ -37,6 +37,9 @@ from .connections import Connection, connect
 AWAY_S = 10.0
 """Seconds for which a replica that did not answer is not asked again: a network may let each question wait."""
 
+ACTIVE_HEAD = "SELECT active_branch(), DOLT_HASHOF('HEAD')"
+"""What `head_of` asks of the checked-out branch."""
+
 _BRANCHES = "refs/heads/"
 _HEAD = "SELECT commit_hash, DOLT_HASHOF(%s) FROM dolt_log AS OF %s LIMIT 1"
 _NO_BRANCH = re.compile(r"[^\x21-\x7e]|[~^]")
@@ -273,7 +276,7 @@ def _named(connection: Connection, branch: str | None) -> tuple[str, str] | None
     Dolt's table of branches looks at the commit and the working set of every branch, whatever is asked of it.
     """
     if branch is None:
-        ((active, head),) = connection.query("SELECT active_branch(), DOLT_HASHOF('HEAD')")
+        ((active, head),) = connection.query(ACTIVE_HEAD)
         return None if active is None else (str(active), str(head))
     if _NO_BRANCH.search(branch):
         return None
