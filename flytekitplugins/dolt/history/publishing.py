@@ -138,10 +138,9 @@ def write(repository: Location, policy: Branch | None, job: WriteJob) -> WriteRe
         job = replace(job, message=_with_key(job.message, job.key))
     author = hosts.author_of(repository)
     panics = Panics()
-    is_named = isinstance(policy, (MergeBranch, NewBranch)) or branch_of(policy) is not None
     for lost in range(1, MAX_LOST + 1):
         try:
-            with panics.noticed(), connect(repository, asks=None if is_named else ACTIVE_BRANCH) as connection:
+            with panics.noticed(), connect(repository, asks=_first_question(policy)) as connection:
                 return _write(connection, repository, policy, job, author)
         except OutcomeUnknown as unknown:
             if _is_published(repository, unknown, job.lock_timeout_s):
@@ -184,6 +183,12 @@ class _Target:
     """Whether a branch that is missing is made."""
     base: str | None = None
     """Where a missing branch starts; None is at the head of the one that the repository has checked out."""
+
+
+def _first_question(policy: Branch | None) -> str | None:
+    """Return what `_target` asks, if anything."""
+    is_named = isinstance(policy, (MergeBranch, NewBranch)) or branch_of(policy) is not None
+    return None if is_named else ACTIVE_BRANCH
 
 
 def _target(connection: Connection, policy: Branch | None) -> _Target:

@@ -249,14 +249,14 @@ class Connection:
         goes = bool(self.database) and (not asked or self._endpoint.shares_files)
         if goes:
             asked.append(f"USE {quote(self._name_of(revision))}")
-        goes_along = asks is not None and goes and self._endpoint.shares_files
+        along = [asks] if goes and asks is not None and self._endpoint.shares_files else []
         try:
-            *_, rows = self._send_each([*asked, *([asks] if goes_along and asks is not None else [])])
+            *_, rows = self._send_each([*asked, *along])
         except (AccessDenied, RevisionNotFound):  # who is to be there is told when he goes
             return
         self._may_be_in_transaction = False
         self._went_to = revision if goes else self._went_to
-        self._told = (asks, rows) if goes_along and asks is not None else None
+        self._told = (along[0], rows) if along else None
 
     def _start_on_the_way(self, revision: str | None) -> None:
         """Do as `start_afresh`, and be on ``revision`` from now on, but go there with the first statement."""
