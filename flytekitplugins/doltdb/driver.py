@@ -294,6 +294,15 @@ class Connection(pymysql.connections.Connection):
         self._execute_command(command, content)
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self.see_done()
+        super()._execute_command(command, sql)  # type: ignore[misc]
+
+    def see_done(self) -> None:
+        """Wait for what was sent ahead.
+
+        Raises:
+            Error: what the server says of it; marked with `SENT_AHEAD`.
+        """
         while self._owed:
             self._owed -= 1
             self._next_seq_id = 1
@@ -302,7 +311,6 @@ class Connection(pymysql.connections.Connection):
             except Error as error:
                 vars(error)[SENT_AHEAD] = True
                 raise
-        super()._execute_command(command, sql)  # type: ignore[misc]
 
     def _packet(self, *kind: Any) -> Any:
         return self._read_packet(*kind)  # type: ignore[no-untyped-call]

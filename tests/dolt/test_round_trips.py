@@ -224,6 +224,22 @@ def test_what_is_sent_ahead_to_a_branch_that_is_not_there(repo: Path) -> None:
         assert counted(connection) == 1
 
 
+def test_another_session_sees_what_was_sent_ahead(repo: Path) -> None:
+    """A branch that was made so is there for the user who may only read, and for who reads in parts."""
+    commit = write(config(repo), ONE).commit
+    assert commit is not None
+    with connect(repo) as connection:
+        for number in range(20):
+            connection.execute_ahead("CALL DOLT_BRANCH(%s, %s)", f"made{number}", commit.hash)
+            with connection.at(f"made{number}", at_once=False):
+                if number % 2:
+                    with connection.read_only_session() as reader:
+                        assert counted(reader) == 1
+                else:
+                    with connection.arrow_batches("SELECT id FROM t") as batches:
+                        assert sum(len(batch) for batch in batches) == 1
+
+
 def test_a_session_that_ends_behind_what_is_sent_ahead(repo: Path) -> None:
     """The connection is lost for the next statement, as if that had been sent."""
     write(config(repo), ONE)

@@ -223,8 +223,8 @@ class Connection:
     def execute_ahead(self, sql: str, *parameters: object) -> None:
         """Run one statement as `execute` does, without waiting for it: what it would raise, the next one does.
 
-        The next is sent when this one was answered, and not at all where it failed. Not for what is published: nobody
-        would know what of two failed.
+        The next is sent when this one was answered, and not at all where it failed; so it is with what another session
+        is asked by way of this one. Not for what is published: nobody would know what of two failed.
         """
         if not self._endpoint.shares_files:  # as of `queries`
             self.execute(sql, *parameters)
@@ -433,8 +433,14 @@ class Connection:
         finally:
             session.abandon()  # the rest of the rows may be on its way
 
+    def _see_done(self) -> None:
+        """Wait for what was sent ahead, as another session is to see what that did."""
+        with self._translated():
+            self._raw.see_done()
+
     def _beside(self) -> Connection:
         """Return another session, logged in for reading."""
+        self._see_done()
         login = self._reader_login()
         try:
             session = Connection(_open(login), login, self.database)
@@ -477,6 +483,7 @@ class Connection:
 
         On a server that somebody else runs no users are made there, and the session is this one.
         """
+        self._see_done()
         login = self._reader_login()
         if login is self._endpoint:
             yield self
