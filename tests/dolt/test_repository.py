@@ -615,16 +615,24 @@ def appended(connection: Connection) -> None:
 def lose(monkeypatch: pytest.MonkeyPatch, statement: str, *, times: int) -> list[str]:
     """Let the server run ``statement`` and then say that it lost; return the list of those times."""
     lost: list[str] = []
-    run = Connection.execute
+    run, run_ahead = Connection.execute, Connection.execute_ahead
+    said = "optimistic lock failed on database Root update"
 
     def execute(connection: Connection, sql: str, *parameters: object) -> int:
         affected = run(connection, sql, *parameters)
         if sql == statement and len(lost) < times:
             lost.append(sql)
-            raise errors.from_server(1105, "optimistic lock failed on database Root update")
+            raise errors.from_server(1105, said)
         return affected
 
+    def execute_ahead(connection: Connection, sql: str, *parameters: object) -> None:
+        run_ahead(connection, sql, *parameters)
+        if sql == statement and len(lost) < times:
+            lost.append(sql)
+            run_ahead(connection, f"SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{said}'")
+
     monkeypatch.setattr(Connection, "execute", execute)
+    monkeypatch.setattr(Connection, "execute_ahead", execute_ahead)
     return lost
 
 
