@@ -303,7 +303,7 @@ class Connection(pymysql.connections.Connection):
         Raises:
             Error: what the server says of it; marked with `SENT_AHEAD`.
         """
-        while self._owed:
+        while self._owed and self.open:  # nothing more comes where it broke, which the next statement says
             self._owed -= 1
             self._next_seq_id = 1
             try:

@@ -231,6 +231,7 @@ def _redirected(rule: Rule, where: str, table: str | None) -> TableRedirected:
 def _look(connection: Connection, commit: str) -> None:
     """Find out with one question that a commit has neither rules nor triggers, as is the rule."""
     nothing = f"SELECT IF((SELECT COUNT(*) FROM dolt_schemas WHERE type = 'trigger') > 0, NULL, {_HASH})"
+    connection.see_done()
     try:
         connection.query(nothing, RULES)
     except (TableNotFound, QueryFailed) as error:

@@ -252,7 +252,9 @@ class Connection:
         along = [asks] if goes and asks is not None and self._endpoint.shares_files else []
         try:
             *_, rows = self._send_each([*asked, *along])
-        except (AccessDenied, RevisionNotFound):  # who is to be there is told when he goes
+        except (AccessDenied, RevisionNotFound):  # who is to be there is told when he goes, which he does at once then
+            self._went_to = ""
+            self.seen_commits.discard(revision or "")
             return
         self._may_be_in_transaction = False
         self._went_to = revision if goes else self._went_to
@@ -362,6 +364,7 @@ class Connection:
 
         If it cannot go there they are run where it was, and what they gave is not looked at.
         """
+        self.see_done()  # as of `_go`
         revision, self._went_to = self._revision, ""
         try:
             _, *found = self._send_each([f"USE {quote(self._name_of(revision))}", *statements])
@@ -373,6 +376,7 @@ class Connection:
 
     def _go(self, revision: str | None) -> None:
         place = self._name_of(revision)
+        self.see_done()  # what that raises is not of going
         try:
             self._send(f"USE {quote(place)}")
         except (AccessDenied, RevisionNotFound) as error:
@@ -433,14 +437,14 @@ class Connection:
         finally:
             session.abandon()  # the rest of the rows may be on its way
 
-    def _see_done(self) -> None:
-        """Wait for what was sent ahead, as another session is to see what that did."""
+    def see_done(self) -> None:
+        """Wait for what was sent ahead: another session is to see what that did, or errors of the next are expected."""
         with self._translated():
             self._raw.see_done()
 
     def _beside(self) -> Connection:
         """Return another session, logged in for reading."""
-        self._see_done()
+        self.see_done()
         login = self._reader_login()
         try:
             session = Connection(_open(login), login, self.database)
@@ -483,7 +487,7 @@ class Connection:
 
         On a server that somebody else runs no users are made there, and the session is this one.
         """
-        self._see_done()
+        self.see_done()
         login = self._reader_login()
         if login is self._endpoint:
             yield self
@@ -988,6 +992,7 @@ def _acquire(
 def _release_after(place: Location, endpoint: Endpoint, connection: Connection) -> Iterator[None]:
     try:
         yield
+        connection.see_done()  # it is no matter of the next use
     except BaseException as error:
         connection.close()  # the server drops its transaction and its locks
         if isinstance(error, DiskFull):

@@ -114,6 +114,7 @@ def _remember(commit: str, there: _Listed) -> None:
 
 def _listed(connection: Connection) -> _Listed | None:
     """Return all tables and views; None where a row of ``dolt_nonlocal_tables`` leads nowhere, and Dolt lists none."""
+    connection.see_done()
     try:
         shown = connection.query("SHOW FULL TABLES")
     except RevisionNotFound:
