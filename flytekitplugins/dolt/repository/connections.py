@@ -245,20 +245,25 @@ class Connection:
         """
         self._start_here()
         self._told = None
-        asked = ["ROLLBACK"] if self._may_be_in_transaction or not self.database else []
-        goes = bool(self.database) and (not asked or self._endpoint.shares_files)
-        if goes:
-            asked.append(f"USE {quote(self._name_of(revision))}")
-        along = [asks] if goes and asks is not None and self._endpoint.shares_files else []
+        statements = self._start(revision, asks)
+        goes = any(each.startswith("USE ") for each in statements)
         try:
-            *_, rows = self._send_each([*asked, *along])
+            *_, rows = self._send_each(statements)
         except (AccessDenied, RevisionNotFound):  # who is to be there is told when he goes, which he does at once then
             self._went_to = ""
-            self.seen_commits.discard(revision or "")
+            self.seen_commits.discard(str(revision))
             return
         self._may_be_in_transaction = False
         self._went_to = revision if goes else self._went_to
-        self._told = (along[0], rows) if along else None
+        self._told = (statements[-1], rows) if asks is not None and statements[-1] == asks else None
+
+    def _start(self, revision: str | None, asks: str | None) -> list[str]:
+        """Return the statements by which a use starts; there is one at least."""
+        ends = ["ROLLBACK"] if self._may_be_in_transaction or not self.database else []
+        if not self.database or (ends and not self._endpoint.shares_files):
+            return ends
+        along = [asks] if asks is not None and self._endpoint.shares_files else []
+        return [*ends, f"USE {quote(self._name_of(revision))}", *along]
 
     def _start_on_the_way(self, revision: str | None) -> None:
         """Do as `start_afresh`, and be on ``revision`` from now on, but go there with the first statement."""
