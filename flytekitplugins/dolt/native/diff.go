@@ -22,6 +22,7 @@ const (
 	compareBeside = 2
 	compareAhead  = 4
 	spanRows      = 1 << 10
+	usualText     = 16 // bytes
 )
 
 // The names of kinds of changes, as dolt_diff() has them.
@@ -171,7 +172,9 @@ type compared struct {
 func (d *differ) write(out *rowsWriter) error {
 	d.out = out
 	if found := lately.find(d.from.HashOf(), d.to.HashOf()); found != nil {
-		if err := d.add(d.unequal(found.rows)); err != nil {
+		rows := d.unequal(found.rows)
+		d.reserve(len(rows))
+		if err := d.add(rows); err != nil {
 			return err
 		}
 		return d.flush()
@@ -210,6 +213,22 @@ func (d *differ) write(out *rowsWriter) error {
 		return walking
 	}
 	return d.flush()
+}
+
+// reserve makes room for so many rows, or a batch of them: columns that grow are copied again and again.
+func (d *differ) reserve(rows int) {
+	rows = min(rows, batchRows)
+	if d.most >= 0 {
+		rows = min(rows, int(min(d.most, batchRows)))
+	}
+	for c := range d.sinks {
+		into, size := &d.sinks[c], d.columns[c].bits/8
+		if size == 0 {
+			into.offsets = slices.Grow(into.offsets, 4*rows)
+			size = usualText
+		}
+		into.data = slices.Grow(into.data, size*rows)
+	}
 }
 
 // unequal returns the rows of which the values differ as the table has them.
