@@ -231,7 +231,7 @@ class Connection:
             return
         self._is_bound = self._may_be_in_transaction = True
         self._note_kind(sql)
-        goes = [f"USE {quote(self._name_of(self._revision))}"] if self._went_to != self._revision else []
+        goes = [self._use_of(self._revision)] if self._is_elsewhere else []
         with self._translated(), self._raw.cursor() as cursor:
             self._raw.send_ahead([*goes, cursor.mogrify(sql, parameters or None)])
         self._went_to = self._revision
@@ -263,7 +263,7 @@ class Connection:
         if not self.database or (ends and not self._endpoint.shares_files):
             return ends
         along = [asks] if asks is not None and self._endpoint.shares_files else []
-        return [*ends, f"USE {quote(self._name_of(revision))}", *along]
+        return [*ends, self._use_of(revision), *along]
 
     def _start_on_the_way(self, revision: str | None) -> None:
         """Do as `start_afresh`, and be on ``revision`` from now on, but go there with the first statement."""
@@ -352,15 +352,20 @@ class Connection:
 
     def _settle(self) -> None:
         """Go to where the connection is meant to be."""
-        if self._went_to != self._revision and self.database:
+        if self._is_elsewhere:
             self._go(self._revision)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether the session is not where the connection is meant to be."""
+        return self._went_to != self._revision and bool(self.database)
 
     def _goes_along(self, *statements: str) -> bool:
         """Whether there is somewhere to go, and these can be sent with the statement that goes there.
 
         They may be run twice, and where the connection was.
         """
-        if self._went_to == self._revision or not self.database or not self._endpoint.shares_files:
+        if not self._is_elsewhere or not self._endpoint.shares_files:
             return False
         return all(_LEAVES_NOTHING.match(each) and not _TAKES.search(each) for each in statements)
 
@@ -372,7 +377,7 @@ class Connection:
         self.see_done()  # as of `_go`
         revision, self._went_to = self._revision, ""
         try:
-            _, *found = self._send_each([f"USE {quote(self._name_of(revision))}", *statements])
+            _, *found = self._send_each([self._use_of(revision), *statements])
         except (AccessDenied, RevisionNotFound):  # of going, or of a statement's own
             self._settle()
             return self._send_each(statements)
@@ -380,15 +385,18 @@ class Connection:
         return found
 
     def _go(self, revision: str | None) -> None:
-        place = self._name_of(revision)
         self.see_done()  # what that raises is not of going
         try:
-            self._send(f"USE {quote(place)}")
+            self._send(self._use_of(revision))
         except (AccessDenied, RevisionNotFound) as error:
             if revision is None:
                 raise
             self._refuse_absent(revision, error)
         self._went_to = revision
+
+    def _use_of(self, revision: str | None) -> str:
+        """Return the statement that goes to a revision."""
+        return f"USE {quote(self._name_of(revision))}"
 
     def _name_of(self, revision: str | None) -> str:
         """Return the name under which the server has a revision as a database."""
@@ -397,7 +405,7 @@ class Connection:
     def _refuse_absent(self, revision: str, error: AccessDenied | RevisionNotFound) -> NoReturn:
         """Raise for a revision that is not there: to users with rights on one database only, Dolt says "denied"."""
         if isinstance(error, AccessDenied):
-            self._send(f"USE {quote(self.database)}")  # denied, too, where they may not be here at all
+            self._send(self._use_of(None))  # denied, too, where they may not be here at all
             self._went_to = None
         if not is_hash(revision):
             raise from_server(1049, f"database not found: {self._name_of(revision)}") from error
