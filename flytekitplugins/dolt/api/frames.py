@@ -129,7 +129,8 @@ def _published(
         message,
         _work(spec, rows, basis),
         spec.statements,
-        key,
+        puts_rows=True,
+        key=key,
         tag=spec.tag,
         lock_timeout_s=spec.lock_timeout_s,
     )

@@ -69,7 +69,7 @@ def _note(meta: DoltMeta, entry: dict[str, Any]) -> None:
     rows = writing.TableWrite.of(meta.tablename, row, options)
     statements = publishing.Statements(writing.statements(options))
     policy = NewBranch(meta.branch) if meta.branch is not None else None
-    job = publishing.WriteJob(meta.tablename, MESSAGE, rows.apply, statements)
+    job = publishing.WriteJob(meta.tablename, MESSAGE, rows.apply, statements, puts_rows=True)
     publishing.write(refs.locate(meta.db_path), policy, job)
 
 

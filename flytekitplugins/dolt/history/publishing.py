@@ -38,8 +38,9 @@ from ..model.sql_text import literal, quote
 from ..repository import active_content, branch_locks, hosts, scratch_branches, table_names
 from ..repository.connections import ACTIVE_BRANCH, Connection, Panics, connect
 from ..repository.refs import branch_of, find_head, heads, is_free, no_branch, refuse_double
+from ..repository.rows_commits import NeedsBranch, RowsCommit, fast_forward
 from ..repository.scratch_branches import Scratch
-from ..tables import reading
+from ..tables import native, reading
 from ..tables.writing import STATEMENTS
 from . import revisions, tagging
 
@@ -88,6 +89,9 @@ class WriteJob:
     """It gets a connection on the scratch branch, and may be called again when the head has moved or the server went
     away. It changes `table` only and keeps nothing of the connection."""
     statements: Statements = Statements()
+    puts_rows: bool = False
+    """Whether the work may do nothing but put rows into the table, which needs no branch to be done on. Where it turns
+    out to do more it is called once again, on one."""
     key: str | None = None
     """What names the write: one that the branch's newest `LOOK_BACK` commits have is not done again. Without a key each
     call is a write of its own."""
@@ -255,30 +259,76 @@ def start_of(connection: Connection, policy: Branch | None) -> str:
 def _write_once(connection: Connection, target: _Target, job: WriteJob, author: str) -> WriteResult:
     with _on(connection, target.branch, key=job.key, may_be_new=target.is_made) as state:
         if state is None:
-            start = _start(connection, target)
-        elif state.written is not None:
+            return _write_on_branch(connection, target.branch, _start(connection, target), job, author, makes=True)
+        if state.written is not None:
             return WriteResult(Commit(state.written, branch=target.branch), changed=True)
-        else:
-            start = state.head
-            _refuse_early(connection, state, target.branch, job.table)
-        with Scratch(connection, start, task=job.task, at_once=False) as branch:
+        _refuse_early(connection, state, target.branch, job.table)
+        if state.is_clean and _is_of_rows(connection, job):
+            with suppress(NeedsBranch):
+                return _write_rows(connection, target.branch, state.head, job, author)
+        return _write_on_branch(connection, target.branch, state.head, job, author)
+
+
+def _write_on_branch(
+    connection: Connection, target: str, start: str, job: WriteJob, author: str, *, makes: bool = False
+) -> WriteResult:
+    """Do a job on a scratch branch, and move the branch ``target`` to its commit, or make it there."""
+    with Scratch(connection, start, task=job.task, at_once=False) as branch:
+        job = _respelt(connection, job, start)
+        if job.statements.are_alone:
+            connection.begins_as(start)
+        _refuse_what_is_obeyed(connection, start, job.table, job.statements)
+        rows = job.work(connection)
+        if job.tag is not None:
+            tagging.refuse_taken_tag(connection, job.tag)
+        commit = commit_all(connection, job.message, author)
+        _verify(connection, job, branch.name, start, commit, rows)
+        if job.before_publishing is not None:
+            job.before_publishing(connection, commit or start)
+        if makes:
+            _create(connection, target, start, branch, commit or start)
+        elif commit is not None:
+            _fast_forward(connection, target, start, branch.name, commit, job.table)
+    return WriteResult(Commit(commit or start, branch=target), changed=commit is not None, table=job.table)
+
+
+def _is_of_rows(connection: Connection, job: WriteJob) -> bool:
+    """Whether the job may need no branch to be done on."""
+    may = job.puts_rows and job.statements.are_alone and job.before_publishing is None
+    return may and native.unavailable(connection) is None
+
+
+def _write_rows(connection: Connection, branch: str, start: str, job: WriteJob, author: str) -> WriteResult:
+    """Do a job of rows alone: make the commit, which the server holds against ``start``, and move ``branch`` to it.
+
+    Raises:
+        NeedsBranch: it changes more than rows, or the user has something on ``branch``; nothing was changed.
+        WriteNotVerified: the table does not have as many rows as it has to have.
+    """
+    with connection.at(start, at_once=False):
+        with scratch_branches.announced(connection, job.task), RowsCommit(connection, start, author=author) as made:
             job = _respelt(connection, job, start)
-            if job.statements.are_alone:
-                connection.begins_as(start)
+            if table_names.find_table(connection, job.table, commit=start) is None:
+                raise NeedsBranch("the table is to be made")
+            made.message = job.message
             _refuse_what_is_obeyed(connection, start, job.table, job.statements)
             rows = job.work(connection)
             if job.tag is not None:
                 tagging.refuse_taken_tag(connection, job.tag)
-            commit = commit_all(connection, job.message, author)
-            _verify(connection, job, branch.name, start, commit, rows)
-            if job.before_publishing is not None:
-                job.before_publishing(connection, commit or start)
-            if state is None:
-                _create(connection, target.branch, start, branch, commit or start)
-            elif commit is not None:
-                _fast_forward(connection, target.branch, start, branch.name, commit, job.table)
-        head = Commit(commit or start, branch=target.branch)
-        return WriteResult(head, changed=commit is not None, table=job.table)
+        if not made.is_made:
+            raise NeedsBranch("no rows were put")
+        if rows != made.rows and None not in (rows, made.rows):
+            raise _not_verified(job, f"the table has {made.rows} rows instead of {rows}")
+        commit = made.commit
+        if commit is not None:
+            _know_ahead(connection, job, start, commit)
+            reading.take_over(connection, start, commit, job.table)
+            with attempting(f"publish table {job.table!r} on branch {branch!r}"):
+                try:
+                    fast_forward(connection, branch, start, commit)
+                except ConnectionLost as error:
+                    raise _unknown(branch, start, commit, job.table) from error
+    return WriteResult(Commit(commit or start, branch=branch), changed=commit is not None, table=job.table)
 
 
 def _respelt(connection: Connection, job: WriteJob, start: str) -> WriteJob:
@@ -326,14 +376,18 @@ def _verify(
     elif rows != there:
         wrong = f"the table has {there} rows instead of {rows}"
     if wrong is not None:
-        raise WriteNotVerified(
-            f"Cannot publish table {job.table!r}: what was committed is not just what was written, {wrong}. Nothing "
-            f"was published. Look at the repository's triggers, and at its table {active_content.RULES!r}.",
-            table=job.table,
-            found=wrong,
-        )
+        raise _not_verified(job, wrong)
     if commit is not None:
         _look_ahead(connection, job, start, commit, changed)
+
+
+def _not_verified(job: WriteJob, wrong: str) -> WriteNotVerified:
+    return WriteNotVerified(
+        f"Cannot publish table {job.table!r}: what was committed is not just what was written, {wrong}. Nothing was "
+        f"published. Look at the repository's triggers, and at its table {active_content.RULES!r}.",
+        table=job.table,
+        found=wrong,
+    )
 
 
 def _found(
@@ -368,11 +422,16 @@ def _look_ahead(connection: Connection, job: WriteJob, start: str, commit: str, 
     if job.statements.triggers == "run":
         active_content.refuse_writing(connection, commit, job.table, events=(), triggers="run")
     elif job.statements.are_alone and "dolt_schemas" not in changed:
-        active_content.take_over(start, commit)
+        _know_ahead(connection, job, start, commit)
         if connection.looks_as == start:
             reading.take_over(connection, start, commit, job.table)
-        if job.statements.kinds:
-            table_names.take_over(start, commit, job.table)
+
+
+def _know_ahead(connection: Connection, job: WriteJob, start: str, commit: str) -> None:
+    """Know of the new commit what was asked of ``start``, from which it differs in the job's table alone."""
+    active_content.take_over(start, commit)
+    if job.statements.kinds:
+        table_names.take_over(start, commit, job.table)
 
 
 def _refuse_early(connection: Connection, state: BranchState, branch: str, table: str) -> None:
@@ -513,14 +572,7 @@ def _move(connection: Connection, branch: str, start: str, source: str, commit: 
         connection.execute("CALL DOLT_MERGE('--ff-only', %s)", source)
         connection.execute("COMMIT")
     except ConnectionLost as error:
-        raise OutcomeUnknown(
-            f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while "
-            f"the branch was moved to commit {commit}. Look whether `dolt log` shows that commit there; if it does "
-            "not, run the task again.",
-            commit=commit,
-            branch=branch,
-            start=start,
-        ) from error
+        raise _unknown(branch, start, commit, table) from error
     except UncommittedChanges as error:
         _refuse_if_in_the_way(_state(connection, branch), branch, table)
         _refuse_what_has_no_status(connection, branch, table)
@@ -528,11 +580,24 @@ def _move(connection: Connection, branch: str, start: str, source: str, commit: 
         raise HeadMoved(f"Cannot {attempted()}: another writer was faster.", branch=branch) from error
 
 
+def _unknown(branch: str, start: str, commit: str, table: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"Cannot say whether table {table!r} was published on branch {branch!r}: the server went away while the branch "
+        f"was moved to commit {commit}. Look whether `dolt log` shows that commit there; if it does not, run the task "
+        "again.",
+        commit=commit,
+        branch=branch,
+        start=start,
+    )
+
+
 @dataclass(frozen=True)
 class BranchState:
     """What a branch is like, from one question."""
 
     head: str
+    is_clean: bool
+    """Whether its working set is just what its head holds, tables included that ``dolt_ignore`` names."""
     status: list[tuple[str, object, str]]
     """Name, "is staged" and kind of each change that is in no commit."""
     written: str | None
@@ -567,13 +632,15 @@ def _state(connection: Connection, branch: str, *, key: str | None = None) -> Br
     """
     # One question for all of it, because the branch must be just this one: Dolt finds branches without regard to case.
     found = connection.query(
-        "SELECT active_branch(), DOLT_HASHOF('HEAD'), one.written, s.table_name, s.staged, s.status"
+        "SELECT active_branch(), DOLT_HASHOF('HEAD'), DOLT_HASHOF_DB('HEAD') = DOLT_HASHOF_DB('WORKING'), one.written,"
+        " s.table_name, s.staged, s.status"
         f" FROM (SELECT {'NULL' if key is None else _WITH_KEY} AS written) one LEFT JOIN dolt_status s ON TRUE",
         *([] if key is None else [LOOK_BACK, f"\n{KEY_TRAILER}: {key}\n"]),
     )
-    opened, head, written = found[0][:3]
+    opened, head, is_clean, written = found[0][:4]
     if opened == branch:
-        return BranchState(head, [row[3:] for row in found if row[3] is not None], written)
+        status = [row[4:] for row in found if row[4] is not None]
+        return BranchState(head, bool(is_clean) and not status, status, written)
     if find_head(connection, branch) is None:
         return None
     raise BranchNotFound(

@@ -18,7 +18,7 @@ import (
 )
 
 // rowsVersion is what flyte_rows_version() answers. It changes with the procedures and with the format of files.
-const rowsVersion = 3
+const rowsVersion = 4
 
 func init() {
 	dprocedures.DoltProcedures = append(dprocedures.DoltProcedures,
@@ -38,6 +38,12 @@ func init() {
 		},
 		sql.ExternalStoredProcedureDetails{
 			Name: "flyte_import", Schema: int64Schema("rows"), Function: importRows, AdminOnly: true,
+		},
+		sql.ExternalStoredProcedureDetails{
+			Name: "flyte_commit_rows", Schema: commitRowsSchema, Function: commitRows, AdminOnly: true,
+		},
+		sql.ExternalStoredProcedureDetails{
+			Name: "flyte_fast_forward", Schema: fastForwardSchema, Function: fastForward, AdminOnly: true,
 		},
 	)
 }

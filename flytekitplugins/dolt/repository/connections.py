@@ -54,6 +54,7 @@ from ..model.sql_text import literal, quote
 from ..server import files, local_server, procedures
 from . import active_content, hosts
 from .hosts import Endpoint
+from .rows_commits import NeedsBranch, RowsCommit
 
 CONNECT_TIMEOUT_S = 10
 """Seconds until a server that does not answer at all, or does not say a word then, is given up."""
@@ -75,7 +76,10 @@ _NO_WORDS = (AssertionError, LookupError, RuntimeError, TypeError, ValueError, s
 """What the driver lets through when it cannot read what a server says, or lacks a package for it."""
 
 _READS = re.compile(r"\s*(SELECT|SHOW|DESCRIBE)\b", re.IGNORECASE)
-_LEAVES_NOTHING = re.compile(rf"{_READS.pattern}|\s*CALL\s+({'|'.join(procedures.THAT_READ)})\b", re.IGNORECASE)
+_LEAVES_NOTHING = re.compile(
+    rf"{_READS.pattern}|\s*CALL\s+({'|'.join((*procedures.THAT_READ, *procedures.THAT_CHANGE_NO_BRANCH))})\b",
+    re.IGNORECASE,
+)
 """Statements after which no transaction is open, unless they fail: the server's own setting is autocommit."""
 _LOCKS = re.compile(r"_LOCK", re.IGNORECASE)
 _TAKES = re.compile(r"GET_LOCK", re.IGNORECASE)
@@ -137,6 +141,8 @@ class Connection:
         """What this use was to ask first, and the answer, until it asks that or something else."""
         self._began: tuple[str | None, str | None] = (None, None)
         """A branch of its own and where that began, while nothing but rows has changed there."""
+        self.rows_commit: RowsCommit | None = None
+        """What rows go to, where they are to be a commit and nothing else may change."""
         self._folder: Path | None = _UNKNOWN
         self._reader: Connection | None = None
 
@@ -152,8 +158,23 @@ class Connection:
         branch, commit = self._began
         return commit if branch == self._revision else None
 
+    def moves_on(self, commit: str) -> None:
+        """Be on ``commit`` from now on, until the end of the innermost `at`."""
+        self.saw_commit(commit)
+        self._revision = commit
+
+    def refuse_changes(self, sql: str = "") -> None:
+        """Raise for a statement that changes something where only the rows of a `RowsCommit` may change.
+
+        Raises:
+            NeedsBranch: it does; it was not sent.
+        """
+        if self.rows_commit is not None and not _LEAVES_NOTHING.match(sql):
+            raise NeedsBranch(sql)
+
     def _note_kind(self, sql: str) -> None:
         """Note what follows from sending a statement."""
+        self.refuse_changes(sql)
         self._told = None
         if not _CHANGES_ROWS.match(sql):
             self._began = (None, None)
@@ -592,6 +613,7 @@ class Connection:
         ``columns`` is the column list with its ``SET`` clause, as `load_data.load_clause` gives it. With ``replacing``,
         rows of the same key are overwritten instead of refused. Returns the number of rows.
         """
+        self.refuse_changes()
         how = "REPLACE " if replacing else ""
         with NamedTemporaryFile(dir=folder, suffix=".tsv") as file:
             try:

@@ -12,12 +12,12 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Collection, Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from ..errors import DoltError, HeadMoved, QueryFailed, attempting
 from ..model.naming import SCRATCH_PREFIX
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 MARK = "scratch-"
 """Prefix of the files in a private server's folder that name scratch branches; its supervisor removes those left."""
+
+WRITER = "writer-"
+"""Prefix of the files there that name those who write without a branch that says so."""
 
 LOOK_EVERY_S = 60.0
 """Seconds after which a process looks again for what killed writers left on a server."""
@@ -122,6 +125,7 @@ class Scratch:
         return self
 
     def _make(self) -> None:
+        self._connection.refuse_changes()
         if self._mark is not None:
             with suppress(OSError):  # without it the next writer removes the branch, instead of the supervisor
                 self._mark.touch()
@@ -168,11 +172,32 @@ class Scratch:
         self._connection.execute("CALL DOLT_BRANCH('-D', %s)", self.name)
 
 
+@contextmanager
+def announced(connection: Connection, task: str | None) -> Iterator[None]:
+    """Have others find out who writes on a private server inside the block, where no branch says so."""
+    folder = connection.shared_folder()
+    if folder is None:
+        yield
+        return
+    file = folder / f"{WRITER}{quote(_name(connection, task or 'script', ''), safe='')}"
+    with suppress(OSError):  # the error of those who wait has a number then, and no name
+        file.touch()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            file.unlink()
+
+
 def owner(connection: Connection, number: int) -> Owner | None:
-    """Return who works with the server's connection ``number``, if a scratch branch says so."""
-    found = (Owner.parse(name) for name in _heads(connection))
+    """Return who works with the server's connection ``number``, if a scratch branch or a file says so."""
+    found = [*map(Owner.parse, _heads(connection)), *map(_announced, _files(connection, WRITER))]
     known = (owner for owner in found if owner is not None)
     return next((owner for owner in known if not owner.is_gone(connection, [number])), None)
+
+
+def _announced(file: Path) -> Owner | None:
+    return Owner.parse(unquote(file.name.removeprefix(WRITER)))
 
 
 def sweep(connection: Connection) -> list[str]:
@@ -183,14 +208,25 @@ def sweep(connection: Connection) -> list[str]:
     """
     # In this order: a writer has its connection before it has its branch.
     heads = _heads(connection)
-    removed = _remove(connection, heads) if heads else []
+    announced = _files(connection, WRITER, older_than_s=YOUNG_S)
+    alive = _alive(connection) if heads or announced else set()
+    removed = _remove(connection, heads, alive)
     _forget_marks(connection, set(heads) - set(removed))
+    for file in announced:
+        left = _announced(file)
+        if left is None or left.is_gone(connection, alive):
+            with suppress(OSError):
+                file.unlink()
     return removed
 
 
-def _remove(connection: Connection, heads: Mapping[str, str]) -> list[str]:
+def _alive(connection: Connection) -> set[int]:
+    """Return the server's numbers of the other connections."""
     found = connection.query("SELECT id FROM information_schema.processlist")
-    alive = {int(number) for (number,) in found} - {connection.number}
+    return {int(number) for (number,) in found} - {connection.number}
+
+
+def _remove(connection: Connection, heads: Mapping[str, str], alive: Collection[int]) -> list[str]:
     removed = []
     for name, head in heads.items():
         left = Owner.parse(name)
@@ -270,12 +306,18 @@ def _forget_marks(connection: Connection, names: Collection[str]) -> None:
 
 
 def _old_marks(connection: Connection) -> list[Path]:
+    return _files(connection, MARK, older_than_s=YOUNG_S)
+
+
+def _files(connection: Connection, prefix: str, *, older_than_s: float = 0) -> list[Path]:
+    """Return the files of a private server's folder whose names begin so."""
     folder = connection.shared_folder()
     if folder is None:
         return []
+    old = time.time() - older_than_s
     with suppress(OSError), os.scandir(folder) as found:
-        old = time.time() - YOUNG_S
-        return [Path(e.path) for e in found if e.name.startswith(MARK) and e.stat().st_mtime < old]
+        named = [each for each in found if each.name.startswith(prefix)]
+        return [Path(each.path) for each in named if not older_than_s or each.stat().st_mtime < old]
     return []
 
 

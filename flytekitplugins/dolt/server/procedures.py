@@ -13,11 +13,13 @@ from ..errors import DoltError
 from . import binary, builder
 
 SWITCH = "FLYTE_DOLT_NATIVE"
-VERSION = 3
+VERSION = 4
 """The version of the procedures, and of the format of their files, that is known here."""
 ASKS_VERSION = "CALL flyte_rows_version()"
 THAT_READ = ("flyte_export", "flyte_query", "flyte_diff")
 """Those that only read: rows of a table, of a query, or that differ, as a file."""
+THAT_CHANGE_NO_BRANCH = ("flyte_rows_version", "flyte_commit_rows")
+"""Others after which all that anybody sees is as before."""
 
 
 def unknown(version: int | None) -> str | None:

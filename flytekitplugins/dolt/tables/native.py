@@ -250,5 +250,7 @@ def _import(connection: Connection, table: str, rows: pa.Table, mode: Mode) -> i
     with shown(attempted()) as progress, _file(connection) as path:
         progress.advance(rows.num_rows, rows.nbytes)
         rows_file.write(path, rows)
+        if connection.rows_commit is not None:
+            return connection.rows_commit.put(table, path, mode)
         ((done,),) = connection.query("CALL flyte_import(%s, %s, %s)", table, str(path), mode)
         return int(done)

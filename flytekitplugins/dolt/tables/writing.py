@@ -559,13 +559,19 @@ def _natively(
 ) -> native.Way:
     """Put rows into a table, or delete some, in a transaction of their own, unless SQL has to do it."""
     if native.unavailable(connection) is None:
-        connection.execute("START TRANSACTION")
+        _begin(connection)
     return native.put(connection, table, arrow, mode=mode, existing=existing)
+
+
+def _begin(connection: Connection) -> None:
+    """Begin a transaction, which the commit ends; rows that are to be a commit by themselves need none."""
+    if connection.rows_commit is None:
+        connection.execute_ahead("START TRANSACTION")
 
 
 def _within_constraints(connection: Connection, work: Callable[[], _T]) -> _T:
     """Do ``work`` in one transaction, which the commit ends; where a foreign key forbids it, ask at the end."""
-    connection.execute_ahead("START TRANSACTION")
+    _begin(connection)
     try:
         return work()
     except ConstraintViolated as error:
