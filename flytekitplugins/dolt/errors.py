@@ -394,6 +394,8 @@ class ConnectionLost(DoltError, ConnectionError):
 
     in_query: bool = False
     """Whether it broke while a query of the user's ran, on a session that had answered just before."""
+    in_use: bool = False
+    """Whether it broke on a session that had answered just before, whatever that was used for."""
     panic: object = None
     """What the private server of a folder logged meanwhile about a panic of its own, if it did."""
 

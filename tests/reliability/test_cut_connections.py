@@ -19,7 +19,7 @@ from letting_go import is_sound
 from proxy import Once, Proxy, Verdict, between
 from waiting import eventually
 
-from flytekitplugins.dolt import DoltConfig, NewBranch, api
+from flytekitplugins.dolt import Changes, DoltConfig, NewBranch, api
 from flytekitplugins.dolt.errors import ConnectionLost, DoltError, OutcomeUnknown
 from flytekitplugins.dolt.history import publishing
 from flytekitplugins.dolt.repository import branch_locks, refs
@@ -121,6 +121,27 @@ def test_cut_at_every_statement(repo: Path, proxy: Proxy, verdict: Verdict, bran
         assert numbers(repo, target or "main").count(number) == 1, where
         append(repo, 2000 + number)  # the next one finds the lock free, and sweeps
     assert eventually(lambda: is_swept(repo), within_s=20), left_over(repo)
+
+
+@pytest.mark.parametrize("verdict", ["cut before", "cut after"])
+@pytest.mark.parametrize("kind", ["table", "query", "changes"])
+def test_what_only_reads_is_done_again(repo: Path, proxy: Proxy, verdict: Verdict, kind: str) -> None:
+    """Before and after each statement the connection is cut once: the commit is found, and its rows are read."""
+    append(repo, 1)
+    config = {
+        "table": DoltConfig(str(repo), "log"),
+        "query": DoltConfig(str(repo), sql="SELECT number FROM log ORDER BY number"),
+        "changes": DoltConfig(str(repo), "log", changes=Changes("HEAD~1", "HEAD")),
+    }[kind]
+    expected = api.read(config)
+    for number in range(1, 100):
+        reading._at_commits.clear()
+        proxy.rule = rule = Once(verdict, number=number)
+        assert api.read(config).equals(expected), number
+        proxy.rule = lambda statement: "pass"
+        if not rule.was_used:
+            break
+    assert number > 4
 
 
 class ForGood(Once):

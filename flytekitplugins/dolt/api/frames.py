@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REREADS = 2
-"""How often rows are read again because the server went away in the midst of them, before giving up."""
+"""How often what only reads is done again because the server went away in the midst of it, before giving up."""
 
 
 def commit_table(
@@ -181,25 +181,36 @@ def resolve(config: DoltConfig) -> Pinned:
         QueryRefused: the query is not one statement that only reads.
         BranchNotFound, RevisionNotFound, ShallowClone: there is no such commit.
         TableNotFound: the table did not exist at ``as_of``; the message says when it first appeared.
+        ConnectionLost: the server cannot be reached, or went away again and again.
     """
     config.check()
     with attempting(_reading(config)):
-        origin = remotes.origin_of(config)
-        if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
-            commit = remotes.resolve(origin, config.policy, history=False)
-            with refs.at(_location_at(config, commit), commit) as connection:
-                return Pinned(table_log.respelt(connection, config, commit), commit)
-        place = remotes.location_of(config)
-        with connect(place, asks=revisions.first_question(config)) as connection:
-            commit = revisions.of_config(connection, config)
-            if config.changes is not None:
-                config = diffs.fixed(connection, config)
-            elif config.as_of is not None:
-                table_log.check_was_there(connection, config, commit)
-            config = table_log.respelt(connection, config, commit)
-        if config.sql is not None:
-            config = _pinned(place, commit, config)
-        return Pinned(config, commit)
+        for again in reversed(range(REREADS + 1)):
+            try:
+                return _resolved(config)
+            except ConnectionLost as error:
+                if not again or not error.in_use or error.in_query:
+                    raise
+    raise AssertionError("the last round returns or raises")
+
+
+def _resolved(config: DoltConfig) -> Pinned:
+    origin = remotes.origin_of(config)
+    if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
+        commit = remotes.resolve(origin, config.policy, history=False)
+        with refs.at(_location_at(config, commit), commit) as connection:
+            return Pinned(table_log.respelt(connection, config, commit), commit)
+    place = remotes.location_of(config)
+    with connect(place, asks=revisions.first_question(config)) as connection:
+        commit = revisions.of_config(connection, config)
+        if config.changes is not None:
+            config = diffs.fixed(connection, config)
+        elif config.as_of is not None:
+            table_log.check_was_there(connection, config, commit)
+        config = table_log.respelt(connection, config, commit)
+    if config.sql is not None:
+        config = _pinned(place, commit, config)
+    return Pinned(config, commit)
 
 
 def _pinned(place: Location, commit: Commit, config: DoltConfig) -> DoltConfig:

@@ -1030,6 +1030,8 @@ def _release_after(place: Location, endpoint: Endpoint, connection: Connection) 
         connection.see_done()  # it is no matter of the next use
     except BaseException as error:
         connection.close()  # the server drops its transaction and its locks
+        if isinstance(error, ConnectionLost):
+            error.in_use = True
         if isinstance(error, DiskFull):
             hosts.host(place).replace()
         raise
