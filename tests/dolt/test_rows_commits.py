@@ -202,8 +202,10 @@ def test_tag_that_another_commit_has(repo: Path, dolt: Dolt) -> None:
     """It is asked before the branch is moved."""
     head = put(repo, ONE)
     dolt("tag", "v1", "HEAD~1")
-    with pytest.raises(TagExists, match="v1"):
+    with pytest.raises(TagExists, match="Cannot give the new commit the tag 'v1'"):  # a commit that nobody finds
         put(repo, TWO, tag="v1")
+    with pytest.raises(TagExists, match=f"Cannot give commit {head.hash} the tag 'v1'"):
+        put(repo, ONE, tag="v1")
     assert refs.branches(repo)["main"] == head.hash
     dolt("tag", "-d", "v1")
 
@@ -312,6 +314,43 @@ def test_work_of_the_user_that_began_meanwhile(repo: Path, dolt: Dolt, monkeypat
         put(repo, ONE)
     assert refs.branches(repo)["main"] == head
     assert ask(repo, "SELECT v FROM t WHERE id = 7") == [("mine",)]
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_move_that_somebody_ended(repo: Path, monkeypatch: pytest.MonkeyPatch, *, moved: bool) -> None:
+    """The branch says whether it was moved before, as KILL QUERY and `dolt_gc()` may come when it is done."""
+    put(repo, ONE)
+
+    def ended(*arguments: Any) -> None:
+        if moved:
+            fast_forward(*arguments)
+        raise QueryFailed("Cannot publish.", server_message="context canceled", code=1105)
+
+    monkeypatch.setattr(publishing, "fast_forward", ended)
+    if moved:
+        assert put(repo, TWO).hash == refs.branches(repo)["main"]
+    else:
+        with pytest.raises(QueryFailed, match="Cannot publish"):
+            put(repo, TWO)
+    assert rows(repo) == ([(1, "b"), (2, "c")] if moved else [(1, "a")])
+
+
+def test_rows_for_sql_are_not_compared_twice(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What SQL has to do is known before the table is read for it, so that only the branch reads it."""
+    ask(repo, "CREATE TABLE t (id bigint PRIMARY KEY, v longtext, CHECK (id > 0))")
+    ask(repo, "CALL DOLT_COMMIT('-A', '-m', 't')")
+    many = pd.DataFrame({"id": range(1, 5001), "v": "a"})
+    put(repo, many)
+    compared: list[str | None] = []
+
+    def comparing(connection: Connection, *arguments: Any) -> Any:
+        compared.append(connection.revision)
+        return differences(connection, *arguments)
+
+    differences = writing._differences
+    monkeypatch.setattr(writing, "_differences", comparing)
+    put(repo, many.assign(v="b"))
+    assert [str(revision).startswith("flyte-tmp/") for revision in compared] == [True]
 
 
 @pytest.mark.parametrize("how", ["CALL DOLT_GC()", "CALL DOLT_GC('--shallow')"])

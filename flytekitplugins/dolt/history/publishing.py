@@ -24,6 +24,7 @@ from ..errors import (
     HeadMoved,
     InvalidConfig,
     OutcomeUnknown,
+    QueryFailed,
     RevisionNotFound,
     TableNotFound,
     UncommittedChanges,
@@ -314,7 +315,7 @@ def _write_rows(connection: Connection, branch: str, start: str, job: WriteJob, 
             _refuse_what_is_obeyed(connection, start, job.table, job.statements)
             rows = job.work(connection)
             if job.tag is not None:
-                tagging.refuse_taken_tag(connection, job.tag)
+                tagging.refuse_taken_tag(connection, job.tag, changed=made.commit is not None)
         if not made.is_made:
             raise NeedsBranch("no rows were put")
         if rows != made.rows and None not in (rows, made.rows):
@@ -324,11 +325,24 @@ def _write_rows(connection: Connection, branch: str, start: str, job: WriteJob, 
             _know_ahead(connection, job, start, commit)
             reading.take_over(connection, start, commit, job.table)
             with attempting(f"publish table {job.table!r} on branch {branch!r}"):
-                try:
-                    fast_forward(connection, branch, start, commit)
-                except ConnectionLost as error:
-                    raise _unknown(branch, start, commit, job.table) from error
+                _move_rows(connection, branch, start, commit, job.table)
     return WriteResult(Commit(commit or start, branch=branch), changed=commit is not None, table=job.table)
+
+
+def _move_rows(connection: Connection, branch: str, start: str, commit: str, table: str) -> None:
+    """Move ``branch`` to a commit of rows. What fails says nothing of whether it was moved before."""
+    try:
+        fast_forward(connection, branch, start, commit)
+    except ConnectionLost as error:
+        raise _unknown(branch, start, commit, table) from error
+    except QueryFailed as error:  # as where somebody has ended the statement
+        unknown = _unknown(branch, start, commit, table)
+        try:
+            is_moved = _leads_to(connection, unknown)
+        except DoltError:
+            raise unknown from error
+        if not is_moved:
+            raise
 
 
 def _respelt(connection: Connection, job: WriteJob, start: str) -> WriteJob:

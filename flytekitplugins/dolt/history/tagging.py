@@ -101,8 +101,10 @@ def _tag_exists(name: str, found: Commit | None, wanted: str) -> TagExists:
     )
 
 
-def refuse_taken_tag(connection: Connection, name: str) -> None:
+def refuse_taken_tag(connection: Connection, name: str, *, changed: bool | None = None) -> None:
     """Raise if the commit that is about to be made from what is on this branch cannot have the tag ``name``.
+
+    ``changed`` is whether there is going to be a new one; None asks the branch.
 
     Raises:
         TagExists: another commit has it.
@@ -110,7 +112,8 @@ def refuse_taken_tag(connection: Connection, name: str) -> None:
     found = tagged(connection, name)
     if found is None:
         return
-    changed = connection.query("SELECT 1 FROM dolt_status LIMIT 1")
+    if changed is None:
+        changed = bool(connection.query("SELECT 1 FROM dolt_status LIMIT 1"))
     head = str(connection.query("SELECT DOLT_HASHOF('HEAD')")[0][0])
     if changed or found.hash != head:
         raise _tag_exists(name, found, "the new commit" if changed else f"commit {head}")

@@ -147,6 +147,7 @@ def put(connection: Connection, table: str, rows: pa.Table, *, mode: Mode, exist
 
     Raises:
         DoltError: the server can do it neither way: its disk is full, say, or it went away.
+        NeedsBranch: SQL has to, and only rows may change; nothing was done.
     """
     done, why = 0, unavailable(connection) or _unfit_for_rows(rows, mode, existing)
     if why is None:
@@ -158,6 +159,8 @@ def put(connection: Connection, table: str, rows: pa.Table, *, mode: Mode, exist
                 raise
         except (rows_file.NotCarried, OSError) as error:
             why = str(error)
+    if why is not None:
+        connection.refuse_changes()  # before anything is read for what SQL would do
     way = Way(why, done)
     said = "Deleted by %d keys from table %r %s." if mode == "delete" else "Wrote %d rows into table %r %s."
     logger.debug(said, rows.num_rows, table, way)
