@@ -113,7 +113,7 @@ PROVOKED: list[tuple[type[DoltError], str, tuple[str, ...]]] = [
 ELSEWHERE = {
     "shallow clone": "needs a shallow clone, see test_revisions.py",
     "ghost commit": "needs a shallow clone, see test_revisions.py",
-    "performed an online garbage collection": "a warm connection meets it, see test_revisions.py",
+    "performed an online garbage collection": "a warm connection meets it, see test_servers.py",
     "access denied": "needs a server with users, see test_servers.py",
     "unauthenticated": "said by a remote that is a server, see test_remotes.py",
     "permission_?denied": "said by a remote that is a server, see test_remotes.py",

@@ -28,7 +28,6 @@ from flytekitplugins.dolt import (
 )
 from flytekitplugins.dolt.errors import (
     BranchNotFound,
-    ConnectionLost,
     InvalidConfig,
     RevisionNotFound,
     ShallowClone,
@@ -334,11 +333,14 @@ class TestWhatIsGone:
             read(graph.config(as_of=lost.commit.hash))
 
     def test_a_collection_under_a_running_server(self, graph: Graph) -> None:
-        """Dolt breaks every open connection then: one in use says so, and the next use is well again."""
-        with pytest.raises(ConnectionLost, match="connection"), connect(graph.path) as connection:
+        """The private server ends no session then: neither one in use, nor the one that asked for it."""
+        with connect(graph.path) as connection:
+            number = connection.number
             with connect(graph.path) as other:
-                other.execute("CALL DOLT_GC()")  # and goes back to the warm ones, of no use
-            connection.query("SELECT 1")
+                other.execute("CALL DOLT_GC()")
+                assert other.query("SELECT COUNT(*) FROM t") == [(2,)]
+            assert connection.query("SELECT id FROM t ORDER BY id") == [(1,), (7,)]
+            assert connection.number == number
         assert read(graph.config()).id.tolist() == [1, 7]
 
 

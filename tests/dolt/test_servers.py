@@ -643,6 +643,18 @@ def unread(table: DoltTable) -> DoltTable:
     return DoltTable(config=table.config).at(table.commit)
 
 
+def test_a_collection_that_ends_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a server may be told to: one in use says so, and the next use is well again."""
+    monkeypatch.setenv("DOLT_GC_SAFEPOINT_CONTROLLER_CHOICE", "kill_connections")
+    with DoltServer(tmp_path / "shop", behavior={"auto_gc_behavior": {"enable": False}}) as server:
+        config = server.config("t", primary_key=["n"])
+        write(config, WIDE.head(3))
+        with pytest.raises(ConnectionLost, match="connection"), connections.connect(place_of(server)) as connection:
+            assert dolt_program.run("sql", "-q", "CALL DOLT_GC()", cwd=server.folder).returncode == 0
+            connection.query("SELECT 1")
+        pd.testing.assert_frame_equal(read(config), WIDE.head(3))
+
+
 @pytest.mark.slow
 def test_a_server_that_is_killed_while_it_is_read(log: DoltServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in the midst of 1e5 rows and started again, a read gives them all; in parts it is ConnectionLost."""

@@ -650,12 +650,20 @@ def _settings(folder: Path, repository: Path, port: int) -> dict[str, object]:
     }
 
 
+_COLLECTS = {"DOLT_GC_SAFEPOINT_CONTROLLER_CHOICE": "session_aware"}
+"""Has a collection of garbage wait for sessions and keep what they hold, as where Dolt collects by itself.
+
+Else it ends them all; and a write that is ended as the first one after it leaves a journal without a root, which the
+next start takes for an empty store (seen with SQL alone, too).
+"""
+
+
 @contextmanager
 def _supervise(dolt: Path, repository: Path, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     private = {"HOME": str(folder), "DOLT_ROOT_PATH": str(folder), "TMPDIR": str(folder)}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_FOR_SERVERS)}
     # The last whatever the repository's own settings say of metrics.
-    kept |= {**private, "DOLT_DISABLE_EVENT_FLUSH": "1", "DOLT_EVENTS_EMITTER": "null"}
+    kept |= {**private, **_COLLECTS, "DOLT_DISABLE_EVENT_FLUSH": "1", "DOLT_EVENTS_EMITTER": "null"}
     process = subprocess.Popen(  # noqa: S603  # our own script, arguments are paths
         [sys.executable, "-I", "-S", str(_SUPERVISOR), str(dolt), str(repository), str(folder)],
         env=Environment({**kept, **_lease_of(repository).environment}),
