@@ -187,21 +187,21 @@ def resolve(config: DoltConfig) -> Pinned:
     with attempting(_reading(config)):
         for again in reversed(range(REREADS + 1)):
             try:
-                return _resolved(config)
+                return _resolved(config, is_repeated=again == REREADS)
             except ConnectionLost as error:
                 if not again or not error.in_use or error.in_query:
                     raise
     raise AssertionError("the last round returns or raises")
 
 
-def _resolved(config: DoltConfig) -> Pinned:
+def _resolved(config: DoltConfig, *, is_repeated: bool) -> Pinned:
     origin = remotes.origin_of(config)
     if origin is not None and config.changes is None and config.as_of is None and config.sql is None:
         commit = remotes.resolve(origin, config.policy, history=False)
         with refs.at(_location_at(config, commit), commit) as connection:
             return Pinned(table_log.respelt(connection, config, commit), commit)
     place = remotes.location_of(config)
-    with connect(place, asks=revisions.first_question(config)) as connection:
+    with connect(place, asks=revisions.first_question(config), is_repeated=is_repeated) as connection:
         commit = revisions.of_config(connection, config)
         if config.changes is not None:
             config = diffs.fixed(connection, config)
@@ -264,7 +264,7 @@ def load(table: Pinned, *, columns: Sequence[str] | None = None, limit: int | No
         for again in reversed(range(REREADS + 1)):
             try:
                 with panics.noticed():
-                    return _loaded(table, spec, limit)
+                    return _loaded(table, spec, limit, is_repeated=again == REREADS)
             except ConnectionLost as error:
                 lost.append(error.in_query)
                 if not again and all(lost) and _answers(table):
@@ -292,8 +292,8 @@ def _answers(table: Pinned) -> bool:
         return False
 
 
-def _loaded(table: Pinned, spec: ReadSpec, limit: int | None) -> reading.ReadResult:
-    with _at(table) as connection:
+def _loaded(table: Pinned, spec: ReadSpec, limit: int | None, *, is_repeated: bool) -> reading.ReadResult:
+    with _at(table, is_repeated=is_repeated) as connection:
         if spec.table is None:
             return _queried(connection, table.commit, spec, limit=limit)
         if spec.changes is not None:
@@ -428,10 +428,11 @@ def table_hash(table: Pinned) -> str | None:
 
 
 @contextmanager
-def _at(table: Pinned) -> Iterator[Connection]:
+def _at(table: Pinned, *, is_repeated: bool = False) -> Iterator[Connection]:
     with ExitStack() as stack:
         with _telling_of_caches():
-            connection = stack.enter_context(refs.at(_location_at(table.config, table.commit), table.commit))
+            place = _location_at(table.config, table.commit)
+            connection = stack.enter_context(refs.at(place, table.commit, is_repeated=is_repeated))
         yield connection
 
 

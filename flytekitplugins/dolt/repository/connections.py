@@ -278,6 +278,14 @@ class Connection:
         self._went_to = revision if goes else self._went_to
         self._told = (statements[-1], rows) if asks is not None and statements[-1] == asks else None
 
+    def start_unasked(self) -> bool:
+        """Do as `start_afresh` without a word to the server, where that can be; say whether it could."""
+        if self._may_be_in_transaction or not self.is_known or not self._endpoint.shares_files:
+            return False
+        self._start_here()
+        self._told = None
+        return True
+
     def _start(self, revision: str | None, asks: str | None) -> list[str]:
         """Return the statements by which a use starts; there is one at least."""
         ends = ["ROLLBACK"] if self._may_be_in_transaction or not self.database else []
@@ -907,7 +915,12 @@ _pools_lock = threading.Lock()
 
 @contextmanager
 def connect(
-    place: Location, *, first_at: str | None = None, asks: str | None = None, patience_s: float = PATIENCE_S
+    place: Location,
+    *,
+    first_at: str | None = None,
+    asks: str | None = None,
+    patience_s: float = PATIENCE_S,
+    is_repeated: bool = False,
 ) -> Iterator[Connection]:
     """Give a connection to the server of ``place``; for a resolved folder it is started if none runs there.
 
@@ -915,7 +928,8 @@ def connect(
     commit at once says so by ``first_at``, which saves a statement, and who asks something first by ``asks``, which
     saves a wait where that is just what `Connection.query` is given. It goes back to the warm ones when the block ends
     well, and is closed when it does not. Somebody else's server that does not answer is tried again for ``patience_s``
-    seconds.
+    seconds. A warm session is asked first whether it still answers; that of a private server is not where the block
+    ``is_repeated`` by the caller once the connection is lost.
 
     Raises:
         ConnectionLost: the server cannot be reached, or went away twice in a row.
@@ -925,7 +939,7 @@ def connect(
     where = hosts.host(place)
     with where.reached() as endpoint:
         try:
-            connection = _acquire(place, endpoint, first_at=first_at, asks=asks)
+            connection = _acquire(place, endpoint, first_at=first_at, asks=asks, is_repeated=is_repeated)
         except ConnectionLost:
             disconnect(place)  # the server was killed or restarted, or its owner is gone
             connection = None
@@ -1007,12 +1021,18 @@ def _patiently(place: Location, endpoint: Endpoint, patience_s: float) -> Connec
 
 
 def _acquire(
-    place: Location, endpoint: Endpoint, *, first_at: str | None = None, asks: str | None = None
+    place: Location,
+    endpoint: Endpoint,
+    *,
+    first_at: str | None = None,
+    asks: str | None = None,
+    is_repeated: bool = False,
 ) -> Connection:
     connection = _pool(place, endpoint).take()
     with attempting(f"reach the dolt sql-server of {str(place)!r}"):
         try:
-            connection.start_afresh(first_at, asks=asks)
+            if asks is not None or not is_repeated or not connection.start_unasked():
+                connection.start_afresh(first_at, asks=asks)
             if not connection.is_known:
                 active_content.refuse_false_tables(connection)
                 connection.is_known = True

@@ -187,8 +187,8 @@ def walk(connection: Connection, *starts: str, table: str | None = None, limit: 
 
 
 @contextmanager
-def at(repository: Location, commit: Commit) -> Iterator[Connection]:
-    """Give a read-only connection on which every table is as ``commit`` left it.
+def at(repository: Location, commit: Commit, *, is_repeated: bool = False) -> Iterator[Connection]:
+    """Give a read-only connection on which every table is as ``commit`` left it; ``is_repeated`` as of `connect`.
 
     Raises:
         RevisionNotFound: the repository does not hold that commit (any more).
@@ -205,7 +205,10 @@ def at(repository: Location, commit: Commit) -> Iterator[Connection]:
                 continue
             yield connection
             return
-    with connect(repository, first_at=commit.hash) as connection, at_commit(connection, commit):
+    with (
+        connect(repository, first_at=commit.hash, is_repeated=is_repeated) as connection,
+        at_commit(connection, commit),
+    ):
         yield connection
 
 
