@@ -47,5 +47,5 @@ class Ours(ServedTable):
     def changed_rows(self, before: str, after: str) -> pd.DataFrame:
         changes = Changes(since=before, until=after, kinds=("added", "modified"), before_values=False)
         found = read(DoltConfig(db_path=self._repository, tablename="t", changes=changes))
-        found.pop("diff_type")
+        del found["diff_type"]
         return found
