@@ -217,7 +217,7 @@ WORK = {
     "rows": "INSERT INTO u VALUES (2)",
     "table": "CREATE TABLE mine (id int)",
     "ignored": "CREATE TABLE tmp_mine (id int)",
-    "collation": "ALTER TABLE u ADD COLUMN n int",
+    "column": "ALTER TABLE u ADD COLUMN n int",
 }
 
 

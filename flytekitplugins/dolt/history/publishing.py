@@ -1,9 +1,10 @@
 """The one way in which anything is ever written.
 
 `write` does work on a scratch branch that starts at the target's head, commits it there, and moves the target forward
-to that very commit. Nothing is checked out, so what the user has in the working set stays; nobody sees half a table;
-and when another writer was faster the work is done again on the new head, so that the result is always that of one
-writer after the other. The work is rows for a table (`tables.writing.TableWrite`), a merge or a table put back.
+to that very commit; where rows are all that changes, the commit is made without a branch. Nothing is checked out, so
+what the user has in the working set stays; nobody sees half a table; and when another writer was faster the work is
+done again on the new head, so that the result is always that of one writer after the other. The work is rows for a
+table (`tables.writing.TableWrite`), a merge or a table put back.
 """
 
 from __future__ import annotations
@@ -87,8 +88,9 @@ class WriteJob:
     """The table that changes; or words about what does, where that is more than one."""
     message: str
     work: Work
-    """It gets a connection on the scratch branch, and may be called again when the head has moved or the server went
-    away. It changes `table` only and keeps nothing of the connection."""
+    """It gets a connection on the scratch branch, or on the commit that the write starts from where the job
+    `puts_rows`, and may be called again when the head has moved or the server went away. It changes `table` only and
+    keeps nothing of the connection."""
     statements: Statements = Statements()
     puts_rows: bool = False
     """Whether the work may do nothing but put rows into the table, which needs no branch to be done on. Where it turns
@@ -306,7 +308,7 @@ def _write_rows(connection: Connection, branch: str, start: str, job: WriteJob, 
         NeedsBranch: it changes more than rows, or the user has something on ``branch``; nothing was changed.
         WriteNotVerified: the table does not have as many rows as it has to have.
     """
-    with connection.at(start, at_once=False):
+    with connection.at(start, at_once=False):  # the branch is moved from here, where the session is already
         with scratch_branches.announced(connection, job.task), RowsCommit(connection, start, author=author) as made:
             job = _respelt(connection, job, start)
             if table_names.find_table(connection, job.table, commit=start) is None:
