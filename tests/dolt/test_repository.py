@@ -598,7 +598,7 @@ def test_branch_that_the_server_never_makes(repo: Path, monkeypatch: pytest.Monk
 
 def test_new_branch_whose_last_step_failed(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit is on the new branch when Dolt gives up afterwards: it is not written a second time."""
-    lost = lose(monkeypatch, "CALL DOLT_BRANCH('-m', %s, %s)", times=1)
+    lost = lose(monkeypatch, "CALL DOLT_BRANCH(%s, %s)", times=1, branch="run/1")
     done = write(repo, NewBranch("run/1"), WriteJob("users", "more", appended))
     assert len(lost) == 1
     assert done.changed
@@ -612,22 +612,25 @@ def appended(connection: Connection) -> None:
     connection.execute("INSERT INTO users SELECT MAX(n) + 1 FROM users")
 
 
-def lose(monkeypatch: pytest.MonkeyPatch, statement: str, *, times: int) -> list[str]:
-    """Let the server run ``statement`` and then say that it lost; return the list of those times."""
+def lose(monkeypatch: pytest.MonkeyPatch, statement: str, *, times: int, branch: str | None = None) -> list[str]:
+    """Let the server run ``statement``, of ``branch`` if given, and then say that it lost; list those times."""
     lost: list[str] = []
     run, run_ahead = Connection.execute, Connection.execute_ahead
     said = "optimistic lock failed on database Root update"
 
+    def is_meant(sql: str, parameters: tuple[object, ...]) -> bool:
+        return sql == statement and len(lost) < times and branch in (None, *parameters[:1])
+
     def execute(connection: Connection, sql: str, *parameters: object) -> int:
         affected = run(connection, sql, *parameters)
-        if sql == statement and len(lost) < times:
+        if is_meant(sql, parameters):
             lost.append(sql)
             raise errors.from_server(1105, said)
         return affected
 
     def execute_ahead(connection: Connection, sql: str, *parameters: object) -> None:
         run_ahead(connection, sql, *parameters)
-        if sql == statement and len(lost) < times:
+        if is_meant(sql, parameters):
             lost.append(sql)
             run_ahead(connection, f"SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{said}'")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from pathlib import Path
 
@@ -52,31 +51,3 @@ def rename_once_free(connection: Connection, old: str, new: str) -> None:
         except QueryFailed as error:
             if "in use in other sessions" not in error.server_message or time.monotonic() > until:
                 raise
-
-
-def test_a_session_that_is_just_being_ended_is_waited_for(
-    repo: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The server renames no branch that a session is on; one that hangs up is gone for it a moment later."""
-    refused = threading.Event()
-    real = Connection.execute
-
-    def execute(self: Connection, sql: str, *parameters: object) -> int:
-        try:
-            return real(self, sql, *parameters)
-        except QueryFailed:
-            refused.set()
-            raise
-
-    monkeypatch.setattr(Connection, "execute", execute)
-    (head,) = connection.query("SELECT DOLT_HASHOF('main')")[0]
-    with Scratch(connection, head) as scratch, refs.connect(repo) as other:
-        with other.at(scratch.name):
-            other.query("SELECT 1")
-            becoming = threading.Thread(target=scratch.become, args=["new"])
-            becoming.start()
-            assert refused.wait(timeout=30)
-            assert "new" not in refs.branches(repo)
-        other.query("SELECT 1")  # which takes it elsewhere
-        becoming.join(timeout=30)
-    assert set(refs.branches(repo)) == {"main", "new"}

@@ -22,7 +22,7 @@ import pytest
 import ways
 from flytekit import task
 
-from flytekitplugins.dolt import DoltConfig, DoltTable, api
+from flytekitplugins.dolt import DoltConfig, DoltTable, NewBranch, api
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["pymysql", "writers"])
@@ -138,6 +138,14 @@ def write_often(say: Callable[..., None], config: DoltConfig, me: int, count: in
     """Write ``count`` times: a row that names the writer and the number, or a whole table that does."""
     for number in range(count):
         say(_hash(api.write(config, rows_of(kind, me, number), message=f"{me} {number}")), me, number)
+
+
+def write_to_new_branches(say: Callable[..., None], repo: Path, me: int, count: int) -> None:
+    """Make a table on a new branch ``count`` times, as each execution of a workflow does."""
+    for number in range(count):
+        branch = f"run/{me}-{number}"
+        config = DoltConfig(str(repo), "t", branch_conf=NewBranch(branch), mode="append")
+        say(_hash(api.write(config, rows_of("row", me, number))), branch)
 
 
 def write_quietly(file: str, repo: str, me: int) -> None:

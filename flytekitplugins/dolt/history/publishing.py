@@ -222,7 +222,7 @@ def _write(
             if attempt:
                 time.sleep(random.uniform(0, 0.005 * 2 ** min(attempt, 5)))  # noqa: S311  # jitter, no secret
             try:
-                return _write_once(connection, target, job, author)
+                return _write_for_sure(connection, target, job, author)
             except HeadMoved:
                 continue
     raise HeadMoved(
@@ -259,6 +259,22 @@ def start_of(connection: Connection, policy: Branch | None) -> str:
     return find_head(connection, target.branch) or _start(connection, target)
 
 
+def _write_for_sure(connection: Connection, target: _Target, job: WriteJob, author: str) -> WriteResult:
+    """Do the job, and once more where the server may have forgotten what it said it did.
+
+    Somebody who renames or deletes a branch has Dolt look into all sessions of its server. One that just begins a
+    transaction then may lose what its statements change, without an error of theirs (seen with Dolt 1.83).
+    """
+    connection.said_changed = False
+    try:
+        done = _write_once(connection, target, job, author)
+    except (TableNotFound, WriteNotVerified):  # what was made is not there
+        return _write_once(connection, target, job, author)
+    if connection.said_changed and not done.changed:  # or what was there already was put there
+        return _write_once(connection, target, job, author)
+    return done
+
+
 def _write_once(connection: Connection, target: _Target, job: WriteJob, author: str) -> WriteResult:
     with _on(connection, target.branch, key=job.key, may_be_new=target.is_made) as state:
         if state is None:
@@ -289,7 +305,7 @@ def _write_on_branch(
         if job.before_publishing is not None:
             job.before_publishing(connection, commit or start)
         if makes:
-            _create(connection, target, start, branch, commit or start)
+            _create(connection, target, start, commit or start)
         elif commit is not None:
             _fast_forward(connection, target, start, branch.name, commit, job.table)
     return WriteResult(Commit(commit or start, branch=target), changed=commit is not None, table=job.table)
@@ -500,10 +516,15 @@ def _with_key(message: str, key: str) -> str:
     return "\n".join([*lines, *([] if has_trailers else [""]), line])
 
 
-def _create(connection: Connection, branch: str, start: str, scratch_branch: Scratch, commit: str) -> None:
-    """Make ``branch`` at ``commit`` of the scratch branch, or change nothing where somebody else made one."""
+def _create(connection: Connection, branch: str, start: str, commit: str) -> None:
+    """Make ``branch`` at ``commit``, or change nothing where somebody else made one.
+
+    The scratch branch is not renamed: to see that nobody is on it Dolt looks into all sessions of the server, and those
+    that are just between two transactions lose what they have changed.
+    """
     try:
-        scratch_branch.become(branch)
+        with attempting(f"create branch {branch!r}"), connection.at(None):
+            connection.execute("CALL DOLT_BRANCH(%s, %s)", branch, commit)
     except ConnectionLost as error:
         raise OutcomeUnknown(
             f"Cannot say whether branch {branch!r} was created at commit {commit}: the server went away. Look "

@@ -89,6 +89,7 @@ _CHANGES_ROWS = re.compile(
     re.IGNORECASE,
 )
 """Statements after which each table looks as before, but for its rows."""
+_PUTS_ROWS = re.compile(r"\s*(LOAD DATA|INSERT|REPLACE|UPDATE|DELETE)\b", re.IGNORECASE)
 _T = TypeVar("_T")
 
 _NO_TLS = "the server offers no TLS"
@@ -143,6 +144,8 @@ class Connection:
         """A branch of its own and where that began, while nothing but rows has changed there."""
         self.rows_commit: RowsCommit | None = None
         """What rows go to, where they are to be a commit and nothing else may change."""
+        self.said_changed = False
+        """Whether the server said of a statement, since this was last made false, that it changed rows."""
         self._folder: Path | None = _UNKNOWN
         self._reader: Connection | None = None
 
@@ -239,7 +242,9 @@ class Connection:
         self._is_bound = self._may_be_in_transaction = True
         self._note_kind(sql)
         self._settle()
-        return self._send(sql, *parameters)
+        affected = self._send(sql, *parameters)
+        self.said_changed = self.said_changed or (affected > 0 and _PUTS_ROWS.match(sql) is not None)
+        return affected
 
     def execute_ahead(self, sql: str, *parameters: object) -> None:
         """Run one statement as `execute` does, without waiting for it: what it would raise, the next one does.

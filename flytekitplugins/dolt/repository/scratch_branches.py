@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from ..errors import DoltError, HeadMoved, QueryFailed, attempting
+from ..errors import DoltError, HeadMoved, attempting
 from ..model.naming import SCRATCH_PREFIX
 from . import active_content
 
@@ -44,9 +44,6 @@ _START_LETTERS = 8
 _MAX_ATTEMPTS = 5
 """Times that a new branch is tried to be made while others of the server look at it."""
 
-_HAS_SESSIONS = "in use in other sessions"
-_ENDED_WITHIN_S = 10.0
-_LOOK_AGAIN_S = 0.005
 _STAMP = "%Y%m%dT%H%M%SZ"
 
 
@@ -101,7 +98,6 @@ class Scratch:
         self._task = task or "script"
         self._take_name()
         self._at_once = at_once
-        self._is_ours = True
         self._position = ExitStack()
 
     def _take_name(self) -> None:
@@ -132,32 +128,13 @@ class Scratch:
         run = self._connection.execute if self._at_once else self._connection.execute_ahead
         run("CALL DOLT_BRANCH(%s, %s)", self.name, self._start)
 
-    def become(self, branch: str) -> None:
-        """Give this branch the name ``branch``, or change nothing where that name is taken."""
-        with attempting(f"create branch {branch!r}"):
-            with self._connection.at(None):
-                self._rename(branch)
-            self._is_ours = False
-
-    def _rename(self, branch: str) -> None:
-        """Rename it, once the server has ended the sessions that have read it and hung up."""
-        until = time.monotonic() + _ENDED_WITHIN_S
-        while True:
-            try:
-                self._connection.execute("CALL DOLT_BRANCH('-m', %s, %s)", self.name, branch)
-                return
-            except QueryFailed as error:
-                if _HAS_SESSIONS not in error.server_message or time.monotonic() > until:
-                    raise
-            time.sleep(_LOOK_AGAIN_S)
-
     def __exit__(self, failure: type[BaseException] | None, *_: object) -> None:
         self._position.close()
         # A branch that stays behind harms nobody; what was raised or returned before says all that matters.
         with suppress(DoltError):
-            if self._is_ours and failure is None:
+            if failure is None:
                 self._drop()
-            elif self._is_ours:
+            else:
                 with self._connection.at(None):  # where it was may be gone, too
                     self._connection.execute("ROLLBACK")
                     self._drop()

@@ -256,4 +256,5 @@ def _import(connection: Connection, table: str, rows: pa.Table, mode: Mode) -> i
         if connection.rows_commit is not None:
             return connection.rows_commit.put(table, path, mode)
         ((done,),) = connection.query("CALL flyte_import(%s, %s, %s)", table, str(path), mode)
+        connection.said_changed = connection.said_changed or done > 0
         return int(done)

@@ -1,0 +1,120 @@
+"""The server says that a statement is done, and forgets it: the write is done once more, or is an error.
+
+So it may be, with Dolt 1.83, while somebody renames or deletes a branch.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from flytekitplugins.dolt import DoltConfig, api
+from flytekitplugins.dolt.errors import TableNotFound, WriteNotVerified
+from flytekitplugins.dolt.history import publishing
+from flytekitplugins.dolt.repository import refs
+from flytekitplugins.dolt.repository.connections import Connection
+
+ROWS = pd.DataFrame({"id": [1, 2, 3], "v": [1.5, 2.5, 3.5]})
+OTHERS = pd.DataFrame({"id": [2, 3], "v": [20.5, 30.5]})
+
+
+@pytest.fixture
+def table(repo: Path) -> DoltConfig:
+    """Write a table, and leave another that is not committed: so that rows alone take the way of all others."""
+    config = DoltConfig(str(repo), "t", primary_key=["id"])
+    api.write(config, ROWS)
+    with refs.connect(repo) as connection:
+        connection.execute("CREATE TABLE work (a INT)")
+    return config
+
+
+def forget_rows(patch: pytest.MonkeyPatch, *, times: int) -> list[str]:
+    """Let the server forget what a write did in its transaction, so often; list those times."""
+    forgotten: list[str] = []
+    real = publishing.commit_all
+
+    def commit_all(connection: Connection, message: str, author: str) -> str | None:
+        if len(forgotten) < times:
+            connection.execute("ROLLBACK")
+            forgotten.append(message)
+        return real(connection, message, author)
+
+    patch.setattr(publishing, "commit_all", commit_all)
+    return forgotten
+
+
+def forget_table(patch: pytest.MonkeyPatch, *, times: int) -> list[str]:
+    """Let the server forget a table that a write made, so often; list those times."""
+    forgotten: list[str] = []
+    real = Connection.execute
+
+    def execute(connection: Connection, sql: str, *parameters: object) -> int:
+        affected = real(connection, sql, *parameters)
+        made = re.match(r"CREATE TABLE (`new`)", sql)
+        if made and len(forgotten) < times:
+            real(connection, f"DROP TABLE {made[1]}")
+            forgotten.append(sql)
+        return affected
+
+    patch.setattr(Connection, "execute", execute)
+    return forgotten
+
+
+@pytest.mark.parametrize("mode", ["upsert", "append", "replace"])
+def test_rows_are_put_once_more(repo: Path, table: DoltConfig, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    """Before, an upsert that was forgotten said that it changed nothing."""
+    before = len(refs.log(repo))
+    frame = OTHERS.assign(id=[8, 9]) if mode == "append" else OTHERS
+    forgotten = forget_rows(monkeypatch, times=1)
+    api.write(replace(table, mode=mode), frame)
+    assert len(forgotten) == 1
+    assert len(refs.log(repo)) == before + 1
+    kept = {"replace": ROWS.head(0), "upsert": ROWS.head(1), "append": ROWS}[mode]
+    pd.testing.assert_frame_equal(api.read(table), pd.concat([kept, frame], ignore_index=True))
+
+
+def test_deletion_is_done_once_more(repo: Path, table: DoltConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left of the rows."""
+    forgotten = forget_rows(monkeypatch, times=1)
+    api.write(replace(table, mode="delete"), OTHERS[["id"]])
+    assert len(forgotten) == 1
+    pd.testing.assert_frame_equal(api.read(table), ROWS.head(1))
+
+
+def test_rows_that_are_forgotten_again_are_an_error(
+    repo: Path, table: DoltConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is published then."""
+    before = refs.branches(repo)
+    forgotten = forget_rows(monkeypatch, times=2)
+    with pytest.raises(WriteNotVerified, match="3 rows instead of 5"):
+        api.write(replace(table, mode="append"), OTHERS.assign(id=[8, 9]))
+    assert len(forgotten) == 2
+    assert refs.branches(repo) == before
+
+
+def test_equal_rows_are_no_change(repo: Path, table: DoltConfig) -> None:
+    """To put rows that are there is no error, and makes no commit."""
+    before = refs.log(repo)
+    api.write(replace(table, mode="upsert"), ROWS.head(2))
+    assert refs.log(repo) == before
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_table_is_made_once_more(repo: Path, table: DoltConfig, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """What eight writers on branches of their own were told now and then: the table that was just made is not there."""
+    config = replace(table, tablename="new")
+    before = refs.branches(repo)
+    forgotten = forget_table(monkeypatch, times=times)
+    if times == 1:
+        api.write(config, ROWS)
+        pd.testing.assert_frame_equal(api.read(config), ROWS)
+    else:
+        with pytest.raises(TableNotFound, match="new"):
+            api.write(config, ROWS)
+        assert refs.branches(repo) == before
+    assert len(forgotten) == times
