@@ -103,6 +103,8 @@ class WriteJob:
     lock_timeout_s: float = branch_locks.TIMEOUT_S
     before_publishing: Callable[[Connection, str], None] | None = None
     """Called with the commit that is about to be published, and stops that by raising."""
+    is_done_again: bool = False
+    """Whether it was done before, and not what the server had said; that nothing differs is so, then."""
 
     @property
     def task(self) -> str | None:
@@ -267,12 +269,9 @@ def _write_for_sure(connection: Connection, target: _Target, job: WriteJob, auth
     """
     connection.said_changed = False
     try:
-        done = _write_once(connection, target, job, author)
-    except (TableNotFound, WriteNotVerified):  # what was made is not there
         return _write_once(connection, target, job, author)
-    if connection.said_changed and not done.changed:  # or what was there already was put there
-        return _write_once(connection, target, job, author)
-    return done
+    except (TableNotFound, WriteNotVerified):
+        return _write_once(connection, target, replace(job, is_done_again=True), author)
 
 
 def _write_once(connection: Connection, target: _Target, job: WriteJob, author: str) -> WriteResult:
@@ -301,6 +300,8 @@ def _write_on_branch(
         if job.tag is not None:
             tagging.refuse_taken_tag(connection, job.tag)
         commit = commit_all(connection, job.message, author)
+        if commit is None and connection.said_changed and not job.is_done_again:
+            raise _not_verified(job, "nothing differs")
         _verify(connection, job, branch.name, start, commit, rows)
         if job.before_publishing is not None:
             job.before_publishing(connection, commit or start)
