@@ -89,14 +89,18 @@ def test_frames_are_stored_as_by_sql(
     steps += [(more, {**options, "mode": "append"})] if len(frame) and "keep_order" not in options else []
     steps += [(frame.iloc[:2], {**options, "mode": "upsert"})] if "primary_key" in options else []
     written_both_ways(repo, monkeypatch, config, [*steps, (frame.iloc[:0], options)])
-    assert_half_natively(went(), times=0 if kind == "empty" else len(steps))
+    by_sql_twice = 0 if kind == "empty" or "keep_order" in options else 1  # the one that has equal rows put
+    assert_half_natively(went(), times=0 if kind == "empty" else len(steps), by_sql_twice=by_sql_twice)
 
 
-def assert_half_natively(said: list[str], *, times: int) -> None:
-    """Find that of the writes so many went natively, as many by SQL as that was wanted, and no other."""
+def assert_half_natively(said: list[str], *, times: int, by_sql_twice: int = 0) -> None:
+    """Find that of the writes so many went natively, as many by SQL as that was wanted, and no other.
+
+    Those that put equal rows are done once more by SQL, as nothing tells that from rows that the server forgot.
+    """
     natively = [words for words in said if words.endswith("natively.")]
     by_sql = [words for words in said if f"{procedures.SWITCH} is 0" in words]
-    assert len(natively) == len(by_sql) >= times
+    assert len(natively) + by_sql_twice == len(by_sql) >= times
     assert sorted(natively + by_sql) == sorted(said)
 
 
