@@ -5,7 +5,6 @@ So it may be, with Dolt 1.83, while somebody renames or deletes a branch.
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,18 +46,16 @@ def forget_rows(patch: pytest.MonkeyPatch, *, times: int) -> list[str]:
     return forgotten
 
 
-def forget_table(patch: pytest.MonkeyPatch, *, times: int) -> list[str]:
-    """Let the server forget a table that a write made, so often; list those times."""
+def forget(patch: pytest.MonkeyPatch, statement: str, *, times: int) -> list[str]:
+    """Let statements that begin so be forgotten, so often; list those times."""
     forgotten: list[str] = []
     real = Connection.execute
 
     def execute(connection: Connection, sql: str, *parameters: object) -> int:
-        affected = real(connection, sql, *parameters)
-        made = re.match(r"CREATE TABLE (`new`)", sql)
-        if made and len(forgotten) < times:
-            real(connection, f"DROP TABLE {made[1]}")
+        if sql.startswith(statement) and len(forgotten) < times:
             forgotten.append(sql)
-        return affected
+            return 0
+        return real(connection, sql, *parameters)
 
     patch.setattr(Connection, "execute", execute)
     return forgotten
@@ -109,7 +106,7 @@ def test_table_is_made_once_more(repo: Path, table: DoltConfig, monkeypatch: pyt
     """What eight writers on branches of their own were told now and then: the table that was just made is not there."""
     config = replace(table, tablename="new")
     before = refs.branches(repo)
-    forgotten = forget_table(monkeypatch, times=times)
+    forgotten = forget(monkeypatch, "CREATE TABLE `new`", times=times)
     if times == 1:
         api.write(config, ROWS)
         pd.testing.assert_frame_equal(api.read(config), ROWS)
@@ -118,3 +115,25 @@ def test_table_is_made_once_more(repo: Path, table: DoltConfig, monkeypatch: pyt
             api.write(config, ROWS)
         assert refs.branches(repo) == before
     assert len(forgotten) == times
+
+
+def test_notes_are_made_once_more(repo: Path, table: DoltConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a table's comment says of its columns: without it these categories came back as text."""
+    config = replace(table, tablename="new")
+    frame = ROWS.assign(c=pd.Categorical(["b", "a", "b"]))
+    forgotten = forget(monkeypatch, "ALTER TABLE `new` COMMENT", times=1)
+    api.write(config, frame)
+    assert len(forgotten) == 1
+    pd.testing.assert_frame_equal(api.read(config), frame)
+
+
+def test_columns_are_made_once_more(repo: Path, table: DoltConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a wider type the numbers would be refused, or cut."""
+    frame = ROWS.assign(id=["one", "two", "three"], w=[1, 2, 3])
+    config = replace(table, tablename="words", on_schema_change="evolve", primary_key=["w"])
+    api.write(config, frame.assign(id=["1", "2", "3"]))
+    forgotten = forget(monkeypatch, "ALTER TABLE `words` ", times=1)
+    longer = frame.assign(id=["x" * 300, "two", "three"], new=[True, False, True])
+    api.write(config, longer)
+    assert len(forgotten) == 1
+    pd.testing.assert_frame_equal(api.read(config)[list(longer.columns)], longer)

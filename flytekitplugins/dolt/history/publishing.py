@@ -262,10 +262,10 @@ def start_of(connection: Connection, policy: Branch | None) -> str:
 
 
 def _write_for_sure(connection: Connection, target: _Target, job: WriteJob, author: str) -> WriteResult:
-    """Do the job, and once more where the server may have forgotten what it said it did.
+    """Do the job, and once more where the server may have forgotten some of it, though it said that it was done.
 
-    Somebody who renames or deletes a branch has Dolt look into all sessions of its server. One that just begins a
-    transaction then may lose what its statements change, without an error of theirs (seen with Dolt 1.83).
+    So it may be with Dolt 1.83 while somebody renames or deletes a branch: to see that nobody is on that it looks into
+    all sessions, and one that just begins a transaction may go on with what the other sees.
     """
     connection.said_changed = False
     try:
