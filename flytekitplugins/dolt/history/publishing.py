@@ -104,7 +104,8 @@ class WriteJob:
     before_publishing: Callable[[Connection, str], None] | None = None
     """Called with the commit that is about to be published, and stops that by raising."""
     is_done_again: bool = False
-    """Whether it was done before, and not what the server had said; that nothing differs is so, then."""
+    """Whether it is done for the second time, as what the server had said was not there; that nothing differs is then
+    taken for the truth."""
 
     @property
     def task(self) -> str | None:
