@@ -530,7 +530,7 @@ def set_comment(connection: Connection, table: str, comment: str) -> None:
 def _alter(connection: Connection, table: str, statement: str) -> None:
     """Change what a table looks like; once more where nothing is different, as the server may have forgotten it.
 
-    It forgets without a word where somebody renames or deletes a branch at that moment (seen with Dolt 1.83). Rows would
+    It does, without a word, where somebody renames or deletes a branch at that moment (seen with Dolt 1.83). Rows would
     go into columns of the old types then.
     """
     before = active_content.hash_of_table(connection, table)
