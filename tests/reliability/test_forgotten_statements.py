@@ -137,3 +137,20 @@ def test_columns_are_made_once_more(repo: Path, table: DoltConfig, monkeypatch: 
     api.write(config, longer)
     assert len(forgotten) == 1
     pd.testing.assert_frame_equal(api.read(config)[list(longer.columns)], longer)
+
+
+def test_what_is_not_forgotten_is_done_once(repo: Path, table: DoltConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the table's name is written in another case than it is stored in: a column cannot be added twice."""
+    said: list[str] = []
+    real = Connection.execute
+
+    def execute(connection: Connection, sql: str, *parameters: object) -> int:
+        said.append(sql)
+        return real(connection, sql, *parameters)
+
+    monkeypatch.setattr(Connection, "execute", execute)
+    frame = ROWS.assign(n=[1, 2, 3], c=pd.Categorical(["b", "a", "b"]))
+    api.write(replace(table, tablename="T", on_schema_change="evolve"), frame)
+    altered = [sql for sql in said if sql.startswith("ALTER TABLE")]
+    assert len(altered) == len(set(altered)) == 3  # two columns, and what is noted of one
+    pd.testing.assert_frame_equal(api.read(table), frame)

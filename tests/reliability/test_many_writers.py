@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -35,17 +35,20 @@ KINDS = {
 
 def written(repo: Path, tmp_path: Path, configs: list[DoltConfig], kind: str) -> dict[tuple[int, int], str]:
     """Let a process write by each config from the same moment on; return the commit that each write was told."""
-    go = tmp_path / "go"
-    started = [
-        writers.start(writers.write_often, tmp_path / f"{me}.txt", config, me, COMMITS, kind, go=go)
-        for me, config in enumerate(configs)
-    ]
-    go.touch()
-    assert [writer.ended_well(within_s=280) for writer in started] == [True] * len(configs)
-    assert set().union(*(writer.ways() for writer in started)) == {ways.expected()}
+    started = at_once(tmp_path, writers.write_often, [(config, me, COMMITS, kind) for me, config in enumerate(configs)])
     told = {(int(me), int(number)): commit for w in started for commit, me, number in w.told()}
     assert len(told) == len(configs) * COMMITS
     return told
+
+
+def at_once(tmp_path: Path, work: Callable[..., None], each: Sequence[tuple[object, ...]]) -> list[writers.Writer]:
+    """Let processes do ``work`` from the same moment on, with arguments of their own; return them when all are done."""
+    go = tmp_path / "go"
+    started = [writers.start(work, tmp_path / f"{me}.txt", *args, go=go) for me, args in enumerate(each)]
+    go.touch()
+    assert [writer.ended_well(within_s=280) for writer in started] == [True] * len(started)
+    assert set().union(*(writer.ways() for writer in started)) == {ways.expected()}
+    return started
 
 
 def overtaken(line: Sequence[int]) -> int:
@@ -128,13 +131,7 @@ def test_eight_processes_on_branches_of_their_own(repo: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_each_write_of_eight_processes_makes_a_branch(repo: Path, tmp_path: Path) -> None:
     """None gets in another's way: of 500 such writes one to four were once told that their new table was not there."""
-    go = tmp_path / "go"
-    started = [
-        writers.start(writers.write_to_new_branches, tmp_path / f"{me}.txt", repo, me, NEW_BRANCHES, go=go)
-        for me in range(WRITERS)
-    ]
-    go.touch()
-    assert [writer.ended_well(within_s=280) for writer in started] == [True] * WRITERS
+    started = at_once(tmp_path, writers.write_to_new_branches, [(repo, me, NEW_BRANCHES) for me in range(WRITERS)])
     told = {branch: commit for writer in started for commit, branch in writer.told()}
     assert len(told) == WRITERS * NEW_BRANCHES
     assert {name: head for name, head in refs.branches(repo).items() if name != "main"} == told

@@ -83,13 +83,13 @@ _LEAVES_NOTHING = re.compile(
 """Statements after which no transaction is open, unless they fail: the server's own setting is autocommit."""
 _LOCKS = re.compile(r"_LOCK", re.IGNORECASE)
 _TAKES = re.compile(r"GET_LOCK", re.IGNORECASE)
+_PUTS_ROWS = re.compile(r"\s*(LOAD DATA|INSERT|REPLACE|UPDATE|DELETE)\b", re.IGNORECASE)
 _CHANGES_ROWS = re.compile(
-    rf"{_LEAVES_NOTHING.pattern}|\s*(LOAD DATA|INSERT|REPLACE|UPDATE|DELETE|START TRANSACTION|COMMIT|SET|USE)\b"
+    rf"{_LEAVES_NOTHING.pattern}|{_PUTS_ROWS.pattern}|\s*(START TRANSACTION|COMMIT|SET|USE)\b"
     r"|\s*CALL\s+(flyte_import|DOLT_COMMIT|DOLT_ADD)\b",
     re.IGNORECASE,
 )
 """Statements after which each table looks as before, but for its rows."""
-_PUTS_ROWS = re.compile(r"\s*(LOAD DATA|INSERT|REPLACE|UPDATE|DELETE)\b", re.IGNORECASE)
 _T = TypeVar("_T")
 
 _NO_TLS = "the server offers no TLS"

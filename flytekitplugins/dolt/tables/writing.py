@@ -29,7 +29,7 @@ from ..errors import (
 )
 from ..model import naming
 from ..model.sql_text import literal, quote
-from ..repository import active_content, table_names
+from ..repository import table_names
 from ..repository.connections import Connection
 from . import agreeing, fitting, load_data, native, orphans, reading, row_changes
 from .progress import shown
@@ -278,7 +278,7 @@ def _rewrite(
     fitted = fitting.fit(encoded.arrow, existing.columns, table=table, new_types=new_types, asked=asked)
     fitting.check_key(fitted.arrow, [] if options.mode == "append" else existing.key, table=table)
     for statement in fitted.alterations:
-        _alter(connection, table, statement)
+        _alter(connection, statement)
     stored = pandas_frames.Encoded(encoded.arrow, pandas_frames.stored_as(encoded, fitted.arrow))
     before = before.forgetting(fitted.outgrown)
     altered = bool(fitted.alterations)
@@ -524,18 +524,19 @@ def _note(
 
 def set_comment(connection: Connection, table: str, comment: str) -> None:
     """Make ``comment`` the table's, on the branch the connection is on."""
-    _alter(connection, table, f"ALTER TABLE {quote(table)} COMMENT={literal(comment)}")
+    _alter(connection, f"ALTER TABLE {quote(table)} COMMENT={literal(comment)}")
 
 
-def _alter(connection: Connection, table: str, statement: str) -> None:
+def _alter(connection: Connection, statement: str) -> None:
     """Change what a table looks like; once more where nothing is different, as the server may have forgotten it.
 
     It does, without a word, where somebody renames or deletes a branch at that moment (seen with Dolt 1.83). Rows would
     go into columns of the old types then.
     """
-    before = active_content.hash_of_table(connection, table)
+    everything = "SELECT DOLT_HASHOF_DB('WORKING')"  # not of the table alone, which is found as it is stored only
+    before = connection.query(everything)
     connection.execute(statement)
-    if active_content.hash_of_table(connection, table) == before:
+    if connection.query(everything) == before:
         connection.execute(statement)
 
 
