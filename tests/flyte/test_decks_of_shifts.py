@@ -164,3 +164,12 @@ def test_a_browser_shows_whole_words_on_nothing_else(moved: DoltTable, tmp_path:
     assert all(pictures)
     assert sum(name.startswith("Rows over the last 2 versions: 400 at first, 500 now") for name in pictures) == 1
     assert ink == {"light": "rgb(28, 36, 48)", "dark": "rgb(228, 233, 240)"}[scheme]
+
+
+@pytest.mark.slow
+def test_a_long_path_makes_a_page_no_wider(repo: Path, moved: DoltTable, tmp_path: Path) -> None:
+    """It is broken where there is no room; some folders of tests were long enough to scroll by three pixels."""
+    html = shown(moved)
+    assert str(repo) in html
+    with devtools.shown(html.replace(str(repo), "/" + "folder" * 30), tmp_path, width=420) as page:
+        assert page.value("document.documentElement.scrollWidth") <= 420

@@ -334,7 +334,7 @@ _STYLE = """<style>
 .dolt-deck table { border-collapse: collapse; color: inherit; background: transparent }
 .dolt-deck th, .dolt-deck td { padding: 4px 12px 4px 0; text-align: left; vertical-align: top; color: inherit;
   background: transparent; border: 0 }
-.dolt-deck .facts th { color: var(--soft); font-weight: 500 }
+.dolt-deck .facts th { color: var(--soft); font-weight: 500 } .dolt-deck .facts td { overflow-wrap: anywhere }
 .dolt-deck .rows { font-size: 13px } .dolt-deck .rows th { color: var(--soft); font-weight: 600 }
 .dolt-deck .rows th, .dolt-deck .rows td { padding: 5px 12px; border-bottom: 1px solid var(--line);
   white-space: pre-wrap }
